@@ -1,0 +1,70 @@
+package netreply
+
+import "net/url"
+
+// Attribute is a fact about a reply, by a key that knows the type of its value
+// (Qt: QNetworkRequest::Attribute). Not set is different from zero.
+type Attribute[T any] struct {
+	name string
+	get  func(*Reply) (T, bool)
+}
+
+// Of returns the attribute of a reply; false while it is not set.
+func (a Attribute[T]) Of(r *Reply) (T, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return a.get(r)
+}
+
+// String is Qt's name of the attribute.
+func (a Attribute[T]) String() string { return a.name }
+
+// The attributes of a reply (rules A0 to A28).
+var (
+	// HTTPStatusCode is the status of the last response head, that of a redirect
+	// included.
+	HTTPStatusCode = Attribute[int]{"HttpStatusCode", func(r *Reply) (int, bool) {
+		return r.head.status, r.head.status != 0
+	}}
+	// HTTPReasonPhrase is the text behind it; always empty on HTTP/2.
+	HTTPReasonPhrase = Attribute[string]{"HttpReasonPhrase", func(r *Reply) (string, bool) {
+		return r.head.reason, r.head.status != 0
+	}}
+	// RedirectionTarget is where the server pointed to when that was not
+	// followed: as the server wrote it under ManualRedirectPolicy (rule R2), and
+	// absolute when the redirect was refused (D10).
+	RedirectionTarget = Attribute[*url.URL]{"RedirectionTarget", func(r *Reply) (*url.URL, bool) {
+		return r.head.target, r.head.target != nil
+	}}
+	// ConnectionEncrypted tells whether the hop's URL is an https one.
+	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
+		return r.encrypted, true
+	}}
+	// HTTP2WasUsed is set with each response head.
+	HTTP2WasUsed = Attribute[bool]{"Http2WasUsed", func(r *Reply) (bool, bool) {
+		return r.head.http2, r.head.status != 0
+	}}
+	// HTTPPipeliningWasUsed is always false (rule N14).
+	HTTPPipeliningWasUsed = Attribute[bool]{"HttpPipeliningWasUsed", func(r *Reply) (bool, bool) {
+		return false, r.head.status != 0
+	}}
+)
+
+// UserAttribute is data of the program that travels with a Request and is never
+// looked at (rule A28).
+type UserAttribute[T any] struct{ key *string }
+
+// NewUserAttribute makes a key; two keys are never the same, whatever their name.
+func NewUserAttribute[T any](name string) UserAttribute[T] { return UserAttribute[T]{&name} }
+
+// Set attaches a value to q.
+func (a UserAttribute[T]) Set(q *Request, v T) { q.setAttribute(a.key, v) }
+
+// Clear takes it away.
+func (a UserAttribute[T]) Clear(q *Request) { delete(q.attributes, a.key) }
+
+// Of returns the value that q carries; reply.Request() has it too.
+func (a UserAttribute[T]) Of(q *Request) (T, bool) {
+	v, ok := q.attributes[a.key].(T)
+	return v, ok
+}

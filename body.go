@@ -1,0 +1,319 @@
+package netreply
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// Body is what a request carries: the result of BytesBody, StringBody,
+// ReaderBody or SourceBody, or a *Multipart. A nil Body means none.
+type Body interface {
+	// prepare makes the body ready; it may read the source.
+	prepare(ctx context.Context, buffer bool) (*payload, error)
+}
+
+// payload is a body that is ready to be sent.
+type payload struct {
+	size int64 // -1 when not known
+	// open starts a reading from the beginning. A second call fails with
+	// errNotRewindable where the source cannot start again.
+	open func() (io.Reader, error)
+	// memory is the whole body where it is in memory anyway.
+	memory []byte
+	// mime is the Content-Type of the body, for requests that have none.
+	mime string
+	// rewindable: open works again and again.
+	rewindable bool
+	// blocks: a Read of the source may wait for something that no context ends.
+	blocks bool
+	// ours: what open returns is closed after use.
+	ours bool
+}
+
+var errNotRewindable = errors.New("the body cannot be read a second time")
+
+// BytesBody sends b, which must not change until the reply has finished.
+func BytesBody(b []byte) Body { return bytesBody(b) }
+
+// StringBody sends s.
+func StringBody(s string) Body { return bytesBody(s) }
+
+type bytesBody []byte
+
+func (b bytesBody) prepare(context.Context, bool) (*payload, error) { return memoryPayload(b), nil }
+
+func memoryPayload(b []byte) *payload {
+	if b == nil {
+		b = []byte{}
+	}
+	p := &payload{size: int64(len(b)), memory: b, rewindable: true}
+	p.open = func() (io.Reader, error) { return bytes.NewReader(b), nil }
+	return p
+}
+
+// ReaderBody sends what r gives. An io.ReadSeeker is read from where it stands
+// to its end, can be read again, and has a known length (rule L2). Any other
+// reader is sequential: it is read to its end before the request starts (rule
+// L3), or sent as it comes, chunked, under Request.DoNotBufferUploadData. r is
+// never closed and must not be used until the reply has finished. A Read that
+// never returns keeps its goroutine, not the reply.
+func ReaderBody(r io.Reader) Body { return readerBody{r} }
+
+type readerBody struct{ r io.Reader }
+
+func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) {
+	switch r := b.r.(type) {
+	case nil:
+		return nil, localError(ProtocolInvalidOperationError, "Invalid body", &FieldError{Field: "body", Reason: "nil reader"})
+	case *bytes.Buffer:
+		return memoryPayload(r.Next(r.Len())), nil
+	case io.ReadSeeker:
+		return seekPayload(r)
+	}
+	if !buffer {
+		opened := false
+		return &payload{size: -1, blocks: true, open: func() (io.Reader, error) {
+			if opened {
+				return nil, errNotRewindable
+			}
+			opened = true
+			return b.r, nil
+		}}, nil
+	}
+	all, err := io.ReadAll(&asyncReader{ctx: ctx, src: b.r})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: "Reading the body failed", Err: err}
+	}
+	return memoryPayload(all), nil
+}
+
+func seekPayload(r io.ReadSeeker) (*payload, error) {
+	start, err := r.Seek(0, io.SeekCurrent)
+	if err == nil {
+		var end int64
+		if end, err = r.Seek(0, io.SeekEnd); err == nil {
+			p := &payload{size: max(0, end-start), rewindable: true}
+			p.open = func() (io.Reader, error) {
+				if _, err := r.Seek(start, io.SeekStart); err != nil {
+					return nil, err
+				}
+				return r, nil
+			}
+			return p, nil
+		}
+	}
+	return nil, &Error{Code: ProtocolInvalidOperationError, Phase: PhaseLocal, Text: "The body cannot be read", Err: err}
+}
+
+// SourceBody sends what open gives. It is called once for each sending, and what
+// it returns is closed afterwards. size is the length in bytes, -1 when it is
+// not known; the body goes out chunked then.
+func SourceBody(size int64, open func() (io.ReadCloser, error)) Body { return sourceBody{size, open} }
+
+type sourceBody struct {
+	size int64
+	open func() (io.ReadCloser, error)
+}
+
+func (b sourceBody) prepare(context.Context, bool) (*payload, error) {
+	if b.open == nil || b.size < -1 {
+		return nil, localError(ProtocolInvalidOperationError, "Invalid body", &FieldError{Field: "body", Reason: "no source, or a negative size"})
+	}
+	return &payload{size: b.size, rewindable: true, blocks: true, ours: true, open: func() (io.Reader, error) { return b.open() }}, nil
+}
+
+// limit is the length that goes out: the smaller one of the source's and the
+// caller's Content-Length (rule H35).
+func (p *payload) limit(h Headers) (int64, error) {
+	text := h.Get("Content-Length")
+	if text == "" {
+		return p.size, nil
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil || n < 0 {
+		return 0, localError(ProtocolInvalidOperationError, "Invalid header value",
+			&FieldError{Field: "value of header Content-Length", Value: text})
+	}
+	if p.size >= 0 && p.size < n {
+		return p.size, nil
+	}
+	return n, nil
+}
+
+// errUploadStopped ends a reading that nobody needs any more.
+var errUploadStopped = errors.New("upload stopped")
+
+// upload is the body of one sending, as net/http reads it: it counts, ends with
+// the exchange, and closes only what is ours.
+type upload struct {
+	ctx   context.Context
+	stop  context.CancelCauseFunc
+	meter *uploadMeter
+	src   io.Reader
+	left  int64 // -1: to the end of the source
+	close io.Closer
+
+	mu   sync.Mutex // held by a Read
+	done bool
+}
+
+// newUpload starts a reading of p, of limit bytes.
+func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter) (*upload, error) {
+	src, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	u := &upload{meter: meter, src: src, left: limit}
+	if p.ours {
+		u.close, _ = src.(io.Closer)
+	}
+	u.ctx, u.stop = context.WithCancelCause(ctx)
+	if p.blocks {
+		u.src = &asyncReader{ctx: u.ctx, src: src}
+	}
+	return u, nil
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	if u.done {
+		return 0, errUploadStopped
+	}
+	if u.left == 0 {
+		u.meter.end()
+		return 0, io.EOF
+	}
+	if u.left > 0 && int64(len(p)) > u.left {
+		p = p[:u.left]
+	}
+	n, err := u.src.Read(p)
+	if u.left > 0 {
+		u.left -= int64(n)
+	}
+	u.meter.add(n)
+	switch {
+	case err == io.EOF && u.left > 0:
+		return n, &wire.ErrSource{Err: io.ErrUnexpectedEOF}
+	case err == io.EOF:
+		u.meter.end()
+	case err != nil && u.ctx.Err() != nil:
+		err = context.Cause(u.ctx)
+	case err != nil:
+		err = &wire.ErrSource{Err: err}
+	}
+	return n, err
+}
+
+// interrupt ends a Read that waits for its source.
+func (u *upload) interrupt() { u.stop(errUploadStopped) }
+
+// Close ends the reading and returns when no Read is going on any more, so that
+// the source may be read again. net/http calls it too, from any goroutine.
+func (u *upload) Close() error {
+	u.interrupt()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.done {
+		u.done = true
+		if u.close != nil {
+			u.close.Close()
+		}
+	}
+	return nil
+}
+
+// asyncReader reads a source that may block on a goroutine of its own. That
+// goroutine ends with the source, or with the first Read of it that returns
+// after the context ended.
+type asyncReader struct {
+	ctx   context.Context
+	src   io.Reader
+	data  chan []byte // filled pieces
+	free  chan []byte // empty ones
+	whole []byte      // the piece being read from
+	piece []byte      // what is left of it
+	err   error       // set before data is closed
+}
+
+const (
+	asyncPiece  = 64 << 10 // one reading ahead
+	asyncPieces = 2        // one being filled while the other is sent
+	asyncIdle   = 100      // readings of nothing before the source is given up
+)
+
+func (a *asyncReader) start() {
+	a.data, a.free = make(chan []byte), make(chan []byte, asyncPieces)
+	for range asyncPieces {
+		a.free <- make([]byte, asyncPiece)
+	}
+	go a.run()
+}
+
+func (a *asyncReader) run() {
+	defer close(a.data)
+	for idle := 0; a.err == nil; {
+		var buf []byte
+		select {
+		case buf = <-a.free:
+		case <-a.ctx.Done():
+			a.err = context.Cause(a.ctx)
+			return
+		}
+		n, err := a.src.Read(buf)
+		if n == 0 && err == nil {
+			a.free <- buf
+			if idle++; idle == asyncIdle {
+				a.err = io.ErrNoProgress
+			}
+			continue
+		}
+		idle = 0
+		if n > 0 {
+			select {
+			case a.data <- buf[:n]:
+			case <-a.ctx.Done():
+				a.err = context.Cause(a.ctx)
+				return
+			}
+		}
+		a.err = err
+	}
+}
+
+func (a *asyncReader) Read(p []byte) (int, error) {
+	if a.data == nil {
+		a.start()
+	}
+	if len(a.piece) == 0 {
+		if a.whole != nil {
+			a.free <- a.whole
+			a.whole = nil
+		}
+		select {
+		case b, ok := <-a.data:
+			if !ok {
+				return 0, a.err
+			}
+			a.whole, a.piece = b[:cap(b)], b
+		case <-a.ctx.Done():
+			return 0, context.Cause(a.ctx)
+		}
+	}
+	n := copy(p, a.piece)
+	a.piece = a.piece[n:]
+	return n, nil
+}

@@ -1,0 +1,405 @@
+package netreply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// NetworkError is the reason a reply failed, with Qt's names and numbers
+// (QNetworkReply::NetworkError). It implements error, so that it can be a
+// target of errors.Is:
+//
+//	if errors.Is(err, netreply.HostNotFoundError) { … }
+//
+// 1 to 99 are failures of the network, 101 to 199 of a proxy, 201 to 299 of the
+// content, 301 to 399 of the protocol and 401 to 499 of the server.
+type NetworkError int
+
+const (
+	NoError NetworkError = 0
+
+	ConnectionRefusedError           NetworkError = 1  // nobody listens on that port
+	RemoteHostClosedError            NetworkError = 2  // the peer ended the connection before the response was whole
+	HostNotFoundError                NetworkError = 3  // the name does not exist
+	TimeoutError                     NetworkError = 4  // a time limit passed; Error.Phase says which
+	OperationCanceledError           NetworkError = 5  // Abort, Close or the end of the context
+	SslHandshakeFailedError          NetworkError = 6  // no encrypted channel could be made
+	TemporaryNetworkFailureError     NetworkError = 7  // the network is down or not reachable
+	NetworkSessionFailedError        NetworkError = 8  // no usable interface or source address
+	BackgroundRequestNotAllowedError NetworkError = 9  // Config.ForbidBackground
+	TooManyRedirectsError            NetworkError = 10 // Request.MaxRedirects
+	InsecureRedirectError            NetworkError = 11 // the redirect policy refused the target
+	UnknownNetworkError              NetworkError = 99
+
+	ProxyConnectionRefusedError      NetworkError = 101
+	ProxyConnectionClosedError       NetworkError = 102
+	ProxyNotFoundError               NetworkError = 103
+	ProxyTimeoutError                NetworkError = 104
+	ProxyAuthenticationRequiredError NetworkError = 105 // status 407
+	UnknownProxyError                NetworkError = 199
+
+	ContentAccessDenied               NetworkError = 201 // status 403
+	ContentOperationNotPermittedError NetworkError = 202 // status 405
+	ContentNotFoundError              NetworkError = 203 // status 404
+	AuthenticationRequiredError       NetworkError = 204 // status 401
+	ContentReSendError                NetworkError = 205 // the body had to be sent again and could not be
+	ContentConflictError              NetworkError = 206 // status 409
+	ContentGoneError                  NetworkError = 207 // status 410
+	UnknownContentError               NetworkError = 299 // other status of 4xx, or a body that cannot be decoded
+
+	ProtocolUnknownError          NetworkError = 301 // a URL scheme that is not offered
+	ProtocolInvalidOperationError NetworkError = 302 // status 400 or 418, or a request that cannot be sent as it is
+	ProtocolFailure               NetworkError = 399 // the peer does not keep to the protocol
+
+	InternalServerError          NetworkError = 401 // status 500
+	OperationNotImplementedError NetworkError = 402 // status 501
+	ServiceUnavailableError      NetworkError = 403 // status 503
+	UnknownServerError           NetworkError = 499 // other status of 500 and above
+)
+
+var errorNames = map[NetworkError]string{
+	NoError: "NoError", ConnectionRefusedError: "ConnectionRefusedError", RemoteHostClosedError: "RemoteHostClosedError",
+	HostNotFoundError: "HostNotFoundError", TimeoutError: "TimeoutError", OperationCanceledError: "OperationCanceledError",
+	SslHandshakeFailedError: "SslHandshakeFailedError", TemporaryNetworkFailureError: "TemporaryNetworkFailureError",
+	NetworkSessionFailedError: "NetworkSessionFailedError", BackgroundRequestNotAllowedError: "BackgroundRequestNotAllowedError",
+	TooManyRedirectsError: "TooManyRedirectsError", InsecureRedirectError: "InsecureRedirectError",
+	UnknownNetworkError: "UnknownNetworkError", ProxyConnectionRefusedError: "ProxyConnectionRefusedError",
+	ProxyConnectionClosedError: "ProxyConnectionClosedError", ProxyNotFoundError: "ProxyNotFoundError",
+	ProxyTimeoutError: "ProxyTimeoutError", ProxyAuthenticationRequiredError: "ProxyAuthenticationRequiredError",
+	UnknownProxyError: "UnknownProxyError", ContentAccessDenied: "ContentAccessDenied",
+	ContentOperationNotPermittedError: "ContentOperationNotPermittedError", ContentNotFoundError: "ContentNotFoundError",
+	AuthenticationRequiredError: "AuthenticationRequiredError", ContentReSendError: "ContentReSendError",
+	ContentConflictError: "ContentConflictError", ContentGoneError: "ContentGoneError", UnknownContentError: "UnknownContentError",
+	ProtocolUnknownError: "ProtocolUnknownError", ProtocolInvalidOperationError: "ProtocolInvalidOperationError",
+	ProtocolFailure: "ProtocolFailure", InternalServerError: "InternalServerError",
+	OperationNotImplementedError: "OperationNotImplementedError", ServiceUnavailableError: "ServiceUnavailableError",
+	UnknownServerError: "UnknownServerError",
+}
+
+// String returns the name of the constant.
+func (e NetworkError) String() string {
+	if s, ok := errorNames[e]; ok {
+		return s
+	}
+	return "NetworkError(" + strconv.Itoa(int(e)) + ")"
+}
+
+// Error makes a NetworkError a target of errors.Is; the errors that a Reply
+// gives are of type *Error.
+func (e NetworkError) Error() string { return "netreply: " + e.String() }
+
+// Timeout tells whether the code stands for a time limit that passed.
+func (e NetworkError) Timeout() bool { return e == TimeoutError || e == ProxyTimeoutError }
+
+// Phase is the part of a transfer in which it failed.
+type Phase int
+
+const (
+	PhaseLocal   Phase = iota // before anything was sent: the request or a local limit
+	PhaseResolve              // looking the host name up
+	PhaseConnect              // opening the TCP connection
+	PhaseProxy                // talking to a proxy
+	PhaseTLS                  // shaking hands
+	PhaseSend                 // sending the request
+	PhaseHeaders              // waiting for the response head, or reading it
+	PhaseBody                 // reading the response body
+	PhaseDecode               // undoing its content coding
+)
+
+func (p Phase) String() string {
+	names := [...]string{"local", "resolve", "connect", "proxy", "tls", "send", "headers", "body", "decode"}
+	if p < 0 || int(p) >= len(names) {
+		return "Phase(" + strconv.Itoa(int(p)) + ")"
+	}
+	return names[p]
+}
+
+// Error is what Reply.Err returns for a failed reply. errors.Is finds its code,
+// its cause, and context.Canceled or context.DeadlineExceeded where the code
+// stands for one of them. It implements net.Error.
+type Error struct {
+	Code NetworkError
+	// Text is Qt's errorString: a sentence for a person.
+	Text string
+	// Phase is where it happened.
+	Phase Phase
+	// Method and URL are those of the hop that failed. The URL has no
+	// password.
+	Method string
+	URL    string
+	// Hop counts the redirects that had been followed.
+	Hop int
+	// StatusCode is the status of the last response head, 0 when none came.
+	StatusCode int
+	// Sent and Received are the bytes of the request and of the response body,
+	// of this hop.
+	Sent, Received int64
+	// Retryable says that sending the request again cannot make anything happen
+	// twice: the server did not act on it, or its method is idempotent
+	// (RFC 9110, section 9.2.2), or it was marked so.
+	Retryable bool
+	// Err is the cause, or nil.
+	Err error
+}
+
+// Error describes the failure for a log.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("netreply: ")
+	if e.Method != "" {
+		fmt.Fprintf(&b, "%s %s: ", e.Method, e.URL)
+	}
+	b.WriteString(e.Code.String())
+	if e.StatusCode >= 400 && e.Phase == PhaseBody {
+		fmt.Fprintf(&b, " (status %d)", e.StatusCode)
+	} else if e.Phase != PhaseLocal {
+		fmt.Fprintf(&b, " (%s)", e.Phase)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	} else if e.Text != "" {
+		b.WriteString(": " + e.Text)
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is matches codes, and the errors of package context by their meaning.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case context.Canceled:
+		return e.Code == OperationCanceledError
+	case context.DeadlineExceeded:
+		return e.Code.Timeout()
+	}
+	code, ok := target.(NetworkError)
+	return ok && code == e.Code
+}
+
+// Timeout tells whether a time limit passed.
+func (e *Error) Timeout() bool { return e.Code.Timeout() }
+
+// Temporary tells whether the same request may succeed later.
+//
+// Deprecated: it is there for net.Error; use Retryable.
+func (e *Error) Temporary() bool {
+	return e.Timeout() || e.Code == TemporaryNetworkFailureError || e.Code == ServiceUnavailableError
+}
+
+var _ net.Error = (*Error)(nil)
+
+// The reasons a transfer's context is ended for by this package.
+var (
+	errAborted         = errors.New("aborted")
+	errManagerClosed   = errors.New("manager closed")
+	errTransferTimeout = &limitError{"no byte within TransferTimeout", PhaseLocal}
+	errHeadTimeout     = &limitError{"no response head within HeadTimeout", PhaseHeaders}
+)
+
+// limitError is a time limit of the Manager or of a Request that passed.
+type limitError struct {
+	text  string
+	phase Phase
+}
+
+func (e *limitError) Error() string { return e.text }
+func (e *limitError) Timeout() bool { return true }
+
+// statusError maps a status code (rule E3); NoError below 400.
+func statusError(status int) NetworkError {
+	switch status {
+	case 400, 418:
+		return ProtocolInvalidOperationError
+	case 401:
+		return AuthenticationRequiredError
+	case 403:
+		return ContentAccessDenied
+	case 404:
+		return ContentNotFoundError
+	case 405:
+		return ContentOperationNotPermittedError
+	case 407:
+		return ProxyAuthenticationRequiredError
+	case 409:
+		return ContentConflictError
+	case 410:
+		return ContentGoneError
+	case 500:
+		return InternalServerError
+	case 501:
+		return OperationNotImplementedError
+	case 503:
+		return ServiceUnavailableError
+	}
+	switch {
+	case status >= 500:
+		return UnknownServerError
+	case status >= 400:
+		return UnknownContentError
+	}
+	return NoError
+}
+
+// h2Error maps an HTTP/2 error code (rule E30).
+func h2Error(code uint32) NetworkError {
+	switch code {
+	case 2: // INTERNAL_ERROR
+		return InternalServerError
+	case 4: // SETTINGS_TIMEOUT
+		return TimeoutError
+	case 10: // CONNECT_ERROR
+		return UnknownNetworkError
+	case 11: // ENHANCE_YOUR_CALM
+		return UnknownServerError
+	case 12: // INADEQUATE_SECURITY
+		return ContentAccessDenied
+	}
+	return ProtocolFailure
+}
+
+// classify is the one place that maps an error to a code. It goes by type and
+// by the phase the wire reports, never by text. phase is where the transfer
+// stood; it counts when the error does not say better. host is what was looked
+// up.
+func classify(err error, phase Phase, host string) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &Error{Phase: phase, Err: err}
+	var limit *limitError
+	var we *wire.Error
+	switch {
+	case errors.As(err, &limit):
+		e.Code = TimeoutError
+		if limit.phase != PhaseLocal {
+			e.Phase = limit.phase
+		}
+	case errors.Is(err, errAborted), errors.Is(err, errManagerClosed), errors.Is(err, context.Canceled),
+		errors.Is(err, wire.ErrClosed):
+		e.Code = OperationCanceledError
+	case errors.As(err, &we):
+		e.Phase = wirePhase[we.Phase]
+		e.Sent = we.Sent
+		e.Err = we.Err
+		e.Code = wireCode(we)
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Code = TimeoutError
+	default:
+		e.Code = UnknownNetworkError
+	}
+	e.Text = errorText(e, host)
+	return e
+}
+
+var wirePhase = [...]Phase{wire.Resolve: PhaseResolve, wire.Connect: PhaseConnect, wire.TLS: PhaseTLS,
+	wire.Send: PhaseSend, wire.Headers: PhaseHeaders, wire.Body: PhaseBody}
+
+func wireCode(we *wire.Error) NetworkError {
+	switch we.Fault {
+	case wire.Closed:
+		return RemoteHostClosedError
+	case wire.Malformed:
+		return ProtocolFailure
+	case wire.Alert:
+		return SslHandshakeFailedError
+	case wire.Reset, wire.GoAway:
+		return h2Error(we.Code)
+	case wire.Timeout:
+		return TimeoutError
+	case wire.Source:
+		return UnknownNetworkError
+	}
+	err := we.Err
+	var dns *net.DNSError
+	var ne net.Error
+	switch {
+	case errors.As(err, &dns):
+		switch {
+		case dns.IsTimeout:
+			return TimeoutError
+		case dns.IsTemporary && !dns.IsNotFound:
+			return TemporaryNetworkFailureError
+		}
+		return HostNotFoundError
+	case we.Phase == wire.Resolve:
+		return HostNotFoundError
+	case errors.Is(err, syscall.ENETDOWN), errors.Is(err, syscall.ENETUNREACH):
+		return TemporaryNetworkFailureError
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return NetworkSessionFailedError
+	case isRefused(err):
+		return ConnectionRefusedError
+	case errors.As(err, &ne) && ne.Timeout():
+		return TimeoutError
+	case we.Phase == wire.TLS:
+		return SslHandshakeFailedError
+	case isReset(err):
+		return RemoteHostClosedError
+	}
+	return UnknownNetworkError
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNABORTED)
+}
+
+// errorText is the sentence Qt shows for a code.
+func errorText(e *Error, host string) string {
+	switch e.Code {
+	case ConnectionRefusedError:
+		return "Connection refused"
+	case RemoteHostClosedError:
+		return "Connection closed"
+	case HostNotFoundError:
+		return "Host " + host + " not found"
+	case TimeoutError:
+		return "Operation timed out"
+	case OperationCanceledError:
+		return "Operation canceled"
+	case SslHandshakeFailedError:
+		if e.Err != nil {
+			return "SSL handshake failed: " + e.Err.Error()
+		}
+		return "SSL handshake failed"
+	case TemporaryNetworkFailureError:
+		return "Temporary network failure"
+	case ProtocolFailure:
+		return "Data corrupted"
+	}
+	if e.Err != nil {
+		return e.Err.Error()
+	}
+	return "Unknown error"
+}
+
+// statusFailure is the error of a response that says it failed (rule E5).
+func statusFailure(status int, reason, url string) *Error {
+	return &Error{
+		Code: statusError(status), Phase: PhaseBody, StatusCode: status,
+		Text: "Error transferring " + url + " - server replied: " + reason,
+	}
+}
+
+// localError is a failure that was found before anything was sent.
+func localError(code NetworkError, text string, err error) *Error {
+	return &Error{Code: code, Phase: PhaseLocal, Text: text, Err: err}
+}
+
+// idempotent lists the methods of RFC 9110, section 9.2.2.
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}

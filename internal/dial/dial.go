@@ -1,0 +1,135 @@
+// Package dial opens transport connections: name resolution, TCP over both
+// address families, and TLS. Every failure says in which phase it happened, so
+// that nobody has to guess it from a text.
+package dial
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Phase is the step of opening a connection in which it failed.
+type Phase int
+
+const (
+	Resolve Phase = iota // looking the name up
+	Connect              // opening the TCP connection
+	TLS                  // shaking hands
+)
+
+func (p Phase) String() string { return [...]string{"resolve", "connect", "tls"}[p] }
+
+// Error is the failure to open a connection.
+type Error struct {
+	Phase Phase
+	Addr  string // host:port that was asked for
+	Err   error
+}
+
+func (e *Error) Error() string { return e.Phase.String() + " " + e.Addr + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrTimeout is the cause when a limit of the Dialer, not of the caller's
+// context, ended an attempt.
+var ErrTimeout error = timeoutError{}
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "timed out" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+// headStart is what the first address family gets before the other one is
+// tried beside it (RFC 8305, section 5).
+const headStart = 250 * time.Millisecond
+
+// Dialer opens connections. Its zero value has no limits of its own.
+// It is safe for concurrent use and must not be changed once in use.
+type Dialer struct {
+	// ConnectTimeout bounds resolution and TCP together; 0 means no limit.
+	ConnectTimeout time.Duration
+	// TLSTimeout bounds the handshake; 0 means no limit.
+	TLSTimeout time.Duration
+	// Resolver looks names up; nil means net.DefaultResolver.
+	Resolver *net.Resolver
+	// DialContext replaces resolution and TCP as a whole when it is set.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// TCP opens a TCP connection to addr. connecting, when not nil, is called once,
+// before the first packet leaves and after the name was resolved, from another
+// goroutine than the caller's.
+func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.Conn, error) {
+	if d.ConnectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
+		defer cancel()
+	}
+	var started atomic.Bool
+	start := func() {
+		if started.CompareAndSwap(false, true) && connecting != nil {
+			connecting()
+		}
+	}
+	if d.DialContext != nil {
+		start()
+		c, err := d.DialContext(ctx, "tcp", addr)
+		return c, fail(ctx, Connect, addr, err)
+	}
+	nd := net.Dialer{
+		FallbackDelay: headStart,
+		Resolver:      d.Resolver,
+		ControlContext: func(context.Context, string, string, syscall.RawConn) error {
+			start()
+			return nil
+		},
+	}
+	c, err := nd.DialContext(ctx, "tcp", addr)
+	phase := Connect
+	if err != nil && !started.Load() {
+		phase = Resolve
+		// an address that never got as far as a socket, such as port 99999, is
+		// no failed look-up
+		var addrErr *net.AddrError
+		var parse *net.ParseError
+		if errors.As(err, &addrErr) || errors.As(err, &parse) {
+			phase = Connect
+		}
+	}
+	return c, fail(ctx, phase, addr, err)
+}
+
+// Handshake makes a TLS client connection over raw and closes raw when that
+// fails. cfg must be ready to use: server name and ALPN are the caller's.
+func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, addr string, cfg *tls.Config) (*tls.Conn, error) {
+	if d.TLSTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d.TLSTimeout, ErrTimeout)
+		defer cancel()
+	}
+	c := tls.Client(raw, cfg)
+	if err := c.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, fail(ctx, TLS, addr, err)
+	}
+	return c, nil
+}
+
+// fail wraps err, and prefers the reason the context ended for to the text
+// that its end made somebody else produce.
+func fail(ctx context.Context, phase Phase, addr string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+	}
+	return &Error{Phase: phase, Addr: addr, Err: err}
+}

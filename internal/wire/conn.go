@@ -1,0 +1,220 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+)
+
+// connection exchanges requests for responses: one at a time on HTTP/1, as many
+// as capacity says on HTTP/2. The pool owns it and is the only caller.
+type connection interface {
+	// roundTrip returns the head of the response, and fills in what the
+	// exchange learns of it. It ends with the context of the request.
+	roundTrip(*http.Request, *Exchange) (*http.Response, error)
+	// fault describes an error of this connection.
+	fault(err error, phase Phase, x *Exchange) error
+	// capacity is how many exchanges it may carry at once; 0 when it is at its
+	// end. For HTTP/1 it is 1 only while it is free for the next exchange.
+	capacity() int
+	// parted is called when an exchange on it is over.
+	parted()
+	close()
+}
+
+// conn is a connection and what the pool knows about it. The fields below mu
+// of the Transport are guarded by it.
+type conn struct {
+	connection
+	t     *Transport
+	host  *host
+	http2 bool
+	tls   *tls.ConnectionState
+	nc    net.Conn
+
+	// guarded by Transport.mu
+	uses    int
+	streams int // exchanges it carries now
+	idle    time.Time
+	expiry  time.Duration
+	dead    bool
+	gone    bool // out of the pool's books
+}
+
+func (c *conn) facts() Conn {
+	return Conn{HTTP2: c.http2, Reused: c.uses > 1, TLS: c.tls, LocalAddr: c.nc.LocalAddr(), RemoteAddr: c.nc.RemoteAddr()}
+}
+
+func (c *conn) close() {
+	c.connection.close()
+	c.t.live.Add(-1)
+}
+
+// stdConn is a connection on which net/http speaks HTTP/1 or HTTP/2.
+type stdConn struct {
+	cc    *http.ClientConn
+	tap   *tapConn
+	http2 bool
+}
+
+// newStdConn wraps raw, or secure over raw, in a connection of net/http.
+func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (*tls.Conn, error), onEnd func()) (*stdConn, *tls.ConnectionState, error) {
+	var state *tls.ConnectionState
+	var given net.Conn
+	s := &stdConn{}
+	transport := t.std
+	switch {
+	case key.Scheme != "https":
+		s.http2 = key.Protocol == HTTP2
+		s.tap = newTapConn(raw, !s.http2, t.cfg.MaxHeaderBytes)
+		given = s.tap
+		if s.http2 {
+			transport = t.h2c
+		}
+	default:
+		under := newTapConn(raw, false, t.cfg.MaxHeaderBytes)
+		tc, err := secure(under)
+		if err != nil {
+			return nil, nil, err
+		}
+		cs := tc.ConnectionState()
+		state = &cs
+		if cs.NegotiatedProtocol == "h2" {
+			s.http2, s.tap, given = true, under, tc
+		} else {
+			s.tap = newTapConn(tc, true, t.cfg.MaxHeaderBytes)
+			given = s.tap
+		}
+	}
+	s.tap.onEnd = onEnd
+	// The connection is there already: its context must not end with a request.
+	ctx := context.WithValue(context.Background(), connKey{}, given)
+	cc, err := transport.NewClientConn(ctx, key.Scheme, key.Addr)
+	if err != nil {
+		given.Close()
+		return nil, nil, &Error{Phase: Connect, Fault: Malformed, Err: err}
+	}
+	s.cc = cc
+	return s, state, nil
+}
+
+func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
+	if s.http2 {
+		resp, err := s.cc.RoundTrip(req)
+		if err != nil {
+			return nil, s.fault(err, Headers, x)
+		}
+		x.Observer.Activity()
+		return resp, nil
+	}
+	s.tap.arm(x.Observer.Activity, x.Interrupt)
+	resp, err := s.cc.RoundTrip(req)
+	if err != nil {
+		return nil, s.fault(err, Headers, x)
+	}
+	s.tap.headDone()
+	var ok bool
+	s.tap.mu.Lock()
+	x.Reason, x.Fields, ok = s.tap.tap.fields(resp)
+	s.tap.mu.Unlock()
+	if !ok {
+		x.Fields = nil
+		resp.Body.Close()
+		s.cc.Close()
+		return nil, &Error{Phase: Headers, Fault: Malformed, Reused: x.Conn.Reused, Began: true,
+			Err: errors.New("response out of step with its request")}
+	}
+	return resp, nil
+}
+
+// ErrSource marks an error of the request body, which is the caller's and not
+// the connection's. Bodies wrap what they return in it.
+type ErrSource struct{ Err error }
+
+func (e *ErrSource) Error() string { return e.Err.Error() }
+func (e *ErrSource) Unwrap() error { return e.Err }
+
+func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
+	e := &Error{Phase: phase, Reused: x.Conn.Reused, Began: phase == Body, Err: err}
+	var source *ErrSource
+	if errors.As(err, &source) {
+		e.Phase, e.Fault, e.Err = Send, Source, source.Err
+		return e
+	}
+	received, sent := s.tap.counts()
+	readErr, gone, malformed := s.tap.state()
+	e.Sent = sent
+	if s.http2 {
+		e.Began = false // of the connection, not of this stream
+		if readErr != nil && isAlert(readErr) || isAlert(err) {
+			e.Phase, e.Fault = TLS, Alert
+			return e
+		}
+		h2Fault(e, gone || errors.Is(err, net.ErrClosed))
+		return e
+	}
+	if phase == Headers {
+		e.Began = received > 0
+	}
+	switch {
+	case isAlert(err) || readErr != nil && isAlert(readErr):
+		e.Fault = Alert
+		if !e.Began {
+			e.Phase = TLS
+		}
+	case phase == Headers && malformed:
+		e.Fault = Malformed
+	case gone && (phase == Headers || peerClosed(err)):
+		e.Fault = Closed
+		e.Err = endError(err, readErr)
+	case readErr != nil && !gone:
+		e.Fault = Other
+		e.Err = readErr
+	case peerClosed(err):
+		e.Fault = Closed
+	case isOS(err):
+		e.Fault = Other
+	case phase == Headers && !e.Began && s.cc.Err() != nil:
+		// net/http saw the idle connection end before this exchange began
+		e.Fault = Closed
+	default:
+		e.Fault = Malformed
+	}
+	return e
+}
+
+// endError prefers the socket's error to the one net/http made of it.
+func endError(err, readErr error) error {
+	if isReset(readErr) {
+		return readErr
+	}
+	return err
+}
+
+func (s *stdConn) capacity() int {
+	if s.cc.Err() != nil {
+		return 0
+	}
+	if s.http2 {
+		free := s.cc.Available()
+		if free == 0 && s.cc.InFlight() == 0 {
+			return 0
+		}
+		return free + s.cc.InFlight()
+	}
+	return s.cc.Available()
+}
+
+func (s *stdConn) parted() {
+	if !s.http2 {
+		s.tap.disarm()
+	}
+}
+
+func (s *stdConn) close() {
+	s.cc.Close()
+	s.tap.Close()
+}

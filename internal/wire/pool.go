@@ -1,0 +1,601 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"slices"
+	"time"
+)
+
+// host holds the connections of one key. All of it is guarded by Transport.mu.
+type host struct {
+	key     Key
+	idle    []*conn // HTTP/1, the one used last at the end
+	h2      []*conn
+	open    int   // HTTP/1 connections, idle ones included
+	speaks  speak // what the server was found to speak
+	dialing []*dialing
+	waiting [priorities][]*waiter
+}
+
+type speak int
+
+const (
+	unknown speak = iota
+	one
+	two
+)
+
+// waiter is an exchange that waits for a connection. It takes whatever comes
+// first, one that was freed or one that was dialled.
+type waiter struct {
+	ch       chan msg // buffered for all that can come
+	priority Priority
+	fresh    bool
+	done     bool // guarded by Transport.mu
+	dial     *dialing
+}
+
+type kind int
+
+const (
+	connecting kind = iota
+	encrypted
+	ready
+	failed
+)
+
+type msg struct {
+	kind kind
+	conn *conn
+	tls  *tls.ConnectionState
+	err  error
+}
+
+// finish sends the last message; the caller holds the lock and has taken w out
+// of its queue.
+func (w *waiter) finish(m msg) {
+	w.done = true
+	w.ch <- m
+}
+
+// dialing is one connection being opened; its goroutine ends by itself, within
+// the Dialer's limits.
+type dialing struct {
+	cancel context.CancelFunc
+	owner  *waiter // the exchange it was started for, told of its progress
+	lost   bool    // cancelled
+}
+
+// take finds a connection for x: one with room, an idle one, or a new one.
+func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil, ErrClosed
+	}
+	h := t.hosts[x.Key]
+	if h == nil {
+		h = &host{key: x.Key}
+		if x.Key.Scheme == "http" {
+			h.speaks = one
+			if x.Key.Protocol == HTTP2 {
+				h.speaks = two
+			}
+		} else if x.Key.Protocol == HTTP1 {
+			h.speaks = one
+		}
+		t.hosts[x.Key] = h
+	}
+	var stale []*conn
+	c := h.pick(x.Fresh, &stale)
+	if c != nil {
+		c.begin(x)
+		t.mu.Unlock()
+		closeAll(stale)
+		return c, nil
+	}
+	w := &waiter{ch: make(chan msg, 3), priority: x.Priority, fresh: x.Fresh}
+	h.waiting[w.priority] = append(h.waiting[w.priority], w)
+	if x.Fresh && h.open >= t.cfg.ConnsPerHost && len(h.idle) > 0 { // make room for a new one
+		stale = append(stale, h.idle[0])
+		h.idle = h.idle[1:]
+		h.open--
+	}
+	t.startDials(h)
+	t.mu.Unlock()
+	closeAll(stale)
+
+	told, secured := false, false
+	for {
+		select {
+		case m := <-w.ch:
+			switch m.kind {
+			case connecting:
+				told = true
+				x.connecting()
+			case encrypted:
+				secured = true
+				x.Observer.Encrypted(m.tls)
+			case failed:
+				return nil, m.err
+			case ready:
+				t.mu.Lock()
+				first := m.conn.uses == 0
+				m.conn.begin(x)
+				t.mu.Unlock()
+				// a connection may have been opened for an exchange that did not need
+				// it after all: the first one to use it hears of it
+				if first && !told {
+					x.connecting()
+				}
+				if first && !secured && m.conn.tls != nil {
+					x.Observer.Encrypted(m.conn.tls)
+				}
+				if ctx.Err() != nil {
+					t.put(m.conn, true)
+					return nil, context.Cause(ctx)
+				}
+				return m.conn, nil
+			}
+			if ctx.Err() == nil {
+				continue
+			}
+		case <-ctx.Done():
+		}
+		t.leave(h, w)
+		return nil, context.Cause(ctx)
+	}
+}
+
+// connecting tells of a new connection, but not when it takes the place of one
+// that broke (rule N22).
+func (x *Exchange) connecting() {
+	if !x.Fresh {
+		x.Observer.Connecting()
+	}
+}
+
+func closeAll(cs []*conn) {
+	for _, c := range cs {
+		c.close()
+	}
+}
+
+// begin books an exchange; the caller holds the lock. The place itself was
+// taken when c was picked.
+func (c *conn) begin(x *Exchange) {
+	c.uses++
+	c.expiry = x.IdleTimeout
+}
+
+// pick takes a place on a connection that is there; what it finds dead goes to
+// stale.
+func (h *host) pick(fresh bool, stale *[]*conn) *conn {
+	for i := 0; i < len(h.h2); i++ {
+		c := h.h2[i]
+		room := c.connection.capacity()
+		if c.dead || room == 0 && c.streams == 0 {
+			h.h2 = slices.Delete(h.h2, i, i+1)
+			i--
+			c.dead = true
+			if c.streams == 0 && !c.gone {
+				c.gone = true
+				*stale = append(*stale, c)
+			}
+			continue
+		}
+		if c.streams < room && !(fresh && c.uses > 0) {
+			c.streams++
+			return c
+		}
+	}
+	for !fresh && len(h.idle) > 0 {
+		c := h.idle[len(h.idle)-1]
+		h.idle = h.idle[:len(h.idle)-1]
+		if c.dead || c.connection.capacity() == 0 {
+			h.open--
+			*stale = append(*stale, c)
+			continue
+		}
+		c.streams = 1
+		return c
+	}
+	return nil
+}
+
+// leave takes w out of the queue because its context ended. What it was given
+// in that very moment goes back, and a dial that nobody else needs ends.
+func (t *Transport) leave(h *host, w *waiter) {
+	t.mu.Lock()
+	if !w.done {
+		w.done = true
+		q := h.waiting[w.priority]
+		h.waiting[w.priority] = slices.DeleteFunc(q, func(o *waiter) bool { return o == w })
+		if w.dial != nil && len(h.dialing) > h.waiters() {
+			w.dial.lost = true
+			w.dial.cancel()
+		}
+		t.forget(h)
+		t.mu.Unlock()
+		return
+	}
+	t.mu.Unlock()
+	for {
+		if m := <-w.ch; m.kind == ready {
+			t.put(m.conn, true)
+			return
+		} else if m.kind == failed {
+			return
+		}
+	}
+}
+
+func (h *host) waiters() int {
+	n := 0
+	for _, q := range h.waiting {
+		n += len(q)
+	}
+	return n
+}
+
+// startDials opens as many connections as waiting exchanges may have; the
+// caller holds the lock. While it is not known whether the server speaks
+// HTTP/2, one at a time: with HTTP/2 the first is enough for all.
+func (t *Transport) startDials(h *host) {
+	limit := t.cfg.ConnsPerHost - h.open
+	if h.speaks != one {
+		limit = 1
+		if slices.ContainsFunc(h.h2, func(c *conn) bool { return !c.dead && c.connection.capacity() > 0 }) {
+			limit = 0 // streams are limited by the peer: wait for one to end
+			for _, q := range h.waiting {
+				if slices.ContainsFunc(q, func(w *waiter) bool { return w.fresh }) {
+					limit = 1
+				}
+			}
+		}
+	}
+	for p := range h.waiting {
+		for _, w := range h.waiting[p] {
+			if w.dial != nil || h.adopt(w) {
+				continue
+			}
+			if len(h.dialing) >= limit {
+				return
+			}
+			ctx, cancel := context.WithCancel(t.ctx)
+			d := &dialing{cancel: cancel, owner: w}
+			w.dial = d
+			h.dialing = append(h.dialing, d)
+			t.dials.Add(1)
+			go t.dial(ctx, h, d)
+		}
+	}
+}
+
+// adopt makes w the owner of a dial whose owner went another way.
+func (h *host) adopt(w *waiter) bool {
+	for _, d := range h.dialing {
+		if d.owner.done && !d.lost {
+			d.owner, w.dial = w, d
+			return true
+		}
+	}
+	return false
+}
+
+// tell passes news of a dial on, while its owner still waits.
+func (t *Transport) tell(d *dialing, m msg) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !d.owner.done {
+		d.owner.ch <- m
+	}
+}
+
+// dial opens one connection and gives it to the first that waits.
+func (t *Transport) dial(ctx context.Context, h *host, d *dialing) {
+	defer t.dials.Done()
+	defer d.cancel()
+	c, err := t.connect(ctx, h, d)
+	t.mu.Lock()
+	h.dialing = slices.DeleteFunc(h.dialing, func(o *dialing) bool { return o == d })
+	if err == nil {
+		d.owner.dial = nil
+		t.live.Add(1)
+		if t.closed {
+			t.mu.Unlock()
+			c.close()
+			return
+		}
+		if c.http2 {
+			h.speaks = two
+			h.h2 = append(h.h2, c)
+		} else {
+			h.speaks = one
+			h.open++
+			h.idle = append(h.idle, c)
+		}
+		c.idle = time.Now()
+		h.handOver(c)
+		stale := t.serve(h)
+		t.startDials(h)
+		t.scheduleSweep()
+		t.mu.Unlock()
+		closeAll(stale)
+		return
+	}
+	if d.lost && !t.closed {
+		// whoever came after its owner left has not failed
+		t.startDials(h)
+		t.forget(h)
+		t.mu.Unlock()
+		return
+	}
+	t.fail(h, d, err)
+	t.mu.Unlock()
+}
+
+// handOver gives a connection that was just dialled to whoever comes first, even
+// if its server has ended it already: the exchange then fails with that, where
+// dialling again would go on for ever.
+func (h *host) handOver(c *conn) {
+	for p := range h.waiting {
+		if len(h.waiting[p]) == 0 {
+			continue
+		}
+		w := h.waiting[p][0]
+		h.waiting[p] = slices.Delete(h.waiting[p], 0, 1)
+		c.streams = 1
+		if !c.http2 {
+			h.idle = h.idle[:len(h.idle)-1]
+		}
+		w.finish(msg{kind: ready, conn: c})
+		return
+	}
+}
+
+// fail ends the exchanges that a failed dial ends (rule E9): its owner, and when
+// the host has no connection at all everyone who has no dial of his own.
+func (t *Transport) fail(h *host, d *dialing, err error) {
+	all := h.open == 0 && len(h.h2) == 0
+	for p, q := range h.waiting {
+		h.waiting[p] = slices.DeleteFunc(q, func(w *waiter) bool {
+			if w == d.owner || all && w.dial == nil {
+				w.finish(msg{kind: failed, err: err})
+				return true
+			}
+			return false
+		})
+	}
+	t.startDials(h)
+	t.forget(h)
+}
+
+func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, error) {
+	raw, err := t.cfg.Dialer.TCP(ctx, h.key.Addr, func() { t.tell(d, msg{kind: connecting}) })
+	if err != nil {
+		return nil, dialError(err)
+	}
+	c := &conn{t: t, host: h, nc: raw}
+	secure := func(nc net.Conn) (*tls.Conn, error) {
+		return t.cfg.Dialer.Handshake(ctx, nc, h.key.Addr, h.key.clientConfig())
+	}
+	s, state, err := t.newStdConn(h.key, raw, secure, func() { t.ended(c) })
+	if err != nil {
+		raw.Close()
+		var we *Error
+		if errors.As(err, &we) {
+			return nil, err
+		}
+		return nil, dialError(err)
+	}
+	t.mu.Lock()
+	c.connection, c.http2, c.tls = s, s.http2, state
+	t.mu.Unlock()
+	if state != nil {
+		t.tell(d, msg{kind: encrypted, tls: state})
+	}
+	return c, nil
+}
+
+// clientConfig is the profile made ready for one handshake.
+func (k Key) clientConfig() *tls.Config {
+	cfg := k.TLS.Clone()
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName, _, _ = net.SplitHostPort(k.Addr)
+	}
+	if len(cfg.NextProtos) == 0 {
+		switch k.Protocol {
+		case Negotiate:
+			cfg.NextProtos = []string{"h2", "http/1.1"}
+		case HTTP1:
+			cfg.NextProtos = []string{"http/1.1"}
+		case HTTP2:
+			cfg.NextProtos = []string{"h2"}
+		}
+	}
+	return cfg
+}
+
+// serve gives connections that are free to those who wait, best priority
+// first; the caller holds the lock and closes what is returned.
+func (t *Transport) serve(h *host) (stale []*conn) {
+	for p := range h.waiting {
+		for i := 0; i < len(h.waiting[p]); {
+			w := h.waiting[p][i]
+			c := h.pick(w.fresh, &stale)
+			if c == nil && w.fresh {
+				c = h.unused()
+			}
+			if c == nil {
+				if w.fresh {
+					i++ // the next may be content with a used one
+					continue
+				}
+				return stale
+			}
+			h.waiting[p] = slices.Delete(h.waiting[p], i, i+1)
+			w.finish(msg{kind: ready, conn: c})
+		}
+	}
+	return stale
+}
+
+// unused takes an HTTP/1 connection that was dialled and never used.
+func (h *host) unused() *conn {
+	for i, c := range h.idle {
+		if c.uses == 0 && !c.dead {
+			h.idle = slices.Delete(h.idle, i, i+1)
+			c.streams = 1
+			return c
+		}
+	}
+	return nil
+}
+
+// put ends an exchange on c. ok says that it may go on; whether it can, the
+// connection knows.
+func (t *Transport) put(c *conn, ok bool) {
+	var stale []*conn
+	c.parted()
+	t.mu.Lock()
+	h := c.host
+	c.streams--
+	usable := ok && !c.dead && !t.closed
+	if c.http2 {
+		// A failed stream leaves the connection alone.
+		if room := c.connection.capacity(); room == 0 || t.closed {
+			c.dead = true
+			h.h2 = slices.DeleteFunc(h.h2, func(o *conn) bool { return o == c })
+		}
+		if c.streams == 0 {
+			c.idle = time.Now()
+			if (c.dead || c.expiry < 0) && !c.gone {
+				c.gone = true
+				h.h2 = slices.DeleteFunc(h.h2, func(o *conn) bool { return o == c })
+				stale = append(stale, c)
+			}
+		}
+	} else if usable && c.connection.capacity() > 0 && (c.expiry >= 0 || h.waiters() > 0) {
+		c.idle = time.Now()
+		h.idle = append(h.idle, c)
+	} else {
+		h.open--
+		stale = append(stale, c)
+	}
+	if h.waiters() > 0 {
+		stale = append(stale, t.serve(h)...)
+		t.startDials(h)
+	}
+	t.scheduleSweep()
+	t.forget(h)
+	t.mu.Unlock()
+	closeAll(stale)
+}
+
+// ended is called when reading from c has ended for good: an idle connection
+// that its server closed leaves the pool at once.
+func (t *Transport) ended(c *conn) {
+	t.mu.Lock()
+	c.dead = true
+	if c.connection == nil {
+		t.mu.Unlock()
+		return
+	}
+	h := c.host
+	var stale []*conn
+	if i := slices.Index(h.idle, c); i >= 0 {
+		h.idle = slices.Delete(h.idle, i, i+1)
+		h.open--
+		stale = append(stale, c)
+	}
+	if i := slices.Index(h.h2, c); i >= 0 {
+		h.h2 = slices.Delete(h.h2, i, i+1)
+		if c.streams == 0 && !c.gone {
+			c.gone = true
+			stale = append(stale, c)
+		}
+	}
+	if h.waiters() > 0 {
+		t.startDials(h)
+	}
+	t.forget(h)
+	t.mu.Unlock()
+	if len(stale) > 0 {
+		// net/http is reading: closing waits for nobody, but must not run inside Read
+		go closeAll(stale)
+	}
+}
+
+// takeIdle takes the connections that carry nothing out of the books.
+func (h *host) takeIdle() []*conn {
+	list := h.idle
+	h.open -= len(h.idle)
+	h.idle = nil
+	h.h2 = slices.DeleteFunc(h.h2, func(c *conn) bool {
+		if c.streams > 0 {
+			return false
+		}
+		c.gone = true
+		list = append(list, c)
+		return true
+	})
+	return list
+}
+
+// forget drops a host that holds nothing.
+func (t *Transport) forget(h *host) {
+	if h.open == 0 && len(h.h2) == 0 && len(h.dialing) == 0 && h.waiters() == 0 && t.hosts[h.key] == h {
+		delete(t.hosts, h.key)
+	}
+}
+
+// sweepEvery bounds how long a connection may outlive its idle time.
+const sweepEvery = 5 * time.Second
+
+// scheduleSweep keeps the one timer of the pool running while anything is
+// there to expire; the caller holds the lock.
+func (t *Transport) scheduleSweep() {
+	if t.closed || t.sweep != nil || len(t.hosts) == 0 {
+		return
+	}
+	t.sweep = time.AfterFunc(min(sweepEvery, max(t.cfg.IdleTimeout/4, time.Millisecond)), t.runSweep)
+}
+
+func (t *Transport) runSweep() {
+	now := time.Now()
+	var stale []*conn
+	t.mu.Lock()
+	t.sweep = nil
+	old := func(c *conn) bool {
+		limit := t.cfg.IdleTimeout
+		if c.expiry > 0 {
+			limit = c.expiry
+		}
+		return c.streams == 0 && (c.dead || now.Sub(c.idle) >= limit)
+	}
+	for _, h := range t.hosts {
+		n := len(h.idle)
+		for _, list := range []*[]*conn{&h.idle, &h.h2} {
+			*list = slices.DeleteFunc(*list, func(c *conn) bool {
+				if !old(c) {
+					return false
+				}
+				c.gone = true
+				stale = append(stale, c)
+				return true
+			})
+		}
+		h.open -= n - len(h.idle)
+		t.forget(h)
+	}
+	t.scheduleSweep()
+	t.mu.Unlock()
+	closeAll(stale)
+}

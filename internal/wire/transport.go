@@ -1,0 +1,310 @@
+// Package wire is the bottom of the client: a pool of connections, each of
+// which exchanges requests for responses. Connections are made by
+// internal/dial, and net/http speaks HTTP on them; what the pool adds is its
+// key, its limits and priorities, expiry, and knowing exactly in which phase an
+// exchange failed.
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/netreply/netreply/internal/dial"
+)
+
+// Protocol is a wish for the version of HTTP.
+type Protocol int
+
+const (
+	Negotiate Protocol = iota // HTTP/2 when TLS agrees on it, HTTP/1 otherwise
+	HTTP1                     // HTTP/1 only
+	HTTP2                     // HTTP/2 without asking: prior knowledge in clear text
+)
+
+// Key names the exchanges that may share connections.
+type Key struct {
+	Scheme   string // http or https
+	Addr     string // host:port, ASCII
+	Protocol Protocol
+	// TLS is the profile: exchanges with another configuration, whatever it
+	// holds, never meet on one connection.
+	TLS *tls.Config
+}
+
+// Priority orders the exchanges that wait for a connection.
+type Priority int
+
+const (
+	High Priority = iota
+	Normal
+	Low
+	priorities
+)
+
+// Observer is told what happens to one exchange. The calls come from the
+// goroutine that called RoundTrip, except Activity.
+type Observer interface {
+	// Connecting: a TCP connection is being opened for this exchange.
+	Connecting()
+	// Encrypted: the handshake is over; nothing of the request has been sent.
+	Encrypted(*tls.ConnectionState)
+	// Sending: the request goes out now, on this connection.
+	Sending(Conn)
+	// Activity: bytes of the response came. It must not block.
+	Activity()
+}
+
+// Conn is what is known of the connection that carries an exchange.
+type Conn struct {
+	HTTP2      bool
+	Reused     bool
+	TLS        *tls.ConnectionState
+	LocalAddr  net.Addr
+	RemoteAddr net.Addr
+}
+
+// Exchange is one request on its way, and the facts about it.
+type Exchange struct {
+	Key      Key
+	Priority Priority
+	// Fresh asks for a connection that nothing was sent on before.
+	Fresh bool
+	// IdleTimeout is how long the connection may lie idle afterwards: 0 means
+	// the Transport's time, below 0 not at all.
+	IdleTimeout time.Duration
+	Observer    Observer
+	// Interrupt, when set, makes a Read of the request body return. It is called
+	// when the connection ends, since net/http waits for that Read then.
+	Interrupt func()
+
+	// Set by RoundTrip.
+	Conn   Conn
+	Reason string  // reason phrase, HTTP/1 only
+	Fields []Field // header lines in order and spelling of the wire; nil when they are not known
+}
+
+// Config is set once; the zero value of a field is its default.
+type Config struct {
+	Dialer         *dial.Dialer
+	ConnsPerHost   int           // HTTP/1 connections for one key; 6
+	IdleTimeout    time.Duration // 120 s
+	MaxHeaderBytes int64         // of a response, interim ones included; 256 KiB
+	PingTimeout    time.Duration // HTTP/2: a silent connection is probed after this; 15 s
+}
+
+// Transport is the pool. It is safe for concurrent use.
+type Transport struct {
+	cfg  Config
+	std  *http.Transport // HTTP/1 and, over TLS, HTTP/2
+	h2c  *http.Transport // HTTP/2 without TLS
+	stop context.CancelFunc
+	ctx  context.Context // of all dials
+
+	mu     sync.Mutex
+	hosts  map[Key]*host
+	sweep  *time.Timer
+	closed bool
+	dials  sync.WaitGroup
+	live   atomic.Int64 // open connections
+}
+
+// readBuffer is what net/http reads heads into on HTTP/1; bodies pass it by.
+const readBuffer = 4 << 10
+
+// h2Frame is the largest DATA frame we take: net/http's 16 KiB cost a third of
+// the rate of a large download.
+const h2Frame = 256 << 10
+
+// NewTransport makes a pool without connections.
+func NewTransport(cfg Config) *Transport {
+	if cfg.ConnsPerHost == 0 {
+		cfg.ConnsPerHost = 6
+	}
+	if cfg.IdleTimeout == 0 {
+		cfg.IdleTimeout = 120 * time.Second
+	}
+	if cfg.MaxHeaderBytes == 0 {
+		cfg.MaxHeaderBytes = 256 << 10
+	}
+	if cfg.PingTimeout == 0 {
+		cfg.PingTimeout = 15 * time.Second
+	}
+	t := &Transport{cfg: cfg, hosts: map[Key]*host{}}
+	t.ctx, t.stop = context.WithCancel(context.Background())
+	t.std, t.h2c = t.base(), t.base()
+	t.std.Protocols = protocols((*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2)
+	t.h2c.Protocols = protocols((*http.Protocols).SetUnencryptedHTTP2)
+	return t
+}
+
+func protocols(set ...func(*http.Protocols, bool)) *http.Protocols {
+	p := new(http.Protocols)
+	for _, f := range set {
+		f(p, true)
+	}
+	return p
+}
+
+// base is an http.Transport that has no pool, no proxy and no dialer of its
+// own: it takes the connection that lies in the context.
+func (t *Transport) base() *http.Transport {
+	given := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return ctx.Value(connKey{}).(net.Conn), nil
+	}
+	return &http.Transport{
+		DialContext:            given,
+		DialTLSContext:         given,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: t.cfg.MaxHeaderBytes,
+		ReadBufferSize:         readBuffer,
+		WriteBufferSize:        readBuffer,
+		ExpectContinueTimeout:  time.Second,
+		HTTP2: &http.HTTP2Config{
+			MaxReadFrameSize: h2Frame,
+			SendPingTimeout:  t.cfg.PingTimeout,
+			PingTimeout:      t.cfg.PingTimeout,
+		},
+	}
+}
+
+type connKey struct{}
+
+// RoundTrip sends req on a connection of x.Key and returns the head of its
+// response. It returns as soon as the context of req ends. The request's body
+// must obey that too: a Read that goes on after the end of the context keeps
+// RoundTrip waiting. Interim responses are the business of a trace in the context.
+func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
+	ctx := req.Context()
+	c, err := t.take(ctx, x)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	x.Conn = c.facts()
+	x.Observer.Sending(x.Conn)
+	if ctx.Err() != nil { // the observer may have ended it: nothing leaves
+		t.put(c, true)
+		closeBody(req)
+		return nil, context.Cause(ctx)
+	}
+	resp, err := c.roundTrip(req, x)
+	if err != nil {
+		t.put(c, false)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	resp.Request = req
+	if resp.Body == http.NoBody || resp.ContentLength == 0 {
+		// net/http has seen the end of it already
+		t.put(c, true)
+		return resp, nil
+	}
+	resp.Body = &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx}
+	return resp, nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// body gives the connection back at its end.
+type body struct {
+	io.ReadCloser
+	t    *Transport
+	c    *conn
+	x    *Exchange
+	ctx  context.Context
+	done atomic.Bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if err == io.EOF {
+		b.release(true)
+		return n, err
+	}
+	if b.ctx.Err() != nil {
+		err = context.Cause(b.ctx)
+	} else if !errors.Is(err, net.ErrClosed) {
+		err = b.c.fault(err, Body, b.x)
+	}
+	b.release(false)
+	return n, err
+}
+
+func (b *body) Write(p []byte) (int, error) { // after 101
+	w, ok := b.ReadCloser.(io.Writer)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	return w.Write(p)
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.release(true)
+	return err
+}
+
+func (b *body) release(ok bool) {
+	if b.done.CompareAndSwap(false, true) {
+		b.t.put(b.c, ok)
+	}
+}
+
+// Close ends every connection, waits for what it started, and makes later
+// exchanges fail with ErrClosed.
+func (t *Transport) Close() {
+	t.mu.Lock()
+	t.closed = true
+	var all []*conn
+	for _, h := range t.hosts {
+		all = append(all, h.takeIdle()...)
+		for p := range h.waiting {
+			for _, w := range h.waiting[p] {
+				w.finish(msg{kind: failed, err: ErrClosed})
+			}
+			h.waiting[p] = nil
+		}
+	}
+	if t.sweep != nil {
+		t.sweep.Stop()
+	}
+	t.mu.Unlock()
+	for _, c := range all {
+		c.close()
+	}
+	t.stop()
+	t.dials.Wait()
+}
+
+// CloseIdle ends the connections that carry nothing at the moment.
+func (t *Transport) CloseIdle() {
+	t.mu.Lock()
+	var all []*conn
+	for _, h := range t.hosts {
+		all = append(all, h.takeIdle()...)
+		t.forget(h)
+	}
+	t.mu.Unlock()
+	for _, c := range all {
+		c.close()
+	}
+}
+
+// Connections is the number of open connections, for tests and diagnosis.
+func (t *Transport) Connections() int { return int(t.live.Load()) }

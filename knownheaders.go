@@ -1,0 +1,184 @@
+package netreply
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// KnownHeader is a header field whose value has a type (Qt: KnownHeaders).
+// A value that does not parse reads as not there; the field itself stays.
+type KnownHeader[T any] struct {
+	// Name is the name of the field.
+	Name   string
+	parse  func(values []string) (T, bool)
+	format func(T) string
+}
+
+// Get parses the field (rules H1 to H10).
+func (k KnownHeader[T]) Get(h Headers) (T, bool) {
+	var none T
+	vs := h.Values(k.Name)
+	if len(vs) == 0 {
+		return none, false
+	}
+	return k.parse(vs)
+}
+
+// Set replaces the field. A value that formats to nothing is not set and false
+// is returned (rule H22).
+func (k KnownHeader[T]) Set(h *Headers, v T) bool {
+	s := k.format(v)
+	if s == "" {
+		return false
+	}
+	h.Set(k.Name, s)
+	return true
+}
+
+// The known headers.
+var (
+	ContentTypeHeader        = textHeader("Content-Type")
+	ContentDispositionHeader = textHeader("Content-Disposition")
+	UserAgentHeader          = textHeader("User-Agent")
+	ServerHeader             = textHeader("Server")
+	ContentLengthHeader      = KnownHeader[int64]{"Content-Length", parseLength, func(n int64) string { return strconv.FormatInt(n, 10) }}
+	LocationHeader           = KnownHeader[*url.URL]{"Location", parseLocation, formatURL}
+	LastModifiedHeader       = dateHeader("Last-Modified")
+	IfModifiedSinceHeader    = dateHeader("If-Modified-Since")
+	ETagHeader               = KnownHeader[string]{"ETag", parseETag, func(s string) string { return s }}
+	IfMatchHeader            = KnownHeader[[]string]{"If-Match", tagList(false), joinList}
+	IfNoneMatchHeader        = KnownHeader[[]string]{"If-None-Match", tagList(true), joinList}
+	CookieHeader             = KnownHeader[[]*http.Cookie]{"Cookie", parseCookies, formatCookies}
+	SetCookieHeader          = KnownHeader[[]*http.Cookie]{"Set-Cookie", parseSetCookies, formatSetCookies}
+)
+
+func textHeader(name string) KnownHeader[string] {
+	return KnownHeader[string]{name,
+		func(vs []string) (string, bool) { return strings.Join(vs, ", "), true },
+		func(s string) string { return s }}
+}
+
+func dateHeader(name string) KnownHeader[time.Time] {
+	return KnownHeader[time.Time]{name,
+		func(vs []string) (time.Time, bool) { return parseDate(strings.Join(vs, ", ")) },
+		func(t time.Time) string { return t.UTC().Format(http.TimeFormat) }}
+}
+
+// parseLength takes the first value, which is the one that frames the body
+// (rules H2 and H27).
+func parseLength(vs []string) (int64, bool) {
+	n, err := strconv.ParseInt(strings.TrimSpace(vs[0]), 10, 64)
+	return n, err == nil
+}
+
+// parseLocation wants an absolute URL (rule H3); a relative one is readable as
+// text only.
+func parseLocation(vs []string) (*url.URL, bool) {
+	u, err := url.Parse(vs[len(vs)-1])
+	if err != nil || u.Scheme == "" {
+		return nil, false
+	}
+	return u, true
+}
+
+func formatURL(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return u.String()
+}
+
+// parseDate accepts the three forms of RFC 9110, section 5.6.7; the name of the
+// day is not checked (rule H10).
+func parseDate(s string) (time.Time, bool) {
+	s = strings.TrimSpace(s)
+	day, rest, comma := strings.Cut(s, ",")
+	layouts := []string{"Jan _2 15:04:05 2006"}
+	switch {
+	case comma && len(day) == 3:
+		layouts = []string{"2 Jan 2006 15:04:05", "2-Jan-2006 15:04:05"}
+		s, _, _ = cutZone(strings.TrimSpace(rest))
+	case comma:
+		layouts = []string{"02-Jan-06 15:04:05", "2-Jan-2006 15:04:05"}
+		s, _, _ = cutZone(strings.TrimSpace(rest))
+	default:
+		_, s, _ = strings.Cut(s, " ")
+	}
+	for _, l := range layouts {
+		if t, err := time.Parse(l, s); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// cutZone splits a date at the end of its time of day.
+func cutZone(s string) (date, zone string, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || i+3 > len(s) {
+		return s, "", false
+	}
+	return s[:i+3], s[i+3:], true
+}
+
+func parseETag(vs []string) (string, bool) {
+	s := strings.TrimSpace(strings.Join(vs, ", "))
+	return s, quoted(s) || strings.HasPrefix(s, "W/") && quoted(s[2:])
+}
+
+func quoted(s string) bool { return len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' }
+
+// tagList parses a list of entity tags; weak ones are left out where only
+// strong comparison makes sense (rules H6 and H7).
+func tagList(weak bool) func([]string) ([]string, bool) {
+	return func(vs []string) ([]string, bool) {
+		s := strings.TrimSpace(strings.Join(vs, ", "))
+		if s == "*" {
+			return []string{"*"}, true
+		}
+		var tags []string
+		for tag := range strings.SplitSeq(s, ",") {
+			tag = strings.TrimSpace(tag)
+			if quoted(tag) || weak && strings.HasPrefix(tag, "W/") && quoted(tag[2:]) {
+				tags = append(tags, tag)
+			}
+		}
+		return tags, len(tags) > 0
+	}
+}
+
+func joinList(vs []string) string { return strings.Join(vs, ", ") }
+
+func parseCookies(vs []string) ([]*http.Cookie, bool) {
+	cs, err := http.ParseCookie(strings.Join(vs, "; "))
+	return cs, err == nil && len(cs) > 0
+}
+
+func formatCookies(cs []*http.Cookie) string {
+	parts := make([]string, 0, len(cs))
+	for _, c := range cs {
+		parts = append(parts, (&http.Cookie{Name: c.Name, Value: c.Value}).String())
+	}
+	return strings.Join(parts, "; ")
+}
+
+func parseSetCookies(vs []string) ([]*http.Cookie, bool) {
+	var out []*http.Cookie
+	for _, v := range vs {
+		if c, err := http.ParseSetCookie(v); err == nil {
+			out = append(out, c)
+		}
+	}
+	return out, len(out) > 0
+}
+
+func formatSetCookies(cs []*http.Cookie) string {
+	parts := make([]string, 0, len(cs))
+	for _, c := range cs {
+		parts = append(parts, c.String())
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,298 @@
+package netreply
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// Version is the version of this package, as the default User-Agent tells it.
+const Version = "0.1.0"
+
+// Config configures a Manager. Its zero value is ready to use; it is copied.
+type Config struct {
+	// UserAgent is sent by requests that have none; "netreply/VERSION".
+	UserAgent string
+	// RedirectPolicy is for requests that have none; NoLessSafeRedirectPolicy.
+	RedirectPolicy RedirectPolicy
+	// TransferTimeout is for requests that have none; 0 means no limit.
+	TransferTimeout time.Duration
+	// ConnectTimeout bounds name resolution and TCP; 30 s, below 0 no limit.
+	ConnectTimeout time.Duration
+	// TLSTimeout bounds a handshake; 30 s, below 0 no limit.
+	TLSTimeout time.Duration
+	// HeadTimeout bounds the wait for a response head, from the end of the
+	// upload; 0 means no limit.
+	HeadTimeout time.Duration
+	// ReadBufferSize is for requests that have none; 0 means no limit.
+	ReadBufferSize int64
+	// ConnectionsPerHost is how many HTTP/1 connections there may be to one
+	// scheme, host and port; 6 (rule N2), at most 65535. A download that is not
+	// read keeps its connection.
+	ConnectionsPerHost int
+	// IdleTimeout is how long a connection is kept without work; 120 s (rule N10).
+	IdleTimeout time.Duration
+	// MaxHeaderBytes bounds a response head, interim ones included; 256 KiB.
+	MaxHeaderBytes int64
+	// TLSConfig is for requests that have none; nil means the system's roots
+	// and crypto/tls's defaults. Server name and ALPN are filled in per host.
+	TLSConfig *tls.Config
+	// CookieJar stores and sends cookies; nil means none.
+	CookieJar http.CookieJar
+	// ForbidBackground fails requests marked Background with
+	// BackgroundRequestNotAllowedError.
+	ForbidBackground bool
+	// Resolver looks names up; nil means net.DefaultResolver.
+	Resolver *net.Resolver
+	// DialContext opens connections instead of resolver and TCP.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// OnSignal is called for the signals of all replies, before the Request's own
+	// (rule S6); see there.
+	OnSignal func(*Reply, Event)
+}
+
+// defaultTimeout bounds connecting and shaking hands.
+const defaultTimeout = 30 * time.Second
+
+// validate finds every field that cannot be used.
+func (c *Config) validate() error {
+	var errs []error
+	bad := func(field, value, reason string) { errs = append(errs, &FieldError{"Config." + field, value, reason}) }
+	if c.RedirectPolicy < DefaultRedirectPolicy || c.RedirectPolicy > UserVerifiedRedirectPolicy {
+		bad("RedirectPolicy", strconv.Itoa(int(c.RedirectPolicy)), "no such policy")
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{{"TransferTimeout", c.TransferTimeout}, {"HeadTimeout", c.HeadTimeout}, {"IdleTimeout", c.IdleTimeout}} {
+		if d.d < 0 {
+			bad(d.name, d.d.String(), "negative")
+		}
+	}
+	for _, n := range []struct {
+		name string
+		n    int64
+	}{{"ReadBufferSize", c.ReadBufferSize}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost)}, {"MaxHeaderBytes", c.MaxHeaderBytes}} {
+		if n.n < 0 {
+			bad(n.name, strconv.FormatInt(n.n, 10), "negative")
+		}
+	}
+	if c.ConnectionsPerHost > 65535 {
+		bad("ConnectionsPerHost", strconv.Itoa(c.ConnectionsPerHost), "more than 65535")
+	}
+	if h := NewHeaders("User-Agent", c.UserAgent); h.validate() != nil {
+		bad("UserAgent", c.UserAgent, "not a header value")
+	}
+	return errors.Join(errs...)
+}
+
+// Manager sends requests. It owns the connections, which all its requests
+// share. It is safe for concurrent use; programs need one, and close it.
+type Manager struct {
+	cfg       Config
+	userAgent []string
+	tlsConfig *tls.Config
+	wire      *wire.Transport
+	pipeline  http.RoundTripper
+	hub       hub
+
+	mu      sync.Mutex
+	closed  bool
+	first   *Reply // the running ones
+	running sync.WaitGroup
+}
+
+// NewManager makes a Manager. A Config that cannot be used is refused with an
+// error that joins a *FieldError for each bad field.
+func NewManager(c Config) (*Manager, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if c.UserAgent == "" {
+		c.UserAgent = "netreply/" + Version
+	}
+	if c.RedirectPolicy == DefaultRedirectPolicy {
+		c.RedirectPolicy = NoLessSafeRedirectPolicy
+	}
+	m := &Manager{cfg: c, userAgent: []string{c.UserAgent}, tlsConfig: profile(c.TLSConfig)}
+	m.wire = wire.NewTransport(wire.Config{
+		Dialer: &dial.Dialer{
+			ConnectTimeout: limit(c.ConnectTimeout),
+			TLSTimeout:     limit(c.TLSTimeout),
+			Resolver:       c.Resolver,
+			DialContext:    c.DialContext,
+		},
+		ConnsPerHost:   c.ConnectionsPerHost,
+		IdleTimeout:    c.IdleTimeout,
+		MaxHeaderBytes: c.MaxHeaderBytes,
+	})
+	m.pipeline = m.newPipeline()
+	return m, nil
+}
+
+func limit(d time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return defaultTimeout
+	case d < 0:
+		return 0
+	}
+	return d
+}
+
+// Get fetches. Like all verbs it returns at once, and never nil: a request that
+// cannot be sent gives a reply that fails. The context covers the whole
+// transfer, the body included: its cancellation is an Abort, its deadline a
+// TimeoutError.
+func (m *Manager) Get(ctx context.Context, req *Request) *Reply {
+	return m.Send(ctx, http.MethodGet, req, nil)
+}
+
+// Head fetches the head only.
+func (m *Manager) Head(ctx context.Context, req *Request) *Reply {
+	return m.Send(ctx, http.MethodHead, req, nil)
+}
+
+// Post sends a body.
+func (m *Manager) Post(ctx context.Context, req *Request, body Body) *Reply {
+	return m.Send(ctx, http.MethodPost, req, body)
+}
+
+// Put sends a body to be stored.
+func (m *Manager) Put(ctx context.Context, req *Request, body Body) *Reply {
+	return m.Send(ctx, http.MethodPut, req, body)
+}
+
+// Patch sends a body that describes a change.
+func (m *Manager) Patch(ctx context.Context, req *Request, body Body) *Reply {
+	return m.Send(ctx, http.MethodPatch, req, body)
+}
+
+// Delete asks for removal.
+func (m *Manager) Delete(ctx context.Context, req *Request) *Reply {
+	return m.Send(ctx, http.MethodDelete, req, nil)
+}
+
+// Send sends any verb, with a body or, when it is nil, without one.
+func (m *Manager) Send(ctx context.Context, verb string, req *Request, body Body) *Reply {
+	r := m.newReply(ctx, verb, req, body)
+	go r.run()
+	return r
+}
+
+// Fetch is Send that returns when the reply has finished, which costs less than
+// waiting for it: the transfer runs on the calling goroutine. The body is
+// buffered whole, whatever ReadBufferSize says; ReadAll returns it without
+// waiting.
+func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Body) *Reply {
+	r := m.newReply(ctx, verb, req, body)
+	r.buf.limit = 0
+	r.direct = true
+	r.run()
+	return r
+}
+
+// newReply makes a reply and enters it in the list of those that run.
+func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body Body) *Reply {
+	r := &Reply{m: m, method: verb, body: body, started: time.Now()}
+	r.cond.L = &r.mu
+	if req == nil {
+		r.req = &Request{}
+	} else {
+		r.req = req.Clone()
+	}
+	q := r.req
+	if q.RedirectPolicy == DefaultRedirectPolicy {
+		q.RedirectPolicy = m.cfg.RedirectPolicy
+	}
+	if q.TransferTimeout == 0 {
+		q.TransferTimeout = m.cfg.TransferTimeout
+	}
+	if q.ReadBufferSize == 0 {
+		q.ReadBufferSize = m.cfg.ReadBufferSize
+	}
+	r.timeout = q.TransferTimeout
+	r.buf.limit = max(0, q.ReadBufferSize)
+	r.head.length = -1
+	r.throttle.start(r.started)
+	if q.URL != nil {
+		r.url = q.URL
+		r.encrypted = q.URL.Scheme == "https"
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		r.cancel(errManagerClosed)
+	}
+	m.running.Add(1)
+	r.next = m.first
+	if m.first != nil {
+		m.first.prev = r
+	}
+	m.first = r
+	return r
+}
+
+// left takes a reply out of the list; its goroutine ends.
+func (m *Manager) left(r *Reply) {
+	m.mu.Lock()
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		m.first = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	}
+	r.prev, r.next = nil, nil
+	m.mu.Unlock()
+	m.running.Done()
+}
+
+// admit refuses what the Manager does not let through.
+func (m *Manager) admit(q *Request) error {
+	if q.Background && m.cfg.ForbidBackground {
+		return localError(BackgroundRequestNotAllowedError, "Background request not allowed",
+			&FieldError{Field: "Request.Background", Reason: "the Manager forbids background requests"})
+	}
+	return nil
+}
+
+// ClearConnectionCache closes the connections that carry nothing at the moment;
+// transfers go on (rule N13, D32).
+func (m *Manager) ClearConnectionCache() { m.wire.CloseIdle() }
+
+// SupportedSchemes lists the URL schemes a request may have.
+func (m *Manager) SupportedSchemes() []string { return []string{"http", "https"} }
+
+// Close aborts what runs, waits until it has ended, and closes the connections.
+// Requests that are sent afterwards fail with OperationCanceledError. It returns
+// nil. Called from OnSignal it would wait for itself.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	var replies []*Reply
+	for r := m.first; r != nil; r = r.next {
+		replies = append(replies, r)
+	}
+	m.mu.Unlock()
+	for _, r := range replies {
+		r.abort(errManagerClosed)
+	}
+	m.running.Wait()
+	m.wire.Close()
+	m.hub.close()
+	return nil
+}

@@ -1,0 +1,256 @@
+package netreply
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"io"
+)
+
+// MultipartType is the kind of a multipart body (RFC 2046, section 5.1).
+type MultipartType int
+
+const (
+	MixedType       MultipartType = iota // parts in an order
+	RelatedType                          // parts that belong together
+	FormDataType                         // the fields of a form (RFC 7578)
+	AlternativeType                      // the same in several forms
+)
+
+func (t MultipartType) String() string {
+	switch t {
+	case RelatedType:
+		return "related"
+	case FormDataType:
+		return "form-data"
+	case AlternativeType:
+		return "alternative"
+	}
+	return "mixed"
+}
+
+// Part is one part of a Multipart: header fields and a body. A nil Body is an
+// empty one.
+type Part struct {
+	Headers Headers
+	Body    Body
+}
+
+// Multipart is a Body made of parts (rules L10 to L14). It is streamed: no part
+// is copied into memory, unless it is sequential and the request does not say
+// DoNotBufferUploadData. Requests that have no Content-Type get the fitting one.
+type Multipart struct {
+	Type  MultipartType
+	Parts []Part
+	// Boundary separates the parts; "" means a random one.
+	Boundary string
+}
+
+// Add appends a part.
+func (m *Multipart) Add(headers Headers, body Body) {
+	m.Parts = append(m.Parts, Part{headers, body})
+}
+
+// AddField appends a field of a form.
+func (m *Multipart) AddField(name, value string) {
+	m.Add(NewHeaders("Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"`), StringBody(value))
+}
+
+// AddFile appends a file of a form.
+func (m *Multipart) AddFile(name, fileName, mimeType string, body Body) {
+	m.Add(NewHeaders(
+		"Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"; filename="`+escapeQuotes(fileName)+`"`,
+		"Content-Type", mimeType), body)
+}
+
+// escapeQuotes writes a name as forms do (RFC 7578, section 4.2, and the HTML
+// standard): quotes and line ends in percent form.
+func escapeQuotes(s string) string {
+	var b bytes.Buffer
+	for i := range len(s) {
+		switch s[i] {
+		case '"':
+			b.WriteString("%22")
+		case '\r':
+			b.WriteString("%0D")
+		case '\n':
+			b.WriteString("%0A")
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+// boundaryBytes is the randomness of a boundary: 32 characters of base64.
+const boundaryBytes = 24
+
+func randomBoundary() string {
+	var b [boundaryBytes]byte
+	rand.Read(b[:]) // never fails
+	return "boundary_.oOo._" + base64.URLEncoding.EncodeToString(b[:])
+}
+
+// validBoundary is the rule of RFC 2046, section 5.1.1.
+func validBoundary(s string) bool {
+	if len(s) == 0 || len(s) > 70 || s[len(s)-1] == ' ' {
+		return false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case bytes.IndexByte([]byte("'()+_,-./:=? "), c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) {
+	boundary := m.Boundary
+	if boundary == "" {
+		boundary = randomBoundary()
+	}
+	if !validBoundary(boundary) {
+		return nil, localError(ProtocolInvalidOperationError, "Invalid boundary", &FieldError{Field: "boundary", Value: boundary})
+	}
+	out := &payload{mime: "multipart/" + m.Type.String() + `; boundary="` + boundary + `"`}
+	var pieces []*payload
+	for _, part := range m.Parts {
+		if err := part.Headers.validate(); err != nil {
+			return nil, err
+		}
+		var head bytes.Buffer
+		head.WriteString("--" + boundary + "\r\n")
+		for name, value := range part.Headers.All() {
+			head.WriteString(name + ": " + value + "\r\n")
+		}
+		head.WriteString("\r\n")
+		pieces = append(pieces, memoryPayload(head.Bytes()))
+		if part.Body != nil {
+			p, err := part.Body.prepare(ctx, buffer)
+			if err != nil {
+				return nil, err
+			}
+			pieces = append(pieces, p)
+		}
+		pieces = append(pieces, memoryPayload([]byte("\r\n")))
+	}
+	pieces = append(pieces, memoryPayload([]byte("--"+boundary+"--\r\n")))
+	out.rewindable = true
+	for _, p := range pieces {
+		out.rewindable = out.rewindable && p.rewindable
+		if p.size < 0 || out.size < 0 {
+			out.size = -1
+		} else {
+			out.size += p.size
+		}
+		out.blocks = out.blocks || p.blocks
+	}
+	out.ours = true // closing reaches only those parts that are
+	out.open = func() (io.Reader, error) { return openPieces(pieces) }
+	return out, nil
+}
+
+// pieceReader reads one payload after the other; each is opened when its turn
+// comes, and closed if it is ours.
+type pieceReader struct {
+	left []*payload
+	now  io.Reader
+	size int64 // what is missing of the current one; below 0 not known
+	ours bool
+}
+
+func openPieces(pieces []*payload) (io.Reader, error) {
+	r := &pieceReader{left: pieces}
+	// a source that cannot start again must be found now, not in the middle
+	for _, p := range pieces {
+		if p.size < 0 && !p.ours {
+			src, err := p.open()
+			if err != nil {
+				return nil, err
+			}
+			opened := *p
+			opened.open = func() (io.Reader, error) { return src, nil }
+			r.left = replace(r.left, p, &opened)
+		}
+	}
+	return r, nil
+}
+
+func replace(list []*payload, old, now *payload) []*payload {
+	out := make([]*payload, len(list))
+	for i, p := range list {
+		if p == old {
+			p = now
+		}
+		out[i] = p
+	}
+	return out
+}
+
+func (r *pieceReader) Read(p []byte) (int, error) {
+	for {
+		if r.now == nil {
+			if len(r.left) == 0 {
+				return 0, io.EOF
+			}
+			next := r.left[0]
+			src, err := next.open()
+			if err != nil {
+				return 0, err
+			}
+			r.left, r.now, r.size, r.ours = r.left[1:], src, next.size, next.ours
+		}
+		q := p
+		if r.size >= 0 && int64(len(q)) > r.size {
+			q = q[:r.size]
+		}
+		var n int
+		var err error
+		if len(q) > 0 {
+			n, err = r.now.Read(q)
+		}
+		if r.size >= 0 {
+			r.size -= int64(n)
+		}
+		switch {
+		case err == io.EOF && r.size > 0:
+			return n, io.ErrUnexpectedEOF
+		case err != nil && !errors.Is(err, io.EOF):
+			return n, err
+		case err == io.EOF || r.size == 0:
+			if err := r.end(); err != nil {
+				return n, err
+			}
+		}
+		if n > 0 {
+			return n, nil
+		}
+		if err == nil && len(q) > 0 && r.now != nil {
+			return 0, nil
+		}
+	}
+}
+
+// end closes the current piece.
+func (r *pieceReader) end() error {
+	c, ok := r.now.(io.Closer)
+	r.now = nil
+	if ok && r.ours {
+		return c.Close()
+	}
+	return nil
+}
+
+// Close closes what is open and ours.
+func (r *pieceReader) Close() error {
+	r.left = nil
+	if r.now != nil {
+		return r.end()
+	}
+	return nil
+}

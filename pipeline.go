@@ -1,0 +1,244 @@
+package netreply
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"time"
+
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// newPipeline stacks the layers, outermost last. The order has reasons:
+//
+//	redirect  every hop re-enters everything below
+//	cookies   of every hop, before the reply shows the head
+//	retry     only what broke on a connection that was used before (D33)
+//	exchange  the signals of one sending, and the wire itself
+func (m *Manager) newPipeline() http.RoundTripper {
+	var rt http.RoundTripper = exchangeLayer{m.wire}
+	rt = retryLayer{rt}
+	if m.cfg.CookieJar != nil {
+		rt = cookieLayer{rt, m.cfg.CookieJar}
+	}
+	return redirectLayer{rt}
+}
+
+// replyContext is the context of the requests of one reply; it leads back to it.
+type replyContext struct {
+	context.Context
+	reply *Reply
+}
+
+type replyKey struct{}
+
+func (c *replyContext) Value(key any) any {
+	if key == (replyKey{}) {
+		return c.reply
+	}
+	return c.Context.Value(key)
+}
+
+func replyOf(ctx context.Context) *Reply { return ctx.Value(replyKey{}).(*Reply) }
+
+// cookieLayer sends the cookies of a jar and stores those that come, of
+// redirects too (rules C1 and C10).
+type cookieLayer struct {
+	next http.RoundTripper
+	jar  http.CookieJar
+}
+
+func (l cookieLayer) RoundTrip(req *http.Request) (*http.Response, error) {
+	if cookies := l.jar.Cookies(req.URL); len(cookies) > 0 {
+		req = req.Clone(req.Context())
+		req.Header.Del("Cookie") // rule A11: the jar's replace the caller's
+		for _, c := range cookies {
+			req.AddCookie(c)
+		}
+	}
+	resp, err := l.next.RoundTrip(req)
+	if err == nil {
+		if cookies := resp.Cookies(); len(cookies) > 0 {
+			l.jar.SetCookies(req.URL, cookies)
+		}
+	}
+	return resp, err
+}
+
+// maxRepeats is how often one hop is sent again by itself (D33).
+const maxRepeats = 3
+
+// retryLayer sends a request again when its connection broke in a way that
+// cannot have made the server act, or may make it act twice without harm.
+type retryLayer struct{ next http.RoundTripper }
+
+func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
+	r := replyOf(req.Context())
+	for n := 0; ; n++ {
+		r.repeats = n
+		resp, err := l.next.RoundTrip(req)
+		if err == nil || n == maxRepeats || r.ctx.Err() != nil || !mayRepeat(err, req.Method, r.req.Idempotent) {
+			return resp, err
+		}
+		again, bodyErr := r.newRequest(req.Method, req.URL)
+		if bodyErr != nil {
+			return nil, bodyErr
+		}
+		again.Header = req.Header
+		req = again
+	}
+}
+
+// mayRepeat is rule D33.
+func mayRepeat(err error, method string, marked bool) bool {
+	var we *wire.Error
+	if !errors.As(err, &we) {
+		return false
+	}
+	return we.Unprocessed ||
+		we.Reused && !we.Began && we.Fault == wire.Closed && (we.Phase == wire.Send || we.Phase == wire.Headers) &&
+			(we.Sent == 0 || marked || idempotent(method))
+}
+
+// exchangeLayer hands one request to the wire and tells the reply what becomes
+// of it.
+type exchangeLayer struct{ wire *wire.Transport }
+
+func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
+	r := replyOf(req.Context())
+	addr, err := address(req.URL)
+	if err != nil {
+		return nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
+	}
+	if host := req.URL.Hostname(); unresolvable(host) {
+		return nil, &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found",
+			Err: errors.New("no resolver knows such a name")}
+	}
+	x := &exchange{reply: r, upload: r.upload}
+	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(r.req.HTTP)}
+	if x.Key.Scheme == "https" {
+		x.Key.TLS = r.m.tlsConfig
+		if r.req.TLSConfig != nil {
+			x.Key.TLS = r.req.TLSConfig
+		}
+	}
+	x.Priority = r.req.Priority.wire()
+	x.Fresh = r.repeats > 0
+	x.IdleTimeout = r.req.ConnectionCacheExpiry
+	x.Observer = x
+	if x.upload != nil {
+		x.Interrupt = x.upload.interrupt
+	}
+	resp, err := l.wire.RoundTrip(req, &x.Exchange)
+	x.stopHeadTimer()
+	if err != nil {
+		return nil, err
+	}
+	if m := x.meter(); m != nil {
+		m.sentOnce()
+	}
+	r.exchange = x
+	return resp, nil
+}
+
+// exchange is the wire's view of one sending.
+type exchange struct {
+	wire.Exchange
+	reply  *Reply
+	upload *upload
+	// Of the response head, under the reply's lock.
+	timer    *time.Timer
+	headOver bool
+}
+
+func (x *exchange) meter() *uploadMeter {
+	if x.upload == nil {
+		return nil
+	}
+	return x.upload.meter
+}
+
+func (x *exchange) Connecting() { x.reply.emit(sigConnecting, 0, 0, nil) }
+
+func (x *exchange) Encrypted(state *tls.ConnectionState) {
+	x.reply.mu.Lock()
+	x.reply.tls = state
+	x.reply.mu.Unlock()
+	x.reply.emit(sigEncrypted, 0, 0, nil)
+}
+
+// Sending says requestSent at once, except for an upload over HTTP/1, which says
+// it with its first bytes (rules S36 and S42).
+func (x *exchange) Sending(c wire.Conn) {
+	r := x.reply
+	r.mu.Lock()
+	r.tls, r.localAddr, r.remoteAddr = c.TLS, c.LocalAddr, c.RemoteAddr
+	r.mu.Unlock()
+	r.activity()
+	m := x.meter()
+	if m != nil {
+		m.ended = x.startHeadTimer
+	}
+	switch {
+	case m == nil && r.memorySent > 0 && !c.HTTP2:
+		r.emit(sigUploadProgress, r.memorySent, r.memorySent, nil)
+		r.emit(sigRequestSent, 0, 0, nil)
+	case m == nil:
+		r.emit(sigRequestSent, 0, 0, nil)
+		if r.memorySent > 0 {
+			r.emit(sigUploadProgress, r.memorySent, r.memorySent, nil)
+		}
+	case c.HTTP2:
+		r.emit(sigRequestSent, 0, 0, nil)
+	default:
+		m.announce.Store(true)
+	}
+	if m == nil {
+		x.startHeadTimer()
+	}
+}
+
+func (x *exchange) Activity() { x.reply.activity() }
+
+// startHeadTimer begins the wait for the response head, at the end of the
+// upload; an upload that ends behind the head starts nothing.
+func (x *exchange) startHeadTimer() {
+	d := x.reply.m.cfg.HeadTimeout
+	if d == 0 {
+		return
+	}
+	x.reply.mu.Lock()
+	defer x.reply.mu.Unlock()
+	if x.timer == nil && !x.headOver {
+		x.timer = time.AfterFunc(d, func() { x.reply.cancel(errHeadTimeout) })
+	}
+}
+
+func (x *exchange) stopHeadTimer() {
+	if x.reply.m.cfg.HeadTimeout == 0 {
+		return
+	}
+	x.reply.mu.Lock()
+	defer x.reply.mu.Unlock()
+	x.headOver = true
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+}
+
+// trace catches interim responses, the one thing net/http tells only there.
+func (r *Reply) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{Got1xxResponse: r.interim}
+}
+
+func (r *Reply) interim(code int, header textproto.MIMEHeader) error {
+	r.activity()
+	if r.interims++; r.interims > maxInformational {
+		return &wire.Error{Phase: wire.Headers, Fault: wire.Malformed, Err: errors.New("too many interim responses")}
+	}
+	r.emit(sigInformational, 0, 0, &Informational{code, headersFrom(http.Header(header), false)})
+	return nil
+}

@@ -1,0 +1,95 @@
+package netreply
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Progress is how far a transfer has come. Total is -1 while it is not known
+// (rules P4 and P14).
+type Progress struct {
+	Done, Total int64 // bytes
+}
+
+// progressInterval is the least time between two progress signals, but for the
+// first and the last (rule P1).
+const progressInterval = 100 * time.Millisecond
+
+// throttle lets a signal through when the interval has passed.
+type throttle struct{ last time.Time }
+
+func (t *throttle) start(now time.Time) { t.last = now }
+
+func (t *throttle) due(now time.Time) bool {
+	if now.Sub(t.last) < progressInterval {
+		return false
+	}
+	t.last = now
+	return true
+}
+
+// finalProgress is the last downloadProgress of a reply: the rules P4 and P5,
+// and (0,0) where no body can follow (D1).
+func finalProgress(received, length int64, noBody bool) Progress {
+	switch {
+	case noBody:
+		return Progress{0, 0}
+	case length >= 0:
+		return Progress{received, length}
+	}
+	return Progress{received, received}
+}
+
+// uploadMeter counts one sending of a request body, from the goroutine that
+// reads it.
+type uploadMeter struct {
+	reply *Reply
+	sent  atomic.Int64
+	total int64 // -1 when not known
+	// announce: requestSent is still to be said, after the first bytes (rule S36)
+	announce atomic.Bool
+	ended    func() // called at the end of the source, when set
+	begun    bool
+	over     bool
+	throttle throttle
+}
+
+// add counts bytes that were handed to the connection.
+func (u *uploadMeter) add(n int) {
+	if n == 0 {
+		return
+	}
+	sent := u.sent.Add(int64(n))
+	u.reply.activity()
+	now := time.Now()
+	if !u.begun || sent == u.total || u.reply.req.EmitAllUploadProgress || u.throttle.due(now) {
+		u.throttle.start(now)
+		u.begun = true
+		u.reply.emit(sigUploadProgress, sent, u.total, nil)
+	}
+	u.sentOnce()
+}
+
+// end is called when the source is at its end.
+func (u *uploadMeter) end() {
+	if u.over {
+		return
+	}
+	u.over = true
+	if u.total < 0 {
+		u.total = u.sent.Load()
+		if u.total > 0 {
+			u.reply.emit(sigUploadProgress, u.total, u.total, nil)
+		}
+	}
+	u.sentOnce()
+	if u.ended != nil {
+		u.ended()
+	}
+}
+
+func (u *uploadMeter) sentOnce() {
+	if u.announce.CompareAndSwap(true, false) {
+		u.reply.emit(sigRequestSent, 0, 0, nil)
+	}
+}

@@ -1,0 +1,258 @@
+package netreply
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// RedirectPolicy says which redirects are followed.
+type RedirectPolicy int
+
+const (
+	// DefaultRedirectPolicy is the Manager's policy, and for the Manager
+	// NoLessSafeRedirectPolicy.
+	DefaultRedirectPolicy RedirectPolicy = iota
+	// ManualRedirectPolicy follows none: the 3xx is the response, and
+	// RedirectionTarget tells where it points to (rule R2).
+	ManualRedirectPolicy
+	// NoLessSafeRedirectPolicy follows all but those from https to http (rule R4).
+	NoLessSafeRedirectPolicy
+	// SameOriginRedirectPolicy follows those with the same scheme, host and port
+	// (rule R5).
+	SameOriginRedirectPolicy
+	// UserVerifiedRedirectPolicy asks for each: the reply waits for Redirect.Allow
+	// or Redirect.Deny (rule R6).
+	UserVerifiedRedirectPolicy
+)
+
+// Redirect is one redirect. Under UserVerifiedRedirectPolicy it is a decision
+// that the reply waits for, until its context ends; under the other policies it
+// has been allowed already. Its methods may be called from any goroutine.
+type Redirect struct {
+	URL        *url.URL // where to, absolute
+	From       *url.URL // the URL that answered
+	StatusCode int      // of the redirect
+	Method     string   // that the next request would have
+
+	mu      sync.Mutex
+	decided bool
+	allowed bool
+	answer  chan struct{}
+}
+
+// Allow lets the reply follow. It returns false when the decision had been
+// taken.
+func (d *Redirect) Allow() bool { return d.decide(true) }
+
+// Deny fails the reply with OperationCanceledError; RedirectionTarget is set. It
+// returns false when the decision had been taken.
+func (d *Redirect) Deny() bool { return d.decide(false) }
+
+func (d *Redirect) decide(allow bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.decided {
+		return false
+	}
+	d.decided, d.allowed = true, allow
+	if d.answer != nil {
+		close(d.answer)
+	}
+	return true
+}
+
+// wait returns the answer, and the end of the context as a refusal.
+func (d *Redirect) wait(ctx context.Context) bool {
+	d.mu.Lock()
+	if d.answer == nil {
+		d.answer = make(chan struct{})
+		if d.decided {
+			close(d.answer)
+		}
+	}
+	d.mu.Unlock()
+	select {
+	case <-d.answer:
+	case <-ctx.Done():
+		d.Deny()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.allowed
+}
+
+// redirectPlan is what a response makes of a request.
+type redirectPlan struct {
+	is     bool     // a redirect that the policy looks at
+	target *url.URL // where to; as written when nothing is followed
+	code   NetworkError
+	text   string
+	method string
+	body   bool // the body is sent again
+	origin bool // same scheme, host and port
+}
+
+// isRedirect lists the codes that are followed (rule R10).
+func isRedirect(status int) bool {
+	switch status {
+	case 301, 302, 303, 305, 307, 308:
+		return true
+	}
+	return false
+}
+
+// planRedirect decides about one response, by the order of rule R12. left is how
+// many redirects may still be followed.
+func planRedirect(status int, location string, from *url.URL, method string, policy RedirectPolicy, left int) redirectPlan {
+	if !isRedirect(status) {
+		return redirectPlan{}
+	}
+	ref, err := parseURL(location)
+	if policy == ManualRedirectPolicy {
+		if status == http.StatusUseProxy {
+			return redirectPlan{}
+		}
+		if err != nil {
+			ref = &url.URL{}
+		}
+		return redirectPlan{target: ref}
+	}
+	p := redirectPlan{is: true, method: method, body: true}
+	if err != nil || location == "" {
+		p.code, p.text = ProtocolUnknownError, "Unknown protocol specified"
+		return p
+	}
+	p.target = from.ResolveReference(ref)
+	if p.target.Path == "" && p.target.Opaque == "" {
+		p.target.Path = "/"
+	}
+	p.origin = sameOrigin(from, p.target)
+	if status != http.StatusTemporaryRedirect && status != http.StatusPermanentRedirect {
+		// rule R13: net/http and Qt agree, though the Fetch standard is milder
+		if method != http.MethodHead {
+			p.method = http.MethodGet
+		}
+	}
+	if p.method == http.MethodGet || p.method == http.MethodHead {
+		p.body = method == p.method && (status == 307 || status == 308)
+	}
+	switch {
+	case left <= 0:
+		p.code, p.text = TooManyRedirectsError, "Too many redirects"
+	case p.target.Scheme != "http" && p.target.Scheme != "https":
+		p.code, p.text = ProtocolUnknownError, "Unknown protocol specified"
+	case policy == SameOriginRedirectPolicy && !literallySameOrigin(from, p.target),
+		policy == NoLessSafeRedirectPolicy && from.Scheme == "https" && p.target.Scheme == "http":
+		p.code, p.text = InsecureRedirectError, "Insecure redirect"
+	}
+	return p
+}
+
+// literallySameOrigin compares the ports as they are written (rule R5).
+func literallySameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && a.Port() == b.Port()
+}
+
+// sameOrigin compares the origins (RFC 6454), which decides who sees
+// credentials.
+func sameOrigin(a, b *url.URL) bool {
+	x, errA := address(a)
+	y, errB := address(b)
+	return a.Scheme == b.Scheme && errA == nil && errB == nil && x == y
+}
+
+// nextHeaders are the headers of the next hop (rules R14, R16 and D11).
+func nextHeaders(h Headers, p redirectPlan) Headers {
+	if !p.origin {
+		for _, name := range [...]string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Www-Authenticate", "Host"} {
+			h.Del(name)
+		}
+	}
+	if !p.body {
+		h.Del("Content-Length")
+		h.Del("Content-Type")
+	}
+	return h
+}
+
+// drainLimit is how much of a redirect's body is read so that its connection
+// can be used again.
+const drainLimit = 256 << 10
+
+// redirectLayer follows redirects. Every hop goes through all layers below, and
+// every head it sees is shown by the reply.
+type redirectLayer struct{ next http.RoundTripper }
+
+func (l redirectLayer) RoundTrip(req *http.Request) (*http.Response, error) {
+	r := replyOf(req.Context())
+	policy := r.req.RedirectPolicy
+	for left := r.req.maxRedirects(); ; left-- {
+		resp, err := l.next.RoundTrip(req)
+		if err != nil {
+			return nil, err
+		}
+		plan := planRedirect(resp.StatusCode, resp.Header.Get("Location"), req.URL, req.Method, policy, left)
+		r.setHead(resp, plan.target, !plan.is)
+		r.emit(sigMetaData, int64(resp.StatusCode), 0, nil)
+		if !plan.is {
+			return resp, nil
+		}
+		if err := drain(resp.Body); err != nil {
+			return nil, err
+		}
+		if plan.code != NoError {
+			return nil, &Error{Code: plan.code, Phase: PhaseHeaders, Text: plan.text, Err: errors.New(strings.ToLower(plan.text))}
+		}
+		if plan.body && r.upload != nil && !r.payload.rewindable {
+			return nil, notAgain(errNotRewindable)
+		}
+		if req, err = r.follow(resp.StatusCode, req, plan); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// drain reads what is left of a body, within reason, and closes it.
+func drain(body io.ReadCloser) error {
+	defer body.Close()
+	_, err := io.CopyN(io.Discard, body, drainLimit)
+	if err == io.EOF {
+		err = nil
+	}
+	return err
+}
+
+// follow announces a redirect, waits for the decision where there is one to be
+// taken, and makes the request of the next hop.
+func (r *Reply) follow(status int, req *http.Request, plan redirectPlan) (*http.Request, error) {
+	d := &Redirect{URL: plan.target, From: req.URL, StatusCode: status, Method: plan.method}
+	if r.req.RedirectPolicy == UserVerifiedRedirectPolicy {
+		r.emit(sigRedirected, 0, 0, d)
+		r.pauseTimeout()
+		allowed := d.wait(r.ctx)
+		if r.ctx.Err() != nil {
+			return nil, context.Cause(r.ctx)
+		}
+		if !allowed {
+			return nil, &Error{Code: OperationCanceledError, Phase: PhaseHeaders, Text: "Redirect denied", Err: errors.New("redirect denied")}
+		}
+		r.hop(plan.target, plan.method)
+	} else {
+		d.Allow()
+		r.hop(plan.target, plan.method)
+		r.emit(sigRedirected, 0, 0, d)
+	}
+	if r.ctx.Err() != nil { // rule D6: nothing is sent after an abort
+		return nil, context.Cause(r.ctx)
+	}
+	r.headers = nextHeaders(r.headers, plan)
+	if !plan.body {
+		r.dropBody()
+	}
+	return r.newRequest(plan.method, plan.target)
+}

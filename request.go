@@ -1,0 +1,312 @@
+package netreply
+
+import (
+	"crypto/tls"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/idna"
+
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// Priority orders the requests that wait for a connection to the same host
+// (rule N3).
+type Priority int
+
+const (
+	NormalPriority Priority = iota
+	HighPriority
+	LowPriority
+)
+
+// HTTPVersion is a wish for the version of the protocol.
+type HTTPVersion int
+
+const (
+	// HTTPAny uses HTTP/2 where TLS agrees on it, and HTTP/1.1 otherwise.
+	HTTPAny HTTPVersion = iota
+	// HTTP1Only never offers HTTP/2.
+	HTTP1Only
+	// HTTP2Direct speaks HTTP/2 from the first byte, without asking; the only
+	// way to have it on http URLs (RFC 9113, section 3.3).
+	HTTP2Direct
+)
+
+// defaultMaxRedirects is Qt's (rule R20).
+const defaultMaxRedirects = 50
+
+// maxMaxRedirects bounds Request.MaxRedirects.
+const maxMaxRedirects = 1000
+
+// Request describes what to send. Its zero fields mean the Manager's defaults.
+// Sending copies it, so that it can be changed and sent again at once; it is
+// not for concurrent change.
+type Request struct {
+	// URL of scheme http or https. Sending never sends the fragment or, as part
+	// of the target, the user information.
+	URL *url.URL
+	// Headers are sent in net/http's order. Host is honoured; Content-Length may
+	// shorten the body (rule H35); Transfer-Encoding is not the caller's.
+	Headers Headers
+
+	// RedirectPolicy is what to do about redirects.
+	RedirectPolicy RedirectPolicy
+	// MaxRedirects is how many redirects may be followed: 0 means 50, below 0
+	// none, and at most 1000.
+	MaxRedirects int
+	// TransferTimeout fails the reply with TimeoutError when no byte has moved
+	// for so long (rules N30 to N34). 0 means the Manager's; below 0 none.
+	TransferTimeout time.Duration
+	// ReadBufferSize stops the peer while that many bytes are unread (rule B2).
+	// 0 means the Manager's; below 0 no limit.
+	ReadBufferSize int64
+	// Priority orders requests that wait for a connection.
+	Priority Priority
+	// Background marks a request that nobody waits for; see
+	// Config.ForbidBackground.
+	Background bool
+	// Idempotent says that sending the request twice does no harm, whatever its
+	// method: a POST that carries a key, for instance. It may then be repeated
+	// when a kept connection breaks (rule D33).
+	Idempotent bool
+	// DoNotBufferUploadData sends a sequential body as it comes instead of reading
+	// it whole first. It cannot be sent a second time then (rule L4).
+	DoNotBufferUploadData bool
+	// EmitAllUploadProgress lifts the limit of one UploadProgress in 100 ms.
+	EmitAllUploadProgress bool
+	// HTTP is the version wished for.
+	HTTP HTTPVersion
+	// ConnectionCacheExpiry is how long the connection may lie idle afterwards:
+	// 0 means the Manager's time, below 0 that it is closed (rule N11).
+	ConnectionCacheExpiry time.Duration
+	// TLSConfig replaces Config.TLSConfig. Requests with different ones, by
+	// identity, never share a connection. It must not be changed once used.
+	TLSConfig *tls.Config
+	// OnSignal is called for every signal, at the very point where it happens:
+	// the transfer goes on when it returns. It is for what must be decided there,
+	// such as an Abort at Encrypted before anything is sent (Qt: a direct
+	// connection). It runs on the goroutines of the transfer, must not block, and
+	// may call every method of the Reply that does not wait.
+	OnSignal func(*Reply, Event)
+
+	attributes map[any]any
+}
+
+// NewRequest parses a URL. The error is an *Error of code
+// ProtocolInvalidOperationError that names the problem.
+func NewRequest(rawURL string) (*Request, error) {
+	u, err := parseURL(rawURL)
+	if err != nil {
+		return nil, localError(ProtocolInvalidOperationError, "Invalid URL", &FieldError{Field: "URL", Reason: err.Error()})
+	}
+	return &Request{URL: u}, nil
+}
+
+// parseURL parses as browsers and Qt do: a percent sign that encodes nothing
+// stands for itself, the host is lower case, and the query is encoded. The error
+// does not quote the URL, which may hold a password.
+func parseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		u, err = url.Parse(encodePercent(raw))
+	}
+	if err != nil {
+		if ue, ok := err.(*url.Error); ok {
+			err = ue.Err
+		}
+		return nil, err
+	}
+	u.Host = strings.ToLower(u.Host)
+	u.RawQuery = encodeQuery(encodePercent(u.RawQuery))
+	return u, nil
+}
+
+// encodePercent writes the percent signs that two hexadecimal digits do not
+// follow as %25.
+func encodePercent(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		b.WriteByte(s[i])
+		if s[i] == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) {
+			b.WriteString("25")
+		}
+	}
+	return b.String()
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// encodeQuery encodes what may not stand in a query (RFC 3986, section 3.4).
+func encodeQuery(s string) string {
+	const upper = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' {
+			b.Write([]byte{'%', upper[c>>4], upper[c&15]})
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// Clone returns a copy that shares nothing with q but TLSConfig, OnSignal and
+// the values of attributes.
+func (q *Request) Clone() *Request {
+	c := *q
+	if q.URL != nil {
+		u := *q.URL
+		c.URL = &u
+	}
+	c.Headers = q.Headers.Clone()
+	c.attributes = nil
+	for k, v := range q.attributes {
+		c.setAttribute(k, v)
+	}
+	return &c
+}
+
+func (q *Request) setAttribute(k, v any) {
+	if q.attributes == nil {
+		q.attributes = map[any]any{}
+	}
+	q.attributes[k] = v
+}
+
+func (q *Request) maxRedirects() int {
+	switch {
+	case q.MaxRedirects < 0:
+		return 0
+	case q.MaxRedirects == 0:
+		return defaultMaxRedirects
+	}
+	return q.MaxRedirects
+}
+
+// validate finds what cannot be sent, before anything is (rules L24 and S84).
+func (q *Request) validate(method string) error {
+	invalid := func(text, field, value, reason string) error {
+		return localError(ProtocolInvalidOperationError, text, &FieldError{field, value, reason})
+	}
+	if q.URL == nil {
+		return invalid("Invalid request", "URL", "", "there is none")
+	}
+	if !validToken(method) {
+		return invalid("Invalid verb", "verb", method, "")
+	}
+	if scheme := q.URL.Scheme; scheme != "http" && scheme != "https" {
+		return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`, nil)
+	}
+	if q.URL.Hostname() == "" {
+		return localError(HostNotFoundError, "Host  not found", &FieldError{Field: "URL", Reason: "it names no host"})
+	}
+	if p := q.URL.Port(); p != "" {
+		if n, err := strconv.Atoi(p); err != nil || n > 65535 {
+			return invalid("Invalid port", "port", p, "")
+		}
+	}
+	if q.MaxRedirects > maxMaxRedirects {
+		return invalid("Invalid request", "MaxRedirects", strconv.Itoa(q.MaxRedirects), "the most is "+strconv.Itoa(maxMaxRedirects))
+	}
+	if q.RedirectPolicy < DefaultRedirectPolicy || q.RedirectPolicy > UserVerifiedRedirectPolicy {
+		return invalid("Invalid request", "RedirectPolicy", strconv.Itoa(int(q.RedirectPolicy)), "")
+	}
+	if q.Priority < NormalPriority || q.Priority > LowPriority {
+		return invalid("Invalid request", "Priority", strconv.Itoa(int(q.Priority)), "")
+	}
+	if q.HTTP < HTTPAny || q.HTTP > HTTP2Direct {
+		return invalid("Invalid request", "HTTP", strconv.Itoa(int(q.HTTP)), "")
+	}
+	if host := q.Headers.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {
+		return invalid("Invalid header value", "value of header Host", "", "")
+	}
+	return q.Headers.validate()
+}
+
+// validToken tells whether s is a token of RFC 9110, section 5.6.2.
+func validToken(s string) bool {
+	return s != "" && httpguts.ValidHeaderFieldName(s)
+}
+
+// address gives the host:port to connect to, in ASCII.
+func address(u *url.URL) (string, error) {
+	host, port := u.Hostname(), u.Port()
+	if port == "" {
+		port = "80"
+		if u.Scheme == "https" {
+			port = "443"
+		}
+	}
+	host, err := asciiHost(host)
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + port, nil
+}
+
+func asciiHost(host string) (string, error) {
+	for i := range len(host) {
+		if host[i] >= 0x80 {
+			return idna.Lookup.ToASCII(host)
+		}
+	}
+	return strings.ToLower(host), nil
+}
+
+// unresolvable tells that no resolver can know a name: the domain that is
+// reserved for that (RFC 6761, section 6.4), and what ends in a number without
+// being an address, for there is no such top-level domain.
+func unresolvable(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if strings.EqualFold(last, "invalid") {
+		return true
+	}
+	if strings.Contains(host, ":") || last == "" {
+		return false
+	}
+	for _, c := range last {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return strings.Count(host, ".") != 3
+}
+
+// redact formats a URL without its password.
+func redact(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+func quote(s string) string {
+	if len(s) > 64 {
+		s = s[:64] + "…"
+	}
+	return strconv.Quote(s)
+}
+
+func (p Priority) wire() wire.Priority {
+	switch p {
+	case HighPriority:
+		return wire.High
+	case LowPriority:
+		return wire.Low
+	}
+	return wire.Normal
+}
