@@ -197,18 +197,24 @@ func (l redirectLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		plan := planRedirect(resp.StatusCode, resp.Header.Get("Location"), req.URL, req.Method, policy, left)
-		r.setHead(resp, plan.target, !plan.is)
+		refused := plan.target
+		if plan.is && plan.code == NoError {
+			refused = nil
+		}
+		r.setHead(resp, refused)
 		r.emit(sigMetaData, int64(resp.StatusCode), 0, nil)
 		if !plan.is {
 			return resp, nil
 		}
 		if err := drain(resp.Body); err != nil {
+			r.refuse(plan.target)
 			return nil, err
 		}
 		if plan.code != NoError {
 			return nil, &Error{Code: plan.code, Phase: PhaseHeaders, Text: plan.text, Err: errors.New(strings.ToLower(plan.text))}
 		}
 		if plan.body && r.upload != nil && !r.payload.rewindable {
+			r.refuse(plan.target)
 			return nil, notAgain(errNotRewindable)
 		}
 		if req, err = r.follow(resp.StatusCode, req, plan); err != nil {
@@ -232,13 +238,15 @@ func drain(body io.ReadCloser) error {
 func (r *Reply) follow(status int, req *http.Request, plan redirectPlan) (*http.Request, error) {
 	d := &Redirect{URL: plan.target, From: req.URL, StatusCode: status, Method: plan.method}
 	if r.req.RedirectPolicy == UserVerifiedRedirectPolicy {
+		r.setURL(plan.target)
 		r.emit(sigRedirected, 0, 0, d)
-		r.pauseTimeout()
-		allowed := d.wait(r.ctx)
-		if r.ctx.Err() != nil {
-			return nil, context.Cause(r.ctx)
-		}
-		if !allowed {
+		r.stopTimeout()
+		if allowed := d.wait(r.ctx); !allowed || r.ctx.Err() != nil {
+			r.setURL(req.URL)
+			r.refuse(plan.target)
+			if r.ctx.Err() != nil {
+				return nil, context.Cause(r.ctx)
+			}
 			return nil, &Error{Code: OperationCanceledError, Phase: PhaseHeaders, Text: "Redirect denied", Err: errors.New("redirect denied")}
 		}
 		r.hop(plan.target, plan.method)
@@ -255,4 +263,19 @@ func (r *Reply) follow(status int, req *http.Request, plan redirectPlan) (*http.
 		r.dropBody()
 	}
 	return r.newRequest(plan.method, plan.target)
+}
+
+// refuse keeps where a redirect pointed to that was not followed (D10).
+func (r *Reply) refuse(target *url.URL) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state == running {
+		r.head.target = target
+	}
+}
+
+func (r *Reply) setURL(u *url.URL) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.url = u
 }

@@ -290,9 +290,9 @@ func (r *Reply) dropBody() {
 	r.mu.Unlock()
 }
 
-// setHead shows a response head. target is where it points to when that is not
-// followed on the way to another head.
-func (r *Reply) setHead(resp *http.Response, target *url.URL, final bool) {
+// setHead shows a response head. target is where it points to when that will not
+// be followed.
+func (r *Reply) setHead(resp *http.Response, target *url.URL) {
 	x := r.exchange
 	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, target: target}
 	h.noBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
@@ -851,9 +851,7 @@ func (r *Reply) checkTimeout() {
 	r.cancel(errTransferTimeout)
 }
 
-// pauseTimeout holds the clock while somebody decides.
-func (r *Reply) pauseTimeout() { r.stopTimeout() }
-
+// stopTimeout holds the clock, at the end or while somebody decides.
 func (r *Reply) stopTimeout() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -125,7 +125,7 @@ func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, err
 		resp.Body.Close()
 		s.cc.Close()
 		return nil, &Error{Phase: Headers, Fault: Malformed, Reused: x.Conn.Reused, Began: true,
-			Err: errors.New("response out of step with its request")}
+			Err: errors.New("malformed status line, or a response that nobody asked for")}
 	}
 	return resp, nil
 }

@@ -85,7 +85,7 @@ func (t *headTap) fields(resp *http.Response) (reason string, list []Field, ok b
 	line, rest, _ := strings.Cut(head, "\n")
 	line = strings.TrimRight(line, "\r")
 	_, status, _ := strings.Cut(line, " ")
-	if strings.TrimLeft(status, " ") != resp.Status {
+	if status != resp.Status { // net/http lets blanks pass that no status line has
 		return "", nil, false
 	}
 	_, reason, _ = strings.Cut(resp.Status, " ")
@@ -119,7 +119,7 @@ func agrees(list []Field, h http.Header) bool {
 	for i, f := range list {
 		key := textproto.CanonicalMIMEHeaderKey(f.Name)
 		switch key {
-		case "Trailer", "Transfer-Encoding", "Content-Length":
+		case "Trailer", "Transfer-Encoding", "Content-Length", "Connection":
 			continue
 		}
 		nth := 0

@@ -521,10 +521,9 @@ func (q *request) pass() {
 }
 
 // signal records a signal of the reply and does what the scenario wants then.
-func (q *request) signal(reply *netreply.Reply, e netreply.Event) {
+func (q *request) signal(_ *netreply.Reply, e netreply.Event) {
 	q.pass()
 	q.run.mu.Lock()
-	q.reply = reply
 	muted := q.muted
 	q.run.mu.Unlock()
 	if muted {

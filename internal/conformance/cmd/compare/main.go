@@ -6,11 +6,9 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"sort"
@@ -19,26 +17,6 @@ import (
 	"github.com/netreply/netreply/internal/conformance/compare"
 	"github.com/netreply/netreply/internal/conformance/scenario"
 )
-
-// waiver accepts differences on purpose: a scenario name and a field, both
-// with * and ? as in path.Match (* also crosses slashes at the end).
-type waiver struct {
-	Scenario string `json:"scenario"`
-	Field    string `json:"field"`
-	Reason   string `json:"reason"`
-}
-
-func (w *waiver) match(name, field string) bool {
-	ok, err := path.Match(w.Scenario, name)
-	if err != nil || !ok {
-		return false
-	}
-	if w.Field == "*" || strings.HasSuffix(w.Field, "*") && strings.HasPrefix(field, strings.TrimSuffix(w.Field, "*")) {
-		return true
-	}
-	ok, err = path.Match(w.Field, field)
-	return err == nil && ok
-}
 
 func main() {
 	want := flag.String("want", "traces", "recorded traces")
@@ -67,13 +45,13 @@ func run(want, got, level, waive, match string, brief bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	var ws []waiver
+	var ws []compare.Waiver
 	if waive != "" {
 		data, err := os.ReadFile(waive)
 		if err != nil {
 			return 0, err
 		}
-		if err := json.Unmarshal(data, &ws); err != nil {
+		if ws, err = compare.ParseWaivers(data); err != nil {
 			return 0, fmt.Errorf("%s: %w", waive, err)
 		}
 	}
@@ -103,18 +81,14 @@ func run(want, got, level, waive, match string, brief bool) (int, error) {
 			return 0, err
 		}
 		var left []compare.Diff
-	next:
 		for _, d := range compare.Traces(w, g, g.Unstable) {
-			if d.Severity > lv {
-				continue
+			switch {
+			case d.Severity > lv:
+			case compare.Waived(ws, name, d.Path):
+				waived++
+			default:
+				left = append(left, d)
 			}
-			for i := range ws {
-				if ws[i].match(name, d.Path) {
-					waived++
-					continue next
-				}
-			}
-			left = append(left, d)
 		}
 		if len(left) == 0 {
 			clean++
