@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -87,14 +88,37 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) 
 			return b.r, nil
 		}}, nil
 	}
-	all, err := io.ReadAll(&asyncReader{ctx: ctx, src: b.r})
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: "Reading the body failed", Err: err}
+	type outcome struct {
+		all []byte
+		err error
 	}
-	return memoryPayload(all), nil
+	read := make(chan outcome, 1)
+	go func() { // its owner is the source: it ends when a Read returns the end or an error
+		all, err := io.ReadAll(&endingReader{ctx, b.r})
+		read <- outcome{all, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case o := <-read:
+		if o.err != nil {
+			return nil, &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: "Reading the body failed", Err: o.err}
+		}
+		return memoryPayload(o.all), nil
+	}
+}
+
+// endingReader stops asking its source once the context has ended.
+type endingReader struct {
+	ctx context.Context
+	src io.Reader
+}
+
+func (r *endingReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.src.Read(p)
 }
 
 func seekPayload(r io.ReadSeeker) (*payload, error) {
@@ -154,17 +178,18 @@ func (p *payload) limit(h Headers) (int64, error) {
 var errUploadStopped = errors.New("upload stopped")
 
 // upload is the body of one sending, as net/http reads it: it counts, ends with
-// the exchange, and closes only what is ours.
+// the transfer, and closes only what is ours.
 type upload struct {
-	ctx   context.Context
-	stop  context.CancelCauseFunc
-	meter *uploadMeter
-	src   io.Reader
-	left  int64 // -1: to the end of the source
-	close io.Closer
+	ctx    context.Context
+	meter  *uploadMeter
+	src    io.Reader
+	left   int64 // -1: to the end of the source
+	blocks bool
+	close  io.Closer
 
+	done atomic.Bool
 	mu   sync.Mutex // held by a Read
-	done bool
+	once sync.Once
 }
 
 // newUpload starts a reading of p, of limit bytes.
@@ -173,13 +198,9 @@ func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter)
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{meter: meter, src: src, left: limit}
+	u := &upload{ctx: ctx, meter: meter, src: src, left: limit, blocks: p.blocks}
 	if p.ours {
 		u.close, _ = src.(io.Closer)
-	}
-	u.ctx, u.stop = context.WithCancelCause(ctx)
-	if p.blocks {
-		u.src = &asyncReader{ctx: u.ctx, src: src}
 	}
 	return u, nil
 }
@@ -187,20 +208,21 @@ func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter)
 func (u *upload) Read(p []byte) (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.ctx.Err() != nil {
+	switch {
+	case u.ctx.Err() != nil:
 		return 0, context.Cause(u.ctx)
-	}
-	if u.done {
+	case u.done.Load():
 		return 0, errUploadStopped
-	}
-	if u.left == 0 {
+	case u.left == 0:
 		u.meter.end()
 		return 0, io.EOF
-	}
-	if u.left > 0 && int64(len(p)) > u.left {
+	case u.left > 0 && int64(len(p)) > u.left:
 		p = p[:u.left]
 	}
 	n, err := u.src.Read(p)
+	if u.done.Load() || u.ctx.Err() != nil {
+		return 0, errUploadStopped
+	}
 	if u.left > 0 {
 		u.left -= int64(n)
 	}
@@ -210,110 +232,25 @@ func (u *upload) Read(p []byte) (int, error) {
 		return n, &wire.ErrSource{Err: io.ErrUnexpectedEOF}
 	case err == io.EOF:
 		u.meter.end()
-	case err != nil && u.ctx.Err() != nil:
-		err = context.Cause(u.ctx)
 	case err != nil:
 		err = &wire.ErrSource{Err: err}
 	}
 	return n, err
 }
 
-// interrupt ends a Read that waits for its source.
-func (u *upload) interrupt() { u.stop(errUploadStopped) }
-
-// Close ends the reading and returns when no Read is going on any more, so that
-// the source may be read again. net/http calls it too, from any goroutine.
+// Close ends the reading. For a source that can be read again it returns when no
+// Read is going on any more; one that blocks is closed, when it is ours, and left
+// to itself. net/http calls it too, from any goroutine.
 func (u *upload) Close() error {
-	u.interrupt()
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if !u.done {
-		u.done = true
+	u.done.Store(true)
+	if !u.blocks {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+	}
+	u.once.Do(func() {
 		if u.close != nil {
 			u.close.Close()
 		}
-	}
+	})
 	return nil
-}
-
-// asyncReader reads a source that may block on a goroutine of its own. That
-// goroutine ends with the source, or with the first Read of it that returns
-// after the context ended.
-type asyncReader struct {
-	ctx   context.Context
-	src   io.Reader
-	data  chan []byte // filled pieces
-	free  chan []byte // empty ones
-	whole []byte      // the piece being read from
-	piece []byte      // what is left of it
-	err   error       // set before data is closed
-}
-
-const (
-	asyncPiece  = 64 << 10 // one reading ahead
-	asyncPieces = 2        // one being filled while the other is sent
-	asyncIdle   = 100      // readings of nothing before the source is given up
-)
-
-func (a *asyncReader) start() {
-	a.data, a.free = make(chan []byte), make(chan []byte, asyncPieces)
-	for range asyncPieces {
-		a.free <- make([]byte, asyncPiece)
-	}
-	go a.run()
-}
-
-func (a *asyncReader) run() {
-	defer close(a.data)
-	for idle := 0; a.err == nil; {
-		var buf []byte
-		select {
-		case buf = <-a.free:
-		case <-a.ctx.Done():
-			a.err = context.Cause(a.ctx)
-			return
-		}
-		n, err := a.src.Read(buf)
-		if n == 0 && err == nil {
-			a.free <- buf
-			if idle++; idle == asyncIdle {
-				a.err = io.ErrNoProgress
-			}
-			continue
-		}
-		idle = 0
-		if n > 0 {
-			select {
-			case a.data <- buf[:n]:
-			case <-a.ctx.Done():
-				a.err = context.Cause(a.ctx)
-				return
-			}
-		}
-		a.err = err
-	}
-}
-
-func (a *asyncReader) Read(p []byte) (int, error) {
-	if a.data == nil {
-		a.start()
-	}
-	if len(a.piece) == 0 {
-		if a.whole != nil {
-			a.free <- a.whole
-			a.whole = nil
-		}
-		select {
-		case b, ok := <-a.data:
-			if !ok {
-				return 0, a.err
-			}
-			a.whole, a.piece = b[:cap(b)], b
-		case <-a.ctx.Done():
-			return 0, context.Cause(a.ctx)
-		}
-	}
-	n := copy(p, a.piece)
-	a.piece = a.piece[n:]
-	return n, nil
 }

@@ -7,7 +7,7 @@ import "sync"
 const (
 	firstChunk = 8 << 10   // for a body of unknown length
 	midChunk   = 32 << 10  // pooled
-	largeChunk = 256 << 10 // pooled; larger ones gain nothing
+	largeChunk = 512 << 10 // pooled; larger ones gain nothing
 	keepChunk  = 64 << 10  // bodies up to this length get a chunk of their own
 )
 

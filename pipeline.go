@@ -129,9 +129,7 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	x.Fresh = r.repeats > 0
 	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Observer = x
-	if x.upload != nil {
-		x.Interrupt = x.upload.interrupt
-	}
+	x.BodyMayBlock = x.upload != nil && x.upload.blocks
 	resp, err := l.wire.RoundTrip(req, &x.Exchange)
 	x.stopHeadTimer()
 	if err != nil {

@@ -107,6 +107,7 @@ type Reply struct {
 	received   int64
 	throttle   throttle
 	buf        buffer
+	loan       loan
 	done       chan struct{} // made by the first Wait
 	record     record
 
@@ -330,6 +331,9 @@ func (r *Reply) receive(resp *http.Response) error {
 	}
 	first := true
 	for {
+		if over, err := r.lend(resp.Body); over {
+			return err
+		}
 		space, err := r.room(resp.ContentLength)
 		if err != nil {
 			return err
@@ -392,6 +396,12 @@ func (r *Reply) arrived(n int) {
 	}
 	r.received += int64(n)
 	r.cond.Broadcast()
+	r.announce()
+}
+
+// announce tells of bytes that arrived. The caller holds the lock, which it gives
+// up.
+func (r *Reply) announce() {
 	p := Progress{r.received, r.head.length}
 	r.emitLocked(sigReadyRead, 0, 0, nil)
 	r.mu.Lock()
@@ -400,6 +410,80 @@ func (r *Reply) arrived(n int) {
 		return
 	}
 	r.emitLocked(sigDownloadProgress, p.Done, p.Total, nil)
+}
+
+// loan is the response body in the hands of a reader who takes all that comes:
+// he reads it himself, which saves a hand-over and a copy for each piece. The
+// transfer sleeps meanwhile. The reply's lock guards it.
+type loan struct {
+	wanted bool          // a WriteTo waits for bytes
+	body   io.ReadCloser // lent
+	over   bool          // the body came to its end, with err
+	err    error
+}
+
+// lend gives the body to a WriteTo that waits for it, and returns when that is
+// over or the transfer ends. over says that nothing is left to read.
+func (r *Reply) lend(body io.ReadCloser) (over bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.loan.wanted || r.buf.unread > 0 || r.state != running {
+		return false, nil
+	}
+	r.loan.body = body
+	r.cond.Broadcast()
+	stop := context.AfterFunc(r.ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.cond.Broadcast()
+	})
+	defer stop()
+	for r.loan.body != nil && r.state == running && r.ctx.Err() == nil {
+		r.cond.Wait()
+	}
+	if r.loan.body != nil { // the reader is still at it: closing the body stops him
+		return true, context.Cause(r.ctx)
+	}
+	return r.loan.over, r.loan.err
+}
+
+// carry moves the lent body to w. The caller holds the lock and gets it back.
+func (r *Reply) carry(w io.Writer) (total int64, writeErr error) {
+	body := r.loan.body
+	c := newChunk(largeChunk)
+	defer c.free()
+	for r.state == running {
+		r.mu.Unlock()
+		n, err := body.Read(c.data)
+		if n > 0 {
+			r.activity()
+			r.mu.Lock()
+			if r.state != running {
+				break
+			}
+			r.received += int64(n)
+			r.announce()
+			var m int
+			m, writeErr = w.Write(c.data[:n])
+			total += int64(m)
+			if writeErr == nil && m < n {
+				writeErr = io.ErrShortWrite
+			}
+		}
+		r.mu.Lock()
+		if err != nil {
+			r.loan.over = true
+			if err != io.EOF {
+				r.loan.err = err
+			}
+		}
+		if err != nil || writeErr != nil {
+			break
+		}
+	}
+	r.loan.body = nil
+	r.cond.Broadcast()
+	return total, writeErr
 }
 
 // end settles the outcome and tells it: the terminal sequence of rule S6. The
@@ -547,9 +631,15 @@ func (r *Reply) await() ([]byte, error) {
 			}
 			return nil, io.EOF
 		}
+		if r.loan.wanted && r.loan.body != nil {
+			return nil, errLent
+		}
 		r.cond.Wait()
 	}
 }
+
+// errLent tells WriteTo that the body is its own to read.
+var errLent = errors.New("body lent")
 
 // take marks bytes as read. The caller holds the lock.
 func (r *Reply) take(n int) {
@@ -570,7 +660,17 @@ func (r *Reply) WriteTo(w io.Writer) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
+		r.loan.wanted = true
 		data, err := r.await()
+		r.loan.wanted = false
+		if err == errLent {
+			n, err := r.carry(w)
+			total += n
+			if err != nil {
+				return total, err
+			}
+			continue
+		}
 		if err == io.EOF {
 			return total, nil
 		}

@@ -20,6 +20,8 @@ type connection interface {
 	// capacity is how many exchanges it may carry at once; 0 when it is at its
 	// end. For HTTP/1 it is 1 only while it is free for the next exchange.
 	capacity() int
+	// ended is closed when the peer has ended the connection.
+	ended() <-chan struct{}
 	// parted is called when an exchange on it is over.
 	parted()
 	close()
@@ -110,7 +112,7 @@ func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, err
 		x.Observer.Activity()
 		return resp, nil
 	}
-	s.tap.arm(x.Observer.Activity, x.Interrupt)
+	s.tap.arm(x.Observer.Activity)
 	resp, err := s.cc.RoundTrip(req)
 	if err != nil {
 		return nil, s.fault(err, Headers, x)
@@ -207,6 +209,8 @@ func (s *stdConn) capacity() int {
 	}
 	return s.cc.Available()
 }
+
+func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
 
 func (s *stdConn) parted() {
 	if !s.http2 {

@@ -22,15 +22,14 @@ type tapConn struct {
 	onEnd func() // called once, when reading has ended for good
 	hold  bool   // HTTP/1: hold write errors back
 
-	mu        sync.Mutex
-	tap       headTap
-	armed     bool
-	received  int64 // bytes of the current exchange on HTTP/1, of all on HTTP/2
-	sent      int64
-	readErr   error // the terminal one
-	writeErr  error // the one held back
-	activity  func()
-	interrupt func()
+	mu       sync.Mutex
+	tap      headTap
+	armed    bool
+	received int64 // bytes of the current exchange on HTTP/1, of all on HTTP/2
+	sent     int64
+	readErr  error // the terminal one
+	writeErr error // the one held back
+	activity func()
 
 	ended    chan struct{} // closed with readErr
 	closed   chan struct{}
@@ -44,12 +43,11 @@ func newTapConn(c net.Conn, hold bool, headLimit int64) *tapConn {
 }
 
 // arm makes the connection keep the next head; from here to disarm it belongs
-// to one exchange. activity is called for every read that brought something,
-// interrupt when reading ends for good.
-func (c *tapConn) arm(activity, interrupt func()) {
+// to one exchange. activity is called for every read that brought something.
+func (c *tapConn) arm(activity func()) {
 	c.mu.Lock()
 	c.tap.reset()
-	c.armed, c.activity, c.interrupt = true, activity, interrupt
+	c.armed, c.activity = true, activity
 	c.received, c.sent = 0, 0
 	c.mu.Unlock()
 }
@@ -64,7 +62,7 @@ func (c *tapConn) headDone() {
 // disarm parts the connection from its exchange.
 func (c *tapConn) disarm() {
 	c.mu.Lock()
-	c.armed, c.activity, c.interrupt = false, nil, nil
+	c.armed, c.activity = false, nil
 	c.mu.Unlock()
 }
 
@@ -89,7 +87,7 @@ func (c *tapConn) Read(p []byte) (int, error) {
 	if n > 0 && c.armed {
 		c.tap.feed(p[:n])
 	}
-	activity, interrupt := c.activity, c.interrupt
+	activity := c.activity
 	if err == io.EOF && c.writeErr != nil {
 		// the failed write has used the socket's error up: this is no clean end
 		err = c.writeErr
@@ -103,9 +101,6 @@ func (c *tapConn) Read(p []byte) (int, error) {
 		activity()
 	}
 	if ended {
-		if interrupt != nil {
-			interrupt()
-		}
 		c.end()
 	}
 	return n, err

@@ -80,9 +80,9 @@ type Exchange struct {
 	// the Transport's time, below 0 not at all.
 	IdleTimeout time.Duration
 	Observer    Observer
-	// Interrupt, when set, makes a Read of the request body return. It is called
-	// when the connection ends, since net/http waits for that Read then.
-	Interrupt func()
+	// BodyMayBlock says that a Read of the request body may wait for something
+	// that neither the context nor the connection ends.
+	BodyMayBlock bool
 
 	// Set by RoundTrip.
 	Conn   Conn
@@ -177,9 +177,8 @@ func (t *Transport) base() *http.Transport {
 type connKey struct{}
 
 // RoundTrip sends req on a connection of x.Key and returns the head of its
-// response. It returns as soon as the context of req ends. The request's body
-// must obey that too: a Read that goes on after the end of the context keeps
-// RoundTrip waiting. Interim responses are the business of a trace in the context.
+// response. It returns as soon as the context of req ends. Interim responses are
+// the business of a trace in the context.
 func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	ctx := req.Context()
 	c, err := t.take(ctx, x)
@@ -194,9 +193,13 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		closeBody(req)
 		return nil, context.Cause(ctx)
 	}
-	resp, err := c.roundTrip(req, x)
-	if err != nil {
+	var resp *http.Response
+	if x.BodyMayBlock {
+		resp, err = t.detached(c, req, x)
+	} else if resp, err = c.roundTrip(req, x); err != nil {
 		t.put(c, false)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -208,8 +211,61 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		t.put(c, true)
 		return resp, nil
 	}
-	resp.Body = &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx}
+	b := &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx, left: resp.ContentLength}
+	if !c.http2 && c.tls == nil {
+		b.lowat = newLowat(c.nc, resp.ContentLength)
+	}
+	resp.Body = b
 	return resp, nil
+}
+
+// blockedGrace is how long an exchange whose connection has ended may still take
+// to say so.
+const blockedGrace = 200 * time.Millisecond
+
+// detached is a roundTrip for a body that may block. net/http does not return
+// from an exchange that failed before the body's Read does; so it runs on a
+// goroutine of its own, which is left behind then and ends with that Read. The
+// place on the connection is given up only there.
+func (t *Transport) detached(c *conn, req *http.Request, x *Exchange) (*http.Response, error) {
+	type outcome struct {
+		resp *http.Response
+		err  error
+	}
+	back := make(chan outcome)
+	left := make(chan struct{})
+	ctx := req.Context()
+	go func() {
+		resp, err := c.roundTrip(req, x)
+		if err != nil {
+			t.put(c, false)
+		}
+		select {
+		case back <- outcome{resp, err}:
+		case <-left:
+			if err == nil {
+				resp.Body.Close()
+				t.put(c, false)
+			}
+		}
+	}()
+	var late <-chan time.Time
+	ended := c.ended()
+	for {
+		select {
+		case o := <-back:
+			return o.resp, o.err
+		case <-ctx.Done():
+			close(left)
+			return nil, context.Cause(ctx)
+		case <-ended:
+			ended = nil
+			late = time.After(blockedGrace)
+		case <-late:
+			close(left)
+			return nil, c.fault(io.ErrUnexpectedEOF, Headers, x)
+		}
+	}
 }
 
 func closeBody(req *http.Request) {
@@ -226,10 +282,17 @@ type body struct {
 	x    *Exchange
 	ctx  context.Context
 	done atomic.Bool
+
+	left  int64 // what is missing, when the length is known
+	lowat *lowat
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	if b.lowat != nil {
+		b.left -= int64(n)
+		b.lowat.read(n, b.left)
+	}
 	if err == nil {
 		return n, nil
 	}
@@ -262,6 +325,9 @@ func (b *body) Close() error {
 
 func (b *body) release(ok bool) {
 	if b.done.CompareAndSwap(false, true) {
+		if b.lowat != nil {
+			b.lowat.end()
+		}
 		b.t.put(b.c, ok)
 	}
 }
