@@ -24,16 +24,18 @@ type chunk struct {
 	r, w   int
 }
 
-func newChunk(size int) *chunk {
+func (c *chunk) alloc(size int) {
+	*c = chunk{}
 	switch {
-	case size > midChunk:
-		p := largeChunks.Get().(*[]byte)
-		return &chunk{data: *p, pooled: p}
+	case size > keepChunk:
+		c.pooled = largeChunks.Get().(*[]byte)
 	case size == midChunk:
-		p := midChunks.Get().(*[]byte)
-		return &chunk{data: *p, pooled: p}
+		c.pooled = midChunks.Get().(*[]byte)
+	default:
+		c.data = make([]byte, size)
+		return
 	}
-	return &chunk{data: make([]byte, size)}
+	c.data = *c.pooled
 }
 
 func (c *chunk) free() {
@@ -52,6 +54,8 @@ func (c *chunk) free() {
 type buffer struct {
 	chunks  []*chunk
 	inline  [2]*chunk
+	first   chunk // the one that most bodies do with
+	used    bool
 	unread  int64
 	limit   int64 // 0: none
 	filling bool  // the transfer writes into the last chunk now
@@ -77,7 +81,11 @@ func (b *buffer) space(left int64) []byte {
 		if len(b.chunks) == 0 {
 			b.chunks = b.inline[:0]
 		}
-		c = newChunk(b.size(left))
+		if c = &b.first; b.used {
+			c = new(chunk)
+		}
+		b.used = true
+		c.alloc(b.size(left))
 		b.chunks = append(b.chunks, c)
 	}
 	b.filling = true

@@ -204,12 +204,10 @@ func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Bod
 func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	r := &Reply{m: m, method: verb, body: body, started: time.Now()}
 	r.cond.L = &r.mu
-	if req == nil {
-		r.req = &Request{}
-	} else {
-		r.req = req.Clone()
+	if req != nil {
+		req.copyTo(&r.req, &r.reqURL)
 	}
-	q := r.req
+	q := &r.req
 	if q.RedirectPolicy == DefaultRedirectPolicy {
 		q.RedirectPolicy = m.cfg.RedirectPolicy
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
-	"net/http/httptrace"
 	"net/textproto"
 	"time"
 
@@ -77,12 +76,16 @@ type retryLayer struct{ next http.RoundTripper }
 
 func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := replyOf(req.Context())
+	r.fresh = false
 	for n := 0; ; n++ {
-		r.repeats = n
 		resp, err := l.next.RoundTrip(req)
 		if err == nil || n == maxRepeats || r.ctx.Err() != nil || !mayRepeat(err, req.Method, r.req.Idempotent) {
 			return resp, err
 		}
+		// a stream that was refused may do on the same connection, anything else
+		// wants a new one
+		var we *wire.Error
+		r.fresh = errors.As(err, &we) && we.Fault != wire.Reset
 		again, bodyErr := r.newRequest(req.Method, req.URL)
 		if bodyErr != nil {
 			return nil, bodyErr
@@ -126,9 +129,10 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	x.Priority = r.req.Priority.wire()
-	x.Fresh = r.repeats > 0
+	x.Fresh = r.fresh
 	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Observer = x
+	x.Once = r.payload != nil && !r.payload.rewindable
 	x.BodyMayBlock = x.upload != nil && x.upload.blocks
 	resp, err := l.wire.RoundTrip(req, &x.Exchange)
 	x.stopHeadTimer()
@@ -227,11 +231,7 @@ func (x *exchange) stopHeadTimer() {
 	}
 }
 
-// trace catches interim responses, the one thing net/http tells only there.
-func (r *Reply) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{Got1xxResponse: r.interim}
-}
-
+// interim takes an interim response.
 func (r *Reply) interim(code int, header textproto.MIMEHeader) error {
 	r.activity()
 	if r.interims++; r.interims > maxInformational {

@@ -12,9 +12,12 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/netreply/netreply/internal/wire"
 )
 
 // Operation is the kind of a request (Qt: QNetworkAccessManager::Operation).
@@ -65,11 +68,13 @@ func operationOf(method string) Operation {
 // limit; without one it comes to its end even if nobody reads.
 type Reply struct {
 	m      *Manager
-	req    *Request
+	req    Request // a copy, with the Manager's defaults
+	reqURL url.URL
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	rctx   replyContext
 	wctx   context.Context // of the requests on the wire
+	trace  httptrace.ClientTrace
 
 	// The transfer's own; nobody else looks at them.
 	body       Body
@@ -77,7 +82,7 @@ type Reply struct {
 	upload     *upload
 	memorySent int64 // length of a body that goes out in one piece
 	headers    Headers
-	repeats    int
+	fresh      bool // the next sending wants a new connection
 	interims   int
 	exchange   *exchange
 	direct     bool // the caller waits: see Manager.Fetch
@@ -126,6 +131,7 @@ const (
 type head struct {
 	status  int
 	reason  string
+	raw     string // the bytes of an HTTP/1 head that headers are still to be made of
 	headers Headers
 	length  int64 // of the body, -1 when not known
 	noBody  bool  // none can follow
@@ -166,7 +172,7 @@ func (r *Reply) phase() Phase {
 }
 
 func (r *Reply) perform() error {
-	if err := r.m.admit(r.req); err != nil {
+	if err := r.m.admit(&r.req); err != nil {
 		return err
 	}
 	if err := r.req.validate(r.method); err != nil {
@@ -186,7 +192,8 @@ func (r *Reply) perform() error {
 	}
 	r.startTimeout()
 	r.rctx = replyContext{r.ctx, r}
-	r.wctx = httptrace.WithClientTrace(&r.rctx, r.trace())
+	r.trace.Got1xxResponse = r.interim // the one thing net/http tells only there
+	r.wctx = httptrace.WithClientTrace(&r.rctx, &r.trace)
 	r.headers = r.req.Headers
 	req, err := r.newRequest(r.method, r.req.URL)
 	if err != nil {
@@ -297,11 +304,10 @@ func (r *Reply) setHead(resp *http.Response, target *url.URL) {
 	x := r.exchange
 	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, target: target}
 	h.noBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
-	if x.Fields != nil {
-		h.headers = Headers{x.Fields}
-		h.reason = x.Reason
-	} else {
+	if h.raw = x.Head; h.raw == "" {
 		h.headers = headersFrom(resp.Header, h.http2)
+	} else {
+		_, h.reason, _ = strings.Cut(resp.Status, " ")
 	}
 	r.mu.Lock()
 	if r.state == running {
@@ -318,7 +324,7 @@ func (r *Reply) hop(u *url.URL, method string) {
 	r.hops++
 	r.url, r.method = u, method
 	r.encrypted = u.Scheme == "https"
-	r.head.target, r.head.headers, r.head.length, r.head.noBody = nil, Headers{}, -1, false
+	r.head.target, r.head.raw, r.head.headers, r.head.length, r.head.noBody = nil, "", Headers{}, -1, false
 	r.throttle.start(time.Now())
 	r.mu.Unlock()
 	r.startTimeout()
@@ -450,7 +456,8 @@ func (r *Reply) lend(body io.ReadCloser) (over bool, err error) {
 // carry moves the lent body to w. The caller holds the lock and gets it back.
 func (r *Reply) carry(w io.Writer) (total int64, writeErr error) {
 	body := r.loan.body
-	c := newChunk(largeChunk)
+	var c chunk
+	c.alloc(largeChunk)
 	defer c.free()
 	for r.state == running {
 		r.mu.Unlock()
@@ -865,6 +872,11 @@ func (r *Reply) ContentLength() int64 {
 func (r *Reply) Headers() Headers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.head.raw != "" {
+		// most replies are never asked: their heads are not taken apart
+		_, r.head.headers.fields = wire.ParseHead(r.head.raw)
+		r.head.raw = ""
+	}
 	return r.head.headers.Clone()
 }
 

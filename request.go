@@ -163,17 +163,23 @@ func encodeQuery(s string) string {
 // Clone returns a copy that shares nothing with q but TLSConfig, OnSignal and
 // the values of attributes.
 func (q *Request) Clone() *Request {
-	c := *q
+	c := new(Request)
+	q.copyTo(c, new(url.URL))
+	return c
+}
+
+// copyTo makes c, with u for its URL, an independent copy of q.
+func (q *Request) copyTo(c *Request, u *url.URL) {
+	*c = *q
 	if q.URL != nil {
-		u := *q.URL
-		c.URL = &u
+		*u = *q.URL
+		c.URL = u
 	}
 	c.Headers = q.Headers.Clone()
 	c.attributes = nil
 	for k, v := range q.attributes {
 		c.setAttribute(k, v)
 	}
-	return &c
 }
 
 func (q *Request) setAttribute(k, v any) {
@@ -240,6 +246,9 @@ func validToken(s string) bool {
 
 // address gives the host:port to connect to, in ASCII.
 func address(u *url.URL) (string, error) {
+	if plainHost(u.Host) {
+		return u.Host, nil
+	}
 	host, port := u.Hostname(), u.Port()
 	if port == "" {
 		port = "80"
@@ -255,6 +264,20 @@ func address(u *url.URL) (string, error) {
 		host = "[" + host + "]"
 	}
 	return host + ":" + port, nil
+}
+
+// plainHost tells that a host with a port is an address as it stands.
+func plainHost(host string) bool {
+	port := false
+	for i := range len(host) {
+		switch c := host[i]; {
+		case c == ':' && i > 0 && i < len(host)-1 && host[0] != '[':
+			port = true
+		case c >= 0x80, 'A' <= c && c <= 'Z', c == '[', c == ']', c == ':':
+			return false
+		}
+	}
+	return port
 }
 
 func asciiHost(host string) (string, error) {

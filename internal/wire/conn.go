@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,8 +18,10 @@ type connection interface {
 	roundTrip(*http.Request, *Exchange) (*http.Response, error)
 	// fault describes an error of this connection.
 	fault(err error, phase Phase, x *Exchange) error
-	// capacity is how many exchanges it may carry at once; 0 when it is at its
-	// end. For HTTP/1 it is 1 only while it is free for the next exchange.
+	// capacity is how many exchanges it may carry at once, 0 when it is at its
+	// end. HTTP/1: 1 only while it is free for the next exchange. HTTP/2: a
+	// connection that is full and one that its server is closing look the same as
+	// long as exchanges are in flight.
 	capacity() int
 	// ended is closed when the peer has ended the connection.
 	ended() <-chan struct{}
@@ -37,6 +40,8 @@ type conn struct {
 	tls   *tls.ConnectionState
 	nc    net.Conn
 
+	answered atomic.Bool // a response head has come
+
 	// guarded by Transport.mu
 	uses    int
 	streams int // exchanges it carries now
@@ -44,10 +49,6 @@ type conn struct {
 	expiry  time.Duration
 	dead    bool
 	gone    bool // out of the pool's books
-}
-
-func (c *conn) facts() Conn {
-	return Conn{HTTP2: c.http2, Reused: c.uses > 1, TLS: c.tls, LocalAddr: c.nc.LocalAddr(), RemoteAddr: c.nc.RemoteAddr()}
 }
 
 func (c *conn) close() {
@@ -120,10 +121,10 @@ func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, err
 	s.tap.headDone()
 	var ok bool
 	s.tap.mu.Lock()
-	x.Reason, x.Fields, ok = s.tap.tap.fields(resp)
+	x.Head, ok = s.tap.tap.head(resp)
 	s.tap.mu.Unlock()
 	if !ok {
-		x.Fields = nil
+		x.Head = ""
 		resp.Body.Close()
 		s.cc.Close()
 		return nil, &Error{Phase: Headers, Fault: Malformed, Reused: x.Conn.Reused, Began: true,
@@ -200,13 +201,16 @@ func (s *stdConn) capacity() int {
 	if s.cc.Err() != nil {
 		return 0
 	}
-	if s.http2 {
-		free := s.cc.Available()
-		if free == 0 && s.cc.InFlight() == 0 {
-			return 0
-		}
+	if !s.http2 {
+		return s.cc.Available()
+	}
+	if free := s.cc.Available(); free > 0 {
 		return free + s.cc.InFlight()
 	}
+	if busy := s.cc.InFlight(); busy > 0 {
+		return busy
+	}
+	// nothing is in flight: what there was may just have ended
 	return s.cc.Available()
 }
 

@@ -75,65 +75,111 @@ func digit(c byte) bool { return '0' <= c && c <= '9' }
 // Field is one header line.
 type Field struct{ Name, Value string }
 
-// fields parses the final head. ok is false when it does not agree with what
-// net/http made of the same bytes: then the two are out of step.
-func (t *headTap) fields(resp *http.Response) (reason string, list []Field, ok bool) {
+// head gives the bytes of the final head. ok is false when they do not agree with
+// what net/http made of them: then the two are out of step.
+func (t *headTap) head(resp *http.Response) (head string, ok bool) {
 	if !t.done {
-		return "", nil, false
+		return "", false
 	}
-	head := string(t.buf[t.start:])
-	line, rest, _ := strings.Cut(head, "\n")
-	line = strings.TrimRight(line, "\r")
-	_, status, _ := strings.Cut(line, " ")
-	if status != resp.Status { // net/http lets blanks pass that no status line has
-		return "", nil, false
-	}
-	_, reason, _ = strings.Cut(resp.Status, " ")
-	list = make([]Field, 0, strings.Count(rest, "\n"))
-	for rest != "" {
-		line, rest, _ = strings.Cut(rest, "\n")
-		line = strings.TrimRight(line, "\r")
-		if line == "" {
-			break
-		}
-		if line[0] == ' ' || line[0] == '\t' { // obs-fold, RFC 9112 section 5.2
-			if len(list) == 0 {
-				return "", nil, false
-			}
-			f := &list[len(list)-1]
-			f.Value = textproto.TrimString(f.Value + " " + textproto.TrimString(line))
-			continue
-		}
-		name, value, colon := strings.Cut(line, ":")
-		if !colon {
-			return "", nil, false
-		}
-		list = append(list, Field{name, textproto.TrimString(value)})
-	}
-	return reason, list, agrees(list, resp.Header)
+	head = string(t.buf[t.start:])
+	status, lines := cutHead(head)
+	// net/http lets blanks pass that no status line has
+	return head, status == resp.Status && agrees(lines, resp.Header)
 }
 
-// agrees tells whether every field stands in h, in the same order within a
-// name. The names that net/http takes out or rewrites are left out.
-func agrees(list []Field, h http.Header) bool {
-	for i, f := range list {
-		key := textproto.CanonicalMIMEHeaderKey(f.Name)
+// cutHead gives the status and the header lines of a head.
+func cutHead(head string) (status, lines string) {
+	line, lines, _ := strings.Cut(head, "\n")
+	_, status, _ = strings.Cut(strings.TrimRight(line, "\r"), " ")
+	return status, lines
+}
+
+// cutLine gives the next field and the lines behind it. more is false at the end
+// of the head; fold says that value continues the field before (obs-fold, RFC
+// 9112, section 5.2).
+func cutLine(lines string) (name, value, rest string, fold, more bool) {
+	line, rest, _ := strings.Cut(lines, "\n")
+	line = strings.TrimRight(line, "\r")
+	if line == "" {
+		return "", "", "", false, false
+	}
+	if line[0] == ' ' || line[0] == '\t' {
+		return "", textproto.TrimString(line), rest, true, true
+	}
+	name, value, _ = strings.Cut(line, ":")
+	return name, textproto.TrimString(value), rest, false, true
+}
+
+// ParseHead splits a head that Exchange.Head gave into reason phrase and
+// fields.
+func ParseHead(head string) (reason string, list []Field) {
+	status, lines := cutHead(head)
+	_, reason, _ = strings.Cut(status, " ")
+	list = make([]Field, 0, strings.Count(lines, "\n"))
+	for {
+		name, value, rest, fold, more := cutLine(lines)
+		if !more {
+			return reason, list
+		}
+		if n := len(list); fold && n > 0 {
+			list[n-1].Value = textproto.TrimString(list[n-1].Value + " " + value)
+		} else if !fold {
+			list = append(list, Field{name, value})
+		}
+		lines = rest
+	}
+}
+
+// agrees tells whether every field stands in h, in the same order within a name,
+// as far as that can be seen without building a list: folded fields are trusted.
+// The names that net/http takes out or rewrites are left out.
+func agrees(lines string, h http.Header) bool {
+	all := lines
+	for {
+		name, value, rest, fold, more := cutLine(lines)
+		if !more {
+			return true
+		}
+		lines = rest
+		if fold {
+			continue
+		}
+		if _, _, _, folded, _ := cutLine(rest); folded {
+			continue
+		}
+		if !httpguts.ValidHeaderFieldName(name) {
+			return false // net/http lets blanks pass in names, too
+		}
+		key := textproto.CanonicalMIMEHeaderKey(name)
 		switch key {
 		case "Trailer", "Transfer-Encoding", "Content-Length", "Connection":
 			continue
 		}
-		nth := 0
-		for _, g := range list[:i] {
-			if len(g.Name) == len(f.Name) && strings.EqualFold(g.Name, f.Name) {
-				nth++
-			}
-		}
 		vs := h[key]
-		if nth >= len(vs) || vs[nth] != f.Value {
+		nth := 0
+		if len(vs) > 1 {
+			nth = countBefore(all, len(all)-len(rest), name)
+		}
+		if nth >= len(vs) || vs[nth] != value {
 			return false
 		}
 	}
-	return true
+}
+
+// countBefore counts the fields called name in front of the last one of
+// all[:end].
+func countBefore(all string, end int, name string) int {
+	n := -1
+	for lines := all[:end]; ; {
+		other, _, rest, fold, more := cutLine(lines)
+		if !more {
+			return n
+		}
+		if !fold && len(other) == len(name) && strings.EqualFold(other, name) {
+			n++
+		}
+		lines = rest
+	}
 }
 
 // headFault tells whether the bytes of an unfinished head are already wrong,

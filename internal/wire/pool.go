@@ -34,6 +34,7 @@ type waiter struct {
 	ch       chan msg // buffered for all that can come
 	priority Priority
 	fresh    bool
+	once     bool
 	done     bool // guarded by Transport.mu
 	dial     *dialing
 }
@@ -90,14 +91,14 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 		t.hosts[x.Key] = h
 	}
 	var stale []*conn
-	c := h.pick(x.Fresh, &stale)
+	c := h.pick(x.Fresh, x.Once, &stale)
 	if c != nil {
 		c.begin(x)
 		t.mu.Unlock()
 		closeAll(stale)
 		return c, nil
 	}
-	w := &waiter{ch: make(chan msg, 3), priority: x.Priority, fresh: x.Fresh}
+	w := &waiter{ch: make(chan msg, 3), priority: x.Priority, fresh: x.Fresh, once: x.Once}
 	h.waiting[w.priority] = append(h.waiting[w.priority], w)
 	if x.Fresh && h.open >= t.cfg.ConnsPerHost && len(h.idle) > 0 { // make room for a new one
 		stale = append(stale, h.idle[0])
@@ -167,17 +168,20 @@ func closeAll(cs []*conn) {
 // begin books an exchange; the caller holds the lock. The place itself was
 // taken when c was picked.
 func (c *conn) begin(x *Exchange) {
+	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0, TLS: c.tls, LocalAddr: c.nc.LocalAddr(), RemoteAddr: c.nc.RemoteAddr()}
 	c.uses++
 	c.expiry = x.IdleTimeout
 }
 
 // pick takes a place on a connection that is there; what it finds dead goes to
-// stale.
-func (h *host) pick(fresh bool, stale *[]*conn) *conn {
+// stale. An HTTP/2 connection gets one exchange more than it has room for: that
+// one waits inside, and finds out at once if the server is closing the
+// connection, which nothing else tells.
+func (h *host) pick(fresh, once bool, stale *[]*conn) *conn {
 	for i := 0; i < len(h.h2); i++ {
 		c := h.h2[i]
 		room := c.connection.capacity()
-		if c.dead || room == 0 && c.streams == 0 {
+		if c.dead || room == 0 {
 			h.h2 = slices.Delete(h.h2, i, i+1)
 			i--
 			c.dead = true
@@ -186,6 +190,9 @@ func (h *host) pick(fresh bool, stale *[]*conn) *conn {
 				*stale = append(*stale, c)
 			}
 			continue
+		}
+		if !once {
+			room++
 		}
 		if c.streams < room && !(fresh && c.uses > 0) {
 			c.streams++
@@ -251,7 +258,7 @@ func (t *Transport) startDials(h *host) {
 		if slices.ContainsFunc(h.h2, func(c *conn) bool { return !c.dead && c.connection.capacity() > 0 }) {
 			limit = 0 // streams are limited by the peer: wait for one to end
 			for _, q := range h.waiting {
-				if slices.ContainsFunc(q, func(w *waiter) bool { return w.fresh }) {
+				if slices.ContainsFunc(q, func(w *waiter) bool { return w.fresh || w.once }) {
 					limit = 1
 				}
 			}
@@ -429,12 +436,12 @@ func (t *Transport) serve(h *host) (stale []*conn) {
 	for p := range h.waiting {
 		for i := 0; i < len(h.waiting[p]); {
 			w := h.waiting[p][i]
-			c := h.pick(w.fresh, &stale)
+			c := h.pick(w.fresh, w.once, &stale)
 			if c == nil && w.fresh {
 				c = h.unused()
 			}
 			if c == nil {
-				if w.fresh {
+				if w.fresh || w.once {
 					i++ // the next may be content with a used one
 					continue
 				}
@@ -459,6 +466,21 @@ func (h *host) unused() *conn {
 	return nil
 }
 
+// shared tells whether c carries more than one exchange.
+func (t *Transport) shared(c *conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return c.streams > 1
+}
+
+// retire takes c out of use: what it carries goes on, nothing is added.
+func (t *Transport) retire(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.dead = true
+	c.host.h2 = slices.DeleteFunc(c.host.h2, func(o *conn) bool { return o == c })
+}
+
 // put ends an exchange on c. ok says that it may go on; whether it can, the
 // connection knows.
 func (t *Transport) put(c *conn, ok bool) {
@@ -470,7 +492,7 @@ func (t *Transport) put(c *conn, ok bool) {
 	usable := ok && !c.dead && !t.closed
 	if c.http2 {
 		// A failed stream leaves the connection alone.
-		if room := c.connection.capacity(); room == 0 || t.closed {
+		if t.closed || c.connection.capacity() == 0 {
 			c.dead = true
 			h.h2 = slices.DeleteFunc(h.h2, func(o *conn) bool { return o == c })
 		}

@@ -80,14 +80,16 @@ type Exchange struct {
 	// the Transport's time, below 0 not at all.
 	IdleTimeout time.Duration
 	Observer    Observer
+	// Once says that the request cannot be sent a second time, so that it never goes
+	// to a connection of which it is not sure that it takes it.
+	Once bool
 	// BodyMayBlock says that a Read of the request body may wait for something
 	// that neither the context nor the connection ends.
 	BodyMayBlock bool
 
 	// Set by RoundTrip.
-	Conn   Conn
-	Reason string  // reason phrase, HTTP/1 only
-	Fields []Field // header lines in order and spelling of the wire; nil when they are not known
+	Conn Conn
+	Head string // the response head as it came, for ParseHead; "" when it was not seen
 }
 
 // Config is set once; the zero value of a field is its default.
@@ -121,6 +123,10 @@ const readBuffer = 4 << 10
 // h2Frame is the largest DATA frame we take: net/http's 16 KiB cost a third of
 // the rate of a large download.
 const h2Frame = 256 << 10
+
+// h2Stream is how much of one stream may lie unread before its peer stops: more
+// gains no rate on a fast network, and costs memory with every slow reader.
+const h2Stream = 2 << 20
 
 // NewTransport makes a pool without connections.
 func NewTransport(cfg Config) *Transport {
@@ -167,9 +173,10 @@ func (t *Transport) base() *http.Transport {
 		WriteBufferSize:        readBuffer,
 		ExpectContinueTimeout:  time.Second,
 		HTTP2: &http.HTTP2Config{
-			MaxReadFrameSize: h2Frame,
-			SendPingTimeout:  t.cfg.PingTimeout,
-			PingTimeout:      t.cfg.PingTimeout,
+			MaxReadFrameSize:          h2Frame,
+			MaxReceiveBufferPerStream: h2Stream,
+			SendPingTimeout:           t.cfg.PingTimeout,
+			PingTimeout:               t.cfg.PingTimeout,
 		},
 	}
 }
@@ -186,7 +193,6 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		closeBody(req)
 		return nil, err
 	}
-	x.Conn = c.facts()
 	x.Observer.Sending(x.Conn)
 	if ctx.Err() != nil { // the observer may have ended it: nothing leaves
 		t.put(c, true)
@@ -197,7 +203,7 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	if x.BodyMayBlock {
 		resp, err = t.detached(c, req, x)
 	} else if resp, err = c.roundTrip(req, x); err != nil {
-		t.put(c, false)
+		t.failed(c, err)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -205,8 +211,9 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		}
 		return nil, err
 	}
+	c.answered.Store(true)
 	resp.Request = req
-	if resp.Body == http.NoBody || resp.ContentLength == 0 {
+	if resp.Body == http.NoBody || resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
 		// net/http has seen the end of it already
 		t.put(c, true)
 		return resp, nil
@@ -217,6 +224,21 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	}
 	resp.Body = b
 	return resp, nil
+}
+
+// failed ends an exchange that has no response.
+func (t *Transport) failed(c *conn, err error) {
+	var e *Error
+	if errors.As(err, &e) && e.Fault == Reset && e.Code == h2ProtocolError && !c.answered.Load() && t.shared(c) {
+		// A burst that left before the server's SETTINGS came may go beyond its
+		// limit; a server that has its SETTINGS acknowledged meanwhile calls that a
+		// protocol error (golang/go#47635).
+		e.Unprocessed = true
+	}
+	if errors.As(err, &e) && (e.Unprocessed && e.Fault != Reset || e.Fault == GoAway) {
+		t.retire(c)
+	}
+	t.put(c, false)
 }
 
 // blockedGrace is how long an exchange whose connection has ended may still take
@@ -238,7 +260,7 @@ func (t *Transport) detached(c *conn, req *http.Request, x *Exchange) (*http.Res
 	go func() {
 		resp, err := c.roundTrip(req, x)
 		if err != nil {
-			t.put(c, false)
+			t.failed(c, err)
 		}
 		select {
 		case back <- outcome{resp, err}:
