@@ -214,6 +214,26 @@ type limitError struct {
 func (e *limitError) Error() string { return e.text }
 func (e *limitError) Timeout() bool { return true }
 
+// contextError is the end of the caller's context.
+type contextError struct {
+	err   error // context.Canceled or context.DeadlineExceeded
+	cause error
+}
+
+func (e *contextError) Error() string   { return e.cause.Error() }
+func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
+
+// whyEnded is why the context of a transfer has ended: a reason of this package
+// as it is, the caller's as a contextError.
+func whyEnded(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	switch cause {
+	case errAborted, errManagerClosed, error(errTransferTimeout), error(errHeadTimeout):
+		return cause
+	}
+	return &contextError{ctx.Err(), cause}
+}
+
 // statusError maps a status code (rule E3); NoError below 400.
 func statusError(status int) NetworkError {
 	switch status {
@@ -271,29 +291,37 @@ func h2Error(code uint32) NetworkError {
 // stood; it counts when the error does not say better. host is what was looked
 // up.
 func classify(err error, phase Phase, host string) *Error {
-	var e *Error
-	if errors.As(err, &e) {
-		return e
+	var known *Error
+	var ended *contextError
+	if !errors.As(err, &ended) && errors.As(err, &known) {
+		e := *known // it may be the caller's, and in use elsewhere
+		return &e
 	}
-	e = &Error{Phase: phase, Err: err}
+	e := &Error{Phase: phase, Err: err}
 	var limit *limitError
 	var we *wire.Error
 	switch {
+	case ended != nil:
+		e.Code = OperationCanceledError
+		if ended.err == context.DeadlineExceeded {
+			e.Code = TimeoutError
+		}
+		e.Err = ended.cause
 	case errors.As(err, &limit):
 		e.Code = TimeoutError
 		if limit.phase != PhaseLocal {
 			e.Phase = limit.phase
 		}
-	case errors.Is(err, errAborted), errors.Is(err, errManagerClosed), errors.Is(err, context.Canceled),
-		errors.Is(err, wire.ErrClosed):
+	case errors.Is(err, errAborted), errors.Is(err, errManagerClosed), errors.Is(err, wire.ErrClosed):
 		e.Code = OperationCanceledError
 	case errors.As(err, &we):
 		e.Phase = wirePhase[we.Phase]
 		e.Sent = we.Sent
 		e.Err = we.Err
 		e.Code = wireCode(we)
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Code = TimeoutError
+		if e.Code > 100 && e.Code < 200 {
+			e.Phase = PhaseProxy
+		}
 	default:
 		e.Code = UnknownNetworkError
 	}
@@ -305,6 +333,10 @@ var wirePhase = [...]Phase{wire.Resolve: PhaseResolve, wire.Connect: PhaseConnec
 	wire.Send: PhaseSend, wire.Headers: PhaseHeaders, wire.Body: PhaseBody}
 
 func wireCode(we *wire.Error) NetworkError {
+	var code NetworkError
+	if errors.As(we.Err, &code) { // from Config.DialContext, which knows best
+		return code
+	}
 	switch we.Fault {
 	case wire.Closed:
 		return RemoteHostClosedError

@@ -3,6 +3,7 @@ module github.com/netreply/netreply
 go 1.26.0
 
 require (
+	github.com/mccutchen/go-httpbin/v2 v2.26.0
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
 	golang.org/x/net v0.62.0

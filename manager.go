@@ -52,7 +52,9 @@ type Config struct {
 	ForbidBackground bool
 	// Resolver looks names up; nil means net.DefaultResolver.
 	Resolver *net.Resolver
-	// DialContext opens connections instead of resolver and TCP.
+	// DialContext opens connections instead of resolver and TCP. An error of it
+	// that wraps a NetworkError fails the reply with that code: a dialer that goes
+	// through a proxy can say ProxyConnectionRefusedError.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// OnSignal is called for the signals of all replies, before the Request's own
 	// (rule S6); see there.

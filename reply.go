@@ -150,7 +150,7 @@ func (r *Reply) run() {
 	ended := r.ctx.Err() != nil
 	if ended {
 		// the reason the transfer was stopped for beats what the stop made others say
-		err = context.Cause(r.ctx)
+		err = whyEnded(r.ctx)
 	}
 	var e *Error
 	if err != nil {
@@ -552,18 +552,26 @@ func (r *Reply) complete(e *Error) {
 	if r.meter != nil && e.Sent == 0 {
 		e.Sent = r.meter.sent.Load()
 	}
-	switch {
-	case e.Code == OperationCanceledError, e.Code >= 200 && e.Code < 400 && e.Code != ContentReSendError,
-		e.Code == TooManyRedirectsError, e.Code == InsecureRedirectError, e.Code == BackgroundRequestNotAllowedError,
-		e.Code == SslHandshakeFailedError:
-		e.Retryable = false
-	case e.Phase == PhaseLocal && e.Code != TimeoutError:
-		e.Retryable = false
-	case e.Phase == PhaseResolve || e.Phase == PhaseConnect || e.Phase == PhaseTLS:
-		e.Retryable = true
-	default:
-		e.Retryable = idempotent(r.method) || r.req.Idempotent
+	e.Retryable = r.retryable(e)
+}
+
+// retryable tells whether sending the request again is safe and may help.
+func (r *Reply) retryable(e *Error) bool {
+	switch e.Code {
+	case OperationCanceledError, SslHandshakeFailedError, TooManyRedirectsError, InsecureRedirectError, BackgroundRequestNotAllowedError,
+		ProxyAuthenticationRequiredError:
+		return false // the same would happen again, or nobody wants it
 	}
+	if e.Code > 200 && e.Code < 400 && e.Code != ProtocolFailure {
+		return false // the server has answered
+	}
+	switch e.Phase {
+	case PhaseLocal:
+		return e.Code == TimeoutError
+	case PhaseResolve, PhaseConnect, PhaseProxy, PhaseTLS:
+		return true // nothing was sent
+	}
+	return idempotent(r.method) || r.req.Idempotent
 }
 
 // discard takes the unread bytes away; reading ends in e. The caller holds the

@@ -1,0 +1,67 @@
+package netreply_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// h2conn is the server side of an HTTP/2 connection, frame by frame.
+type h2conn struct {
+	*testserver.Conn
+	fr *http2.Framer
+}
+
+func httpCode(n uint32) http2.ErrCode { return http2.ErrCode(n) }
+
+// newH2Server serves clear-text HTTP/2 and gives its URL.
+func newH2Server(t *testing.T, serve func(*h2conn)) string {
+	return testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+		preface := make([]byte, len(http2.ClientPreface))
+		if _, err := io.ReadFull(c.R, preface); err != nil {
+			return
+		}
+		h := &h2conn{c, http2.NewFramer(c.Conn, c.R)}
+		h.fr.WriteSettings()
+		serve(h)
+	}).URL()
+}
+
+// headers waits for a request and gives its stream; 0 at the end.
+func (c *h2conn) headers() uint32 {
+	for {
+		f, err := c.fr.ReadFrame()
+		if err != nil {
+			return 0
+		}
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				c.fr.WriteSettingsAck()
+			}
+		case *http2.HeadersFrame:
+			return f.StreamID
+		}
+	}
+}
+
+// answer sends a response without a body.
+func (c *h2conn) answer(id uint32, status string) {
+	var b bytes.Buffer
+	hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: ":status", Value: status})
+	c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: b.Bytes(), EndHeaders: true, EndStream: true})
+}
+
+// drain reads until the client goes.
+func (c *h2conn) drain() {
+	for {
+		if _, err := c.fr.ReadFrame(); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package netreply_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(memoryURL); url != "" {
+		os.Exit(memoryClient(url))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func newManager(t testing.TB, c netreply.Config) *netreply.Manager {
+	t.Helper()
+	m, err := netreply.NewManager(c)
+	require.NoError(t, err)
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+func newRequest(t testing.TB, url string) *netreply.Request {
+	t.Helper()
+	req, err := netreply.NewRequest(url)
+	require.NoError(t, err)
+	return req
+}
+
+// side is a server of some kind and a Manager that reaches it.
+type side struct {
+	*httptest.Server
+	m    *netreply.Manager
+	kind testserver.Kind
+	t    testing.TB
+}
+
+func (s *side) request(path string) *netreply.Request {
+	req := newRequest(s.t, s.URL+path)
+	if s.kind == testserver.H2C {
+		req.HTTP = netreply.HTTP2Direct
+	}
+	return req
+}
+
+// each runs a test against a handler over every protocol.
+func each(t *testing.T, h http.HandlerFunc, c netreply.Config, f func(*testing.T, *side)) {
+	for _, kind := range testserver.Kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			s, cfg := testserver.NewOrigin(t, kind, h)
+			c.TLSConfig = cfg
+			f(t, &side{Server: s, m: newManager(t, c), kind: kind, t: t})
+		})
+	}
+}
+
+// soon bounds a test that waits.
+func soon(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// names lists the signals of a reply in order.
+func names(t testing.TB, r *netreply.Reply) []string {
+	var list []string
+	for e := range r.Events(soon(t)) {
+		list = append(list, name(e))
+	}
+	return list
+}
+
+func name(e netreply.Event) string {
+	switch e := e.(type) {
+	case netreply.SocketStartedConnecting:
+		return "connecting"
+	case netreply.Encrypted:
+		return "encrypted"
+	case netreply.RequestSent:
+		return "sent"
+	case netreply.UploadProgress:
+		return "up"
+	case netreply.InformationalReceived:
+		return "informational"
+	case netreply.MetaDataChanged:
+		return "head"
+	case netreply.Redirected:
+		return "redirected"
+	case netreply.ReadyRead:
+		return "ready"
+	case netreply.DownloadProgress:
+		return "down"
+	case netreply.ErrorOccurred:
+		return e.Code.String()
+	case netreply.Finished:
+		return "finished"
+	}
+	return "?"
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package netreply_test
+
+const raceEnabled = false
