@@ -157,7 +157,9 @@ func TestBadBodies(t *testing.T) {
 		closed, err := os.Open(os.DevNull)
 		require.NoError(t, err)
 		closed.Close()
-		failing := func() io.Reader { return io.MultiReader(strings.NewReader("some"), readerFunc(func([]byte) (int, error) { return 0, bad })) }
+		failing := func() io.Reader {
+			return io.MultiReader(strings.NewReader("some"), readerFunc(func([]byte) (int, error) { return 0, bad }))
+		}
 		for name, r := range map[string]struct {
 			body   netreply.Body
 			stream bool

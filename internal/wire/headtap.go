@@ -83,8 +83,8 @@ func (t *headTap) head(resp *http.Response) (head string, ok bool) {
 	}
 	head = string(t.buf[t.start:])
 	status, lines := cutHead(head)
-	// net/http lets blanks pass that no status line has
-	return head, status == resp.Status && agrees(lines, resp.Header)
+	// net/http lets blanks pass that no status line has, and a code that is none
+	return head, status == resp.Status && resp.StatusCode != 0 && agrees(lines, resp.Header)
 }
 
 // cutHead gives the status and the header lines of a head.
