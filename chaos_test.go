@@ -46,7 +46,7 @@ func TestChaos(t *testing.T) {
 		case "last":
 			w.Header().Set("Connection", "close")
 		case "redirect":
-			http.Redirect(w, r, r.URL.Path, 307)
+			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 			return
 		}
 		h := sha256.New()

@@ -148,6 +148,8 @@ type Error struct {
 	Retryable bool
 	// Err is the cause, or nil.
 	Err error
+
+	reason string // phrase of a status that is an error
 }
 
 // Error describes the failure for a log.
@@ -158,9 +160,11 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "%s %s: ", e.Method, e.URL)
 	}
 	b.WriteString(e.Code.String())
-	if e.StatusCode >= 400 && e.Phase == PhaseBody {
-		fmt.Fprintf(&b, " (status %d)", e.StatusCode)
-	} else if e.Phase != PhaseLocal {
+	if e.Err == nil && e.StatusCode >= 400 && e.Phase == PhaseBody {
+		fmt.Fprintf(&b, " (%s)", strings.TrimSpace(strconv.Itoa(e.StatusCode)+" "+e.reason))
+		return b.String()
+	}
+	if e.Phase != PhaseLocal {
 		fmt.Fprintf(&b, " (%s)", e.Phase)
 	}
 	if e.Err != nil {
@@ -417,7 +421,7 @@ func errorText(e *Error, host string) string {
 // statusFailure is the error of a response that says it failed (rule E5).
 func statusFailure(status int, reason, url string) *Error {
 	return &Error{
-		Code: statusError(status), Phase: PhaseBody, StatusCode: status,
+		Code: statusError(status), Phase: PhaseBody, StatusCode: status, reason: reason,
 		Text: "Error transferring " + url + " - server replied: " + reason,
 	}
 }

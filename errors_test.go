@@ -65,7 +65,7 @@ func TestEveryCode(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	closed.Close()
-	secure, cfg := testserver.NewOrigin(t, testserver.TLS, http.RedirectHandler("http://127.0.0.1:1/", 302))
+	secure, cfg := testserver.NewOrigin(t, testserver.TLS, http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
 	silent := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.Copy(io.Discard, c) })
 
 	type way struct {

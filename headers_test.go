@@ -36,7 +36,8 @@ func TestHeaders(t *testing.T) {
 	assert.Equal(t, []string{"b=2", "x=1", "z=1"}, flat(d))
 	var none netreply.Headers
 	assert.Empty(t, none.Get("x"))
-	assert.Panics(t, func() { netreply.NewHeaders("odd") })
+	odd := []string{"odd"}
+	assert.Panics(t, func() { netreply.NewHeaders(odd...) })
 	for range h.All() {
 		break
 	}

@@ -180,7 +180,7 @@ func TestRedirectSecrets(t *testing.T) {
 			got, host = r.Header, r.Host
 			return
 		}
-		http.Redirect(w, r, r.URL.Query().Get("to"), 307)
+		http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusTemporaryRedirect)
 	}))
 	m := newManager(t, netreply.Config{})
 	for _, r := range []struct {
@@ -236,7 +236,7 @@ func TestCookies(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/set" {
 			http.SetCookie(w, &http.Cookie{Name: "k", Value: "v", Path: "/"})
-			http.Redirect(w, r, "/get", 302)
+			http.Redirect(w, r, "/get", http.StatusFound)
 			return
 		}
 		io.WriteString(w, r.Header.Get("Cookie"))

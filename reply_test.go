@@ -421,7 +421,7 @@ func TestHTTPBin(t *testing.T) {
 func TestGetters(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
-			http.Redirect(w, r, "/next", 302)
+			http.Redirect(w, r, "/next", http.StatusFound)
 			return
 		}
 		w.Write(make([]byte, 200_000))

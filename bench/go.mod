@@ -8,7 +8,7 @@ require (
 	github.com/go-resty/resty/v2 v2.17.2
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/valyala/fasthttp v1.69.0
-	golang.org/x/net v0.62.0
+	golang.org/x/net v0.62.0 // indirect
 	gopkg.in/h2non/gentleman.v2 v2.0.5
 	resty.dev/v3 v3.0.0-rc.4
 )

@@ -148,7 +148,7 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 		return e
 	}
 	received, sent := s.tap.counts()
-	readErr, gone, malformed := s.tap.state()
+	malformed, gone, readErr := s.tap.state()
 	e.Sent = sent
 	if s.http2 {
 		e.Began = false // of the connection, not of this stream

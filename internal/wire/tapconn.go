@@ -72,12 +72,12 @@ func (c *tapConn) counts() (received, sent int64) {
 	return c.received, c.sent
 }
 
-// state gives the terminal read error, whether it is the end of the peer's
-// stream, and whether the head kept so far is wrong.
-func (c *tapConn) state() (readErr error, gone, malformed bool) {
+// state gives whether the head kept so far is wrong, whether the peer has ended
+// the stream, and the error that reading ended with.
+func (c *tapConn) state() (malformed, gone bool, readErr error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.readErr, c.readErr != nil && peerClosed(c.readErr), headFault(c.tap.buf[c.tap.start:])
+	return headFault(c.tap.buf[c.tap.start:]), c.readErr != nil && peerClosed(c.readErr), c.readErr
 }
 
 func (c *tapConn) Read(p []byte) (int, error) {

@@ -324,7 +324,6 @@ type player struct {
 	br   *bufio.Reader
 	log  *scenario.ConnLog
 	last *scenario.ReqLog
-	host string
 	body []byte // of the last request
 }
 

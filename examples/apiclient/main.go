@@ -1,0 +1,119 @@
+// apiclient talks JSON with a server, and tells errors apart by their codes; no
+// channel is in sight. It brings its own server.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+
+	"github.com/netreply/netreply"
+)
+
+type note struct {
+	ID   int    `json:"id"`
+	Text string `json:"text"`
+}
+
+// client is what a program would keep.
+type client struct {
+	m    *netreply.Manager
+	base string
+}
+
+// call sends in, unless it is nil, and decodes the answer into out.
+func (c *client) call(ctx context.Context, verb, path string, in, out any) error {
+	req, err := netreply.NewRequest(c.base + path)
+	if err != nil {
+		return err
+	}
+	var body netreply.Body
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = netreply.BytesBody(data)
+		netreply.ContentTypeHeader.Set(&req.Headers, "application/json")
+	}
+	data, err := c.m.Fetch(ctx, verb, req, body).ReadAll()
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, out)
+}
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "apiclient:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	srv := httptest.NewServer(server())
+	defer srv.Close()
+	m, err := netreply.NewManager(netreply.Config{})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	c := &client{m, srv.URL}
+
+	var n note
+	if err := c.call(ctx, "POST", "/notes", note{Text: "buy milk"}, &n); err != nil {
+		return err
+	}
+	fmt.Printf("created: %+v\n", n)
+	if err := c.call(ctx, "GET", fmt.Sprintf("/notes/%d", n.ID), nil, &n); err != nil {
+		return err
+	}
+	fmt.Printf("read: %+v\n", n)
+
+	for _, path := range []string{"/notes/99", "/secret", "/broken"} {
+		err := c.call(ctx, "GET", path, nil, &n)
+		var e *netreply.Error
+		switch {
+		case errors.Is(err, netreply.ContentNotFoundError):
+			fmt.Println(path, "does not exist")
+		case errors.Is(err, netreply.ContentAccessDenied):
+			fmt.Println(path, "is not for us")
+		case errors.As(err, &e):
+			fmt.Printf("%s: %v, status %d, worth another try: %v\n", path, e.Code, e.StatusCode, e.Retryable)
+		default:
+			return fmt.Errorf("%s: expected an error, got %v", path, err)
+		}
+	}
+	return nil
+}
+
+func server() http.Handler {
+	notes := map[string]note{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /notes", func(w http.ResponseWriter, r *http.Request) {
+		var n note
+		if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		n.ID = len(notes) + 1
+		notes[fmt.Sprint(n.ID)] = n
+		w.WriteHeader(http.StatusCreated)
+		json.NewEncoder(w).Encode(n)
+	})
+	mux.HandleFunc("GET /notes/{id}", func(w http.ResponseWriter, r *http.Request) {
+		n, ok := notes[r.PathValue("id")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		json.NewEncoder(w).Encode(n)
+	})
+	mux.HandleFunc("GET /secret", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	mux.HandleFunc("GET /broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	return mux
+}

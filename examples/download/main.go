@@ -1,0 +1,155 @@
+// download fetches URLs into files, several at once, and shows how far it has
+// come:
+//
+//	download URL...
+//
+// Without a URL it starts a server of its own and shows what a reply tells: a
+// file behind two redirects with its progress, an error, and an abort.
+//
+// The exit code says what kind of error was the first: 2 the network, 3 a proxy,
+// 4 the content, 5 the protocol, 6 the server, 130 an interrupt.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path"
+	"path/filepath"
+	"sync"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/netreply/netreply"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "download:", err)
+	}
+	stop()
+	os.Exit(exitCode(err))
+}
+
+func run(ctx context.Context, urls []string) error {
+	m, err := netreply.NewManager(netreply.Config{ReadBufferSize: 1 << 20})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if len(urls) == 0 {
+		return demo(ctx, m)
+	}
+	return fetchAll(ctx, m, urls)
+}
+
+// exitCode tells the kinds of errors apart by the ranges of their codes.
+func exitCode(err error) int {
+	var e *netreply.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, netreply.OperationCanceledError):
+		return 130
+	case !errors.As(err, &e):
+		return 1
+	case e.Code < 100:
+		return 2
+	case e.Code < 200:
+		return 3
+	case e.Code < 300:
+		return 4
+	case e.Code < 400:
+		return 5
+	}
+	return 6
+}
+
+// fetchAll downloads all URLs at once; what fails does not stop the others.
+func fetchAll(ctx context.Context, m *netreply.Manager, urls []string) error {
+	bar := newBar(-1, fmt.Sprintf("%d files", len(urls)))
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var total, known int64
+	errs := make([]error, len(urls))
+	for i, url := range urls {
+		wg.Go(func() {
+			counted := false
+			errs[i] = fetch(ctx, m, url, func(step int64, reply *netreply.Reply) {
+				mu.Lock()
+				defer mu.Unlock()
+				if n := reply.ContentLength(); !counted && n > 0 {
+					counted = true
+					known++
+					total += n
+					if known == int64(len(urls)) {
+						bar.ChangeMax64(total)
+					}
+				}
+				bar.Add64(step)
+			})
+		})
+	}
+	wg.Wait()
+	bar.Exit()
+	fmt.Fprintln(os.Stderr)
+	return errors.Join(errs...)
+}
+
+// fetch saves one URL to a file that is there only when it is whole.
+func fetch(ctx context.Context, m *netreply.Manager, url string, moved func(int64, *netreply.Reply)) error {
+	req, err := netreply.NewRequest(url)
+	if err != nil {
+		return err
+	}
+	name := path.Base(req.URL.Path)
+	if name == "." || name == "/" {
+		name = "index.html"
+	}
+	file, err := os.CreateTemp(".", filepath.Base(name)+".*.part")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+
+	reply := m.Get(ctx, req)
+	defer reply.Close()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		var last int64
+		for p := range reply.DownloadProgress() {
+			moved(p.Done-last, reply)
+			last = p.Done
+		}
+	}()
+	_, copyErr := io.Copy(file, reply)
+	err = reply.Wait(ctx)
+	<-told
+	if err = errors.Join(err, copyErr); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), filepath.Base(name))
+}
+
+func newBar(total int64, what string) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(os.Stderr),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowTotalBytes(true),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(0),
+		progressbar.OptionSetWidth(30),
+	)
+}

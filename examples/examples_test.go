@@ -1,0 +1,89 @@
+package examples
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// build makes the program of a folder.
+func build(t *testing.T, name string) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), name)
+	if out, err := exec.Command("go", "build", "-o", bin, "./"+name).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}
+
+func run(t *testing.T, cmd *exec.Cmd, want ...string) {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, w := range want {
+		if !strings.Contains(string(out), w) {
+			t.Errorf("%q is missing in:\n%s", w, out)
+		}
+	}
+}
+
+func TestDownloadDemo(t *testing.T) {
+	run(t, exec.Command(build(t, "download")), "302: redirected to /1.2", "307: redirected to /file-1.2.iso", "209715200 bytes, status 200",
+		"ContentNotFoundError", "404 page not found", "OperationCanceledError", "ErrorOccurred DownloadProgress Finished")
+}
+
+func TestDownload(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/gone" {
+			w.WriteHeader(http.StatusGone)
+			return
+		}
+		w.Write([]byte(strings.Repeat(r.URL.Path, 100_000)))
+	}))
+	defer srv.Close()
+	bin, dir := build(t, "download"), t.TempDir()
+	cmd := exec.Command(bin, srv.URL+"/a", srv.URL+"/b")
+	cmd.Dir = dir
+	run(t, cmd)
+	for _, name := range []string{"a", "b"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || string(data) != strings.Repeat("/"+name, 100_000) {
+			t.Errorf("%s: %d bytes, %v", name, len(data), err)
+		}
+	}
+	for url, code := range map[string]int{srv.URL + "/gone": 4, "http://no-such-host.invalid/x": 2, "ftp://x/y": 5} {
+		cmd := exec.Command(bin, url)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != code {
+			t.Errorf("%s: %v, want exit code %d\n%s", url, err, code, out)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.part")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestAPIClient(t *testing.T) {
+	run(t, exec.Command(build(t, "apiclient")), "read: {ID:1 Text:buy milk}", "/notes/99 does not exist", "/secret is not for us",
+		"ServiceUnavailableError, status 503, worth another try: true")
+}
+
+func TestUpload(t *testing.T) {
+	run(t, exec.Command(build(t, "upload")), "52428800 bytes came back", "received 52428800 of 52428800", "UploadProgress")
+}
+
+func TestRedirects(t *testing.T) {
+	bin := build(t, "redirects")
+	for in, want := range map[string]string{"y\ny\n": "7 bytes from", "y\nn\n": "not followed to", "": "not followed to"} {
+		cmd := exec.Command(bin)
+		cmd.Stdin = strings.NewReader(in)
+		run(t, cmd, want)
+	}
+}
