@@ -94,7 +94,7 @@ func (e NetworkError) String() string {
 
 // Error makes a NetworkError a target of errors.Is; the errors that a Reply
 // gives are of type *Error.
-func (e NetworkError) Error() string { return "netreply: " + e.String() }
+func (e NetworkError) Error() string { return e.String() }
 
 // Timeout tells whether the code stands for a time limit that passed.
 func (e NetworkError) Timeout() bool { return e == TimeoutError || e == ProxyTimeoutError }

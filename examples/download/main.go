@@ -151,5 +151,6 @@ func newBar(total int64, what string) *progressbar.ProgressBar {
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(0),
 		progressbar.OptionSetWidth(30),
+		progressbar.OptionSetMaxDetailRow(0),
 	)
 }

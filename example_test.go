@@ -1,0 +1,167 @@
+package netreply_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/netreply/netreply"
+)
+
+func origin() *httptest.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
+	mux.Handle("/old", http.RedirectHandler("/hello", http.StatusFound))
+	mux.HandleFunc("/upper", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		io.WriteString(w, strings.ToUpper(string(body)))
+	})
+	return httptest.NewServer(mux)
+}
+
+func Example() {
+	srv := origin()
+	defer srv.Close()
+	m, err := netreply.NewManager(netreply.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close()
+	req, err := netreply.NewRequest(srv.URL + "/hello")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	body, err := m.Get(context.Background(), req).ReadAll()
+	fmt.Println(string(body), err)
+	// Output: hello <nil>
+}
+
+func ExampleReply_Events() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/old")
+	reply := m.Fetch(context.Background(), "GET", req, nil)
+	for e := range reply.Events(context.Background()) {
+		switch e := e.(type) {
+		case netreply.MetaDataChanged:
+			fmt.Println("status", e.StatusCode)
+		case netreply.Redirected:
+			fmt.Println("to", e.URL.Path)
+		case netreply.DownloadProgress:
+			fmt.Println(e.Done, "of", e.Total)
+		}
+	}
+	// Output:
+	// status 302
+	// to /hello
+	// status 200
+	// 5 of 5
+}
+
+func ExampleError() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/none")
+	err := m.Get(context.Background(), req).Wait(context.Background())
+	var e *netreply.Error
+	switch {
+	case errors.Is(err, netreply.HostNotFoundError):
+		fmt.Println("no such host")
+	case errors.As(err, &e):
+		fmt.Println(e.Code, e.StatusCode, e.Phase, e.Retryable)
+	}
+	// Output: ContentNotFoundError 404 body false
+}
+
+func ExampleManager_Post() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/upper")
+	reply := m.Post(context.Background(), req, netreply.StringBody("shout"))
+	for p := range reply.UploadProgress() {
+		fmt.Println("sent", p.Done, "of", p.Total)
+	}
+	body, _ := reply.ReadAll()
+	fmt.Println(string(body))
+	// Output:
+	// sent 5 of 5
+	// SHOUT
+}
+
+func ExampleRedirect() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{RedirectPolicy: netreply.UserVerifiedRedirectPolicy})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/old")
+	reply := m.Get(context.Background(), req)
+	for d := range reply.Redirected() {
+		if d.URL.Host == d.From.Host {
+			d.Allow()
+		} else {
+			d.Deny()
+		}
+	}
+	body, _ := reply.ReadAll()
+	fmt.Println(string(body))
+	// Output: hello
+}
+
+func ExampleRequest_onSignal() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/hello")
+	req.OnSignal = func(r *netreply.Reply, e netreply.Event) {
+		if _, ok := e.(netreply.SocketStartedConnecting); ok {
+			r.Abort() // nothing is sent
+		}
+	}
+	err := m.Get(context.Background(), req).Wait(context.Background())
+	fmt.Println(errors.Is(err, netreply.OperationCanceledError))
+	// Output: true
+}
+
+func ExampleKnownHeader() {
+	var h netreply.Headers
+	netreply.ContentTypeHeader.Set(&h, "text/plain")
+	h.Add("Content-Length", "12")
+	n, ok := netreply.ContentLengthHeader.Get(h)
+	fmt.Println(n, ok)
+	_, ok = netreply.LastModifiedHeader.Get(h)
+	fmt.Println(ok)
+	// Output:
+	// 12 true
+	// false
+}
+
+func ExampleMultipart() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{})
+	defer m.Close()
+	form := &netreply.Multipart{Type: netreply.FormDataType, Boundary: "b"}
+	form.AddField("a", "1")
+	req, _ := netreply.NewRequest(srv.URL + "/upper")
+	body, _ := m.Post(context.Background(), req, form).ReadAll()
+	fmt.Println(strings.ReplaceAll(string(body), "\r\n", "\n"))
+	// Output:
+	// --B
+	// CONTENT-DISPOSITION: FORM-DATA; NAME="A"
+	//
+	// 1
+	// --B--
+}
