@@ -1,0 +1,250 @@
+package netreply
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"syscall"
+
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// The reasons a transfer's context is ended for by this package.
+var (
+	errAborted         = errors.New("aborted")
+	errManagerClosed   = errors.New("manager closed")
+	errTransferTimeout = &limitError{"no byte within TransferTimeout", PhaseLocal}
+	errHeadTimeout     = &limitError{"no response head within HeadTimeout", PhaseHeaders}
+)
+
+// limitError is a time limit of the Manager or of a Request that passed.
+type limitError struct {
+	text  string
+	phase Phase
+}
+
+func (e *limitError) Error() string { return e.text }
+func (e *limitError) Timeout() bool { return true }
+
+// contextError is the end of the caller's context.
+type contextError struct {
+	err   error // context.Canceled or context.DeadlineExceeded
+	cause error
+}
+
+func (e *contextError) Error() string   { return e.cause.Error() }
+func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
+
+// whyEnded is why the context of a transfer has ended: a reason of this package
+// as it is, the caller's as a contextError.
+func whyEnded(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	switch cause {
+	case errAborted, errManagerClosed, error(errTransferTimeout), error(errHeadTimeout):
+		return cause
+	}
+	return &contextError{ctx.Err(), cause}
+}
+
+// statusError maps a status code (rule E3); NoError below 400.
+func statusError(status int) NetworkError {
+	switch status {
+	case 400, 418:
+		return ProtocolInvalidOperationError
+	case 401:
+		return AuthenticationRequiredError
+	case 403:
+		return ContentAccessDenied
+	case 404:
+		return ContentNotFoundError
+	case 405:
+		return ContentOperationNotPermittedError
+	case 407:
+		return ProxyAuthenticationRequiredError
+	case 409:
+		return ContentConflictError
+	case 410:
+		return ContentGoneError
+	case 500:
+		return InternalServerError
+	case 501:
+		return OperationNotImplementedError
+	case 503:
+		return ServiceUnavailableError
+	}
+	switch {
+	case status >= 500:
+		return UnknownServerError
+	case status >= 400:
+		return UnknownContentError
+	}
+	return NoError
+}
+
+// h2Error maps an HTTP/2 error code (rule E30).
+func h2Error(code uint32) NetworkError {
+	switch code {
+	case 2: // INTERNAL_ERROR
+		return InternalServerError
+	case 4: // SETTINGS_TIMEOUT
+		return TimeoutError
+	case 10: // CONNECT_ERROR
+		return UnknownNetworkError
+	case 11: // ENHANCE_YOUR_CALM
+		return UnknownServerError
+	case 12: // INADEQUATE_SECURITY
+		return ContentAccessDenied
+	}
+	return ProtocolFailure
+}
+
+// classify is the one place that maps an error to a code. It goes by type and
+// by the phase the wire reports, never by text. phase is where the transfer
+// stood; it counts when the error does not say better. host is what was looked
+// up.
+func classify(err error, phase Phase, host string) *Error {
+	var known *Error
+	var ended *contextError
+	if !errors.As(err, &ended) && errors.As(err, &known) {
+		e := *known // it may be the caller's, and in use elsewhere
+		return &e
+	}
+	e := &Error{Phase: phase, Err: err}
+	var limit *limitError
+	var we *wire.Error
+	switch {
+	case ended != nil:
+		e.Code = OperationCanceledError
+		if ended.err == context.DeadlineExceeded {
+			e.Code = TimeoutError
+		}
+		e.Err = ended.cause
+	case errors.As(err, &limit):
+		e.Code = TimeoutError
+		if limit.phase != PhaseLocal {
+			e.Phase = limit.phase
+		}
+	case errors.Is(err, errAborted), errors.Is(err, errManagerClosed), errors.Is(err, wire.ErrClosed):
+		e.Code = OperationCanceledError
+	case errors.As(err, &we):
+		e.Phase = wirePhase[we.Phase]
+		e.Sent = we.Sent
+		e.Err = we.Err
+		e.Code = wireCode(we)
+		if e.Code > 100 && e.Code < 200 {
+			e.Phase = PhaseProxy
+		}
+	default:
+		e.Code = UnknownNetworkError
+	}
+	e.Text = errorText(e, host)
+	return e
+}
+
+var wirePhase = [...]Phase{wire.Resolve: PhaseResolve, wire.Connect: PhaseConnect, wire.TLS: PhaseTLS,
+	wire.Send: PhaseSend, wire.Headers: PhaseHeaders, wire.Body: PhaseBody}
+
+func wireCode(we *wire.Error) NetworkError {
+	var code NetworkError
+	if errors.As(we.Err, &code) { // from Config.DialContext, which knows best
+		return code
+	}
+	switch we.Fault {
+	case wire.Closed:
+		return RemoteHostClosedError
+	case wire.Malformed:
+		return ProtocolFailure
+	case wire.Alert:
+		return SslHandshakeFailedError
+	case wire.Reset, wire.GoAway:
+		return h2Error(we.Code)
+	case wire.Timeout:
+		return TimeoutError
+	case wire.Source:
+		return UnknownNetworkError
+	}
+	err := we.Err
+	var dns *net.DNSError
+	var ne net.Error
+	switch {
+	case errors.As(err, &dns):
+		switch {
+		case dns.IsTimeout:
+			return TimeoutError
+		case dns.IsTemporary && !dns.IsNotFound:
+			return TemporaryNetworkFailureError
+		}
+		return HostNotFoundError
+	case we.Phase == wire.Resolve:
+		return HostNotFoundError
+	case errors.Is(err, syscall.ENETDOWN), errors.Is(err, syscall.ENETUNREACH):
+		return TemporaryNetworkFailureError
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return NetworkSessionFailedError
+	case isRefused(err):
+		return ConnectionRefusedError
+	case errors.As(err, &ne) && ne.Timeout():
+		return TimeoutError
+	case we.Phase == wire.TLS:
+		return SslHandshakeFailedError
+	case isReset(err):
+		return RemoteHostClosedError
+	}
+	return UnknownNetworkError
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNABORTED)
+}
+
+// errorText is the sentence Qt shows for a code.
+func errorText(e *Error, host string) string {
+	switch e.Code {
+	case ConnectionRefusedError:
+		return "Connection refused"
+	case RemoteHostClosedError:
+		return "Connection closed"
+	case HostNotFoundError:
+		return "Host " + host + " not found"
+	case TimeoutError:
+		return "Operation timed out"
+	case OperationCanceledError:
+		return "Operation canceled"
+	case SslHandshakeFailedError:
+		if e.Err != nil {
+			return "SSL handshake failed: " + e.Err.Error()
+		}
+		return "SSL handshake failed"
+	case TemporaryNetworkFailureError:
+		return "Temporary network failure"
+	case ProtocolFailure:
+		return "Data corrupted"
+	}
+	if e.Err != nil {
+		return e.Err.Error()
+	}
+	return "Unknown error"
+}
+
+// statusFailure is the error of a response that says it failed (rule E5).
+func statusFailure(status int, reason, url string) *Error {
+	return &Error{
+		Code: statusError(status), Phase: PhaseBody, StatusCode: status, reason: reason,
+		Text: "Error transferring " + url + " - server replied: " + reason,
+	}
+}
+
+// localError is a failure that was found before anything was sent.
+func localError(code NetworkError, text string, err error) *Error {
+	return &Error{Code: code, Phase: PhaseLocal, Text: text, Err: err}
+}
+
+// idempotent lists the methods of RFC 9110, section 9.2.2.
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,174 @@
+package netreply
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// Operation is the kind of a request (Qt: QNetworkAccessManager::Operation).
+type Operation int
+
+const (
+	UnknownOperation Operation = iota
+	HeadOperation
+	GetOperation
+	PutOperation
+	PostOperation
+	DeleteOperation
+	CustomOperation // any other verb
+)
+
+func (o Operation) String() string {
+	names := [...]string{"Unknown", "Head", "Get", "Put", "Post", "Delete", "Custom"}
+	if o < 0 || int(o) >= len(names) {
+		return "Unknown"
+	}
+	return names[o]
+}
+
+func operationOf(method string) Operation {
+	switch method {
+	case http.MethodHead:
+		return HeadOperation
+	case http.MethodGet:
+		return GetOperation
+	case http.MethodPut:
+		return PutOperation
+	case http.MethodPost:
+		return PostOperation
+	case http.MethodDelete:
+		return DeleteOperation
+	}
+	return CustomOperation
+}
+
+// ErrorString is Qt's text for Err, empty when there is none.
+func (r *Reply) ErrorString() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		return ""
+	}
+	return r.err.Text
+}
+
+// IsFinished tells whether the reply is over. It is true from the last
+// DownloadProgress on (rule S3).
+func (r *Reply) IsFinished() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state == finished
+}
+
+// IsRunning is the opposite of IsFinished.
+func (r *Reply) IsRunning() bool { return !r.IsFinished() }
+
+// URL is the URL that is being fetched: that of the last hop (rule S10). For a
+// redirect that was refused it stays at the one that answered (D13).
+func (r *Reply) URL() *url.URL {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.url == nil {
+		return &url.URL{}
+	}
+	u := *r.url
+	return &u
+}
+
+// Request is a copy of the request as it was submitted, with the Manager's
+// defaults filled in.
+func (r *Reply) Request() *Request { return r.req.Clone() }
+
+// Manager is where the reply comes from.
+func (r *Reply) Manager() *Manager { return r.m }
+
+// Operation is the kind of the last hop's request; a redirect may change it.
+func (r *Reply) Operation() Operation { return operationOf(r.Method()) }
+
+// Method is the verb of the last hop's request.
+func (r *Reply) Method() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.method
+}
+
+// StatusCode is the status of the last response head, 0 before one came.
+func (r *Reply) StatusCode() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head.status
+}
+
+// ContentLength is the length of the body as the head tells it, -1 when it does
+// not.
+func (r *Reply) ContentLength() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.head.status == 0 {
+		return -1
+	}
+	return r.head.length
+}
+
+// Headers are the fields of the last response head, on HTTP/1 in the order and
+// spelling of the wire (rule H20).
+func (r *Reply) Headers() Headers {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.head.raw != "" {
+		// most replies are never asked: their heads are not taken apart
+		_, r.head.headers.fields = wire.ParseHead(r.head.raw)
+		r.head.raw = ""
+	}
+	return r.head.headers.Clone()
+}
+
+// Trailers are the fields behind the body (RFC 9110, section 6.5); they are
+// there once the reply is finished.
+func (r *Reply) Trailers() Headers {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.trailers.Clone()
+}
+
+// HasRawHeader tells whether the response has a field of that name.
+func (r *Reply) HasRawHeader(name string) bool { return r.Headers().Has(name) }
+
+// RawHeader joins the values of a field as rule H25 says.
+func (r *Reply) RawHeader(name string) string { return r.Headers().raw(name) }
+
+// RawHeaderList gives each name once, where it stood last (rule H26).
+func (r *Reply) RawHeaderList() []string {
+	var names []string
+	for _, f := range r.Headers().merged() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// RawHeaderPairs gives each name once with its joined values.
+func (r *Reply) RawHeaderPairs() [][2]string {
+	var pairs [][2]string
+	for _, f := range r.Headers().merged() {
+		pairs = append(pairs, [2]string{f.Name, f.Value})
+	}
+	return pairs
+}
+
+// LocalAddr and RemoteAddr are the ends of the connection that carried the last
+// hop; nil before there was one.
+func (r *Reply) LocalAddr() net.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.localAddr
+}
+
+// RemoteAddr is the other end; see LocalAddr.
+func (r *Reply) RemoteAddr() net.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.remoteAddr
+}
