@@ -103,7 +103,7 @@ func (r *Reply) run() {
 	if r.upload != nil {
 		r.upload.Close()
 	}
-	ended := r.ctx.Err() != nil
+	ended := r.ctx.Err() != nil && !r.whole
 	if ended {
 		// the reason the transfer was stopped for beats what the stop made others say
 		err = whyEnded(r.ctx)
