@@ -161,6 +161,11 @@ func (r *Reply) perform() error {
 	}
 	err = r.receive(resp)
 	resp.Body.Close()
+	if err == nil && r.ctx.Err() != nil {
+		// An end that comes behind the cancellation may be its consequence: a server
+		// that sees the connection go finishes its response.
+		err = context.Cause(r.ctx)
+	}
 	if err != nil {
 		return err
 	}
