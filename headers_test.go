@@ -1,6 +1,8 @@
 package netreply_test
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -143,6 +145,38 @@ func TestSentHeaders(t *testing.T) {
 		}
 		require.NoError(t, s.m.Get(t.Context(), s.request("/")).Wait(t.Context()))
 		assert.Equal(t, "mine/1", (<-got).Get("User-Agent"))
+	})
+}
+
+// TestTargets: what goes out of a URL (rule H38), and what is shown of it.
+func TestTargets(t *testing.T) {
+	got := make(chan string, 1)
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got <- r.RequestURI + " " + r.Host }))
+	m := newManager(t, netreply.Config{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
+	}})
+	for url, want := range map[string][2]string{
+		"http://x":                      {"/ x", "http://x"},
+		"http://x/a/./b/../c":           {"/a/c x", "http://x/a/./b/../c"},
+		"HTTP://EXAMPLE.org:80/A?b#c":   {"/A?b example.org:80", "http://example.org:80/A?b#c"},
+		"http://user:pw@x/":             {"/ x", "http://user:pw@x/"},
+		"http://x/%zz?ö=%&a b":          {"/%25zz?%C3%B6=%25&a%20b x", "http://x/%25zz?%C3%B6=%25&a%20b"},
+		"http://bücher.invalid/ü":       {"/%C3%BC xn--bcher-kva.invalid", "http://xn--bcher-kva.invalid/%C3%BC"},
+		"http://x/a%2Fb/%7Ec?a+b=c%20d": {"/a%2Fb/%7Ec?a+b=c%20d x", "http://x/a%2Fb/%7Ec?a+b=c%20d"},
+	} {
+		r := m.Get(t.Context(), newRequest(t, url))
+		require.NoError(t, r.Wait(t.Context()), url)
+		assert.Equal(t, want[0], <-got)
+		assert.Equal(t, want[1], r.URL().String())
+	}
+}
+
+// TestHopByHop: what is about an HTTP/1 connection does no harm on HTTP/2.
+func TestHopByHop(t *testing.T) {
+	each(t, func(w http.ResponseWriter, r *http.Request) {}, netreply.Config{}, func(t *testing.T, s *side) {
+		req := s.request("/")
+		req.Headers = netreply.NewHeaders("Connection", "keep-alive, x", "keep-alive", "1", "proxy-connection", "x")
+		require.NoError(t, s.m.Get(t.Context(), req).Wait(t.Context()))
 	})
 }
 

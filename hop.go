@@ -21,8 +21,8 @@ func (r *Reply) newRequest(method string, u *url.URL) (*http.Request, error) {
 		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: r.headers.toMap(), Host: r.headers.Get("Host"),
 	}).WithContext(r.wctx)
-	if u.Fragment != "" || u.User != nil {
-		bare := *u
+	if u.Fragment != "" || u.User != nil || strings.Contains(u.Path, "/.") {
+		bare := *u.ResolveReference(u) // without dot segments (rule H38)
 		bare.Fragment, bare.RawFragment, bare.User = "", "", nil
 		req.URL = &bare
 	}

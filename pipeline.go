@@ -116,7 +116,7 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
 	}
-	if host := req.URL.Hostname(); unresolvable(host) {
+	if host := req.URL.Hostname(); r.m.cfg.DialContext == nil && unresolvable(host) {
 		return nil, &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found",
 			Err: errors.New("no resolver knows such a name")}
 	}

@@ -121,6 +121,11 @@ func parseURL(raw string) (*url.URL, error) {
 		return nil, err
 	}
 	u.Host = strings.ToLower(u.Host)
+	if name := u.Hostname(); name != "" && !strings.HasPrefix(u.Host, "[") {
+		if ascii, err := asciiHost(name); err == nil {
+			u.Host = ascii + strings.TrimPrefix(u.Host, name)
+		}
+	}
 	u.RawQuery = encodeQuery(encodePercent(u.RawQuery))
 	return u, nil
 }

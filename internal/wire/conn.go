@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/textproto"
 	"sync/atomic"
 	"time"
 )
@@ -106,7 +107,7 @@ func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (*tl
 
 func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	if s.http2 {
-		resp, err := s.cc.RoundTrip(req)
+		resp, err := s.cc.RoundTrip(withoutHops(req))
 		if err != nil {
 			return nil, s.fault(err, Headers, x)
 		}
@@ -131,6 +132,23 @@ func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, err
 			Err: errors.New("malformed status line, or a response that nobody asked for")}
 	}
 	return resp, nil
+}
+
+// withoutHops takes the fields out of a request that are about one HTTP/1
+// connection and mean nothing on HTTP/2 (RFC 9113, section 8.2.2).
+func withoutHops(req *http.Request) *http.Request {
+	copied := false
+	for name := range req.Header {
+		switch textproto.CanonicalMIMEHeaderKey(name) {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade":
+			if !copied {
+				copied = true
+				req = req.Clone(req.Context())
+			}
+			delete(req.Header, name)
+		}
+	}
+	return req
 }
 
 // ErrSource marks an error of the request body, which is the caller's and not
