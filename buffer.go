@@ -1,6 +1,9 @@
 package netreply
 
-import "sync"
+import (
+	"bytes"
+	"sync"
+)
 
 // Sizes of the chunks that carry a body from the connection to the reader.
 // Small bodies get a chunk of exactly their length, which ReadAll may keep.
@@ -121,6 +124,16 @@ func (b *buffer) filled(n int) {
 	}
 	b.chunks[len(b.chunks)-1].w += n
 	b.unread += int64(n)
+}
+
+// giveBack keeps a copy of bytes that were read past the queue, which is empty
+// then.
+func (b *buffer) giveBack(p []byte) {
+	if b.dropped || len(p) == 0 {
+		return
+	}
+	b.chunks = append(b.chunks, &chunk{data: bytes.Clone(p), w: len(p)})
+	b.unread += int64(len(p))
 }
 
 // head is the unread part of the first chunk that has one.

@@ -94,7 +94,7 @@ func (r *Reply) setHead(resp *http.Response, target *url.URL) {
 	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, target: target}
 	h.noBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
 	if h.raw = x.Head; h.raw == "" {
-		h.headers = headersFrom(resp.Header, h.http2)
+		h.mapped = resp.Header
 	} else {
 		_, h.reason, _ = strings.Cut(resp.Status, " ")
 	}
@@ -113,7 +113,8 @@ func (r *Reply) hop(u *url.URL, method string) {
 	r.hops++
 	r.url, r.method = u, method
 	r.encrypted = u.Scheme == "https"
-	r.head.target, r.head.raw, r.head.headers, r.head.length, r.head.noBody = nil, "", Headers{}, -1, false
+	r.head.target, r.head.length, r.head.noBody = nil, -1, false
+	r.head.raw, r.head.mapped, r.head.headers = "", nil, Headers{}
 	r.throttle.start(time.Now())
 	r.mu.Unlock()
 	r.startTimeout()

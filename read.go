@@ -5,7 +5,8 @@ import (
 	"io"
 )
 
-// carry moves the lent body to w. The caller holds the lock and gets it back.
+// carry moves the lent body to w. What w does not take can still be read. The
+// caller holds the lock and gets it back.
 func (r *Reply) carry(w io.Writer) (total int64, writeErr error) {
 	body := r.loan.body
 	var c chunk
@@ -28,8 +29,13 @@ func (r *Reply) carry(w io.Writer) (total int64, writeErr error) {
 			if writeErr == nil && m < n {
 				writeErr = io.ErrShortWrite
 			}
+			r.mu.Lock()
+			if writeErr != nil {
+				r.buf.giveBack(c.data[m:n])
+			}
+		} else {
+			r.mu.Lock()
 		}
-		r.mu.Lock()
 		if err != nil {
 			r.loan.over = true
 			if err != io.EOF {

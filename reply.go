@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"sync"
@@ -42,6 +43,7 @@ type Reply struct {
 	interims   int
 	exchange   *exchange
 	direct     bool // the caller waits: see Manager.Fetch
+	beyond     [1]byte
 
 	timeout time.Duration
 	timer   *time.Timer
@@ -85,9 +87,12 @@ const (
 
 // head is what the last response head said.
 type head struct {
-	status  int
-	reason  string
-	raw     string // the bytes of an HTTP/1 head that headers are still to be made of
+	status int
+	reason string
+	// headers are made of raw, the bytes of an HTTP/1 head, or of mapped when they
+	// are first asked for: most replies never are.
+	raw     string
+	mapped  http.Header
 	headers Headers
 	length  int64 // of the body, -1 when not known
 	noBody  bool  // none can follow
@@ -202,7 +207,7 @@ func (r *Reply) end(e *Error, discard bool) {
 	}
 	r.state = ending
 	if e != nil {
-		r.complete(e)
+		r.describe(e)
 		r.err = e
 	}
 	if discard {
@@ -241,8 +246,8 @@ func (r *Reply) uploaded() bool {
 	return false
 }
 
-// complete adds to an error what the reply knows.
-func (r *Reply) complete(e *Error) {
+// describe adds to an error what the reply knows.
+func (r *Reply) describe(e *Error) {
 	e.Method, e.URL, e.Hop = r.method, redact(r.url), r.hops
 	if e.StatusCode == 0 {
 		e.StatusCode = r.head.status

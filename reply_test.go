@@ -133,19 +133,36 @@ func TestReading(t *testing.T) {
 	})
 }
 
-// TestWriteToError: a destination that fails leaves the reply readable.
+// TestWriteToError: a destination that fails loses nothing of the rest.
 func TestWriteToError(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Write(make([]byte, 1<<20))
-	}, netreply.Config{}, func(t *testing.T, s *side) {
-		r := s.m.Get(t.Context(), s.request("/"))
-		full := errors.New("disk full")
-		n, err := r.WriteTo(writerFunc(func(p []byte) (int, error) { return 10, full }))
-		require.ErrorIs(t, err, full)
-		assert.EqualValues(t, 10, n)
-		_, err = io.Copy(io.Discard, r)
-		require.NoError(t, err)
-		require.NoError(t, r.Wait(t.Context()))
+	data := make([]byte, 1<<20)
+	for i := range data {
+		data[i] = byte(i * i >> 3)
+	}
+	each(t, func(w http.ResponseWriter, r *http.Request) { w.Write(data) }, netreply.Config{}, func(t *testing.T, s *side) {
+		for _, limit := range []int64{0, 64 << 10} {
+			req := s.request("/")
+			req.ReadBufferSize = limit
+			r := s.m.Get(t.Context(), req)
+			full := errors.New("disk full")
+			var got bytes.Buffer
+			for fail := true; ; fail = !fail {
+				_, err := r.WriteTo(writerFunc(func(p []byte) (int, error) {
+					if fail && len(p) > 10 {
+						got.Write(p[:10])
+						return 10, full
+					}
+					fail = true
+					return got.Write(p)
+				}))
+				if err == nil {
+					break
+				}
+				require.ErrorIs(t, err, full)
+			}
+			require.True(t, bytes.Equal(data, got.Bytes()))
+			require.NoError(t, r.Wait(t.Context()))
+		}
 	})
 }
 

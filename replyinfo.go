@@ -118,10 +118,13 @@ func (r *Reply) ContentLength() int64 {
 func (r *Reply) Headers() Headers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.head.raw != "" {
-		// most replies are never asked: their heads are not taken apart
-		_, r.head.headers.fields = wire.ParseHead(r.head.raw)
-		r.head.raw = ""
+	switch h := &r.head; {
+	case h.raw != "":
+		_, h.headers.fields = wire.ParseHead(h.raw)
+		h.raw = ""
+	case h.mapped != nil:
+		h.headers = headersFrom(h.mapped, h.http2)
+		h.mapped = nil
 	}
 	return r.head.headers.Clone()
 }

@@ -2,10 +2,13 @@ package netreply
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"runtime"
 	"time"
+
+	"github.com/netreply/netreply/internal/wire"
 )
 
 // receive carries the body from the connection to the buffer.
@@ -17,6 +20,9 @@ func (r *Reply) receive(resp *http.Response) error {
 	for {
 		if over, err := r.lend(resp.Body); over {
 			return err
+		}
+		if r.complete(resp.ContentLength) {
+			return r.confirmEnd(resp.Body)
 		}
 		space, err := r.room(resp.ContentLength)
 		if err != nil {
@@ -37,6 +43,30 @@ func (r *Reply) receive(resp *http.Response) error {
 			first = false
 		}
 	}
+}
+
+// complete tells that a body of known length is there.
+func (r *Reply) complete(length int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return length >= 0 && r.received == length
+}
+
+// confirmEnd reads the end of a body that is complete: HTTP/2 tells it apart from
+// the last bytes. No room is made for it.
+func (r *Reply) confirmEnd(body io.Reader) error {
+	for range 100 {
+		n, err := body.Read(r.beyond[:])
+		switch {
+		case n > 0:
+			return &wire.Error{Phase: wire.Body, Fault: wire.Malformed, Began: true, Err: errors.New("more bytes than Content-Length says")}
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return io.ErrNoProgress
 }
 
 // room waits until the buffer takes more, and lends a piece of it.
@@ -97,11 +127,12 @@ func (r *Reply) announce() {
 }
 
 // lend gives the body to a WriteTo that waits for it, and returns when that is
-// over or the transfer ends. over says that nothing is left to read.
+// over or the transfer ends. over says that nothing is left to read. Without a
+// limit nothing is lent: the body must come to its end even if w stops taking it.
 func (r *Reply) lend(body io.ReadCloser) (over bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.loan.wanted || r.buf.unread > 0 || r.state != running {
+	if !r.loan.wanted || r.buf.limit == 0 || r.buf.unread > 0 || r.state != running {
 		return false, nil
 	}
 	r.loan.body = body

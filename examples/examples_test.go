@@ -70,6 +70,31 @@ func TestDownload(t *testing.T) {
 	}
 }
 
+func TestInterrupt(t *testing.T) {
+	asked := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(make([]byte, 100_000))
+		w.(http.Flusher).Flush()
+		close(asked)
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	cmd := exec.Command(build(t, "download"), srv.URL+"/x")
+	cmd.Dir = t.TempDir()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit code %d, want 130", code)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cmd.Dir, "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestAPIClient(t *testing.T) {
 	run(t, exec.Command(build(t, "apiclient")), "read: {ID:1 Text:buy milk}", "/notes/99 does not exist", "/secret is not for us",
 		"ServiceUnavailableError, status 503, worth another try: true")

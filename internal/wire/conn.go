@@ -46,6 +46,7 @@ type conn struct {
 	// guarded by Transport.mu
 	uses    int
 	streams int // exchanges it carries now
+	room    int // what capacity said last, for HTTP/2; 0 means ask
 	idle    time.Time
 	expiry  time.Duration
 	dead    bool

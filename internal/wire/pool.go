@@ -180,7 +180,12 @@ func (c *conn) begin(x *Exchange) {
 func (h *host) pick(fresh, once bool, stale *[]*conn) *conn {
 	for i := 0; i < len(h.h2); i++ {
 		c := h.h2[i]
-		room := c.connection.capacity()
+		// asking costs locks that every stream wants: below what was allowed last,
+		// and where a refusal can be made good, the answer is known
+		if once || c.streams >= c.room {
+			c.room = c.connection.capacity()
+		}
+		room := c.room
 		if c.dead || room == 0 {
 			h.h2 = slices.Delete(h.h2, i, i+1)
 			i--
@@ -492,7 +497,10 @@ func (t *Transport) put(c *conn, ok bool) {
 	usable := ok && !c.dead && !t.closed
 	if c.http2 {
 		// A failed stream leaves the connection alone.
-		if t.closed || c.connection.capacity() == 0 {
+		if !ok {
+			c.room = 0
+		}
+		if t.closed || !ok && c.connection.capacity() == 0 {
 			c.dead = true
 			h.h2 = slices.DeleteFunc(h.h2, func(o *conn) bool { return o == c })
 		}

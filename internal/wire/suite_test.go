@@ -180,6 +180,10 @@ func TestFraming(t *testing.T) {
 		{name: "to the end", answer: "HTTP/1.1 200 OK\r\n\r\nhello", status: 200, body: "hello", ok: true},
 		{name: "HTTP/1.0", answer: "HTTP/1.0 200 OK\r\n\r\nhello", status: 200, body: "hello", ok: true},
 		{name: "HEAD", method: "HEAD", answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", status: 200, ok: true},
+		{name: "HEAD with chunked", method: "HEAD", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", status: 200, ok: true},
+		{name: "304 with chunked", answer: "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", status: 304, ok: true},
+		{name: "lengths that agree", answer: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", status: 200, body: "ok", ok: true},
+		{name: "length and chunked", answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", status: 200, body: "ok", ok: true},
 		{name: "204", answer: "HTTP/1.1 204 No Content\r\n\r\n", status: 204, ok: true},
 		{name: "304", answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", status: 304, ok: true},
 		{name: "interim", answer: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", status: 200, body: "ok", ok: true},
@@ -751,5 +755,137 @@ func TestSource(t *testing.T) {
 		_, _, err = b.fetch(call{method: "POST", url: s.URL(), body: blocked, length: 9, blocks: true})
 		fault, _ = faultOf(err)
 		assert.Equal(t, Closed, fault, "%v", err)
+	})
+}
+
+// TestLateBinding: an exchange that waits takes what is freed first, and its own
+// dial goes to the pool for the next.
+func TestLateBinding(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
+		slow := make(chan struct{})
+		var dials atomic.Int64
+		b := with(Config{Dialer: &dial.Dialer{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials.Add(1) == 2 {
+				<-slow
+			}
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}}})
+		first, _, err := b.send(t.Context(), call{url: s.URL})
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		w := &watch{}
+		go func() {
+			_, _, err := b.fetch(call{url: s.URL, watch: w})
+			done <- err
+		}()
+		require.Eventually(t, func() bool { return dials.Load() == 2 }, 5*time.Second, time.Millisecond)
+		io.Copy(io.Discard, first.Body)
+		first.Body.Close()
+		require.NoError(t, <-done, "on the connection that the first gave back")
+		close(slow)
+		require.Eventually(t, func() bool { return b.tr.Connections() == 2 }, 5*time.Second, time.Millisecond)
+		assert.EqualValues(t, 2, dials.Load())
+	})
+}
+
+// TestGivenUp: a dial that nobody waits for any more ends.
+func TestGivenUp(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+		ended := make(chan error, 1)
+		b := with(Config{Dialer: &dial.Dialer{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return nil, ctx.Err()
+		}}})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, _, err := b.send(ctx, call{url: "http://x:1"})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, <-ended, context.Canceled)
+	})
+}
+
+// TestTLSReuse: session tickets in the socket are no reason not to use it again.
+func TestTLSReuse(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+		s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
+		b := with(Config{})
+		b.tls = cfg
+		fresh := 0
+		for range 50 {
+			resp, x, err := b.send(t.Context(), call{url: s.URL})
+			require.NoError(t, err)
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if !x.Conn.Reused {
+				fresh++
+			}
+		}
+		assert.Equal(t, 1, fresh)
+	})
+}
+
+// TestBodyClosed: the request body is closed on every path, and before its source
+// may be used again.
+func TestBodyClosed(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+			req, _, ok := c.Request()
+			if ok && req.URL.Path == "/ok" {
+				c.Say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}
+		})
+		b := with(Config{})
+		for _, url := range []string{s.URL() + "/ok", s.URL() + "/silence", "http://127.0.0.1:1/"} {
+			body := &closing{Reader: strings.NewReader("body")}
+			b.fetch(call{method: "POST", url: url, body: body, length: 4})
+			require.Eventually(t, func() bool { return body.n.Load() > 0 }, 5*time.Second, time.Millisecond, url)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		body := &closing{Reader: strings.NewReader("body")}
+		_, _, err := b.send(ctx, call{method: "POST", url: s.URL(), body: body, length: 4})
+		require.Error(t, err)
+		assert.Positive(t, body.n.Load())
+	})
+}
+
+type closing struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (c *closing) Close() error { c.n.Add(1); return nil }
+
+// TestExpect: the body waits for 100 Continue, and does not go out behind a
+// refusal that ends the connection.
+func TestExpect(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+		got := make(chan string, 2)
+		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+			req, ok := c.Head()
+			if !ok {
+				return
+			}
+			if req.URL.Path == "/no" {
+				c.Say("HTTP/1.1 417 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+				rest, _ := io.ReadAll(c.R)
+				got <- string(rest)
+				return
+			}
+			c.Say("HTTP/1.1 100 Continue\r\n\r\n")
+			body, _ := io.ReadAll(req.Body)
+			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			got <- string(body)
+		})
+		b := with(Config{})
+		for path, want := range map[string][2]any{"/yes": {200, "body"}, "/no": {417, ""}} {
+			status, _, err := b.fetch(call{method: "POST", url: s.URL() + path, body: strings.NewReader("body"), length: 4, header: http.Header{"Expect": {"100-continue"}}})
+			require.NoError(t, err)
+			assert.Equal(t, want[0], status)
+			b.tr.CloseIdle()
+			assert.Equal(t, want[1], <-got)
+		}
 	})
 }
