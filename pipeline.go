@@ -76,7 +76,7 @@ type retryLayer struct{ next http.RoundTripper }
 
 func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := replyOf(req.Context())
-	r.fresh = false
+	r.fresh, r.repeated = false, false
 	for n := 0; ; n++ {
 		resp, err := l.next.RoundTrip(req)
 		if err == nil || n == maxRepeats || r.ctx.Err() != nil || !mayRepeat(err, req.Method, r.req.Idempotent) {
@@ -85,7 +85,7 @@ func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		// a stream that was refused may do on the same connection, anything else
 		// wants a new one
 		var we *wire.Error
-		r.fresh = errors.As(err, &we) && we.Fault != wire.Reset
+		r.fresh, r.repeated = errors.As(err, &we) && we.Fault != wire.Reset, true
 		again, bodyErr := r.newRequest(req.Method, req.URL)
 		if bodyErr != nil {
 			return nil, bodyErr
@@ -129,7 +129,7 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	x.Priority = r.req.Priority.wire()
-	x.Fresh = r.fresh
+	x.Fresh, x.Repeated = r.fresh, r.repeated
 	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Observer = x
 	x.Once = r.payload != nil && !r.payload.rewindable

@@ -40,6 +40,7 @@ type Reply struct {
 	memorySent int64 // length of a body that goes out in one piece
 	headers    Headers
 	fresh      bool // the next sending wants a new connection
+	repeated   bool // and is not the first of this hop
 	interims   int
 	exchange   *exchange
 	direct     bool // the caller waits: see Manager.Fetch

@@ -151,10 +151,9 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 	}
 }
 
-// connecting tells of a new connection, but not when it takes the place of one
-// that broke (rule N22).
+// connecting tells of a new connection.
 func (x *Exchange) connecting() {
-	if !x.Fresh {
+	if !x.Repeated {
 		x.Observer.Connecting()
 	}
 }

@@ -80,6 +80,9 @@ type Exchange struct {
 	// the Transport's time, below 0 not at all.
 	IdleTimeout time.Duration
 	Observer    Observer
+	// Repeated says that the exchange has been tried before: nobody is told of a
+	// connection that takes the place of one that broke (rule N22).
+	Repeated bool
 	// Once says that the request cannot be sent a second time, so that it never goes
 	// to a connection of which it is not sure that it takes it.
 	Once bool
@@ -235,7 +238,9 @@ func (t *Transport) failed(c *conn, err error) {
 		// protocol error (golang/go#47635).
 		e.Unprocessed = true
 	}
-	if errors.As(err, &e) && (e.Unprocessed && e.Fault != Reset || e.Fault == GoAway) {
+	// A server that refuses the one stream there is does not do so for its limit:
+	// it is about to go.
+	if e != nil && (e.Fault == GoAway || e.Unprocessed && (e.Fault != Reset || !t.shared(c))) {
 		t.retire(c)
 	}
 	t.put(c, false)
