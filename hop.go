@@ -115,7 +115,7 @@ func (r *Reply) hop(u *url.URL, method string) {
 	r.encrypted = u.Scheme == "https"
 	r.head.target, r.head.length, r.head.noBody = nil, -1, false
 	r.head.raw, r.head.mapped, r.head.headers = "", nil, Headers{}
-	r.throttle.start(time.Now())
+	r.throttle.start(time.Since(r.started))
 	r.mu.Unlock()
 	r.startTimeout()
 }

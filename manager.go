@@ -222,7 +222,6 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	r.timeout = q.TransferTimeout
 	r.buf.limit = max(0, q.ReadBufferSize)
 	r.head.length = -1
-	r.throttle.start(r.started)
 	if q.URL != nil {
 		r.url = q.URL
 		r.encrypted = q.URL.Scheme == "https"
@@ -233,9 +232,11 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.closed { // nobody waits for it
 		r.cancel(errManagerClosed)
+		return r
 	}
+	r.listed = true
 	m.running.Add(1)
 	r.next = m.first
 	if m.first != nil {
@@ -247,6 +248,9 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 
 // left takes a reply out of the list; its goroutine ends.
 func (m *Manager) left(r *Reply) {
+	if !r.listed {
+		return
+	}
 	m.mu.Lock()
 	if r.prev != nil {
 		r.prev.next = r.next

@@ -16,12 +16,13 @@ type Progress struct {
 const progressInterval = 100 * time.Millisecond
 
 // throttle lets a signal through when the interval has passed.
-type throttle struct{ last time.Time }
+type throttle struct{ last time.Duration }
 
-func (t *throttle) start(now time.Time) { t.last = now }
+// start begins an interval; times are counted from the start of the reply.
+func (t *throttle) start(now time.Duration) { t.last = now }
 
-func (t *throttle) due(now time.Time) bool {
-	if now.Sub(t.last) < progressInterval {
+func (t *throttle) due(now time.Duration) bool {
+	if now-t.last < progressInterval {
 		return false
 	}
 	t.last = now
@@ -61,7 +62,7 @@ func (u *uploadMeter) add(n int) {
 	}
 	sent := u.sent.Add(int64(n))
 	u.reply.activity()
-	now := time.Now()
+	now := time.Since(u.reply.started)
 	if !u.begun || sent == u.total || u.reply.req.EmitAllUploadProgress || u.throttle.due(now) {
 		u.throttle.start(now)
 		u.begun = true

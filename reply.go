@@ -39,12 +39,12 @@ type Reply struct {
 	upload     *upload
 	memorySent int64 // length of a body that goes out in one piece
 	headers    Headers
+	exchange   *exchange
+	interims   int32
+	beyond     [1]byte
+	direct     bool // the caller waits: see Manager.Fetch
 	fresh      bool // the next sending wants a new connection
 	repeated   bool // and is not the first of this hop
-	interims   int
-	exchange   *exchange
-	direct     bool // the caller waits: see Manager.Fetch
-	beyond     [1]byte
 
 	timeout time.Duration
 	timer   *time.Timer
@@ -54,15 +54,15 @@ type Reply struct {
 	mu         sync.Mutex
 	cond       sync.Cond // a reader for bytes, the transfer for room
 	state      state
+	whole      bool // the body came to its proper end
+	attached   bool // an upload source is
+	encrypted  bool
+	hops       int32
 	err        *Error
 	readErr    error // what reading ends in, instead of the buffered bytes
-	whole      bool  // the body came to its proper end
 	method     string
 	url        *url.URL
-	hops       int
-	attached   bool         // an upload source is
 	meter      *uploadMeter // of the sending that goes on
-	encrypted  bool
 	head       head
 	trailers   Headers
 	tls        *tls.ConnectionState
@@ -76,6 +76,7 @@ type Reply struct {
 	record     record
 
 	prev, next *Reply // in the Manager's list
+	listed     bool   // and in it at all: not when the Manager was closed
 }
 
 type state uint8
@@ -249,7 +250,7 @@ func (r *Reply) uploaded() bool {
 
 // describe adds to an error what the reply knows.
 func (r *Reply) describe(e *Error) {
-	e.Method, e.URL, e.Hop = r.method, redact(r.url), r.hops
+	e.Method, e.URL, e.Hop = r.method, redact(r.url), int(r.hops)
 	if e.StatusCode == 0 {
 		e.StatusCode = r.head.status
 	}

@@ -121,7 +121,7 @@ func (e entry) event() Event {
 // iterator are views of it, so that subscribing late loses nothing. It grows
 // with the discrete events only: progress overwrites itself.
 type record struct {
-	inline  [8]entry
+	inline  [6]entry // what a GET on a new connection needs
 	entries []entry
 	last    uint32
 	views   *views

@@ -209,7 +209,12 @@ func TestManagerClose(t *testing.T) {
 			assert.ErrorIs(t, r.Err(), netreply.OperationCanceledError)
 		}
 		assert.ErrorIs(t, s.m.Get(t.Context(), s.request("/")).Wait(t.Context()), netreply.OperationCanceledError)
-		s.m.Close()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() { s.m.Get(t.Context(), s.request("/")).Wait(t.Context()) })
+			wg.Go(func() { s.m.Close() })
+		}
+		wg.Wait()
 	})
 }
 

@@ -119,7 +119,7 @@ func (r *Reply) announce() {
 	p := Progress{r.received, r.head.length}
 	r.emitLocked(sigReadyRead, 0, 0, nil)
 	r.mu.Lock()
-	if r.state != running || !r.throttle.due(time.Now()) {
+	if r.state != running || !r.throttle.due(time.Since(r.started)) {
 		r.mu.Unlock()
 		return
 	}

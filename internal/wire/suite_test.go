@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -508,7 +509,9 @@ func TestLimit(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
 		var open, most atomic.Int64
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(200 * time.Microsecond)
+			for range 100 {
+				runtime.Gosched() // long enough for some to give up
+			}
 		}))
 		b := with(Config{ConnsPerHost: limit, Dialer: &dial.Dialer{
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -613,7 +616,6 @@ func TestMultiplexing(t *testing.T) {
 			eachEngine(t, func(t *testing.T, with func(Config) *bench) {
 				var conns atomic.Int64
 				s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					time.Sleep(time.Millisecond)
 					io.WriteString(w, r.URL.Path)
 				}))
 				s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 5}
