@@ -120,8 +120,12 @@ type Transport struct {
 	live   atomic.Int64 // open connections
 }
 
-// readBuffer is what net/http reads heads into on HTTP/1; bodies pass it by.
-const readBuffer = 4 << 10
+// What net/http reads heads into and writes them from on HTTP/1; bodies pass it by.
+// Each connection holds both.
+const (
+	readBuffer  = 4 << 10
+	writeBuffer = 1536
+)
 
 // h2Frame is the largest DATA frame we take: net/http's 16 KiB cost a third of
 // the rate of a large download.
@@ -173,7 +177,7 @@ func (t *Transport) base() *http.Transport {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: t.cfg.MaxHeaderBytes,
 		ReadBufferSize:         readBuffer,
-		WriteBufferSize:        readBuffer,
+		WriteBufferSize:        writeBuffer,
 		ExpectContinueTimeout:  time.Second,
 		HTTP2: &http.HTTP2Config{
 			MaxReadFrameSize:          h2Frame,
