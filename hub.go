@@ -21,6 +21,7 @@ type hub struct {
 // progress of one reply overwrites itself there as it does in the reply.
 type listener struct {
 	only    signal // signals: all
+	left    bool
 	queue   []managerEntry
 	changed chan struct{} // capacity 1: a flag
 }
@@ -57,18 +58,24 @@ func (h *hub) publish(r *Reply, k signal, a, b int64, ref any) {
 	}
 }
 
-func (h *hub) listen(only signal) *listener {
+// listen starts to queue, until leave or the end of the context.
+func (h *hub) listen(ctx context.Context, only signal) *listener {
 	l := &listener{only: only, changed: make(chan struct{}, 1)}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.listeners = append(h.listeners, l)
 	h.watched.Add(1)
+	h.mu.Unlock()
+	context.AfterFunc(ctx, func() { h.leave(l) })
 	return l
 }
 
 func (h *hub) leave(l *listener) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if l.left {
+		return
+	}
+	l.left, l.queue = true, nil
 	h.listeners = slices.DeleteFunc(h.listeners, func(o *listener) bool { return o == l })
 	h.watched.Add(-1)
 }
@@ -90,7 +97,7 @@ func (h *hub) events(ctx context.Context, l *listener, yield func(*Reply, Event)
 	defer h.leave(l)
 	for {
 		h.mu.Lock()
-		queue, closed := l.queue, h.closed
+		queue, closed := l.queue, h.closed || l.left
 		l.queue = nil
 		h.mu.Unlock()
 		for _, e := range queue {
@@ -114,17 +121,17 @@ func (h *hub) events(ctx context.Context, l *listener, yield func(*Reply, Event)
 
 // Events yields the signals of all replies of the Manager from the call on, in
 // order, each before the reply shows it itself (rule S6), until ctx ends or the
-// Manager is closed. What is not taken is queued, so a listener that stops
-// taking should leave the loop.
+// Manager is closed. What is not taken is queued until then, so a listener that
+// stops taking should leave the loop. It can be ranged over once.
 func (m *Manager) Events(ctx context.Context) iter.Seq2[*Reply, Event] {
-	l := m.hub.listen(signals)
+	l := m.hub.listen(ctx, signals)
 	return func(yield func(*Reply, Event) bool) { m.hub.events(ctx, l, yield) }
 }
 
 // Finished yields every reply of the Manager that finishes from the call on,
-// until ctx ends or the Manager is closed.
+// until ctx ends or the Manager is closed. It can be ranged over once.
 func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
-	l := m.hub.listen(sigFinished)
+	l := m.hub.listen(ctx, sigFinished)
 	return func(yield func(*Reply) bool) {
 		m.hub.events(ctx, l, func(r *Reply, _ Event) bool { return yield(r) })
 	}

@@ -66,6 +66,7 @@ func dialError(err error) *Error {
 	var d *dial.Error
 	if errors.As(err, &d) {
 		e.Phase = [...]Phase{dial.Resolve: Resolve, dial.Connect: Connect, dial.TLS: TLS}[d.Phase]
+		e.Err = d.Err // who says the phase says the rest
 	}
 	if errors.Is(err, dial.ErrTimeout) {
 		e.Fault = Timeout
