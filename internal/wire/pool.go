@@ -477,6 +477,13 @@ func (t *Transport) shared(c *conn) bool {
 	return c.streams > 1
 }
 
+// uses is how many exchanges c has carried.
+func (t *Transport) uses(c *conn) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return c.uses
+}
+
 // retire takes c out of use: what it carries goes on, nothing is added.
 func (t *Transport) retire(c *conn) {
 	t.mu.Lock()

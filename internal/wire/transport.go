@@ -93,6 +93,8 @@ type Exchange struct {
 	// Set by RoundTrip.
 	Conn Conn
 	Head string // the response head as it came, for ParseHead; "" when it was not seen
+
+	early bool // it was sent before anything had come on the connection
 }
 
 // Config is set once; the zero value of a field is its default.
@@ -206,11 +208,12 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		closeBody(req)
 		return nil, context.Cause(ctx)
 	}
+	x.early = !c.answered.Load()
 	var resp *http.Response
 	if x.BodyMayBlock {
 		resp, err = t.detached(c, req, x)
 	} else if resp, err = c.roundTrip(req, x); err != nil {
-		t.failed(c, err)
+		t.failed(c, x, err)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -234,9 +237,9 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 }
 
 // failed ends an exchange that has no response.
-func (t *Transport) failed(c *conn, err error) {
+func (t *Transport) failed(c *conn, x *Exchange, err error) {
 	var e *Error
-	if errors.As(err, &e) && e.Fault == Reset && e.Code == h2ProtocolError && !c.answered.Load() && t.shared(c) {
+	if errors.As(err, &e) && e.Fault == Reset && e.Code == h2ProtocolError && x.early && t.uses(c) > 1 {
 		// A burst that left before the server's SETTINGS came may go beyond its
 		// limit; a server that has its SETTINGS acknowledged meanwhile calls that a
 		// protocol error (golang/go#47635).
@@ -269,7 +272,7 @@ func (t *Transport) detached(c *conn, req *http.Request, x *Exchange) (*http.Res
 	go func() {
 		resp, err := c.roundTrip(req, x)
 		if err != nil {
-			t.failed(c, err)
+			t.failed(c, x, err)
 		}
 		select {
 		case back <- outcome{resp, err}:
