@@ -546,14 +546,17 @@ func TestLimit(t *testing.T) {
 			_, _, err := b.fetch(call{url: s.URL})
 			require.NoError(t, err)
 		}
-		b.tr.mu.Lock()
-		defer b.tr.mu.Unlock()
-		for _, h := range b.tr.hosts {
-			assert.LessOrEqual(t, h.open, limit)
-			assert.Equal(t, len(h.idle), h.open)
-			assert.Empty(t, h.dialing)
-			assert.Zero(t, h.waiters())
-		}
+		// and the books are right, once the last dial that was under way has ended
+		require.Eventually(t, func() bool {
+			b.tr.mu.Lock()
+			defer b.tr.mu.Unlock()
+			for _, h := range b.tr.hosts {
+				if h.open > limit || len(h.idle) != h.open || len(h.dialing) > 0 || h.waiters() > 0 {
+					return false
+				}
+			}
+			return true
+		}, 10*time.Second, time.Millisecond)
 	})
 }
 
