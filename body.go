@@ -166,7 +166,7 @@ func (p *payload) limit(h Headers) (int64, error) {
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || n < 0 {
 		return 0, localError(ProtocolInvalidOperationError, "Invalid header value",
-			&FieldError{Field: "value of header Content-Length", Value: text})
+			&FieldError{Field: "value of header Content-Length", Reason: "not a decimal number"})
 	}
 	if p.size >= 0 && p.size < n {
 		return p.size, nil

@@ -14,7 +14,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -30,11 +29,8 @@ type Client struct{}
 
 func (Client) Name() string { return "netreply-" + netreply.Version }
 
-// ErrUnsupported says that a scenario asks for something the library does not
-// offer yet; the text names it.
-var ErrUnsupported = errors.New("not offered")
-
-// Unsupported tells what keeps a scenario from being played, "" for nothing.
+// Unsupported names what a scenario asks for that the library does not offer yet,
+// "" for nothing. It is played without that.
 func Unsupported(c *scenario.Client) string {
 	m := &c.Manager
 	switch {
@@ -62,7 +58,10 @@ func Unsupported(c *scenario.Client) string {
 
 // Run plays the requests one after the other, or together where they say so.
 func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, error) {
-	r := &run{client: c, step: make(chan struct{}, 1), epoch: time.Now()}
+	r := &run{client: c, step: make(chan struct{}, 1)}
+	if what := Unsupported(c); what != "" {
+		r.warn("played without " + what)
+	}
 	cfg := netreply.Config{
 		OnSignal:        r.managerSignal,
 		TransferTimeout: ms(c.Manager.TransferTimeoutMs),
@@ -125,12 +124,12 @@ type run struct {
 	reqs     []*request
 	next     int
 	step     chan struct{}
-	epoch    time.Time
 	deadline bool
 	timers   sync.WaitGroup
 
 	mu     sync.Mutex
 	events []scenario.Event
+	log    []string
 }
 
 // request is one request of a scenario and what was seen of its reply.
@@ -730,7 +729,17 @@ func (q *request) perform(a scenario.Action) {
 	case "clearConnectionCache", "clearAccessCache":
 		q.run.manager.ClearConnectionCache()
 	case "ignoreSslErrors": // means nothing without TLS; scenarios with TLS are not played
+	case "closeManager":
+		// from inside a signal the Manager would wait for itself
+		q.run.timers.Go(func() { q.run.manager.Close() })
 	default:
-		panic(fmt.Sprintf("unknown action %q", a.Do))
+		q.run.warn("unknown action " + a.Do)
 	}
+}
+
+// warn notes something in the trace's log, which is never compared.
+func (r *run) warn(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = append(r.log, text)
 }

@@ -244,7 +244,7 @@ func (r *run) trace() *scenario.Trace {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t.Events = collapse(r.events)
+	t.Events, t.Log = collapse(r.events), r.log
 	return t
 }
 
