@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,9 +60,9 @@ func memoryPayload(b []byte) *payload {
 	return p
 }
 
-// ReaderBody sends what r gives. An io.ReadSeeker is read from where it stands
-// to its end, can be read again, and has a known length (rule L2). Any other
-// reader is sequential: it is read to its end before the request starts (rule
+// ReaderBody sends what r gives. An io.ReadSeeker that can seek is read from where
+// it stands to its end, can be read again, and has a known length (rule L2). Any
+// other reader is sequential: it is read to its end before the request starts (rule
 // L3), or sent as it comes, chunked, under Request.DoNotBufferUploadData. r is
 // never closed and must not be used until the reply has finished. A Read that
 // never returns keeps its goroutine, not the reply.
@@ -76,7 +77,11 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) 
 	case *bytes.Buffer:
 		return memoryPayload(r.Next(r.Len())), nil
 	case io.ReadSeeker:
-		return seekPayload(r)
+		p, err := seekPayload(r)
+		if err == nil || errors.Is(err, fs.ErrClosed) {
+			return p, err
+		}
+		// a pipe is an *os.File, too: it has the method, and cannot seek
 	}
 	if !buffer {
 		opened := false

@@ -100,6 +100,26 @@ func TestBodies(t *testing.T) {
 	})
 }
 
+// TestPipe: an *os.File that cannot seek is sequential.
+func TestPipe(t *testing.T) {
+	each(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }, netreply.Config{}, func(t *testing.T, s *side) {
+		for _, stream := range []bool{false, true} {
+			out, in, err := os.Pipe()
+			require.NoError(t, err)
+			go func() {
+				io.WriteString(in, "through a pipe")
+				in.Close()
+			}()
+			req := s.request("/")
+			req.DoNotBufferUploadData = stream
+			body, err := s.m.Post(t.Context(), req, netreply.ReaderBody(out)).ReadAll()
+			require.NoError(t, err)
+			assert.Equal(t, "through a pipe", string(body))
+			out.Close()
+		}
+	})
+}
+
 // TestUploadProgress: unknown totals are -1 until the end (D14), and the count
 // stands while the server does not read.
 func TestUploadProgress(t *testing.T) {
