@@ -234,11 +234,11 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.meter.add(n)
 	switch {
 	case err == io.EOF && u.left > 0:
-		return n, &wire.ErrSource{Err: io.ErrUnexpectedEOF}
+		return n, &wire.SourceError{Err: io.ErrUnexpectedEOF}
 	case err == io.EOF:
 		u.meter.end()
 	case err != nil:
-		err = &wire.ErrSource{Err: err}
+		err = &wire.SourceError{Err: err}
 	}
 	return n, err
 }

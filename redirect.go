@@ -196,7 +196,8 @@ func (l redirectLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		plan := planRedirect(resp.StatusCode, resp.Header.Get("Location"), req.URL, req.Method, policy, left)
+		from := r.URL() // with the user that a relative target keeps (rule R18)
+		plan := planRedirect(resp.StatusCode, resp.Header.Get("Location"), from, req.Method, policy, left)
 		refused := plan.target
 		if plan.is && plan.code == NoError {
 			refused = nil
@@ -217,7 +218,7 @@ func (l redirectLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 			r.refuse(plan.target)
 			return nil, notAgain(errNotRewindable)
 		}
-		if req, err = r.follow(resp.StatusCode, req, plan); err != nil {
+		if req, err = r.follow(resp.StatusCode, from, plan); err != nil {
 			return nil, err
 		}
 	}
@@ -235,14 +236,14 @@ func drain(body io.ReadCloser) error {
 
 // follow announces a redirect, waits for the decision where there is one to be
 // taken, and makes the request of the next hop.
-func (r *Reply) follow(status int, req *http.Request, plan redirectPlan) (*http.Request, error) {
-	d := &Redirect{URL: plan.target, From: req.URL, StatusCode: status, Method: plan.method}
+func (r *Reply) follow(status int, from *url.URL, plan redirectPlan) (*http.Request, error) {
+	d := &Redirect{URL: plan.target, From: from, StatusCode: status, Method: plan.method}
 	if r.req.RedirectPolicy == UserVerifiedRedirectPolicy {
 		r.setURL(plan.target)
 		r.emit(sigRedirected, 0, 0, d)
 		r.stopTimeout()
 		if allowed := d.wait(r.ctx); !allowed || r.ctx.Err() != nil {
-			r.setURL(req.URL)
+			r.setURL(from)
 			r.refuse(plan.target)
 			if r.ctx.Err() != nil {
 				return nil, context.Cause(r.ctx)

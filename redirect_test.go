@@ -204,6 +204,24 @@ func TestRedirectSecrets(t *testing.T) {
 	assert.NotContains(t, fmt.Sprintf("%v %+v %q", err, err, err.(*netreply.Error).URL), "secret", "D8")
 }
 
+// TestRedirectURL: a relative target keeps the user of the URL (rule R18), a
+// denied one leaves the URL as it was (D13).
+func TestRedirectURL(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.Plain, hops(302))
+	m := newManager(t, netreply.Config{})
+	base := strings.Replace(s.URL, "http://", "http://user:pw@", 1)
+	r := m.Get(t.Context(), newRequest(t, base+"/1#f"))
+	require.NoError(t, r.Wait(t.Context()))
+	assert.Equal(t, base+"/0", r.URL().String())
+
+	req := newRequest(t, base+"/1#f")
+	req.RedirectPolicy = netreply.UserVerifiedRedirectPolicy
+	r = m.Get(t.Context(), req)
+	(<-r.Redirected()).Deny()
+	require.ErrorIs(t, r.Wait(t.Context()), netreply.OperationCanceledError)
+	assert.Equal(t, base+"/1#f", r.URL().String())
+}
+
 // TestRedirectBody: a body that cannot be sent again is not announced (rule R15).
 func TestRedirectBody(t *testing.T) {
 	each(t, hops(307), netreply.Config{}, func(t *testing.T, s *side) {

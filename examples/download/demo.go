@@ -88,7 +88,7 @@ func watch(ctx context.Context, m *netreply.Manager, url string) error {
 			fmt.Printf("  %d: redirected to %s\n", d.StatusCode, d.URL.Path)
 		}
 	}()
-	bar := newBar(fileSize, "  "+"file-1.2.iso")
+	bar := newBar(fileSize, "  file-1.2.iso")
 	told := make(chan struct{})
 	go func() {
 		defer close(told)

@@ -152,16 +152,16 @@ func withoutHops(req *http.Request) *http.Request {
 	return req
 }
 
-// ErrSource marks an error of the request body, which is the caller's and not
+// SourceError marks an error of the request body, which is the caller's and not
 // the connection's. Bodies wrap what they return in it.
-type ErrSource struct{ Err error }
+type SourceError struct{ Err error }
 
-func (e *ErrSource) Error() string { return e.Err.Error() }
-func (e *ErrSource) Unwrap() error { return e.Err }
+func (e *SourceError) Error() string { return e.Err.Error() }
+func (e *SourceError) Unwrap() error { return e.Err }
 
 func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 	e := &Error{Phase: phase, Reused: x.Conn.Reused, Began: phase == Body, Err: err}
-	var source *ErrSource
+	var source *SourceError
 	if errors.As(err, &source) {
 		e.Phase, e.Fault, e.Err = Send, Source, source.Err
 		return e

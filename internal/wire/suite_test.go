@@ -740,7 +740,7 @@ func TestSource(t *testing.T) {
 			c.R.ReadByte()
 		})
 		b := with(Config{})
-		failing := readerFunc(func([]byte) (int, error) { return 0, &ErrSource{bad} })
+		failing := readerFunc(func([]byte) (int, error) { return 0, &SourceError{bad} })
 		_, _, err := b.fetch(call{method: "POST", url: s.URL(), body: failing, length: 9})
 		fault, phase := faultOf(err)
 		assert.Equal(t, Source, fault)
