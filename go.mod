@@ -3,6 +3,8 @@ module github.com/netreply/netreply
 go 1.26.0
 
 require (
+	github.com/andybalholm/brotli v1.2.8
+	github.com/klauspost/compress v1.20.3
 	github.com/mccutchen/go-httpbin/v2 v2.26.0
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0

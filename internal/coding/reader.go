@@ -1,0 +1,251 @@
+package coding
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// Reader decodes a body as it comes. No decoder is taken from the pools before the
+// first encoded byte. One goroutine reads; Close and WireBytes may come from others.
+type Reader struct {
+	src    io.ReadCloser
+	limits Limits
+	onRead func()
+	wire   atomic.Int64
+	srcErr error // of the source, but for its end
+
+	mu     sync.Mutex // held by a Read
+	layers []layer    // the first is the one that was put on last
+	err    error      // what reading has ended in
+}
+
+// NewReader takes the codings that Parse returned off src. onRead is called after
+// each read of src that brought something.
+func NewReader(src io.ReadCloser, codings []string, limits Limits, onRead func()) *Reader {
+	r := &Reader{src: src, limits: limits, onRead: onRead, layers: make([]layer, len(codings))}
+	for i := range codings {
+		l := &r.layers[i]
+		l.name, l.r = codings[len(codings)-1-i], r
+		l.src = source{r}
+		if i > 0 {
+			l.src = &r.layers[i-1]
+		}
+	}
+	return r
+}
+
+// WireBytes is how many encoded bytes have been read.
+func (r *Reader) WireBytes() int64 { return r.wire.Load() }
+
+// Read decodes. Besides the errors of the source, which come as they are, it ends
+// in an *Error; the bytes before it are good.
+func (r *Reader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil || len(p) == 0 {
+		return 0, r.err
+	}
+	last := &r.layers[len(r.layers)-1]
+	n, err := last.Read(p)
+	if err == nil && last.beyond(r.WireBytes(), r.maxRatio()) {
+		n, err = 0, &Error{last.name, ErrBomb}
+	}
+	if err != nil {
+		r.err = r.cause(err)
+		r.release()
+	}
+	return n, r.err
+}
+
+// maxRatio is the growth allowed from the wire to the end of the stack: each
+// coding alone may stay below its own and all together be a bomb.
+func (r *Reader) maxRatio() int64 {
+	m := int64(0)
+	for i := range r.layers {
+		m = max(m, ratio(r.layers[i].name))
+	}
+	return m
+}
+
+// cause finds the first thing that went wrong: an upper layer sees an error below it
+// as its own, and the cut connection before all as the end of the data.
+func (r *Reader) cause(err error) error {
+	if r.srcErr != nil {
+		return r.srcErr
+	}
+	for i := range r.layers {
+		if e := r.layers[i].err; e != nil && e != io.EOF {
+			return e
+		}
+	}
+	return err
+}
+
+// Close gives the decoders back and closes the source, which ends a Read that waits
+// for it.
+func (r *Reader) Close() error {
+	err := r.src.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = errClosed
+	}
+	r.release()
+	return err
+}
+
+var errClosed = errors.New("coding: read after Close")
+
+func (r *Reader) release() {
+	for i := range r.layers {
+		r.layers[i].release()
+	}
+}
+
+// source counts what comes from the wire.
+type source struct{ r *Reader }
+
+func (s source) Read(p []byte) (int, error) {
+	n, err := s.r.src.Read(p)
+	if n > 0 {
+		s.r.wire.Add(int64(n))
+		if s.r.onRead != nil {
+			s.r.onRead()
+		}
+	}
+	if err != nil && err != io.EOF {
+		s.r.srcErr = err
+	}
+	return n, err
+}
+
+// layer takes one coding off.
+type layer struct {
+	r     *Reader
+	name  string
+	src   io.Reader
+	buf   *bufio.Reader
+	dec   decoder
+	begun bool
+	in    int64 // bytes taken from below
+	out   int64
+	err   error // io.EOF or what it failed with
+}
+
+// beyond is rule Z7.
+func (l *layer) beyond(in, ratio int64) bool {
+	t := l.r.limits.Threshold
+	return t >= 0 && l.out > t && l.out > in*ratio
+}
+
+const maxEmptyReads = 100
+
+func (l *layer) Read(p []byte) (int, error) {
+	if l.err != nil {
+		return 0, l.err
+	}
+	if !l.begun {
+		if err := l.begin(); err != nil {
+			l.fail(err)
+			return 0, l.err
+		}
+	}
+	for range maxEmptyReads {
+		n, err := l.dec.Read(p)
+		l.out += int64(n)
+		switch limit := l.r.limits.Max; {
+		case l.beyond(l.in, ratio(l.name)):
+			n, err = 0, ErrBomb
+		case limit > 0 && l.out > limit:
+			n, err = 0, ErrTooLarge
+		case err == io.EOF:
+			if err = l.end(); err == nil {
+				err = io.EOF
+			}
+		}
+		if err != nil {
+			l.fail(err)
+		}
+		if n > 0 || l.err != nil {
+			return n, l.err
+		}
+	}
+	l.fail(io.ErrNoProgress)
+	return 0, l.err
+}
+
+// begin waits for the first byte and takes a decoder. An empty body is whole in
+// every coding (rule Z9).
+func (l *layer) begin() error {
+	l.begun = true
+	l.buf = buffers.Get().(*bufio.Reader)
+	l.buf.Reset(counted{l})
+	if _, err := l.buf.Peek(1); err != nil {
+		return err
+	}
+	var err error
+	l.dec, err = newDecoder(l.name, l.buf)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// end looks whether anything follows what the decoder took for the end.
+func (l *layer) end() error {
+	for range maxEmptyReads {
+		_, err := l.buf.ReadByte()
+		switch err {
+		case nil:
+			return ErrTrailing
+		case io.EOF:
+			return nil
+		case io.ErrNoProgress:
+		default:
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+func (l *layer) fail(err error) {
+	switch {
+	case err == io.EOF:
+		l.err = io.EOF
+		return
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = ErrTruncated
+	}
+	l.err = &Error{l.name, err}
+}
+
+func (l *layer) release() {
+	if l.dec != nil {
+		l.dec.release()
+		l.dec = nil
+	}
+	if l.buf != nil {
+		l.buf.Reset(nil)
+		buffers.Put(l.buf)
+		l.buf = nil
+	}
+	if l.err == nil {
+		l.err = errClosed
+	}
+}
+
+// counted is what lies below a layer.
+type counted struct{ l *layer }
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.l.src.Read(p)
+	c.l.in += int64(n)
+	return n, err
+}
+
+const bufferSize = 32 << 10
+
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }}
