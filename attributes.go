@@ -40,6 +40,12 @@ var (
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
 		return r.encrypted, true
 	}}
+	// OriginalContentLength is the Content-Length of a body whose content coding is
+	// taken off: the header is not shown then, since it is not the length of what
+	// is read (rules A21 and Z4).
+	OriginalContentLength = Attribute[int64]{"OriginalContentLength", func(r *Reply) (int64, bool) {
+		return r.head.encoded, r.head.decoded && r.head.encoded >= 0
+	}}
 	// HTTP2WasUsed is set with each response head.
 	HTTP2WasUsed = Attribute[bool]{"Http2WasUsed", func(r *Reply) (bool, bool) {
 		return r.head.http2, r.head.status != 0

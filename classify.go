@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"syscall"
 
+	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -113,6 +114,7 @@ func classify(err error, phase Phase, host string) *Error {
 	e := &Error{Phase: phase, Err: err}
 	var limit *limitError
 	var we *wire.Error
+	var ce *coding.Error
 	switch {
 	case ended != nil:
 		e.Code = OperationCanceledError
@@ -135,6 +137,8 @@ func classify(err error, phase Phase, host string) *Error {
 		if e.Code > 100 && e.Code < 200 {
 			e.Phase = PhaseProxy
 		}
+	case errors.As(err, &ce):
+		e.Code, e.Phase = UnknownContentError, PhaseDecode
 	default:
 		e.Code = UnknownNetworkError
 	}
@@ -220,6 +224,8 @@ func errorText(e *Error, host string) string {
 		return "Temporary network failure"
 	case ProtocolFailure:
 		return "Data corrupted"
+	case UnknownContentError:
+		return "Decompression failed: " + e.Err.Error()
 	}
 	if e.Err != nil {
 		return e.Err.Error()

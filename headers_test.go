@@ -141,7 +141,7 @@ func TestSentHeaders(t *testing.T) {
 		assert.Equal(t, []string{"1"}, h["X-B"])
 		assert.Empty(t, h.Get("User-Agent"), "an empty one is none")
 		for name := range h {
-			assert.True(t, slices.Contains([]string{"X-A", "X-B", "User-Agent"}, name), name)
+			assert.True(t, slices.Contains([]string{"X-A", "X-B", "User-Agent", "Accept-Encoding"}, name), name)
 		}
 		require.NoError(t, s.m.Get(t.Context(), s.request("/")).Wait(t.Context()))
 		assert.Equal(t, "mine/1", (<-got).Get("User-Agent"))

@@ -29,6 +29,9 @@ func (r *Reply) newRequest(method string, u *url.URL) (*http.Request, error) {
 	if _, ok := req.Header["User-Agent"]; !ok {
 		req.Header["User-Agent"] = r.m.userAgent
 	}
+	if r.decode {
+		req.Header["Accept-Encoding"] = acceptEncoding
+	}
 	if r.upload != nil {
 		r.upload.Close()
 		r.upload = nil
@@ -93,6 +96,9 @@ func (r *Reply) setHead(resp *http.Response, target *url.URL) {
 	x := r.exchange
 	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, target: target}
 	h.noBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
+	if codings, _ := r.codings(resp); len(codings) > 0 {
+		h.decoded, h.encoded, h.length = true, h.length, -1
+	}
 	if h.raw = x.Head; h.raw == "" {
 		h.mapped = resp.Header
 	} else {
@@ -114,6 +120,7 @@ func (r *Reply) hop(u *url.URL, method string) {
 	r.url, r.method = u, method
 	r.encrypted = u.Scheme == "https"
 	r.head.target, r.head.length, r.head.noBody = nil, -1, false
+	r.head.decoded, r.head.encoded = false, -1
 	r.head.raw, r.head.mapped, r.head.headers = "", nil, Headers{}
 	r.throttle.start(time.Since(r.started))
 	r.mu.Unlock()

@@ -47,6 +47,10 @@ type Config struct {
 	TLSConfig *tls.Config
 	// CookieJar stores and sends cookies; nil means none.
 	CookieJar http.CookieJar
+	// MaxDecodedSize is the largest body in bytes that decoding a content coding may
+	// give, whatever its ratio; 0 means no limit. Beyond it a reply fails with
+	// UnknownContentError. See also Request.DecompressedSafetyCheckThreshold.
+	MaxDecodedSize int64
 	// ForbidBackground fails requests marked Background with
 	// BackgroundRequestNotAllowedError.
 	ForbidBackground bool
@@ -82,7 +86,7 @@ func (c *Config) validate() error {
 	for _, n := range []struct {
 		name string
 		n    int64
-	}{{"ReadBufferSize", c.ReadBufferSize}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost)}, {"MaxHeaderBytes", c.MaxHeaderBytes}} {
+	}{{"ReadBufferSize", c.ReadBufferSize}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost)}, {"MaxDecodedSize", c.MaxDecodedSize}, {"MaxHeaderBytes", c.MaxHeaderBytes}} {
 		if n.n < 0 {
 			bad(n.name, strconv.FormatInt(n.n, 10), "negative")
 		}

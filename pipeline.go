@@ -13,6 +13,7 @@ import (
 
 // newPipeline stacks the layers, outermost last. The order has reasons:
 //
+//	decompress  only the final body; everything below sees it as it was sent
 //	redirect  every hop re-enters everything below
 //	cookies   of every hop, before the reply shows the head
 //	retry     only what broke on a connection that was used before (D33)
@@ -23,7 +24,7 @@ func (m *Manager) newPipeline() http.RoundTripper {
 	if m.cfg.CookieJar != nil {
 		rt = cookieLayer{rt, m.cfg.CookieJar}
 	}
-	return redirectLayer{rt}
+	return decompressLayer{redirectLayer{rt}}
 }
 
 // replyContext is the context of the requests of one reply; it leads back to it.

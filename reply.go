@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/netreply/netreply/internal/coding"
 )
 
 // Reply is a request under way and its response. It is read like a file while
@@ -43,6 +45,7 @@ type Reply struct {
 	interims   int32
 	beyond     [1]byte
 	direct     bool // the caller waits: see Manager.Fetch
+	decode     bool // content codings are ours to take off
 	fresh      bool // the next sending wants a new connection
 	repeated   bool // and is not the first of this hop
 
@@ -69,6 +72,7 @@ type Reply struct {
 	localAddr  net.Addr
 	remoteAddr net.Addr
 	received   int64
+	decoder    *coding.Reader
 	throttle   throttle
 	buf        buffer
 	loan       loan
@@ -97,6 +101,8 @@ type head struct {
 	mapped  http.Header
 	headers Headers
 	length  int64 // of the body, -1 when not known
+	decoded bool  // the body's codings are taken off
+	encoded int64 // its length before that, -1 when not known
 	noBody  bool  // none can follow
 	http2   bool
 	target  *url.URL
@@ -158,6 +164,7 @@ func (r *Reply) perform() error {
 	r.trace.Got1xxResponse = r.interim // the one thing net/http tells only there
 	r.wctx = httptrace.WithClientTrace(&r.rctx, &r.trace)
 	r.headers = r.req.Headers
+	r.decode = asksForCodings(r.headers)
 	req, err := r.newRequest(r.method, r.req.URL)
 	if err != nil {
 		return err

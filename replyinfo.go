@@ -125,6 +125,11 @@ func (r *Reply) Headers() Headers {
 	case h.mapped != nil:
 		h.headers = headersFrom(h.mapped, h.http2)
 		h.mapped = nil
+	default:
+		return h.headers.Clone()
+	}
+	if r.head.decoded { // rule Z4
+		r.head.headers.Del("Content-Length")
 	}
 	return r.head.headers.Clone()
 }

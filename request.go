@@ -50,7 +50,9 @@ type Request struct {
 	// of the target, the user information.
 	URL *url.URL
 	// Headers are sent in net/http's order. Host is honoured; Content-Length may
-	// shorten the body (rule H35); Transfer-Encoding is not the caller's.
+	// shorten the body (rule H35); Transfer-Encoding is not the caller's. With
+	// Accept-Encoding or Range among them the body is delivered as it comes, else
+	// its content codings are taken off (rule Z2).
 	Headers Headers
 
 	// RedirectPolicy is what to do about redirects.
@@ -73,6 +75,11 @@ type Request struct {
 	// method: a POST that carries a key, for instance. It may then be repeated
 	// when a kept connection breaks (rule D33).
 	Idempotent bool
+	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which on a
+	// body must not have grown more than 40 times (gzip, deflate) or 100 times (br,
+	// zstd) by decoding; one that has fails with UnknownContentError (rule Z7). 0
+	// means 10 MiB, below 0 any growth is fine.
+	DecompressedSafetyCheckThreshold int64
 	// DoNotBufferUploadData sends a sequential body as it comes instead of reading
 	// it whole first. It cannot be sent a second time then (rule L4).
 	DoNotBufferUploadData bool

@@ -341,6 +341,9 @@ func (q *request) request() (*netreply.Request, error) {
 	req.TransferTimeout = ms(s.TransferTimeoutMs)
 	req.ReadBufferSize = s.ReadBufferSize
 	req.TLSConfig = q.tlsConfig()
+	if s.Decompress != nil {
+		req.DecompressedSafetyCheckThreshold = *s.Decompress
+	}
 	for name, v := range s.Attributes {
 		on, _ := v.(bool)
 		number, _ := v.(float64)

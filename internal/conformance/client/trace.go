@@ -84,6 +84,9 @@ func (q *request) final() *scenario.Reply {
 	if v, ok := netreply.ConnectionEncrypted.Of(r); ok {
 		o.Attributes["ConnectionEncrypted"] = v
 	}
+	if v, ok := netreply.OriginalContentLength.Of(r); ok {
+		o.Attributes["OriginalContentLength"] = v
+	}
 	if v, ok := netreply.HTTP2WasUsed.Of(r); ok {
 		o.Attributes["Http2WasUsed"] = v
 	}

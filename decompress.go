@@ -1,0 +1,70 @@
+package netreply
+
+import (
+	"net/http"
+
+	"github.com/netreply/netreply/internal/coding"
+)
+
+// defaultSafetyThreshold is Qt's (rule A43).
+const defaultSafetyThreshold = 10 << 20
+
+// acceptEncoding is shared by all requests that ask for codings.
+var acceptEncoding = []string{coding.Accept}
+
+// asksForCodings tells whether a request leaves the content codings to us: who sets
+// Accept-Encoding wants the body as it comes (rule Z2), and a range of an encoded
+// body cannot be decoded.
+func asksForCodings(h Headers) bool {
+	return h.Get("Accept-Encoding") == "" && !h.Has("Range")
+}
+
+// decompressLayer takes the codings off the final response. It stands outside of
+// everything that keeps or compares bodies as they were sent.
+type decompressLayer struct{ next http.RoundTripper }
+
+func (l decompressLayer) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := l.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	r := replyOf(req.Context())
+	codings, err := r.codings(resp)
+	if err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	if len(codings) == 0 || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		return resp, nil
+	}
+	limits := coding.Limits{Threshold: r.req.DecompressedSafetyCheckThreshold, Max: r.m.cfg.MaxDecodedSize}
+	if limits.Threshold == 0 {
+		limits.Threshold = defaultSafetyThreshold
+	}
+	decoder := coding.NewReader(resp.Body, codings, limits, r.activity)
+	r.mu.Lock()
+	r.decoder = decoder
+	r.mu.Unlock()
+	resp.Body, resp.ContentLength = decoder, -1
+	return resp, nil
+}
+
+// codings are what is to be taken off a response.
+func (r *Reply) codings(resp *http.Response) ([]string, error) {
+	values := resp.Header["Content-Encoding"]
+	if !r.decode || len(values) == 0 {
+		return nil, nil
+	}
+	return coding.Parse(values)
+}
+
+// WireBytes is how many bytes of the response body have come over the network. It
+// is less than what DownloadProgress counts when the body is encoded.
+func (r *Reply) WireBytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.decoder != nil {
+		return r.decoder.WireBytes()
+	}
+	return r.received
+}
