@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/testserver"
 )
 
@@ -112,16 +113,16 @@ func TestKnownHeaders(t *testing.T) {
 	assert.True(t, netreply.LocationHeader.Set(&h, u))
 	assert.True(t, netreply.IfModifiedSinceHeader.Set(&h, date.In(time.FixedZone("x", 3600))))
 	assert.True(t, netreply.ContentLengthHeader.Set(&h, 0))
-	assert.True(t, netreply.CookieHeader.Set(&h, []*http.Cookie{{Name: "a", Value: "b"}, {Name: "c", Value: "d"}}))
-	assert.True(t, netreply.SetCookieHeader.Set(&h, []*http.Cookie{{Name: "a", Value: "b", Path: "/"}}))
+	assert.True(t, netreply.CookieHeader.Set(&h, []cookies.Cookie{{Name: "a", Value: "b"}, {Name: "c", Value: "d"}}))
+	assert.True(t, netreply.SetCookieHeader.Set(&h, []cookies.Cookie{{Name: "a", Value: "b", Path: "/"}}))
 	assert.True(t, netreply.IfMatchHeader.Set(&h, []string{`"a"`, `"b"`}))
 	assert.False(t, netreply.ServerHeader.Set(&h, ""), "rule H22")
 	assert.False(t, netreply.LocationHeader.Set(&h, nil))
 	assert.Equal(t, []string{"Location=http://x/%C3%A4", "If-Modified-Since=Thu, 01 Nov 2007 18:08:30 GMT", "Content-Length=0", "Cookie=a=b; c=d",
-		"Set-Cookie=a=b; Path=/", `If-Match="a", "b"`}, flat(h))
-	cookies, ok := netreply.CookieHeader.Get(h)
+		"Set-Cookie=a=b; path=/", `If-Match="a", "b"`}, flat(h))
+	sent, ok := netreply.CookieHeader.Get(h)
 	assert.True(t, ok)
-	assert.Len(t, cookies, 2)
+	assert.Len(t, sent, 2)
 	_, ok = netreply.CookieHeader.Get(netreply.NewHeaders("Cookie", "nonsense"))
 	assert.False(t, ok)
 	set, ok := netreply.SetCookieHeader.Get(netreply.NewHeaders("Set-Cookie", "a=b", "Set-Cookie", "bad", "Set-Cookie", "c=d"))

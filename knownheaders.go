@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/netreply/netreply/cookies"
 )
 
 // KnownHeader is a header field whose value has a type (Qt: KnownHeaders).
@@ -51,8 +53,8 @@ var (
 	ETagHeader               = KnownHeader[string]{"ETag", parseETag, func(s string) string { return s }}
 	IfMatchHeader            = KnownHeader[[]string]{"If-Match", tagList(false), joinList}
 	IfNoneMatchHeader        = KnownHeader[[]string]{"If-None-Match", tagList(true), joinList}
-	CookieHeader             = KnownHeader[[]*http.Cookie]{"Cookie", parseCookies, formatCookies}
-	SetCookieHeader          = KnownHeader[[]*http.Cookie]{"Set-Cookie", parseSetCookies, formatSetCookies}
+	CookieHeader             = KnownHeader[[]cookies.Cookie]{"Cookie", parseCookies, formatCookies}
+	SetCookieHeader          = KnownHeader[[]cookies.Cookie]{"Set-Cookie", parseSetCookies, formatSetCookies}
 )
 
 func textHeader(name string) KnownHeader[string] {
@@ -152,30 +154,39 @@ func tagList(weak bool) func([]string) ([]string, bool) {
 
 func joinList(vs []string) string { return strings.Join(vs, ", ") }
 
-func parseCookies(vs []string) ([]*http.Cookie, bool) {
-	cs, err := http.ParseCookie(strings.Join(vs, "; "))
-	return cs, err == nil && len(cs) > 0
+// parseCookies wants name=value everywhere (rule H8).
+func parseCookies(vs []string) ([]cookies.Cookie, bool) {
+	var out []cookies.Cookie
+	for pair := range strings.SplitSeq(strings.Join(vs, "; "), ";") {
+		c, ok := cookies.Parse(pair)
+		if !ok {
+			return nil, false
+		}
+		out = append(out, c)
+	}
+	return out, true
 }
 
-func formatCookies(cs []*http.Cookie) string {
+func formatCookies(cs []cookies.Cookie) string {
 	parts := make([]string, 0, len(cs))
 	for _, c := range cs {
-		parts = append(parts, (&http.Cookie{Name: c.Name, Value: c.Value}).String())
+		parts = append(parts, c.Pair())
 	}
 	return strings.Join(parts, "; ")
 }
 
-func parseSetCookies(vs []string) ([]*http.Cookie, bool) {
-	var out []*http.Cookie
+// parseSetCookies leaves out the lines that are no cookie (rule H9).
+func parseSetCookies(vs []string) ([]cookies.Cookie, bool) {
+	out := []cookies.Cookie{}
 	for _, v := range vs {
-		if c, err := http.ParseSetCookie(v); err == nil {
+		if c, ok := cookies.Parse(v); ok {
 			out = append(out, c)
 		}
 	}
-	return out, len(out) > 0
+	return out, true
 }
 
-func formatSetCookies(cs []*http.Cookie) string {
+func formatSetCookies(cs []cookies.Cookie) string {
 	parts := make([]string, 0, len(cs))
 	for _, c := range cs {
 		parts = append(parts, c.String())

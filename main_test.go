@@ -2,6 +2,7 @@ package netreply_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -42,6 +43,7 @@ type side struct {
 	*httptest.Server
 	m    *netreply.Manager
 	kind testserver.Kind
+	cfg  *tls.Config // that trusts it
 	t    testing.TB
 }
 
@@ -59,7 +61,7 @@ func each(t *testing.T, h http.HandlerFunc, c netreply.Config, f func(*testing.T
 		t.Run(string(kind), func(t *testing.T) {
 			s, cfg := testserver.NewOrigin(t, kind, h)
 			c.TLSConfig = cfg
-			f(t, &side{Server: s, m: newManager(t, c), kind: kind, t: t})
+			f(t, &side{Server: s, m: newManager(t, c), kind: kind, cfg: cfg, t: t})
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -45,7 +46,8 @@ type Config struct {
 	// TLSConfig is for requests that have none; nil means the system's roots
 	// and crypto/tls's defaults. Server name and ALPN are filled in per host.
 	TLSConfig *tls.Config
-	// CookieJar stores and sends cookies; nil means none.
+	// CookieJar stores and sends cookies. nil means a new *cookies.Jar, which
+	// forgets them with the Manager (rule C11); cookies.None means none.
 	CookieJar http.CookieJar
 	// MaxDecodedSize is the largest body in bytes that decoding a content coding may
 	// give, whatever its ratio; 0 means no limit. Beyond it a reply fails with
@@ -127,6 +129,9 @@ func NewManager(c Config) (*Manager, error) {
 	}
 	if c.RedirectPolicy == DefaultRedirectPolicy {
 		c.RedirectPolicy = NoLessSafeRedirectPolicy
+	}
+	if c.CookieJar == nil {
+		c.CookieJar = cookies.NewJar(cookies.Options{})
 	}
 	m := &Manager{cfg: c, userAgent: []string{c.UserAgent}, tlsConfig: profile(c.TLSConfig)}
 	m.wire = wire.NewTransport(wire.Config{

@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"time"
 
+	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -18,11 +19,14 @@ import (
 //	cookies   of every hop, before the reply shows the head
 //	retry     only what broke on a connection that was used before (D33)
 //	exchange  the signals of one sending, and the wire itself
+//
+// The requests that pass through are the reply's own, made by Reply.newRequest for
+// one sending: a layer may change their headers.
 func (m *Manager) newPipeline() http.RoundTripper {
 	var rt http.RoundTripper = exchangeLayer{m.wire}
 	rt = retryLayer{rt}
-	if m.cfg.CookieJar != nil {
-		rt = cookieLayer{rt, m.cfg.CookieJar}
+	if m.cfg.CookieJar != cookies.None {
+		rt = newCookieLayer(rt, m.cfg.CookieJar)
 	}
 	return decompressLayer{redirectLayer{rt}}
 }
@@ -43,30 +47,6 @@ func (c *replyContext) Value(key any) any {
 }
 
 func replyOf(ctx context.Context) *Reply { return ctx.Value(replyKey{}).(*Reply) }
-
-// cookieLayer sends the cookies of a jar and stores those that come, of
-// redirects too (rules C1 and C10).
-type cookieLayer struct {
-	next http.RoundTripper
-	jar  http.CookieJar
-}
-
-func (l cookieLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	if cookies := l.jar.Cookies(req.URL); len(cookies) > 0 {
-		req = req.Clone(req.Context())
-		req.Header.Del("Cookie") // rule A11: the jar's replace the caller's
-		for _, c := range cookies {
-			req.AddCookie(c)
-		}
-	}
-	resp, err := l.next.RoundTrip(req)
-	if err == nil {
-		if cookies := resp.Cookies(); len(cookies) > 0 {
-			l.jar.SetCookies(req.URL, cookies)
-		}
-	}
-	return resp, err
-}
 
 // maxRepeats is how often one hop is sent again by itself (D33).
 const maxRepeats = 3

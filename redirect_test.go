@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"strings"
 	"testing"
 
@@ -244,23 +243,5 @@ func TestRedirectBody(t *testing.T) {
 		}))
 		require.NoError(t, r.Wait(t.Context()))
 		assert.Equal(t, 3, opened)
-	})
-}
-
-// TestCookies: of every hop, and the jar's instead of the caller's.
-func TestCookies(t *testing.T) {
-	jar, err := cookiejar.New(nil)
-	require.NoError(t, err)
-	each(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/set" {
-			http.SetCookie(w, &http.Cookie{Name: "k", Value: "v", Path: "/"})
-			http.Redirect(w, r, "/get", http.StatusFound)
-			return
-		}
-		io.WriteString(w, r.Header.Get("Cookie"))
-	}, netreply.Config{CookieJar: jar}, func(t *testing.T, s *side) {
-		body, err := s.m.Get(t.Context(), s.request("/set")).ReadAll()
-		require.NoError(t, err)
-		assert.Equal(t, "k=v", string(body))
 	})
 }

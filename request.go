@@ -75,6 +75,12 @@ type Request struct {
 	// method: a POST that carries a key, for instance. It may then be repeated
 	// when a kept connection breaks (rule D33).
 	Idempotent bool
+	// CookieLoadControl: with Manual no cookies of the jar are sent, on no hop; a
+	// Cookie header of the caller's is. Automatic replaces it when the jar has
+	// cookies for the URL (rules A11 and D11).
+	CookieLoadControl LoadControl
+	// CookieSaveControl: with Manual no cookies are stored (rule A13).
+	CookieSaveControl LoadControl
 	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which on a
 	// body must not have grown more than 40 times (gzip, deflate) or 100 times (br,
 	// zstd) by decoding; one that has fails with UnknownContentError (rule Z7). 0
@@ -245,10 +251,24 @@ func (q *Request) validate(method string) error {
 	if q.HTTP < HTTPAny || q.HTTP > HTTP2Direct {
 		return invalid("Invalid request", "HTTP", strconv.Itoa(int(q.HTTP)), "")
 	}
+	if name, c := q.badControl(); name != "" {
+		return invalid("Invalid request", name, strconv.Itoa(int(c)), "")
+	}
 	if host := q.Headers.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {
 		return invalid("Invalid header value", "value of header Host", "", "")
 	}
 	return q.Headers.validate()
+}
+
+// badControl finds a LoadControl that is none.
+func (q *Request) badControl() (string, LoadControl) {
+	switch good := func(c LoadControl) bool { return c == Automatic || c == Manual }; {
+	case !good(q.CookieLoadControl):
+		return "CookieLoadControl", q.CookieLoadControl
+	case !good(q.CookieSaveControl):
+		return "CookieSaveControl", q.CookieSaveControl
+	}
+	return "", Automatic
 }
 
 // validToken tells whether s is a token of RFC 9110, section 5.6.2.

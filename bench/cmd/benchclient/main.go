@@ -265,7 +265,7 @@ func main() {
 			r.fail(fmt.Errorf("progress ended at %d of %d", last, *size))
 		}
 	case "gzip":
-		if *client == "fasthttp" || strings.HasPrefix(*client, "netreply") { // the one decodes only whole bodies, on request, the other nothing yet
+		if *client == "fasthttp" { // decodes only whole bodies, on request
 			r.Unsupported = true
 			return
 		}

@@ -16,11 +16,13 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"net/url"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/conformance/scenario"
 )
 
@@ -42,8 +44,6 @@ func Unsupported(c *scenario.Client) string {
 		return "HSTS"
 	case len(m.Auth) > 0 || len(m.ProxyAuth) > 0:
 		return "authentication"
-	case len(m.Cookies) > 0 || len(m.DumpCookies) > 0:
-		return "cookies"
 	case m.Preconnect != "":
 		return "preconnecting"
 	}
@@ -67,11 +67,20 @@ func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, err
 		TransferTimeout: ms(c.Manager.TransferTimeoutMs),
 		RedirectPolicy:  policy(c.Manager.RedirectPolicy),
 	}
+	if c.Manager.CookieJar == "none" {
+		cfg.CookieJar = cookies.None
+	}
 	m, err := netreply.NewManager(cfg)
 	if err != nil {
 		return nil, err
 	}
 	r.manager = m
+	r.jar, _ = m.CookieJar().(*cookies.Jar)
+	for _, c := range c.Manager.Cookies {
+		if u, err := url.Parse(c.URL); err == nil && r.jar != nil {
+			r.jar.SetHeader(u, []string{c.Cookie})
+		}
+	}
 	deadline := time.NewTimer(ms(c.DeadlineMs))
 	defer deadline.Stop()
 	for i := range c.Requests {
@@ -121,6 +130,7 @@ func policy(s string) netreply.RedirectPolicy {
 type run struct {
 	client   *scenario.Client
 	manager  *netreply.Manager
+	jar      *cookies.Jar // nil for none
 	reqs     []*request
 	next     int
 	step     chan struct{}
@@ -355,6 +365,10 @@ func (q *request) request() (*netreply.Request, error) {
 			}
 		case "DoNotBufferUploadData":
 			req.DoNotBufferUploadData = on
+		case "CookieLoadControl":
+			req.CookieLoadControl = control(v)
+		case "CookieSaveControl":
+			req.CookieSaveControl = control(v)
 		case "EmitAllUploadProgressSignals":
 			req.EmitAllUploadProgress = on
 		case "BackgroundRequest":
@@ -375,6 +389,14 @@ func (q *request) request() (*netreply.Request, error) {
 		}
 	}
 	return req, nil
+}
+
+// control reads a LoadControl, by number or by name.
+func control(v any) netreply.LoadControl {
+	if n, _ := v.(float64); n == 1 || v == "Manual" {
+		return netreply.Manual
+	}
+	return netreply.Automatic
 }
 
 // body builds the body, nil for none.

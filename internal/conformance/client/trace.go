@@ -5,13 +5,15 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
-	"net/http"
+	"net"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/conformance/scenario"
 )
 
@@ -141,42 +143,25 @@ func knownHeaders(h netreply.Headers, out map[string]any) {
 	}
 }
 
-// rawCookies writes cookies as Qt's toRawForm does (rule C12).
-func rawCookies(cs []*http.Cookie) []string {
-	var out []string
+// rawCookies writes cookies as Qt does.
+func rawCookies(cs []cookies.Cookie) []string {
+	out := []string{}
 	for _, c := range cs {
-		s := c.Name + "=" + c.Value
-		if c.Quoted {
-			s = c.Name + `="` + c.Value + `"`
+		out = append(out, c.String())
+	}
+	return out
+}
+
+// jarCookies writes the cookies of a jar as Qt does: all with a domain, and a dot
+// before it where hosts below it get them, too.
+func jarCookies(cs []cookies.Cookie) []string {
+	out := []string{}
+	for _, c := range cs {
+		if !c.HostOnly && net.ParseIP(c.Domain) == nil {
+			c.Domain = "." + c.Domain
 		}
-		if c.Secure {
-			s += "; secure"
-		}
-		if c.HttpOnly {
-			s += "; HttpOnly"
-		}
-		switch c.SameSite {
-		case http.SameSiteLaxMode:
-			s += "; SameSite=Lax"
-		case http.SameSiteStrictMode:
-			s += "; SameSite=Strict"
-		case http.SameSiteNoneMode:
-			s += "; SameSite=None"
-		}
-		if !c.Expires.IsZero() {
-			s += "; expires=" + c.Expires.UTC().Format("Mon, 02-Jan-2006 15:04:05 GMT")
-		}
-		if c.Domain != "" {
-			domain := c.Domain
-			if !strings.HasPrefix(domain, ".") {
-				domain = "." + domain
-			}
-			s += "; domain=" + domain
-		}
-		if c.Path != "" {
-			s += "; path=" + c.Path
-		}
-		out = append(out, s)
+		c.HostOnly = false
+		out = append(out, c.String())
 	}
 	return out
 }
@@ -247,6 +232,15 @@ func (r *run) trace() *scenario.Trace {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if dump := r.client.Manager.DumpCookies; len(dump) > 0 {
+		all := map[string]any{}
+		for _, at := range dump {
+			if u, err := url.Parse(at); err == nil {
+				all[at] = jarCookies(r.jar.For(u))
+			}
+		}
+		t.Cookies = all
+	}
 	t.Events, t.Log = collapse(r.events), r.log
 	return t
 }

@@ -1,0 +1,76 @@
+package netreply
+
+import (
+	"net/http"
+	"net/url"
+)
+
+// LoadControl says whether the Manager does something by itself or leaves it to
+// the program (Qt: QNetworkRequest::LoadControl).
+type LoadControl int
+
+const (
+	Automatic LoadControl = iota
+	Manual
+)
+
+// lineJar is a jar that takes and gives cookies as they stand in the header fields,
+// as cookies.Jar does. net/http's way through http.Cookie loses values that browsers
+// keep.
+type lineJar interface {
+	SetHeader(u *url.URL, setCookie []string) int
+	Header(u *url.URL) string
+}
+
+// httpJar makes a lineJar of any other jar.
+type httpJar struct{ http.CookieJar }
+
+func (j httpJar) SetHeader(u *url.URL, setCookie []string) int {
+	resp := http.Response{Header: http.Header{"Set-Cookie": setCookie}}
+	cookies := resp.Cookies()
+	j.SetCookies(u, cookies)
+	return len(cookies)
+}
+
+func (j httpJar) Header(u *url.URL) string {
+	req := http.Request{Header: http.Header{}}
+	for _, c := range j.Cookies(u) {
+		req.AddCookie(c)
+	}
+	return req.Header.Get("Cookie")
+}
+
+// cookieLayer sends the cookies of a jar and stores those that come, with every
+// request that goes over the wire: redirects and questions for a password included
+// (rules C1 and C10).
+type cookieLayer struct {
+	next http.RoundTripper
+	jar  lineJar
+}
+
+func newCookieLayer(next http.RoundTripper, jar http.CookieJar) cookieLayer {
+	if lines, ok := jar.(lineJar); ok {
+		return cookieLayer{next, lines}
+	}
+	return cookieLayer{next, httpJar{jar}}
+}
+
+func (l cookieLayer) RoundTrip(req *http.Request) (*http.Response, error) {
+	q := &replyOf(req.Context()).req
+	if q.CookieLoadControl == Automatic {
+		if line := l.jar.Header(req.URL); line != "" {
+			req.Header["Cookie"] = []string{line} // rule A11: the jar's replace the caller's
+		}
+	}
+	resp, err := l.next.RoundTrip(req)
+	if err == nil && q.CookieSaveControl == Automatic {
+		if lines := resp.Header["Set-Cookie"]; len(lines) > 0 {
+			l.jar.SetHeader(req.URL, lines)
+		}
+	}
+	return resp, err
+}
+
+// CookieJar is the jar that the Manager's requests use: that of its Config, or the
+// *cookies.Jar it made itself.
+func (m *Manager) CookieJar() http.CookieJar { return m.cfg.CookieJar }

@@ -1,0 +1,126 @@
+package cookies
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"github.com/netreply/netreply/internal/atomicfile"
+)
+
+// formatName and formatVersion begin a file.
+const (
+	formatName    = "netreply cookies"
+	formatVersion = 1
+)
+
+// maxFile bounds a file that is loaded: more than a full jar with the largest
+// cookies.
+const maxFile = 64 << 20
+
+// FormatError tells that a file holds no cookies of this package.
+type FormatError struct {
+	File string
+	Err  error
+}
+
+func (e *FormatError) Error() string { return fmt.Sprintf("cookies: %s: %v", e.File, e.Err) }
+func (e *FormatError) Unwrap() error { return e.Err }
+
+type file struct {
+	Format  string   `json:"format"`
+	Version int      `json:"version"`
+	Cookies []stored `json:"cookies"`
+}
+
+// stored is a cookie in a file. Values that are no UTF-8 are kept as bytes.
+type stored struct {
+	Name     string    `json:"name,omitempty"`
+	Value    string    `json:"value,omitempty"`
+	RawName  []byte    `json:"rawName,omitempty"`
+	RawValue []byte    `json:"rawValue,omitempty"`
+	Domain   string    `json:"domain"`
+	HostOnly bool      `json:"hostOnly,omitempty"`
+	Path     string    `json:"path"`
+	Expires  time.Time `json:"expires,omitzero"`
+	Secure   bool      `json:"secure,omitempty"`
+	HTTPOnly bool      `json:"httpOnly,omitempty"`
+	SameSite SameSite  `json:"sameSite,omitempty"`
+	Created  time.Time `json:"created"`
+	Accessed time.Time `json:"accessed"`
+}
+
+// Save writes the cookies that outlive a session to a file, and with session the
+// others too. The file is replaced in one step: a crash leaves the old one or the
+// new one. Only its owner can read it. Cookies are secrets.
+func (j *Jar) Save(name string, session bool) error {
+	f := file{Format: formatName, Version: formatVersion, Cookies: []stored{}}
+	for _, c := range j.snapshot() {
+		if c.Session() && !session {
+			continue
+		}
+		s := stored{Domain: c.Domain, HostOnly: c.HostOnly, Path: c.Path, Expires: c.Expires, Secure: c.Secure, HTTPOnly: c.HTTPOnly,
+			SameSite: c.SameSite, Created: c.Created, Accessed: c.LastAccess}
+		if utf8.ValidString(c.Name) && utf8.ValidString(c.Value) {
+			s.Name, s.Value = c.Name, c.Value
+		} else {
+			s.RawName, s.RawValue = []byte(c.Name), []byte(c.Value)
+		}
+		f.Cookies = append(f.Cookies, s)
+	}
+	return atomicfile.Write(name, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "\t")
+		e.SetEscapeHTML(false)
+		return e.Encode(f)
+	})
+}
+
+// Load adds the cookies of a file that have not expired; those that the jar has
+// already stay as they are. A file that is not one of Save's is refused with a
+// *FormatError, and the jar is as before. A file that is not there is
+// fs.ErrNotExist.
+func (j *Jar) Load(name string) error {
+	r, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return err
+	}
+	bad := func(err error) error { return &FormatError{name, err} }
+	if len(data) > maxFile {
+		return bad(fmt.Errorf("more than %d bytes", maxFile))
+	}
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return bad(err)
+	}
+	if f.Format != formatName || f.Version != formatVersion {
+		return bad(fmt.Errorf("format %q, version %d", f.Format, f.Version))
+	}
+	var all []Cookie
+	for i, s := range f.Cookies {
+		c := Cookie{Name: s.Name, Value: s.Value, Domain: s.Domain, HostOnly: s.HostOnly, Path: s.Path, Expires: s.Expires,
+			Secure: s.Secure, HTTPOnly: s.HTTPOnly, SameSite: s.SameSite, Created: s.Created, LastAccess: s.Accessed}
+		if s.RawName != nil {
+			c.Name, c.Value = string(s.RawName), string(s.RawValue)
+		}
+		if !c.valid() || c.Domain == "" || len(c.Path) == 0 || c.Path[0] != '/' {
+			return bad(fmt.Errorf("cookie %d is not valid", i+1))
+		}
+		all = append(all, c)
+	}
+	now := time.Now()
+	for _, c := range all {
+		if !c.expired(now) && !j.has(c) {
+			j.restore(c, now)
+		}
+	}
+	return nil
+}
