@@ -235,10 +235,14 @@ func errorText(e *Error, host string) string {
 
 // statusFailure is the error of a response that says it failed (rule E5).
 func statusFailure(status int, reason, url string) *Error {
-	return &Error{
-		Code: statusError(status), Phase: PhaseBody, StatusCode: status, reason: reason,
-		Text: "Error transferring " + url + " - server replied: " + reason,
+	text := "Error transferring " + url + " - server replied: " + reason
+	switch status {
+	case http.StatusUnauthorized:
+		text = "Host requires authentication"
+	case http.StatusProxyAuthRequired:
+		text = "Proxy requires authentication"
 	}
+	return &Error{Code: statusError(status), Phase: PhaseBody, StatusCode: status, reason: reason, Text: text}
 }
 
 // localError is a failure that was found before anything was sent.

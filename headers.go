@@ -162,7 +162,7 @@ func headersFrom(m http.Header, lower bool) Headers {
 // or writes itself; all others are sent as the caller spelled them.
 var ownSpelling = map[string]bool{
 	"User-Agent": true, "Connection": true, "Expect": true, "Cookie": true, "Accept-Encoding": true, "Range": true,
-	"Content-Type": true, "Trailer": true, "Upgrade": true,
+	"Authorization": true, "Content-Type": true, "Trailer": true, "Upgrade": true,
 }
 
 // toMap makes the map that net/http writes, without the fields that describe

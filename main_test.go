@@ -96,6 +96,8 @@ func name(e netreply.Event) string {
 		return "informational"
 	case netreply.MetaDataChanged:
 		return "head"
+	case netreply.AuthenticationRequired:
+		return "question"
 	case netreply.Redirected:
 		return "redirected"
 	case netreply.ReadyRead:

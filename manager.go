@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -53,6 +54,13 @@ type Config struct {
 	// give, whatever its ratio; 0 means no limit. Beyond it a reply fails with
 	// UnknownContentError. See also Request.DecompressedSafetyCheckThreshold.
 	MaxDecodedSize int64
+	// Ask is what replies wait for an answer to, in addition to Request.Ask.
+	Ask Questions
+	// Credentials are passwords that are known beforehand.
+	Credentials []Credential
+	// Negotiators speak further authentication schemes, over HTTP/1; what is plugged
+	// in here is preferred to all others.
+	Negotiators []Negotiator
 	// ForbidBackground fails requests marked Background with
 	// BackgroundRequestNotAllowedError.
 	ForbidBackground bool
@@ -96,6 +104,15 @@ func (c *Config) validate() error {
 	if c.ConnectionsPerHost > 65535 {
 		bad("ConnectionsPerHost", strconv.Itoa(c.ConnectionsPerHost), "more than 65535")
 	}
+	if c.Ask&^allQuestions != 0 {
+		bad("Ask", strconv.Itoa(int(c.Ask)), "no such question")
+	}
+	if _, err := storedCredentials(c.Credentials); err != nil {
+		errs = append(errs, err)
+	}
+	if slices.Contains(c.Negotiators, nil) {
+		bad("Negotiators", "", "one of them is nil")
+	}
 	if h := NewHeaders("User-Agent", c.UserAgent); h.validate() != nil {
 		bad("UserAgent", c.UserAgent, "not a header value")
 	}
@@ -110,7 +127,12 @@ type Manager struct {
 	tlsConfig *tls.Config
 	wire      *wire.Transport
 	pipeline  http.RoundTripper
-	hub       hub
+	auth      authCache
+
+	credentials []stored
+	negotiators []*negotiator
+
+	hub hub
 
 	mu      sync.Mutex
 	closed  bool
@@ -134,6 +156,10 @@ func NewManager(c Config) (*Manager, error) {
 		c.CookieJar = cookies.NewJar(cookies.Options{})
 	}
 	m := &Manager{cfg: c, userAgent: []string{c.UserAgent}, tlsConfig: profile(c.TLSConfig)}
+	for _, n := range c.Negotiators {
+		m.negotiators = append(m.negotiators, &negotiator{n})
+	}
+	m.credentials, _ = storedCredentials(c.Credentials)
 	m.wire = wire.NewTransport(wire.Config{
 		Dialer: &dial.Dialer{
 			ConnectTimeout: limit(c.ConnectTimeout),
@@ -228,6 +254,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if q.ReadBufferSize == 0 {
 		q.ReadBufferSize = m.cfg.ReadBufferSize
 	}
+	q.Ask |= m.cfg.Ask
 	r.timeout = q.TransferTimeout
 	r.buf.limit = max(0, q.ReadBufferSize)
 	r.head.length = -1
@@ -286,6 +313,13 @@ func (m *Manager) admit(q *Request) error {
 // ClearConnectionCache closes the connections that carry nothing at the moment;
 // transfers go on (rule N13, D32).
 func (m *Manager) ClearConnectionCache() { m.wire.CloseIdle() }
+
+// ClearAccessCache forgets the passwords that servers have accepted or that were
+// given for them, and closes the connections that carry nothing (rule U8).
+func (m *Manager) ClearAccessCache() {
+	m.auth.clear()
+	m.ClearConnectionCache()
+}
 
 // SupportedSchemes lists the URL schemes a request may have.
 func (m *Manager) SupportedSchemes() []string { return []string{"http", "https"} }

@@ -16,6 +16,7 @@ import (
 //
 //	decompress  only the final body; everything below sees it as it was sent
 //	redirect  every hop re-enters everything below
+//	auth      asks anew for every hop, and sees nothing that is sent elsewhere
 //	cookies   of every hop, before the reply shows the head
 //	retry     only what broke on a connection that was used before (D33)
 //	exchange  the signals of one sending, and the wire itself
@@ -28,6 +29,7 @@ func (m *Manager) newPipeline() http.RoundTripper {
 	if m.cfg.CookieJar != cookies.None {
 		rt = newCookieLayer(rt, m.cfg.CookieJar)
 	}
+	rt = authLayer{rt, m}
 	return decompressLayer{redirectLayer{rt}}
 }
 
@@ -60,7 +62,7 @@ func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.fresh, r.repeated = false, false
 	for n := 0; ; n++ {
 		resp, err := l.next.RoundTrip(req)
-		if err == nil || n == maxRepeats || r.ctx.Err() != nil || !mayRepeat(err, req.Method, r.req.Idempotent) {
+		if err == nil || n == maxRepeats || r.ctx.Err() != nil || r.session.Bound() || !mayRepeat(err, req.Method, r.req.Idempotent) {
 			return resp, err
 		}
 		// a stream that was refused may do on the same connection, anything else
@@ -109,8 +111,12 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 			x.Key.TLS = r.req.TLSConfig
 		}
 	}
+	if x.Session = r.session; r.owner != nil {
+		// what authenticates a connection is for HTTP/1
+		x.Key.Owner, x.Key.Protocol = r.owner, wire.HTTP1
+	}
 	x.Priority = r.req.Priority.wire()
-	x.Fresh, x.Repeated = r.fresh, r.repeated
+	x.Fresh, x.Repeated = r.fresh, r.repeated || r.answering
 	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Observer = x
 	x.Once = r.payload != nil && !r.payload.rewindable

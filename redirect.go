@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 )
 
 // RedirectPolicy says which redirects are followed.
@@ -39,46 +38,21 @@ type Redirect struct {
 	StatusCode int      // of the redirect
 	Method     string   // that the next request would have
 
-	mu      sync.Mutex
-	decided bool
+	decision
 	allowed bool
-	answer  chan struct{}
 }
 
 // Allow lets the reply follow. It returns false when the decision had been
 // taken.
-func (d *Redirect) Allow() bool { return d.decide(true) }
+func (d *Redirect) Allow() bool { return d.settle(func() { d.allowed = true }) }
 
 // Deny fails the reply with OperationCanceledError; RedirectionTarget is set. It
 // returns false when the decision had been taken.
-func (d *Redirect) Deny() bool { return d.decide(false) }
+func (d *Redirect) Deny() bool { return d.settle(func() {}) }
 
-func (d *Redirect) decide(allow bool) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.decided {
-		return false
-	}
-	d.decided, d.allowed = true, allow
-	if d.answer != nil {
-		close(d.answer)
-	}
-	return true
-}
-
-// wait returns the answer, and the end of the context as a refusal.
-func (d *Redirect) wait(ctx context.Context) bool {
-	d.mu.Lock()
-	if d.answer == nil {
-		d.answer = make(chan struct{})
-		if d.decided {
-			close(d.answer)
-		}
-	}
-	d.mu.Unlock()
-	select {
-	case <-d.answer:
-	case <-ctx.Done():
+// permitted waits for the answer; the end of the context is a refusal.
+func (d *Redirect) permitted(ctx context.Context) bool {
+	if !d.wait(ctx) {
 		d.Deny()
 	}
 	d.mu.Lock()
@@ -242,7 +216,7 @@ func (r *Reply) follow(status int, from *url.URL, plan redirectPlan) (*http.Requ
 		r.setURL(plan.target)
 		r.emit(sigRedirected, 0, 0, d)
 		r.stopTimeout()
-		if allowed := d.wait(r.ctx); !allowed || r.ctx.Err() != nil {
+		if !d.permitted(r.ctx) || r.ctx.Err() != nil {
 			r.setURL(from)
 			r.refuse(plan.target)
 			if r.ctx.Err() != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/internal/coding"
+	"github.com/netreply/netreply/internal/wire"
 )
 
 // Reply is a request under way and its response. It is read like a file while
@@ -48,6 +49,11 @@ type Reply struct {
 	decode     bool // content codings are ours to take off
 	fresh      bool // the next sending wants a new connection
 	repeated   bool // and is not the first of this hop
+	// Of the authentication of connections.
+	session   *wire.Session
+	owner     any
+	questions int
+	answering bool // the sending answers a 401
 
 	timeout time.Duration
 	timer   *time.Timer

@@ -79,6 +79,15 @@ type Request struct {
 	// Cookie header of the caller's is. Automatic replaces it when the jar has
 	// cookies for the URL (rules A11 and D11).
 	CookieLoadControl LoadControl
+	// AuthenticationReuse: with Manual no password is sent, known, asked for or in the
+	// URL; a server that wants one gets its 401 shown (rule A12).
+	AuthenticationReuse LoadControl
+	// Bearer is where a token comes from that goes out with the request, to its own
+	// origin only: never with a redirect to another one. A 401 makes it get a new
+	// one, once. The token is readable by all on the way unless the URL is https.
+	Bearer *TokenSource
+	// Ask is what the reply waits for an answer to.
+	Ask Questions
 	// CookieSaveControl: with Manual no cookies are stored (rule A13).
 	CookieSaveControl LoadControl
 	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which on a
@@ -254,6 +263,9 @@ func (q *Request) validate(method string) error {
 	if name, c := q.badControl(); name != "" {
 		return invalid("Invalid request", name, strconv.Itoa(int(c)), "")
 	}
+	if q.Ask&^allQuestions != 0 {
+		return invalid("Invalid request", "Ask", strconv.Itoa(int(q.Ask)), "")
+	}
 	if host := q.Headers.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {
 		return invalid("Invalid header value", "value of header Host", "", "")
 	}
@@ -265,6 +277,8 @@ func (q *Request) badControl() (string, LoadControl) {
 	switch good := func(c LoadControl) bool { return c == Automatic || c == Manual }; {
 	case !good(q.CookieLoadControl):
 		return "CookieLoadControl", q.CookieLoadControl
+	case !good(q.AuthenticationReuse):
+		return "AuthenticationReuse", q.AuthenticationReuse
 	case !good(q.CookieSaveControl):
 		return "CookieSaveControl", q.CookieSaveControl
 	}

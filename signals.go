@@ -8,7 +8,7 @@ import (
 
 // Event is one signal of a reply, as Events and OnSignal give it. It is one of
 // SocketStartedConnecting, Encrypted, RequestSent, UploadProgress,
-// InformationalReceived, MetaDataChanged, Redirected, ReadyRead,
+// InformationalReceived, MetaDataChanged, AuthenticationRequired, Redirected, ReadyRead,
 // DownloadProgress, ErrorOccurred and Finished.
 type Event interface{ kind() signal }
 
@@ -30,6 +30,8 @@ type (
 	// MetaDataChanged: a response head is there, of a redirect or the final one
 	// (rule S44).
 	MetaDataChanged struct{ StatusCode int }
+	// AuthenticationRequired: the server wants a password (rule U5).
+	AuthenticationRequired struct{ *Authenticator }
 	// Redirected: the reply goes to another URL, or wants to (rule R21).
 	Redirected struct{ *Redirect }
 	// ReadyRead: there are bytes to read that were not there before (rule S45).
@@ -57,6 +59,7 @@ const (
 	sigUploadProgress
 	sigInformational
 	sigMetaData
+	sigAuthentication
 	sigRedirected
 	sigReadyRead
 	sigDownloadProgress
@@ -71,6 +74,7 @@ func (RequestSent) kind() signal             { return sigRequestSent }
 func (UploadProgress) kind() signal          { return sigUploadProgress }
 func (InformationalReceived) kind() signal   { return sigInformational }
 func (MetaDataChanged) kind() signal         { return sigMetaData }
+func (AuthenticationRequired) kind() signal  { return sigAuthentication }
 func (Redirected) kind() signal              { return sigRedirected }
 func (ReadyRead) kind() signal               { return sigReadyRead }
 func (DownloadProgress) kind() signal        { return sigDownloadProgress }
@@ -105,6 +109,8 @@ func (e entry) event() Event {
 		return InformationalReceived{*e.ref.(*Informational)}
 	case sigMetaData:
 		return MetaDataChanged{int(e.a)}
+	case sigAuthentication:
+		return AuthenticationRequired{e.ref.(*Authenticator)}
 	case sigRedirected:
 		return Redirected{e.ref.(*Redirect)}
 	case sigReadyRead:
@@ -136,6 +142,7 @@ type views struct {
 	download      chan Progress
 	informational chan Informational
 	redirected    chan *Redirect
+	authenticate  chan *Authenticator
 	failed        chan NetworkError
 }
 
@@ -189,6 +196,7 @@ func (c *record) close() {
 		closeIf(v.download)
 		closeIf(v.informational)
 		closeIf(v.redirected)
+		closeIf(v.authenticate)
 		closeIf(v.failed)
 		closeIf(v.plain[sigFinished])
 	}
@@ -213,6 +221,8 @@ func (v *views) deliver(e entry) {
 		offer(v.informational, *e.ref.(*Informational))
 	case sigRedirected:
 		offer(v.redirected, e.ref.(*Redirect))
+	case sigAuthentication:
+		offer(v.authenticate, e.ref.(*Authenticator))
 	case sigError:
 		offer(v.failed, NetworkError(e.a))
 	default:
@@ -264,7 +274,7 @@ func view[T any](r *Reply, slot func(*views) *chan T, size int, fill func(*views
 
 func (r *Reply) plainView(k signal) <-chan struct{} {
 	// elements of no size: the buffer costs nothing, however large
-	size := (r.req.maxRedirects() + 2) * (maxRepeats + 2)
+	size := (r.req.maxRedirects() + 2) * (maxRepeats + 2) * (maxAuthRounds + 1)
 	if k == sigReadyRead {
 		size = 1
 	}
@@ -322,6 +332,16 @@ func (r *Reply) DownloadProgress() <-chan Progress {
 func (r *Reply) Redirected() <-chan *Redirect {
 	return view(r, func(v *views) *chan *Redirect { return &v.redirected }, r.req.maxRedirects()+1, func(v *views, e entry) {
 		if e.kind == sigRedirected {
+			v.deliver(e)
+		}
+	})
+}
+
+// AuthenticationRequired gives every question for a password. The reply waits for
+// its answer under AskAuthentication. It never asks more than 64 times.
+func (r *Reply) AuthenticationRequired() <-chan *Authenticator {
+	return view(r, func(v *views) *chan *Authenticator { return &v.authenticate }, maxQuestions, func(v *views, e entry) {
+		if e.kind == sigAuthentication {
 			v.deliver(e)
 		}
 	})

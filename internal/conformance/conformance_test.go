@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // later are the groups of scenarios whose subject netreply does not offer yet.
 var later = map[string]string{
-	"auth": "authentication", "cache": "the cache", "data": "data: URLs",
+	"cache": "the cache", "data": "data: URLs",
 	"file": "file: URLs", "hsts": "HSTS", "proxy": "proxies", "tls": "TLS decisions",
 }
 

@@ -136,9 +136,15 @@ var Kinds = []Kind{Plain, TLS, H2, H2C}
 // NewOrigin serves a handler until the test ends, and gives the TLS configuration
 // that trusts it.
 func NewOrigin(t testing.TB, kind Kind, h http.Handler) (*httptest.Server, *tls.Config) {
+	return NewOriginWith(t, kind, h, func(*http.Server) {})
+}
+
+// NewOriginWith is NewOrigin for a server that set has something to change about.
+func NewOriginWith(t testing.TB, kind Kind, h http.Handler, set func(*http.Server)) (*httptest.Server, *tls.Config) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.Config.ErrorLog = nil
+	set(s.Config)
 	switch kind {
 	case H2C:
 		s.Config.Protocols = new(http.Protocols)

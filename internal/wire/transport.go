@@ -36,6 +36,9 @@ type Key struct {
 	// TLS is the profile: exchanges with another configuration, whatever it
 	// holds, never meet on one connection.
 	TLS *tls.Config
+	// Owner is whom the connections are authenticated for, anything comparable; nil
+	// for nobody, as long as the requests carry their credentials themselves.
+	Owner any
 }
 
 // Priority orders the exchanges that wait for a connection.
@@ -81,11 +84,13 @@ type Exchange struct {
 	IdleTimeout time.Duration
 	Observer    Observer
 	// Repeated says that the exchange has been tried before: nobody is told of a
-	// connection that takes the place of one that broke (rule N22).
+	// connection that takes the place of one that ended (rule N22).
 	Repeated bool
 	// Once says that the request cannot be sent a second time, so that it never goes
 	// to a connection of which it is not sure that it takes it.
 	Once bool
+	// Session, when not nil, keeps the exchange with others on one connection.
+	Session *Session
 	// BodyMayBlock says that a Read of the request body may wait for something
 	// that neither the context nor the connection ends.
 	BodyMayBlock bool
@@ -197,10 +202,13 @@ type connKey struct{}
 // the business of a trace in the context.
 func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	ctx := req.Context()
-	c, err := t.take(ctx, x)
-	if err != nil {
-		closeBody(req)
-		return nil, err
+	c := t.claim(x)
+	if c == nil {
+		var err error
+		if c, err = t.take(ctx, x); err != nil {
+			closeBody(req)
+			return nil, err
+		}
 	}
 	x.Observer.Sending(x.Conn)
 	if ctx.Err() != nil { // the observer may have ended it: nothing leaves
@@ -210,6 +218,7 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	}
 	x.early = !c.answered.Load()
 	var resp *http.Response
+	var err error
 	if x.BodyMayBlock {
 		resp, err = t.detached(c, req, x)
 	} else if resp, err = c.roundTrip(req, x); err != nil {
@@ -225,7 +234,7 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	resp.Request = req
 	if resp.Body == http.NoBody || resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
 		// net/http has seen the end of it already
-		t.put(c, true)
+		t.done(c, x, true)
 		return resp, nil
 	}
 	b := &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx, left: resp.ContentLength}
@@ -362,7 +371,7 @@ func (b *body) release(ok bool) {
 		if b.lowat != nil {
 			b.lowat.end()
 		}
-		b.t.put(b.c, ok)
+		b.t.done(b.c, b.x, ok)
 	}
 }
 

@@ -42,8 +42,6 @@ func Unsupported(c *scenario.Client) string {
 		return "the cache"
 	case m.HSTS || len(m.HSTSHosts) > 0:
 		return "HSTS"
-	case len(m.Auth) > 0 || len(m.ProxyAuth) > 0:
-		return "authentication"
 	case m.Preconnect != "":
 		return "preconnecting"
 	}
@@ -140,6 +138,8 @@ type run struct {
 	mu     sync.Mutex
 	events []scenario.Event
 	log    []string
+	// answers given to authenticationRequired
+	answered int
 }
 
 // request is one request of a scenario and what was seen of its reply.
@@ -365,6 +365,8 @@ func (q *request) request() (*netreply.Request, error) {
 			}
 		case "DoNotBufferUploadData":
 			req.DoNotBufferUploadData = on
+		case "AuthenticationReuse":
+			req.AuthenticationReuse = control(v)
 		case "CookieLoadControl":
 			req.CookieLoadControl = control(v)
 		case "CookieSaveControl":
@@ -509,21 +511,38 @@ func (r *run) managerSignal(reply *netreply.Reply, e netreply.Event) {
 		return
 	}
 	q.pass()
-	switch e.(type) {
+	switch e := e.(type) {
+	case netreply.AuthenticationRequired:
+		r.authenticate(q, e.Authenticator)
 	case netreply.Finished:
 		q.event("readChannelFinished", nil)
-		r.managerEvent(q, "finished")
+		r.managerEvent(q, "finished", map[string]any{})
 	case netreply.Encrypted:
-		r.managerEvent(q, "encrypted")
+		r.managerEvent(q, "encrypted", map[string]any{})
 	}
 }
 
-func (r *run) managerEvent(q *request, sig string) {
+func (r *run) managerEvent(q *request, sig string, args map[string]any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !q.muted {
-		r.events = append(r.events, scenario.Event{Sig: sig, Args: map[string]any{"reply": q.spec.ID}})
+		args["reply"] = q.spec.ID
+		r.events = append(r.events, scenario.Event{Sig: sig, Args: args})
 	}
+}
+
+// authenticate answers as the scenario says, once for each of its answers.
+func (r *run) authenticate(q *request, a *netreply.Authenticator) {
+	r.managerEvent(q, "authenticationRequired", map[string]any{"realm": a.Realm, "user": a.User})
+	r.mu.Lock()
+	answers := r.client.Manager.Auth
+	n := r.answered
+	r.answered++
+	r.mu.Unlock()
+	if n < len(answers) {
+		a.SetCredentials(answers[n].User, answers[n].Pass)
+	}
+	q.act("authenticationRequired")
 }
 
 // key finds the request of a reply before the call that makes it has returned.

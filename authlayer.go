@@ -1,0 +1,586 @@
+package netreply
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// Bounds of what a server can make a reply do.
+const (
+	maxAuthRounds = 32 // sendings of one hop
+	maxLegs       = 8  // of one negotiation
+	maxQuestions  = 64 // that one reply asks
+)
+
+// authLayer answers 401: with what the Manager knows, or with what it asks for
+// (rules U1 to U12). It stands below the redirects, so that every hop is a matter of
+// its own, and above the cookies, which a 401 may set.
+type authLayer struct {
+	next http.RoundTripper
+	m    *Manager
+}
+
+func (l authLayer) RoundTrip(req *http.Request) (*http.Response, error) {
+	r := replyOf(req.Context())
+	r.owner, r.answering = nil, false
+	a := attempt{layer: l, r: r, url: req.URL}
+	if r.req.AuthenticationReuse == Manual {
+		resp, err := l.next.RoundTrip(req)
+		if err == nil && resp.StatusCode == http.StatusUnauthorized {
+			err = a.show(resp)
+		}
+		return resp, err
+	}
+	if u := r.URL().User; u != nil {
+		a.user = u.Username()
+	}
+	defer a.end()
+	req, err := a.beforehand(req)
+	for range maxAuthRounds {
+		if err != nil {
+			return nil, err
+		}
+		var resp *http.Response
+		if resp, err = l.next.RoundTrip(req); err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusUnauthorized {
+			if err = a.passed(resp); err != nil {
+				resp.Body.Close()
+				return nil, err
+			}
+			return resp, nil
+		}
+		var again *http.Request
+		if again, err = a.challenged(resp); err == nil && again == nil {
+			return resp, nil
+		}
+		resp.Body.Close()
+		req = again
+	}
+	if err == nil {
+		err = authFailure(errors.New("the server does not stop asking"))
+	}
+	return nil, err
+}
+
+// attempt is what one hop has tried.
+type attempt struct {
+	layer authLayer
+	r     *Reply
+	url   *url.URL // without user information
+	user  string   // that the URL names
+
+	// What the last sending carried.
+	space  *space
+	creds  *credentials
+	scheme string
+	digest *httpauth.Answer
+	token  string // bearer
+
+	urlTried  bool // the credentials of the URL
+	stored    int  // of Config.Credentials, how many were looked at
+	refreshed bool // the bearer token
+	stale     int  // nonces that were
+
+	negotiation Negotiation // that goes on
+	negotiator  *negotiator
+	legs        int
+	failed      map[*negotiator]bool
+}
+
+// authFailure fails a reply for its authentication.
+func authFailure(err error) error {
+	return &Error{Code: AuthenticationRequiredError, Phase: PhaseHeaders, Text: "Host requires authentication", Err: err}
+}
+
+// beforehand adds what is known to be wanted, unless the caller has his own.
+func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
+	if len(req.Header["Authorization"]) > 0 {
+		return req, nil
+	}
+	if a.bearer() {
+		token, err := a.r.req.Bearer.Token(a.r.ctx, "")
+		if err != nil {
+			return nil, authFailure(err)
+		}
+		a.token = token
+		req.Header["Authorization"] = []string{"Bearer " + token}
+		return req, nil
+	}
+	cache := &a.layer.m.auth
+	s := cache.find(req.URL, a.user)
+	if s == nil {
+		return req, nil
+	}
+	switch a.space, a.creds, a.scheme = s.self, s.known, s.scheme; s.scheme {
+	case "Basic":
+		req.Header["Authorization"] = []string{httpauth.Basic(a.creds.user, a.creds.password)}
+	case "Digest":
+		if s.digest.NeedsBody() { // which is being opened
+			return a.send(s.scheme)
+		}
+		line, err := a.authorize(req.Method)
+		if err != nil {
+			return nil, err
+		}
+		req.Header["Authorization"] = []string{line}
+	default: // the connection is what is authenticated
+		a.r.owner = s.owner
+		a.space, a.creds = nil, nil
+	}
+	return req, nil
+}
+
+// bearer tells whether the request carries a token of its own: to the origin it
+// was made for and no other.
+func (a *attempt) bearer() bool {
+	if a.r.req.Bearer == nil {
+		return false
+	}
+	return sameOrigin(a.url, a.r.req.URL)
+}
+
+// show asks without using the answer (rule A12).
+func (a *attempt) show(resp *http.Response) error {
+	c := a.choose(resp)
+	if c.Scheme == "" {
+		return nil
+	}
+	q := a.question(c, nil)
+	a.r.emit(sigAuthentication, 0, 0, q)
+	q.Cancel()
+	if a.r.ctx.Err() != nil {
+		return context.Cause(a.r.ctx)
+	}
+	return nil
+}
+
+// challenge is the one of a response that is answered.
+type challenge struct {
+	httpauth.Challenge
+	digest     *httpauth.Digest
+	negotiator *negotiator
+}
+
+// choose takes the strongest challenge (rule U1): what the program plugged in, Digest
+// by its algorithm, NTLM, Basic. What authenticates connections does not work on
+// HTTP/2 (rule U12).
+func (a *attempt) choose(resp *http.Response) challenge {
+	var best challenge
+	rank := 0
+	for _, c := range httpauth.Parse(resp.Header["Www-Authenticate"]) {
+		this, n := challenge{Challenge: c}, 0
+		switch h1 := resp.ProtoMajor == 1; {
+		case h1 && a.layer.m.negotiator(c.Scheme) != nil && !a.failed[a.layer.m.negotiator(c.Scheme)]:
+			this.negotiator, n = a.layer.m.negotiator(c.Scheme), 10_000
+		case c.Is("Digest"):
+			this.Scheme = "Digest"
+			if d, err := httpauth.NewDigest(c); err == nil {
+				this.digest, n = d, 100+d.Strength()
+			}
+		case h1 && c.Is("NTLM"):
+			this.Scheme, n = "NTLM", 50
+		case c.Is("Basic"):
+			this.Scheme, n = "Basic", 1
+		}
+		if n > rank {
+			best, rank = this, n
+		}
+	}
+	return best
+}
+
+// challenged makes the next request of a 401, or nil when that is the response.
+func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
+	if err := hold(resp); err != nil {
+		return nil, err
+	}
+	if a.negotiation != nil {
+		if again, err := a.leg(resp); again != nil || err != nil {
+			return again, err
+		}
+	}
+	if a.bearer() && !a.refreshed {
+		a.refreshed = true
+		token, err := a.r.req.Bearer.Token(a.r.ctx, a.token)
+		if err != nil {
+			return nil, authFailure(err)
+		}
+		a.token = token
+		return a.again("Bearer " + token)
+	}
+	c := a.choose(resp)
+	switch {
+	case c.Scheme == "":
+		return nil, nil
+	case c.negotiator != nil:
+		again, err := a.negotiate(c.negotiator)
+		if again != nil || err != nil {
+			return again, err
+		}
+		return a.challenged(resp) // with the next weaker scheme
+	}
+	at, ok := origin(a.url)
+	if !ok {
+		return nil, nil
+	}
+	cache := &a.layer.m.auth
+	s := cache.at(spaceKey{at, c.Realm(), a.user})
+	tried := a.creds
+	if a.space != nil && a.space != s && a.space.key.realm != s.key.realm {
+		tried = nil // they were for something else
+	}
+	if c.digest != nil {
+		cache.challenge(s, c.digest)
+		if c.digest.Stale && tried != nil && a.stale < 3 { // rule U11: nobody has looked at them
+			a.stale++
+			a.space, a.creds = s, tried
+			return a.send(c.Scheme)
+		}
+	}
+	cache.refused(s, tried)
+	creds := a.credentials(c, s, tried)
+	if a.r.ctx.Err() != nil {
+		return nil, context.Cause(a.r.ctx)
+	}
+	if creds == nil {
+		return nil, nil
+	}
+	a.space, a.creds = s, creds
+	return a.send(c.Scheme)
+}
+
+// credentials finds an answer that was not tried yet, in the order of rule U5.
+func (a *attempt) credentials(c challenge, s *space, tried *credentials) *credentials {
+	cache := &a.layer.m.auth
+	if u := a.r.URL().User; u != nil && !a.urlTried {
+		a.urlTried = true
+		password, _ := u.Password()
+		if creds := (&credentials{u.Username(), password}); creds.user != "" && !creds.same(tried) {
+			if known := cache.given(s, nil); known.same(creds) {
+				return known
+			}
+			return creds
+		}
+	}
+	if known := cache.given(s, tried); known != nil {
+		return known
+	}
+	for ; a.stored < len(a.layer.m.credentials); a.stored++ {
+		if k := a.layer.m.credentials[a.stored]; k.origin == s.key.origin && (k.realm == "" || k.realm == s.key.realm) &&
+			(a.user == "" || a.user == k.credentials.user) && !k.credentials.same(tried) {
+			a.stored++
+			cache.offer(s, k.credentials)
+			return k.credentials
+		}
+	}
+	if a.r.questions >= maxQuestions {
+		return nil
+	}
+	if a.r.req.Ask&AskAuthentication == 0 {
+		answer, _ := a.ask(c, tried)
+		if answer != nil {
+			cache.offer(s, answer)
+		}
+		return answer
+	}
+	a.r.stopTimeout()
+	defer a.r.startTimeout()
+	return cache.ask(a.r.ctx, s, tried, func() (*credentials, bool) { return a.ask(c, tried) })
+}
+
+func (a *attempt) question(c challenge, tried *credentials) *Authenticator {
+	q := &Authenticator{URL: a.url, Realm: c.Realm(), Scheme: c.Scheme, User: a.user, PreviousFailed: tried != nil, options: c.Params}
+	if tried != nil {
+		q.User = tried.user
+	}
+	return q
+}
+
+// ask asks the program.
+func (a *attempt) ask(c challenge, tried *credentials) (answer *credentials, refused bool) {
+	q := a.question(c, tried)
+	a.r.questions++
+	a.r.emit(sigAuthentication, 0, 0, q)
+	waits := a.r.req.Ask&AskAuthentication != 0
+	answered := waits && q.wait(a.r.ctx)
+	q.Cancel()
+	if answer = q.given(); answer.same(tried) {
+		answer = nil
+	}
+	return answer, answered && answer == nil
+}
+
+// send makes the request with a.creds.
+func (a *attempt) send(scheme string) (*http.Request, error) {
+	a.scheme, a.digest = scheme, nil
+	switch scheme {
+	case "Basic":
+		return a.again(httpauth.Basic(a.creds.user, a.creds.password))
+	case "Digest":
+		line, err := a.authorize(a.r.method)
+		if err != nil {
+			return nil, err
+		}
+		return a.again(line)
+	}
+	return a.begin(&ntlm{creds: a.creds}, a.creds)
+}
+
+// again makes the request of the hop once more, from the beginning of its body.
+func (a *attempt) again(line string) (*http.Request, error) {
+	a.r.answering = true
+	req, err := a.r.newRequest(a.r.method, a.r.URL())
+	if err != nil {
+		if a.creds != nil && a.negotiation == nil {
+			// The server has asked for them here, and the next try has no other way to
+			// bring its body than to send them at once.
+			a.layer.m.auth.accepted(a.space, a.creds, a.scheme, nil, a.url)
+		}
+		return nil, err
+	}
+	req.Header["Authorization"] = []string{line}
+	return req, nil
+}
+
+// authorize answers the Digest challenge of the space.
+func (a *attempt) authorize(method string) (line string, err error) {
+	d, count := a.layer.m.auth.use(a.space)
+	line, a.digest, err = d.Authorize(a.creds.user, a.creds.password, method, a.url.RequestURI(), count, a.r.hashBody)
+	if err != nil {
+		return "", &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be read for its digest", Err: err}
+	}
+	return line, nil
+}
+
+// hashBody writes the request body to w, for a digest that covers it.
+func (r *Reply) hashBody(w io.Writer) error {
+	p := r.payload
+	if p == nil {
+		return nil
+	}
+	if !p.rewindable {
+		return errNotRewindable
+	}
+	if r.upload != nil { // it may be reading still
+		r.upload.Close()
+		r.upload = nil
+	}
+	limit, err := p.limit(r.headers)
+	if err != nil {
+		return err
+	}
+	src, err := p.open()
+	if err != nil {
+		return err
+	}
+	if c, ok := src.(io.Closer); ok && p.ours {
+		defer c.Close()
+	}
+	if limit < 0 {
+		_, err = io.Copy(w, src)
+	} else if _, err = io.CopyN(w, src, limit); err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// passed takes note that the server had nothing to ask.
+func (a *attempt) passed(resp *http.Response) error {
+	cache := &a.layer.m.auth
+	if a.negotiation != nil {
+		for _, c := range httpauth.Parse(resp.Header["Www-Authenticate"]) {
+			if token, err := base64.StdEncoding.DecodeString(c.Token); c.Is(a.scheme) && err == nil && len(token) > 0 {
+				if _, err := a.negotiation.Next(token); err != nil {
+					return authFailure(err)
+				}
+			}
+		}
+		if at, ok := origin(a.url); ok && a.negotiator != nil {
+			a.space = cache.at(spaceKey{at, "", a.user})
+		}
+	}
+	if a.space == nil || a.creds == nil && a.negotiator == nil {
+		return nil
+	}
+	cache.accepted(a.space, a.creds, a.scheme, a.r.owner, a.url)
+	if a.digest == nil {
+		return nil
+	}
+	info, ok := httpauth.ParseInfo(resp.Header["Authentication-Info"])
+	if !ok {
+		return nil
+	}
+	if info.NextNonce != "" {
+		cache.nextNonce(a.space, info.NextNonce)
+	}
+	h := a.digest.Hash(info)
+	if h == nil || resp.Body == http.NoBody {
+		return a.proved(info, h)
+	}
+	resp.Body = &provingBody{resp.Body, h, func() error { return a.proved(info, h) }}
+	return nil
+}
+
+// proved checks that the server knows the password, too.
+func (a *attempt) proved(info httpauth.Info, h hash.Hash) error {
+	if a.digest.Verify(info, h) {
+		return nil
+	}
+	return authFailure(errors.New("the server has not proved that it knows the password"))
+}
+
+// provingBody is a response body that its server has signed with the password.
+type provingBody struct {
+	io.ReadCloser
+	h      hash.Hash
+	proved func() error
+}
+
+func (b *provingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.h.Write(p[:n])
+	if err == io.EOF {
+		if bad := b.proved(); bad != nil {
+			err = bad
+		}
+	}
+	return n, err
+}
+
+// hold reads a body into memory, so that its connection is free while somebody
+// thinks about the answer, and the body is still there if that is no. The rest of a
+// large one stays where it is.
+func hold(resp *http.Response) error {
+	if resp.Body == http.NoBody {
+		return nil
+	}
+	var b bytes.Buffer
+	_, err := io.CopyN(&b, resp.Body, drainLimit)
+	switch err {
+	case nil:
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(&b, resp.Body), resp.Body}
+		return nil
+	case io.EOF:
+		resp.Body.Close()
+		resp.Body = io.NopCloser(&b)
+		return nil
+	}
+	return err
+}
+
+// negotiator is one that the program plugged in; its address stands for it.
+type negotiator struct{ Negotiator }
+
+func (m *Manager) negotiator(scheme string) *negotiator {
+	for _, n := range m.negotiators {
+		if (httpauth.Challenge{Scheme: scheme}).Is(n.Scheme()) {
+			return n
+		}
+	}
+	return nil
+}
+
+// negotiate begins with a negotiator; nil means that there is nothing to begin
+// with.
+func (a *attempt) negotiate(n *negotiator) (*http.Request, error) {
+	negotiation, err := n.Start(a.r.ctx, a.url.Hostname())
+	if err != nil {
+		a.fail(n)
+		return nil, nil
+	}
+	a.scheme, a.creds, a.digest = n.Scheme(), nil, nil
+	req, err := a.begin(negotiation, n)
+	a.negotiator = n
+	return req, err
+}
+
+func (a *attempt) fail(n *negotiator) {
+	if a.failed == nil {
+		a.failed = map[*negotiator]bool{}
+	}
+	a.failed[n] = true
+}
+
+// begin starts a negotiation: its exchanges stay on one connection, which is
+// owner's from then on.
+func (a *attempt) begin(n Negotiation, owner any) (*http.Request, error) {
+	a.end()
+	a.negotiation, a.negotiator, a.legs = n, nil, 0
+	a.r.session, a.r.owner = &wire.Session{Hold: true}, owner
+	return a.next(nil)
+}
+
+// next sends the negotiation's answer to a token.
+func (a *attempt) next(token []byte) (*http.Request, error) {
+	out, err := a.negotiation.Next(token)
+	if err != nil {
+		return nil, authFailure(err)
+	}
+	return a.again(a.scheme + " " + base64.StdEncoding.EncodeToString(out))
+}
+
+// leg goes on with a negotiation. nil means that the server has refused.
+func (a *attempt) leg(resp *http.Response) (*http.Request, error) {
+	for _, c := range httpauth.Parse(resp.Header["Www-Authenticate"]) {
+		if !c.Is(a.scheme) || c.Token == "" || a.legs == maxLegs {
+			continue
+		}
+		token, err := base64.StdEncoding.DecodeString(c.Token)
+		if err != nil {
+			return nil, authFailure(errors.New("the server's token is not base64"))
+		}
+		a.legs++
+		return a.next(token)
+	}
+	if a.negotiator != nil {
+		a.fail(a.negotiator)
+	}
+	a.end()
+	a.r.owner = nil
+	return nil, nil
+}
+
+// end closes a negotiation. The connection goes back to those of its owner.
+func (a *attempt) end() {
+	if a.negotiation != nil {
+		a.negotiation.Close()
+		a.negotiation = nil
+	}
+	if s := a.r.session; s != nil {
+		a.layer.m.wire.Release(s)
+		a.r.session = nil
+	}
+}
+
+// ntlm is the Negotiation of NTLM.
+type ntlm struct {
+	creds    *credentials
+	answered bool
+}
+
+func (n *ntlm) Next(token []byte) ([]byte, error) {
+	if token == nil {
+		return httpauth.NTLMStart()
+	}
+	if n.answered {
+		return nil, errors.New("ntlm: the server goes on asking")
+	}
+	n.answered = true
+	return httpauth.NTLMAnswer(token, n.creds.user, n.creds.password)
+}
+
+func (n *ntlm) Close() error { return nil }

@@ -1,0 +1,581 @@
+package netreply_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/mccutchen/go-httpbin/v2/httpbin"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// digestServer checks Digest by the letter of RFC 7616, with one nonce after the
+// other. Its answer is the request's body.
+type digestServer struct {
+	challenge string // parameters besides realm, nonce and stale
+	algorithm string
+	user      string
+	uses      int  // of one nonce before it is stale
+	next      bool // say the next nonce
+	info      func(good string) string
+
+	mu     sync.Mutex
+	nonce  int
+	counts map[string]string // the last nc of a nonce
+	log    []string
+}
+
+func (s *digestServer) sum(text string) string {
+	var h hash.Hash
+	switch strings.ToUpper(strings.TrimSuffix(s.algorithm, "-sess")) {
+	case "SHA-256":
+		h = sha256.New()
+	case "SHA-512-256":
+		h = sha512.New512_256()
+	default:
+		h = md5.New()
+	}
+	io.WriteString(h, text)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (s *digestServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	sent, _ := io.ReadAll(r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	verdict, info := s.check(r, string(sent))
+	s.log = append(s.log, verdict)
+	if verdict != "ok" {
+		s.nonce++
+		field := fmt.Sprintf(`Basic realm="weaker", Digest realm="the \"realm\"", nonce="n%d"`, s.nonce)
+		if s.challenge != "" {
+			field += ", " + s.challenge
+		}
+		if s.algorithm != "" {
+			field += ", algorithm=" + s.algorithm
+		}
+		if verdict == "stale" {
+			field += ", stale=true"
+		}
+		w.Header().Set("WWW-Authenticate", field)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if s.info != nil {
+		info = s.info(info)
+	}
+	if s.next {
+		s.nonce++
+		info += fmt.Sprintf(`, nextnonce="n%d"`, s.nonce)
+	}
+	w.Header().Set("Authentication-Info", info)
+	w.Write(sent)
+}
+
+func (s *digestServer) check(r *http.Request, body string) (verdict, info string) {
+	cs := httpauth.Parse(r.Header["Authorization"])
+	if len(cs) != 1 || cs[0].Scheme != "Digest" {
+		return "none", ""
+	}
+	p := cs[0].Params
+	const realm = `the "realm"`
+	name := p["username"]
+	if star, ok := p["username*"]; ok {
+		name, _ = url.PathUnescape(strings.TrimPrefix(star, "UTF-8''"))
+	}
+	want := s.user
+	if p["userhash"] == "true" {
+		want = s.sum(s.user + ":" + realm)
+	}
+	if name != want || p["realm"] != realm || p["uri"] != r.URL.RequestURI() {
+		return "bad fields", ""
+	}
+	if p["nonce"] != fmt.Sprintf("n%d", s.nonce) {
+		return "stale", ""
+	}
+	if s.counts == nil {
+		s.counts = map[string]string{}
+	}
+	if p["qop"] != "" && p["nc"] <= s.counts[p["nonce"]] {
+		return "replay", ""
+	}
+	s.counts[p["nonce"]] = p["nc"]
+	if s.uses > 0 && p["nc"] > fmt.Sprintf("%08x", s.uses) {
+		return "stale", ""
+	}
+	a1 := s.sum(s.user + ":" + realm + ":pass")
+	if strings.HasSuffix(s.algorithm, "-sess") {
+		a1 = s.sum(a1 + ":" + p["nonce"] + ":" + p["cnonce"])
+	}
+	proof := func(method string) string {
+		a2 := method + ":" + p["uri"]
+		if p["qop"] == "auth-int" {
+			a2 += ":" + s.sum(body)
+		}
+		if p["qop"] == "" {
+			return s.sum(a1 + ":" + p["nonce"] + ":" + s.sum(a2))
+		}
+		return s.sum(strings.Join([]string{a1, p["nonce"], p["nc"], p["cnonce"], p["qop"], s.sum(a2)}, ":"))
+	}
+	if p["response"] != proof(r.Method) {
+		return "wrong", ""
+	}
+	info = fmt.Sprintf(`rspauth="%s"`, proof(""))
+	if p["qop"] != "" {
+		info += fmt.Sprintf(`, qop=%s, nc=%s, cnonce="%s"`, p["qop"], p["nc"], p["cnonce"])
+	}
+	return "ok", info
+}
+
+// TestDigest: every algorithm with every quality of protection, GET and POST.
+func TestDigest(t *testing.T) {
+	for _, algorithm := range []string{"", "MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"} {
+		for _, extra := range []string{"", `qop="auth"`, `qop="auth-int"`, `qop="auth-int,auth", opaque="o\"o"`, `qop=auth, userhash=true`} {
+			server := &digestServer{challenge: extra, algorithm: algorithm, user: "Jürgen"}
+			if algorithm == "SHA-256" {
+				server.user = "us\"er"
+			}
+			each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+				server.log = nil
+				asked := 0
+				m := newManager(t, netreply.Config{TLSConfig: s.cfg, OnSignal: answering(func(q *netreply.Authenticator) {
+					asked++
+					assert.Equal(t, "Digest", q.Scheme)
+					assert.Equal(t, `the "realm"`, q.Realm)
+					q.SetCredentials(server.user, "pass")
+				})})
+				what := algorithm + " " + extra
+				assert.Equal(t, "", body(t, m.Get(t.Context(), s.request("/x?q=a%20b"))), what)
+				large := strings.Repeat("body", 10_000)
+				assert.Equal(t, large, body(t, m.Post(t.Context(), s.request("/y"), netreply.ReaderBody(strings.NewReader(large)))), what)
+				assert.Equal(t, "x", body(t, m.Put(t.Context(), s.request("/"), netreply.StringBody("x"))), what)
+				assert.Equal(t, []string{"none", "ok", "ok", "ok"}, server.log, what)
+				assert.Equal(t, 1, asked)
+			})
+		}
+	}
+}
+
+// TestDigestNonces: stale ones are replaced without a question, and the server may
+// say the next.
+func TestDigestNonces(t *testing.T) {
+	for _, server := range []*digestServer{{challenge: "qop=auth", user: "u", uses: 2}, {challenge: "qop=auth", user: "u", next: true}} {
+		each(t, server.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *side) {
+			server.log = nil
+			asked := 0
+			req := s.request("/")
+			req.OnSignal = answering(func(q *netreply.Authenticator) { asked++; q.SetCredentials("u", "pass") })
+			for range 5 {
+				require.NoError(t, s.m.Get(t.Context(), req).Wait(soon(t)))
+			}
+			assert.Equal(t, 1, asked)
+			if server.next {
+				assert.Equal(t, []string{"none", "ok", "ok", "ok", "ok", "ok"}, server.log)
+			} else {
+				assert.Equal(t, []string{"none", "ok", "ok", "stale", "ok", "ok", "stale", "ok"}, server.log)
+			}
+		})
+	}
+}
+
+// TestDigestWrongThenRight: rule U6.
+func TestDigestWrongThenRight(t *testing.T) {
+	server := &digestServer{challenge: "qop=auth", user: "u"}
+	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+		req := s.request("/")
+		req.OnSignal = answering(func(q *netreply.Authenticator) {
+			if q.PreviousFailed {
+				q.SetCredentials("u", "pass")
+			} else {
+				q.SetCredentials("u", "wrong")
+			}
+		})
+		require.NoError(t, s.m.Get(t.Context(), req).Wait(soon(t)))
+	})
+}
+
+// TestDigestProof: a server that claims to know the password has to.
+func TestDigestProof(t *testing.T) {
+	for _, qop := range []string{"auth", "auth-int"} {
+		for name, info := range map[string]func(string) string{
+			"good":  func(good string) string { return good },
+			"bad":   func(good string) string { return strings.Replace(good, `rspauth="`, `rspauth="00`, 1) },
+			"empty": func(good string) string { return "" },
+		} {
+			server := &digestServer{challenge: "qop=" + qop, user: "u", info: info}
+			each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+				req := s.request("/")
+				req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "pass") })
+				for _, sent := range []string{"", "some body"} {
+					err := s.m.Post(t.Context(), req, netreply.StringBody(sent)).Wait(soon(t))
+					if name == "bad" {
+						require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
+						assert.ErrorContains(t, err, "proved")
+						s.m.ClearAccessCache()
+					} else {
+						require.NoError(t, err, qop+" "+name)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestDigestDomain: the protection space that the server names, which can be no
+// other server's.
+func TestDigestDomain(t *testing.T) {
+	server := &digestServer{challenge: `qop=auth, domain="/in http://elsewhere.example/ /also"`, user: "u"}
+	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+		server.log = nil
+		m := newManager(t, netreply.Config{TLSConfig: s.cfg, OnSignal: answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "pass") })})
+		for _, path := range []string{"/in/x", "/in/y", "/also/x", "/out"} {
+			require.NoError(t, m.Get(t.Context(), s.request(path)).Wait(soon(t)))
+		}
+		assert.Equal(t, []string{"none", "ok", "ok", "ok", "none", "ok"}, server.log)
+	})
+}
+
+// TestDigestOnce: a digest that covers the body needs one that can be read twice.
+func TestDigestOnce(t *testing.T) {
+	server := &digestServer{challenge: "qop=auth-int", user: "u"}
+	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+		req := s.request("/")
+		req.DoNotBufferUploadData = true
+		req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "pass") })
+		for range 2 {
+			r := s.m.Post(t.Context(), req, netreply.ReaderBody(io.MultiReader(strings.NewReader("x"))))
+			require.ErrorIs(t, r.Wait(soon(t)), netreply.ContentReSendError)
+		}
+	})
+}
+
+// connKey finds the connection of a request, for schemes that authenticate it.
+type connKey struct{}
+
+// connState is what a server knows of a connection.
+type connState struct {
+	id    int
+	user  string
+	stage int
+}
+
+// connOrigin serves h1, plain or TLS, and gives every connection a state.
+func connOrigin(t *testing.T, kind testserver.Kind, h http.HandlerFunc) (*httptest.Server, *tls.Config) {
+	n := 0 // the listener's goroutine alone counts
+	return testserver.NewOriginWith(t, kind, h, func(s *http.Server) {
+		s.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+			n++
+			return context.WithValue(ctx, connKey{}, &connState{id: n})
+		}
+	})
+}
+
+// ntlmChallenge is a message of type 2 without any target.
+func ntlmChallenge() []byte {
+	info := []byte{2, 0, 6, 0, 'D', 0, 'O', 0, 'M', 0, 0, 0, 0, 0}
+	b := append([]byte("NTLMSSP\x00"), 2, 0, 0, 0)
+	b = append(b, 0, 0, 0, 0, 48, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint32(b, 0x00828201|0x20000000)
+	b = append(b, 1, 2, 3, 4, 5, 6, 7, 8)
+	b = append(b, make([]byte, 8)...)
+	b = append(b, byte(len(info)), 0, byte(len(info)), 0, 48, 0, 0, 0)
+	return append(b, info...)
+}
+
+// ntlmUser reads domain and user out of a message of type 3.
+func ntlmUser(msg []byte) string {
+	field := func(at int) string {
+		n, off := binary.LittleEndian.Uint16(msg[at:]), binary.LittleEndian.Uint32(msg[at+4:])
+		var u []uint16
+		for i := uint32(0); i < uint32(n); i += 2 {
+			u = append(u, binary.LittleEndian.Uint16(msg[off+i:]))
+		}
+		return string(utf16.Decode(u))
+	}
+	return field(28) + `\` + field(36)
+}
+
+// ntlmServer authenticates connections. It answers whom it takes the sender for,
+// and says so when a request without any claim comes on the connection of somebody.
+func ntlmServer(log func(string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := r.Context().Value(connKey{}).(*connState)
+		sent, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/open" {
+			log(fmt.Sprintf("open on connection of %q", c.user))
+			return
+		}
+		field := r.Header.Get("Authorization")
+		refuse := func(value string) {
+			w.Header().Set("WWW-Authenticate", value)
+			w.WriteHeader(http.StatusUnauthorized)
+			io.WriteString(w, strings.Repeat("no", 1000))
+		}
+		token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(field, "NTLM "))
+		switch {
+		case field == "" && c.user != "":
+		case field == "":
+			log("asked")
+			refuse("NTLM")
+			return
+		case bytes.HasPrefix(token, []byte("NTLMSSP\x00\x01")):
+			c.stage = 1
+			refuse("NTLM " + base64.StdEncoding.EncodeToString(ntlmChallenge()))
+			return
+		case bytes.HasPrefix(token, []byte("NTLMSSP\x00\x03")) && c.stage == 1:
+			c.stage = 0
+			if c.user = ntlmUser(token); strings.HasSuffix(c.user, `\bad`) {
+				c.user = ""
+				refuse("NTLM")
+				return
+			}
+		default:
+			log("out of order")
+			refuse("NTLM")
+			return
+		}
+		fmt.Fprintf(w, "%s%s", c.user, sent)
+	}
+}
+
+// TestNTLM: the legs go over one connection, which belongs to its user from then on.
+func TestNTLM(t *testing.T) {
+	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
+		var mu sync.Mutex
+		var log []string
+		s, cfg := connOrigin(t, kind, ntlmServer(func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			log = append(log, what)
+		}))
+		m := newManager(t, netreply.Config{TLSConfig: cfg})
+		as := func(path, user string) *netreply.Reply {
+			req := newRequest(t, s.URL+path)
+			req.URL.User = url.UserPassword(user, "pass")
+			return m.Post(t.Context(), req, netreply.StringBody("!"))
+		}
+		for range 3 {
+			assert.Equal(t, `DOM\alice!`, body(t, as("/", `DOM\alice`)))
+			assert.Equal(t, `DOM\bob!`, body(t, as("/", `DOM\bob`)))
+			nobody := newRequest(t, s.URL+"/open")
+			nobody.AuthenticationReuse = netreply.Manual
+			require.NoError(t, m.Get(t.Context(), nobody).Wait(soon(t)))
+		}
+		_, err := as("/", `DOM\bad`).ReadAll()
+		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
+		var wg sync.WaitGroup
+		for i := range 24 {
+			user := []string{`DOM\alice`, `DOM\bob`}[i%2]
+			wg.Go(func() {
+				b, err := as("/", user).ReadAll()
+				assert.NoError(t, err)
+				assert.Equal(t, user+"!", string(b))
+			})
+		}
+		wg.Wait()
+		mu.Lock()
+		for _, what := range log {
+			assert.Contains(t, []string{"asked", `open on connection of ""`}, what)
+		}
+		mu.Unlock()
+	}
+}
+
+// TestNTLMBroken: messages that are none, and servers that go on for ever.
+func TestNTLMBroken(t *testing.T) {
+	for _, token := range []string{"", "!!!", "AAAA", base64.StdEncoding.EncodeToString(ntlmChallenge()[:20]), base64.StdEncoding.EncodeToString(ntlmChallenge())} {
+		s, cfg := connOrigin(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("WWW-Authenticate", "NTLM "+token)
+			w.WriteHeader(401)
+		})
+		m := newManager(t, netreply.Config{TLSConfig: cfg})
+		req := newRequest(t, s.URL)
+		req.URL.User = url.UserPassword("u", "secret")
+		err := m.Get(t.Context(), req).Wait(soon(t))
+		require.ErrorIs(t, err, netreply.AuthenticationRequiredError, token)
+		assert.NotContains(t, err.Error(), "secret")
+	}
+}
+
+// TestNTLMOverHTTP2: rule U12.
+func TestNTLMOverHTTP2(t *testing.T) {
+	s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("WWW-Authenticate", "NTLM")
+		w.WriteHeader(401)
+	}))
+	m := newManager(t, netreply.Config{TLSConfig: cfg})
+	r := m.Get(t.Context(), newRequest(t, s.URL))
+	require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
+	assert.NotContains(t, names(t, r), "question")
+}
+
+// twoLegs is a Negotiator like one of Kerberos, which says its name in two legs.
+type twoLegs struct {
+	name   string
+	noKeys bool
+	mu     sync.Mutex
+	open   int
+}
+
+func (n *twoLegs) Scheme() string { return "Negotiate" }
+func (n *twoLegs) Start(_ context.Context, host string) (netreply.Negotiation, error) {
+	if n.noKeys {
+		return nil, errors.New("no ticket")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.open++
+	return &legs{n: n, host: host}, nil
+}
+
+type legs struct {
+	n     *twoLegs
+	host  string
+	stage int
+}
+
+func (l *legs) Next(token []byte) ([]byte, error) {
+	l.stage++
+	switch {
+	case l.stage == 1 && token == nil:
+		return []byte("hello " + l.host), nil
+	case l.stage == 2 && strings.HasPrefix(string(token), "who?"):
+		return []byte(l.n.name + " " + string(token)), nil
+	case l.stage == 3 && string(token) == "welcome":
+		return nil, nil
+	}
+	return nil, fmt.Errorf("unexpected %q", token)
+}
+
+func (l *legs) Close() error {
+	l.n.mu.Lock()
+	defer l.n.mu.Unlock()
+	l.n.open--
+	return nil
+}
+
+// negotiateServer is the other side of twoLegs.
+func negotiateServer(w http.ResponseWriter, r *http.Request) {
+	c := r.Context().Value(connKey{}).(*connState)
+	scheme, field, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token, _ := base64.StdEncoding.DecodeString(field)
+	say := func(token string) {
+		w.Header().Set("WWW-Authenticate", "Negotiate "+base64.StdEncoding.EncodeToString([]byte(token)))
+	}
+	switch expect := fmt.Sprintf("who? %d", c.id); {
+	case scheme == "Basic":
+		io.WriteString(w, "basic")
+	case c.user != "" && scheme == "":
+		io.WriteString(w, c.user)
+	case strings.HasPrefix(string(token), "hello 127.0.0.1"):
+		say(expect)
+		w.WriteHeader(401)
+	case strings.HasSuffix(string(token), expect):
+		c.user, _, _ = strings.Cut(string(token), " ")
+		if c.user == "mallory" {
+			w.Header()["Www-Authenticate"] = []string{"Negotiate", `Basic realm="r"`}
+			w.WriteHeader(401)
+			c.user = ""
+			return
+		}
+		say(r.URL.Query().Get("last"))
+		io.WriteString(w, c.user)
+	default:
+		w.Header()["Www-Authenticate"] = []string{"Negotiate, NTLM", `Digest realm="r", nonce="n"`, `Basic realm="r"`}
+		w.WriteHeader(401)
+	}
+}
+
+// TestNegotiator: a scheme of two legs, which can be refused, have no ticket, or
+// find an impostor.
+func TestNegotiator(t *testing.T) {
+	s, _ := connOrigin(t, testserver.Plain, negotiateServer)
+	get := func(n *twoLegs, query string) (string, error) {
+		m := newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{n}})
+		var last string
+		var err error
+		for range 3 {
+			req := newRequest(t, s.URL+query)
+			var b []byte
+			b, err = m.Get(t.Context(), req).ReadAll()
+			last = string(b)
+		}
+		assert.Zero(t, n.open, "every negotiation is closed")
+		return last, err
+	}
+	got, err := get(&twoLegs{name: "carol"}, "?last=welcome")
+	require.NoError(t, err)
+	assert.Equal(t, "carol", got)
+	_, err = get(&twoLegs{name: "carol"}, "?last=impostor")
+	require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
+	_, err = get(&twoLegs{name: "mallory"}, "?last=welcome")
+	require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
+
+	m := newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{&twoLegs{name: "mallory"}}})
+	req := newRequest(t, s.URL)
+	req.URL.User = url.UserPassword("user", "pass")
+	assert.Equal(t, "basic", body(t, m.Get(t.Context(), req)), "refused: what is left of the challenges")
+	asked := ""
+	m = newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{&twoLegs{noKeys: true}},
+		OnSignal: answering(func(q *netreply.Authenticator) { asked = q.Scheme })})
+	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t)), netreply.AuthenticationRequiredError)
+	assert.Equal(t, "Digest", asked, "no ticket: the next weaker scheme")
+}
+
+// TestHTTPBinAuth: against a server that others wrote.
+func TestHTTPBinAuth(t *testing.T) {
+	bin := httpbin.New()
+	each(t, bin.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+		for _, path := range []string{"/basic-auth/user/pass", "/hidden-basic-auth/user/pass", "/digest-auth/auth/user/pass", "/digest-auth/auth/user/pass/SHA-256"} {
+			req := s.request(path)
+			req.URL.User = url.UserPassword("user", "pass")
+			r := s.m.Get(t.Context(), req)
+			b, err := r.ReadAll()
+			if strings.Contains(path, "hidden") { // which never asks
+				require.ErrorIs(t, err, netreply.ContentNotFoundError)
+				continue
+			}
+			require.NoError(t, err, path)
+			assert.Contains(t, string(b), `"user": "user"`, path)
+			req.URL.User = url.UserPassword("user", "wrong")
+			m := newManager(t, netreply.Config{TLSConfig: s.cfg})
+			require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.AuthenticationRequiredError, path)
+		}
+		req := s.request("/bearer")
+		req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "t0ken"}, nil })
+		assert.Contains(t, body(t, s.m.Get(t.Context(), req)), "t0ken")
+		for _, path := range []string{"/gzip", "/deflate", "/brotli", "/zstd"} {
+			r := s.m.Get(t.Context(), s.request(path))
+			b, err := r.ReadAll()
+			if errors.Is(err, netreply.ContentNotFoundError) || errors.Is(err, netreply.OperationNotImplementedError) {
+				continue // not every one is there
+			}
+			require.NoError(t, err, path)
+			assert.Contains(t, string(b), `"headers"`, path)
+		}
+		assert.Contains(t, body(t, s.m.Get(t.Context(), s.request("/cookies/set?a=1&b=2"))), `"a": "1"`)
+	})
+}

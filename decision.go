@@ -1,0 +1,58 @@
+package netreply
+
+import (
+	"context"
+	"sync"
+)
+
+// Questions are the decisions that a reply waits for. Without them it takes the
+// safe answer at once, unless one is given inside OnSignal.
+type Questions uint
+
+const (
+	// AskAuthentication waits for Authenticator.SetCredentials or Cancel when a
+	// server wants a password that is not known.
+	AskAuthentication Questions = 1 << iota
+
+	allQuestions = 1<<iota - 1
+)
+
+// decision is a question that takes its first answer.
+type decision struct {
+	mu      sync.Mutex
+	decided bool
+	answer  chan struct{}
+}
+
+// settle runs set for the first answer and returns false for all others.
+func (d *decision) settle(set func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.decided {
+		return false
+	}
+	d.decided = true
+	set()
+	if d.answer != nil {
+		close(d.answer)
+	}
+	return true
+}
+
+// wait returns when there is an answer, or false when ctx ends first.
+func (d *decision) wait(ctx context.Context) bool {
+	d.mu.Lock()
+	if d.answer == nil {
+		d.answer = make(chan struct{})
+		if d.decided {
+			close(d.answer)
+		}
+	}
+	d.mu.Unlock()
+	select {
+	case <-d.answer:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

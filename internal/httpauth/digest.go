@@ -1,0 +1,216 @@
+package httpauth
+
+import (
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/url"
+	"strings"
+)
+
+// Digest is a Digest challenge (RFC 7616) that can be answered.
+type Digest struct {
+	Realm   string
+	Nonce   string
+	Domain  []string // URIs of the protection space; none means the whole server
+	Stale   bool     // the nonce was too old, the credentials were not looked at
+	opaque  string
+	has     bool   // an opaque
+	algo    string // as sent; "" means MD5
+	hash    func() hash.Hash
+	sess    bool
+	auth    bool // qop
+	authInt bool
+	user    bool // userhash
+}
+
+// Strength orders the algorithms; a higher one is better.
+func (d *Digest) Strength() int { return d.hash().Size()*2 + btoi(d.hash().BlockSize() > 64) }
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// NewDigest reads a challenge. The error says what nobody can answer: an algorithm
+// or a quality of protection that is not known, or no nonce.
+func NewDigest(c Challenge) (*Digest, error) {
+	p := c.Params
+	d := &Digest{Realm: p["realm"], Nonce: p["nonce"], opaque: p["opaque"], has: has(p, "opaque"), algo: p["algorithm"],
+		Stale: strings.EqualFold(p["stale"], "true"), user: strings.EqualFold(p["userhash"], "true")}
+	if d.Nonce == "" {
+		return nil, errors.New("digest: no nonce")
+	}
+	name, sess := strings.CutSuffix(strings.ToUpper(d.algo), "-SESS")
+	d.sess = sess
+	switch name {
+	case "", "MD5":
+		d.hash = md5.New
+	case "SHA-256":
+		d.hash = sha256.New
+	case "SHA-512-256":
+		d.hash = sha512.New512_256
+	default:
+		return nil, fmt.Errorf("digest: unknown algorithm %.20q", d.algo)
+	}
+	if has(p, "qop") {
+		for q := range strings.SplitSeq(p["qop"], ",") {
+			switch strings.ToLower(strings.TrimSpace(q)) {
+			case "auth":
+				d.auth = true
+			case "auth-int":
+				d.authInt = true
+			}
+		}
+		if !d.auth && !d.authInt {
+			return nil, fmt.Errorf("digest: unknown qop %.20q", p["qop"])
+		}
+	}
+	d.Domain = strings.Fields(p["domain"])
+	return d, nil
+}
+
+// NeedsBody tells that the answer covers the request body.
+func (d *Digest) NeedsBody() bool { return d.authInt && !d.auth }
+
+// Answer is what went out, kept to check the server's own proof.
+type Answer struct {
+	d              *Digest
+	ha1            string
+	uri, nc, nonce string
+	cnonce, qop    string
+}
+
+// Authorize answers for one request. count is how often the nonce has been used,
+// this time included. body writes the request body, where NeedsBody says so.
+func (d *Digest) Authorize(user, password, method, uri string, count uint32, body func(io.Writer) error) (string, *Answer, error) {
+	a := &Answer{d: d, uri: uri, nonce: d.Nonce}
+	if d.auth || d.authInt || d.sess {
+		random := make([]byte, 16)
+		rand.Read(random)
+		a.cnonce = hex.EncodeToString(random)
+	}
+	a.ha1 = d.sum(user + ":" + d.Realm + ":" + password)
+	if d.sess {
+		a.ha1 = d.sum(a.ha1 + ":" + d.Nonce + ":" + a.cnonce)
+	}
+	a2 := method + ":" + uri
+	switch {
+	case d.auth:
+		a.qop = "auth"
+	case d.authInt:
+		a.qop = "auth-int"
+		h := d.hash()
+		if body != nil {
+			if err := body(h); err != nil {
+				return "", nil, err
+			}
+		}
+		a2 += ":" + hex.EncodeToString(h.Sum(nil))
+	}
+	a.nc = fmt.Sprintf("%08x", count)
+
+	var b strings.Builder
+	b.WriteString("Digest ")
+	switch {
+	case d.user:
+		fmt.Fprintf(&b, "username=%s", quote(d.sum(user+":"+d.Realm)))
+	case isASCII(user):
+		fmt.Fprintf(&b, "username=%s", quote(user))
+	default: // RFC 8187
+		fmt.Fprintf(&b, "username*=UTF-8''%s", strings.ReplaceAll(url.QueryEscape(user), "+", "%20"))
+	}
+	fmt.Fprintf(&b, ", realm=%s, nonce=%s, uri=%s", quote(d.Realm), quote(d.Nonce), quote(uri))
+	if d.has {
+		fmt.Fprintf(&b, ", opaque=%s", quote(d.opaque))
+	}
+	fmt.Fprintf(&b, `, response="%s"`, a.response(a2))
+	if d.algo != "" {
+		fmt.Fprintf(&b, ", algorithm=%s", d.algo)
+	}
+	if a.qop != "" {
+		fmt.Fprintf(&b, ", qop=%s, nc=%s", a.qop, a.nc)
+	}
+	if a.cnonce != "" {
+		fmt.Fprintf(&b, `, cnonce="%s"`, a.cnonce)
+	}
+	if d.user {
+		b.WriteString(", userhash=true")
+	}
+	return b.String(), a, nil
+}
+
+func (d *Digest) sum(s string) string {
+	h := d.hash()
+	io.WriteString(h, s)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (a *Answer) response(a2 string) string {
+	s := a.ha1 + ":" + a.nonce + ":"
+	if a.qop != "" {
+		s += a.nc + ":" + a.cnonce + ":" + a.qop + ":"
+	}
+	return a.d.sum(s + a.d.sum(a2))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 || s[i] < 0x20 {
+			return false
+		}
+	}
+	return true
+}
+
+// Info is an Authentication-Info field (RFC 7616, section 3.5).
+type Info struct {
+	NextNonce string
+	rspauth   string
+	qop       string
+}
+
+// ParseInfo reads the field lines; ok is false when there are none.
+func ParseInfo(lines []string) (i Info, ok bool) {
+	if len(lines) == 0 {
+		return Info{}, false
+	}
+	var c Challenge
+	c.Params = map[string]string{}
+	p := parser{s: strings.Join(lines, ", ")}
+	p.params(&c)
+	return Info{c.Params["nextnonce"], strings.ToLower(c.Params["rspauth"]), strings.ToLower(c.Params["qop"])}, true
+}
+
+// Hash is what the response body has to be written to before Verify, nil when the
+// server's proof does not cover it.
+func (a *Answer) Hash(i Info) hash.Hash {
+	if i.rspauth == "" || i.qop != "auth-int" {
+		return nil
+	}
+	return a.d.hash()
+}
+
+// Verify tells whether the server has proved that it knows the password. One that
+// proves nothing is fine. body is what Hash returned.
+func (a *Answer) Verify(i Info, body hash.Hash) bool {
+	return i.rspauth == "" || subtle.ConstantTimeCompare([]byte(i.rspauth), []byte(a.Proof(body))) == 1
+}
+
+// Proof is what a server says that knows the password.
+func (a *Answer) Proof(body hash.Hash) string {
+	a2 := ":" + a.uri
+	if body != nil {
+		a2 += ":" + hex.EncodeToString(body.Sum(nil))
+	}
+	return a.response(a2)
+}
