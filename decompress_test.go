@@ -22,25 +22,40 @@ import (
 
 // encoded puts codings on data, in the order they are named.
 func encoded(t testing.TB, data []byte, codings ...string) []byte {
-	for _, c := range codings {
-		var b bytes.Buffer
-		var w io.WriteCloser
-		switch c {
+	var b bytes.Buffer
+	w := encoder(&b, codings...)
+	_, err := w.Write(data)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+// stack is a coding put on what another makes.
+type stack struct {
+	io.WriteCloser
+	below io.Closer
+}
+
+func (s stack) Close() error { return errors.Join(s.WriteCloser.Close(), s.below.Close()) }
+
+// encoder puts the codings on what is written, the first one first.
+func encoder(w io.Writer, codings ...string) io.WriteCloser {
+	var below io.Closer = io.NopCloser(nil)
+	for i := len(codings) - 1; i >= 0; i-- {
+		var e io.WriteCloser
+		switch codings[i] {
 		case "gzip":
-			w = gzip.NewWriter(&b)
+			e = gzip.NewWriter(w)
 		case "deflate":
-			w = zlib.NewWriter(&b)
+			e = zlib.NewWriter(w)
 		case "br":
-			w = brotli.NewWriter(&b)
+			e = brotli.NewWriter(w)
 		case "zstd":
-			w, _ = zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1))
+			e, _ = zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
 		}
-		_, err := w.Write(data)
-		require.NoError(t, err)
-		require.NoError(t, w.Close())
-		data = b.Bytes()
+		w, below = e, stack{e, below}
 	}
-	return data
+	return below.(io.WriteCloser)
 }
 
 // encodingServer answers /gzip,br?… with the data in these codings; with ?cut

@@ -63,6 +63,14 @@
 // by the flow control of TCP or HTTP/2; somebody must read then. A reply that is
 // not read keeps its connection.
 //
+// # Content codings, cookies, authentication
+//
+// Bodies come decoded; [Reply.WireBytes] and [OriginalContentLength] tell what was
+// sent. A Manager has a cookie jar, see [Config.CookieJar] and package cookies. A
+// server that wants a password gets one from the URL, from what it accepted before,
+// from [Config.Credentials], or from whoever answers the [Authenticator]; the reply
+// waits for that answer only if [Request.Ask] says so.
+//
 // # Rules
 //
 // Comments name rules such as S20 or D33; docs/behaviour.md lists them, and

@@ -2,11 +2,13 @@ package netreply_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,19 +46,57 @@ func TestMemory(t *testing.T) {
 			}
 		}
 	}))
+	kb, _ := peakOf(t, s.URL)
+	assert.Less(t, kb, 20_000, "kB of memory at the peak")
+}
+
+// TestBombMemory: 128 MiB of zeros are refused at less than 32 MB of a
+// process of its own, though nobody reads it.
+func TestBombMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory")
+	}
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("wants Linux's /proc/self/status")
+	}
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		codings := strings.TrimPrefix(r.URL.Path, "/bomb/")
+		w.Header().Set("Content-Encoding", codings)
+		enc := encoder(w, strings.Split(codings, ",")...)
+		buf := make([]byte, 256<<10)
+		for range 512 {
+			if _, err := enc.Write(buf); err != nil {
+				return
+			}
+		}
+		enc.Close()
+	}))
+	for _, codings := range []string{"gzip", "deflate", "br", "zstd", "gzip,gzip", "gzip,br", "br,zstd"} {
+		_, kb := peakOf(t, s.URL+"/bomb/"+codings)
+		t.Log(codings, kb)
+		assert.Less(t, kb, 32_000, "kB of memory at the peak: %s", codings)
+	}
+}
+
+// peakOf is the peak memory in kB of a process that moves the bytes of a URL: what
+// was resident, the program's own code included, and what Go's runtime asked for.
+func peakOf(t *testing.T, url string) (resident, runtime int) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), memoryURL+"="+s.URL)
+	cmd.Env = append(os.Environ(), memoryURL+"="+url)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	var kb int
-	_, err = fmt.Sscanf(string(out), "peak %d", &kb)
+	_, err = fmt.Sscanf(string(out), "peak %d %d", &resident, &runtime)
 	require.NoError(t, err, "%s", out)
-	assert.Less(t, kb, 20_000, "kB of memory at the peak")
+	return resident, runtime
 }
 
 // memoryClient moves the bytes and prints its peak memory.
 func memoryClient(url string) int {
-	if err := moveBytes(url); err != nil {
+	move := moveBytes
+	if strings.Contains(url, "/bomb/") {
+		move = takeBomb
+	}
+	if err := move(url); err != nil {
 		fmt.Println(err)
 		return 1
 	}
@@ -66,8 +106,31 @@ func memoryClient(url string) int {
 		return 1
 	}
 	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	fmt.Println("peak", strings.Fields(rest)[0])
+	var ms runtime.MemStats
+	runtime.ReadMemStats(&ms)
+	fmt.Println("peak", strings.Fields(rest)[0], ms.Sys>>10)
 	return 0
+}
+
+// takeBomb waits for a reply whose body it does not read.
+func takeBomb(url string) error {
+	m, err := netreply.NewManager(netreply.Config{})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	req, err := netreply.NewRequest(url)
+	if err != nil {
+		return err
+	}
+	r := m.Get(context.Background(), req)
+	if err := r.Wait(context.Background()); !errors.Is(err, netreply.UnknownContentError) {
+		return fmt.Errorf("not refused: %w", err)
+	}
+	if n := r.BytesAvailable(); n < 9<<20 {
+		return fmt.Errorf("%d bytes", n)
+	}
+	return nil
 }
 
 func moveBytes(url string) error {

@@ -199,7 +199,11 @@ func TestStatus(t *testing.T) {
 			var e *netreply.Error
 			require.ErrorAs(t, err, &e)
 			assert.Equal(t, status, e.StatusCode)
-			assert.Contains(t, r.ErrorString(), "server replied")
+			if status == 401 || status == 407 {
+				assert.Contains(t, r.ErrorString(), "requires authentication")
+			} else {
+				assert.Contains(t, r.ErrorString(), "server replied")
+			}
 		}
 	})
 }

@@ -112,3 +112,28 @@ func TestRedirects(t *testing.T) {
 		run(t, cmd, want)
 	}
 }
+
+func TestLogin(t *testing.T) {
+	bin, file := build(t, "login"), filepath.Join(t.TempDir(), "cookies")
+	for i, c := range []struct {
+		in   string
+		want []string
+	}{
+		{"gopher\nburrow\n", []string{`wants a password for "the burrow" (Basic)`, "for the 1. time", "for the 2. time", "cookie session of 127.0.0.1, kept: false"}},
+		{"gopher\nwrong\ngopher\nburrow\n", []string{"gopher was refused", "for the 3. time", "for the 4. time", "cookie visits of 127.0.0.1, kept: true"}},
+	} {
+		cmd := exec.Command(bin, "-cookies", file)
+		cmd.Stdin = strings.NewReader(c.in)
+		run(t, cmd, c.want...)
+		if i == 0 {
+			data, err := os.ReadFile(file)
+			if err != nil || !strings.Contains(string(data), "visits") || strings.Contains(string(data), "session") {
+				t.Errorf("%s %v", data, err)
+			}
+		}
+	}
+	cmd := exec.Command(bin)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "AuthenticationRequiredError") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -94,6 +94,8 @@ type call struct {
 	fresh   bool
 	blocks  bool
 	again   func() io.Reader // the body once more
+	session *Session
+	owner   any
 	watch   *watch
 	interim func(int) error
 }
@@ -117,8 +119,8 @@ func (b *bench) send(ctx context.Context, c call) (*http.Response, *Exchange, er
 	if c.watch == nil {
 		c.watch = &watch{}
 	}
-	x := &Exchange{Observer: c.watch, Priority: c.prio, Fresh: c.fresh, BodyMayBlock: c.blocks}
-	x.Key = Key{Scheme: req.URL.Scheme, Addr: req.URL.Host, Protocol: c.proto}
+	x := &Exchange{Observer: c.watch, Priority: c.prio, Fresh: c.fresh, BodyMayBlock: c.blocks, Session: c.session}
+	x.Key = Key{Owner: c.owner, Scheme: req.URL.Scheme, Addr: req.URL.Host, Protocol: c.proto}
 	if req.URL.Scheme == "https" {
 		x.Key.TLS = b.tls
 	}

@@ -1,0 +1,140 @@
+package netreply_test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+)
+
+// apache starts an Apache with the given directives and returns its URL. The test
+// is skipped where there is none.
+func apache(t *testing.T, dir, directives string) string {
+	bin, err := exec.LookPath("apache2")
+	if err != nil {
+		if bin, err = exec.LookPath("/usr/sbin/apache2"); err != nil {
+			t.Skip("no apache2 on this machine (Debian: apache2)")
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	l.Close()
+	conf := "ServerName 127.0.0.1\nListen " + addr + "\nServerRoot " + dir + "\nPidFile " + dir + "/pid\nErrorLog " + dir + "/error.log\n" +
+		"DocumentRoot " + dir + "/www\nStartServers 1\n"
+	for _, m := range []string{"mpm_event", "authn_core", "authz_core", "authn_file", "authz_user", "auth_basic", "auth_digest", "deflate", "filter", "mime"} {
+		conf += fmt.Sprintf("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", m, m)
+	}
+	if os.Getuid() == 0 {
+		conf += "User www-data\nGroup www-data\n"
+	}
+	conf += "TypesConfig /etc/mime.types\n" + directives
+	if _, err := os.Stat("/etc/mime.types"); err != nil {
+		require.NoError(t, os.WriteFile(dir+"/mime.types", []byte("text/plain txt\n"), 0o644))
+		conf = strings.Replace(conf, "/etc/mime.types", dir+"/mime.types", 1)
+	}
+	require.NoError(t, os.WriteFile(dir+"/conf", []byte(conf), 0o644))
+	var out bytes.Buffer
+	cmd := exec.Command(bin, "-f", dir+"/conf", "-DFOREGROUND")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		if log, _ := os.ReadFile(dir + "/error.log"); t.Failed() {
+			t.Logf("%s\n%s", out.Bytes(), log)
+		}
+	})
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}, 20*time.Second, 20*time.Millisecond, "apache2 does not start: %s", &out)
+	return "http://" + addr
+}
+
+// TestApache: Basic and Digest with the server that most of the web knows them from,
+// and its gzip.
+func TestApache(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
+	require.NoError(t, os.Chmod(dir, 0o755))
+	text := strings.Repeat("a page behind a password\n", 2000)
+	for _, area := range []string{"basic", "digest"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "www", area, "sub"), 0o755))
+		for _, f := range []string{"page.txt", "sub/page.txt"} {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "www", area, f), []byte(text), 0o644))
+		}
+	}
+	out, err := exec.Command("openssl", "passwd", "-apr1", "pass").Output()
+	if err != nil {
+		t.Skip("no openssl on this machine")
+	}
+	require.NoError(t, os.WriteFile(dir+"/basic", []byte("user:"+string(out)), 0o644))
+	require.NoError(t, os.WriteFile(dir+"/digest", fmt.Appendf(nil, "user:the realm:%x\n", md5.Sum([]byte("user:the realm:pass"))), 0o644))
+	base := apache(t, dir, fmt.Sprintf(`AddOutputFilterByType DEFLATE text/plain
+<Location /basic>
+	AuthType Basic
+	AuthName "basic realm"
+	AuthUserFile %[1]s/basic
+	Require valid-user
+</Location>
+<Location /digest>
+	AuthType Digest
+	AuthName "the realm"
+	AuthDigestDomain /digest
+	AuthDigestProvider file
+	AuthUserFile %[1]s/digest
+	AuthDigestNonceLifetime 1
+	Require valid-user
+</Location>
+`, dir))
+	for _, area := range []string{"basic", "digest"} {
+		t.Run(area, func(t *testing.T) {
+			asked := 0
+			m := newManager(t, netreply.Config{OnSignal: answering(func(q *netreply.Authenticator) {
+				asked++
+				if q.PreviousFailed {
+					q.SetCredentials("user", "pass")
+				} else {
+					q.SetCredentials("user", "wrong")
+				}
+			})})
+			for _, path := range []string{"/page.txt", "/sub/page.txt", "/page.txt?q=%20x"} {
+				r := m.Get(t.Context(), newRequest(t, base+"/"+area+path))
+				assert.Equal(t, text, body(t, r), path)
+				assert.Equal(t, "gzip", r.RawHeader("Content-Encoding"))
+				assert.Less(t, r.WireBytes(), int64(len(text)))
+			}
+			assert.Equal(t, 2, asked)
+			// Its nonces end after a second, and each answer has the next one.
+			for range 20 {
+				r := m.Get(t.Context(), newRequest(t, base+"/"+area+"/page.txt"))
+				require.NoError(t, r.Wait(soon(t)))
+				assert.Equal(t, 1, strings.Count(strings.Join(names(t, r), " "), "sent"))
+			}
+			assert.Equal(t, 2, asked)
+			req := newRequest(t, base+"/"+area+"/page.txt")
+			req.URL.User = url.UserPassword("user", "nonsense")
+			strict := newManager(t, netreply.Config{})
+			r := strict.Get(t.Context(), req)
+			require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
+			assert.Equal(t, http.StatusUnauthorized, r.StatusCode())
+		})
+	}
+}

@@ -1,0 +1,124 @@
+// login fetches a page that wants a password, and asks for it on the terminal. What
+// the server sets as cookies is kept in a file between two runs. Without arguments it
+// logs in to a server of its own.
+//
+//	login [-cookies FILE] [URL]
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/cookies"
+)
+
+func main() {
+	file := flag.String("cookies", "", "file to keep cookies in")
+	flag.Parse()
+	if err := run(context.Background(), *file, flag.Arg(0)); err != nil {
+		fmt.Fprintln(os.Stderr, "login:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, file, url string) error {
+	if url == "" {
+		srv := httptest.NewServer(server())
+		defer srv.Close()
+		url = srv.URL + "/account"
+		fmt.Println("the demonstration wants the user gopher and the password burrow")
+	}
+	if file == "" {
+		dir, err := os.MkdirTemp("", "login")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		file = filepath.Join(dir, "cookies")
+	}
+	jar := cookies.NewJar(cookies.Options{})
+	if err := jar.Load(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	m, err := netreply.NewManager(netreply.Config{CookieJar: jar, Ask: netreply.AskAuthentication})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+
+	if err := fetch(ctx, m, url); err != nil {
+		return err
+	}
+	fmt.Println("once more, without a question:")
+	if err := fetch(ctx, m, url); err != nil {
+		return err
+	}
+	for c := range jar.All() {
+		fmt.Printf("cookie %s of %s, kept: %v\n", c.Name, c.Domain, !c.Session())
+	}
+	return jar.Save(file, false)
+}
+
+var terminal = bufio.NewReader(os.Stdin)
+
+func fetch(ctx context.Context, m *netreply.Manager, url string) error {
+	req, err := netreply.NewRequest(url)
+	if err != nil {
+		return err
+	}
+	reply := m.Get(ctx, req)
+	for q := range reply.AuthenticationRequired() { // closed when the reply is over
+		if q.PreviousFailed {
+			fmt.Printf("%s was refused.\n", q.User)
+		}
+		fmt.Printf("%s wants a password for %q (%s).\n", q.URL.Host, q.Realm, q.Scheme)
+		user, password := ask("user: "), ask("password: ")
+		if user == "" {
+			q.Cancel()
+			continue
+		}
+		q.SetCredentials(user, password)
+	}
+	body, err := reply.ReadAll()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s\n", body)
+	return nil
+}
+
+func ask(what string) string {
+	fmt.Print(what)
+	line, _ := terminal.ReadString('\n')
+	return strings.TrimSpace(line)
+}
+
+// server has one account.
+func server() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if user != "gopher" || password != "burrow" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="the burrow", charset="UTF-8"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		visits := 0
+		if c, err := r.Cookie("visits"); err == nil {
+			fmt.Sscan(c.Value, &visits)
+		}
+		visits++
+		http.SetCookie(w, &http.Cookie{Name: "visits", Value: fmt.Sprint(visits), MaxAge: 86400})
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: "42"})
+		fmt.Fprintf(w, "welcome, %s, for the %d. time", user, visits)
+	})
+}
