@@ -32,26 +32,41 @@ type authLayer struct {
 func (l authLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := replyOf(req.Context())
 	r.owner, r.answering = nil, false
-	a := attempt{layer: l, r: r, url: req.URL}
-	if r.req.AuthenticationReuse == Manual {
+	var asked *http.Response
+	if r.req.AuthenticationReuse == Manual || r.req.Bearer == nil && l.m.auth.proven.Load() == 0 {
+		// nothing is known that could be sent: the way of nearly every request
 		resp, err := l.next.RoundTrip(req)
-		if err == nil && resp.StatusCode == http.StatusUnauthorized {
-			err = a.show(resp)
+		if err != nil || resp.StatusCode != http.StatusUnauthorized {
+			return resp, err
 		}
-		return resp, err
+		asked = resp
 	}
-	if u := r.URL().User; u != nil {
-		a.user = u.Username()
+	a := &attempt{layer: l, r: r, url: req.URL}
+	if r.req.AuthenticationReuse == Manual {
+		return asked, a.show(asked)
 	}
 	defer a.end()
-	req, err := a.beforehand(req)
+	return a.run(req, asked)
+}
+
+// run sends until the server does not ask any more, or nobody has an answer. asked
+// is the first 401, nil when nothing has been sent yet.
+func (a *attempt) run(req *http.Request, asked *http.Response) (_ *http.Response, err error) {
+	if u := a.r.URL().User; u != nil {
+		a.user = u.Username()
+	}
+	if asked == nil {
+		req, err = a.beforehand(req)
+	}
 	for range maxAuthRounds {
 		if err != nil {
 			return nil, err
 		}
-		var resp *http.Response
-		if resp, err = l.next.RoundTrip(req); err != nil {
-			return nil, err
+		resp := asked
+		if asked = nil; resp == nil {
+			if resp, err = a.layer.next.RoundTrip(req); err != nil {
+				return nil, err
+			}
 		}
 		if resp.StatusCode != http.StatusUnauthorized {
 			if err = a.passed(resp); err != nil {

@@ -19,23 +19,12 @@ func asksForCodings(h Headers) bool {
 	return h.Get("Accept-Encoding") == "" && !h.Has("Range")
 }
 
-// decompressLayer takes the codings off the final response. It stands outside of
-// everything that keeps or compares bodies as they were sent.
-type decompressLayer struct{ next http.RoundTripper }
-
-func (l decompressLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := l.next.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	r := replyOf(req.Context())
+// decompress takes the codings off the final response, outside of all layers: they
+// see bodies as they were sent.
+func (r *Reply) decompress(resp *http.Response) error {
 	codings, err := r.codings(resp)
-	if err != nil {
-		resp.Body.Close()
-		return nil, err
-	}
-	if len(codings) == 0 || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
-		return resp, nil
+	if err != nil || len(codings) == 0 || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		return err
 	}
 	limits := coding.Limits{Threshold: r.req.DecompressedSafetyCheckThreshold, Max: r.m.cfg.MaxDecodedSize}
 	if limits.Threshold == 0 {
@@ -46,7 +35,7 @@ func (l decompressLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.decoder = decoder
 	r.mu.Unlock()
 	resp.Body, resp.ContentLength = decoder, -1
-	return resp, nil
+	return nil
 }
 
 // codings are what is to be taken off a response.

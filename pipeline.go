@@ -14,15 +14,16 @@ import (
 
 // newPipeline stacks the layers, outermost last. The order has reasons:
 //
-//	decompress  only the final body; everything below sees it as it was sent
 //	redirect  every hop re-enters everything below
 //	auth      asks anew for every hop, and sees nothing that is sent elsewhere
 //	cookies   of every hop, before the reply shows the head
 //	retry     only what broke on a connection that was used before (D33)
 //	exchange  the signals of one sending, and the wire itself
 //
-// The requests that pass through are the reply's own, made by Reply.newRequest for
-// one sending: a layer may change their headers.
+// Content codings are taken off outside of them, by Reply.perform. The requests
+// that pass through are the reply's own, made by Reply.newRequest for one sending: a
+// layer may change their headers. All layers together stay on a stack that fits a
+// goroutine without growing once more, which a small request would feel.
 func (m *Manager) newPipeline() http.RoundTripper {
 	var rt http.RoundTripper = exchangeLayer{m.wire}
 	rt = retryLayer{rt}
@@ -30,7 +31,7 @@ func (m *Manager) newPipeline() http.RoundTripper {
 		rt = newCookieLayer(rt, m.cfg.CookieJar)
 	}
 	rt = authLayer{rt, m}
-	return decompressLayer{redirectLayer{rt}}
+	return redirectLayer{rt}
 }
 
 // replyContext is the context of the requests of one reply; it leads back to it.

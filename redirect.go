@@ -164,38 +164,44 @@ type redirectLayer struct{ next http.RoundTripper }
 
 func (l redirectLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := replyOf(req.Context())
-	policy := r.req.RedirectPolicy
 	for left := r.req.maxRedirects(); ; left-- {
 		resp, err := l.next.RoundTrip(req)
 		if err != nil {
 			return nil, err
 		}
-		from := r.URL() // with the user that a relative target keeps (rule R18)
-		plan := planRedirect(resp.StatusCode, resp.Header.Get("Location"), from, req.Method, policy, left)
-		refused := plan.target
-		if plan.is && plan.code == NoError {
-			refused = nil
-		}
-		r.setHead(resp, refused)
-		r.emit(sigMetaData, int64(resp.StatusCode), 0, nil)
-		if !plan.is {
-			return resp, nil
-		}
-		if err := drain(resp.Body); err != nil {
-			r.refuse(plan.target)
-			return nil, err
-		}
-		if plan.code != NoError {
-			return nil, &Error{Code: plan.code, Phase: PhaseHeaders, Text: plan.text, Err: errors.New(strings.ToLower(plan.text))}
-		}
-		if plan.body && r.upload != nil && !r.payload.rewindable {
-			r.refuse(plan.target)
-			return nil, notAgain(errNotRewindable)
-		}
-		if req, err = r.follow(resp.StatusCode, from, plan); err != nil {
-			return nil, err
+		if req, err = r.answered(req.Method, resp, left); req == nil || err != nil {
+			return resp, err
 		}
 	}
+}
+
+// answered shows a response head and makes the next request if it is a redirect to
+// be followed. It is apart from RoundTrip to keep the stack of the calls below that
+// one small.
+func (r *Reply) answered(method string, resp *http.Response, left int) (*http.Request, error) {
+	from := r.URL() // with the user that a relative target keeps (rule R18)
+	plan := planRedirect(resp.StatusCode, resp.Header.Get("Location"), from, method, r.req.RedirectPolicy, left)
+	refused := plan.target
+	if plan.is && plan.code == NoError {
+		refused = nil
+	}
+	r.setHead(resp, refused)
+	r.emit(sigMetaData, int64(resp.StatusCode), 0, nil)
+	if !plan.is {
+		return nil, nil
+	}
+	if err := drain(resp.Body); err != nil {
+		r.refuse(plan.target)
+		return nil, err
+	}
+	if plan.code != NoError {
+		return nil, &Error{Code: plan.code, Phase: PhaseHeaders, Text: plan.text, Err: errors.New(strings.ToLower(plan.text))}
+	}
+	if plan.body && r.upload != nil && !r.payload.rewindable {
+		r.refuse(plan.target)
+		return nil, notAgain(errNotRewindable)
+	}
+	return r.follow(resp.StatusCode, from, plan)
 }
 
 // drain reads what is left of a body, within reason, and closes it.

@@ -179,7 +179,9 @@ func (r *Reply) perform() error {
 	if err != nil {
 		return err
 	}
-	err = r.receive(resp)
+	if err = r.decompress(resp); err == nil {
+		err = r.receive(resp)
+	}
 	resp.Body.Close()
 	if err == nil && r.ctx.Err() != nil {
 		// An end that comes behind the cancellation may be its consequence: a server
