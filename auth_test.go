@@ -426,6 +426,23 @@ func TestAuthUnknown(t *testing.T) {
 	}
 }
 
+// TestAuthManyRealms: a server that names a realm for every request is remembered
+// up to a limit, and gets its answers all the same.
+func TestAuthManyRealms(t *testing.T) {
+	s := &basicServer{}
+	each(t, s.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *side) {
+		if s.kind != testserver.Plain {
+			return
+		}
+		req := s.request("/")
+		req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("user", "pass") })
+		for i := range 1100 {
+			req.URL.Path = fmt.Sprintf("/realm%d/", i)
+			require.NoError(t, s.m.Get(t.Context(), req).Wait(soon(t)))
+		}
+	})
+}
+
 // TestAuthForever: a server that refuses everything does not keep a reply for ever.
 func TestAuthForever(t *testing.T) {
 	var n atomic.Int64

@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -50,9 +51,15 @@ func (c *authCache) at(key spaceKey) *space {
 	return c.spaceLocked(key)
 }
 
+// maxSpaces bounds what servers can make a Manager remember by naming realms.
+const maxSpaces = 1000
+
 func (c *authCache) spaceLocked(key spaceKey) *space {
 	s := c.spaces[key]
 	if s == nil {
+		if len(c.spaces) >= maxSpaces {
+			c.makeRoom()
+		}
 		if c.spaces == nil {
 			c.spaces = map[spaceKey]*space{}
 		}
@@ -60,6 +67,24 @@ func (c *authCache) spaceLocked(key spaceKey) *space {
 		c.spaces[key] = s
 	}
 	return s
+}
+
+// makeRoom drops the spaces that nobody has answered for, or else one of those that
+// somebody has.
+func (c *authCache) makeRoom() {
+	maps.DeleteFunc(c.spaces, func(_ spaceKey, s *space) bool { return s.known == nil && s.asking == nil })
+	if len(c.spaces) < maxSpaces {
+		return
+	}
+	for key, s := range c.spaces {
+		if s.asking == nil {
+			if s.proven {
+				c.proven.Add(-1)
+			}
+			delete(c.spaces, key)
+			return
+		}
+	}
 }
 
 // find returns the space whose credentials go along with a request to u before
