@@ -19,7 +19,7 @@ const memoryLimit = 16 << 10
 func (r *Reply) newRequest(method string, u *url.URL) (*http.Request, error) {
 	req := (&http.Request{
 		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: r.headers.toMap(), Host: r.headers.Get("Host"),
+		Header: toMap(r.headers), Host: r.headers.Get("Host"),
 	}).WithContext(r.wctx)
 	if u.Fragment != "" || u.User != nil || strings.Contains(u.Path, "/.") {
 		bare := *u.ResolveReference(u) // without dot segments (rule H38)

@@ -113,7 +113,7 @@ func (c *Config) validate() error {
 	if slices.Contains(c.Negotiators, nil) {
 		bad("Negotiators", "", "one of them is nil")
 	}
-	if h := NewHeaders("User-Agent", c.UserAgent); h.validate() != nil {
+	if h := NewHeaders("User-Agent", c.UserAgent); validateHeaders(h) != nil {
 		bad("UserAgent", c.UserAgent, "not a header value")
 	}
 	return errors.Join(errs...)

@@ -120,7 +120,7 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) 
 	out := &payload{mime: "multipart/" + m.Type.String() + `; boundary="` + boundary + `"`}
 	var pieces []*payload
 	for _, part := range m.Parts {
-		if err := part.Headers.validate(); err != nil {
+		if err := validateHeaders(part.Headers); err != nil {
 			return nil, err
 		}
 		var head bytes.Buffer

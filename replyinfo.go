@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -120,7 +121,8 @@ func (r *Reply) Headers() Headers {
 	defer r.mu.Unlock()
 	switch h := &r.head; {
 	case h.raw != "":
-		_, h.headers.fields = wire.ParseHead(h.raw)
+		_, fields := wire.ParseHead(h.raw)
+		h.headers = headers.FromFields(fields)
 		h.raw = ""
 	case h.mapped != nil:
 		h.headers = headersFrom(h.mapped, h.http2)
@@ -146,12 +148,12 @@ func (r *Reply) Trailers() Headers {
 func (r *Reply) HasRawHeader(name string) bool { return r.Headers().Has(name) }
 
 // RawHeader joins the values of a field as rule H25 says.
-func (r *Reply) RawHeader(name string) string { return r.Headers().raw(name) }
+func (r *Reply) RawHeader(name string) string { return r.Headers().Joined(name) }
 
 // RawHeaderList gives each name once, where it stood last (rule H26).
 func (r *Reply) RawHeaderList() []string {
 	var names []string
-	for _, f := range r.Headers().merged() {
+	for _, f := range r.Headers().Merged() {
 		names = append(names, f.Name)
 	}
 	return names
@@ -160,7 +162,7 @@ func (r *Reply) RawHeaderList() []string {
 // RawHeaderPairs gives each name once with its joined values.
 func (r *Reply) RawHeaderPairs() [][2]string {
 	var pairs [][2]string
-	for _, f := range r.Headers().merged() {
+	for _, f := range r.Headers().Merged() {
 		pairs = append(pairs, [2]string{f.Name, f.Value})
 	}
 	return pairs

@@ -269,7 +269,7 @@ func (q *Request) validate(method string) error {
 	if host := q.Headers.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {
 		return invalid("Invalid header value", "value of header Host", "", "")
 	}
-	return q.Headers.validate()
+	return validateHeaders(q.Headers)
 }
 
 // badControl finds a LoadControl that is none.

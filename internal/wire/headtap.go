@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/netreply/netreply/headers"
 )
 
 // headTap keeps the bytes of response heads as they come off an HTTP/1
@@ -73,7 +75,7 @@ func interim(head []byte) bool {
 func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // Field is one header line.
-type Field struct{ Name, Value string }
+type Field = headers.Field
 
 // head gives the bytes of the final head. ok is false when they do not agree with
 // what net/http made of them: then the two are out of step.
@@ -124,7 +126,7 @@ func ParseHead(head string) (reason string, list []Field) {
 		if n := len(list); fold && n > 0 {
 			list[n-1].Value = textproto.TrimString(list[n-1].Value + " " + value)
 		} else if !fold {
-			list = append(list, Field{name, value})
+			list = append(list, Field{Name: name, Value: value})
 		}
 		lines = rest
 	}

@@ -254,8 +254,8 @@ func TestFraming(t *testing.T) {
 func TestHeads(t *testing.T) {
 	const answer = "HTTP/1.1 103 Early\r\nA: hint\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Fine Indeed\r\nX-MiXeD: 1\r\na-lower: 2\r\nx-mixed: 3\r\nPragma: no-cache\r\n" +
 		"Folded: a\r\n  b\r\nEmpty:\r\nConnection: keep-alive\r\nContent-Length: 20\r\n\r\nHTTP/1.1 404 X\r\n\r\n  "
-	want := []Field{{"X-MiXeD", "1"}, {"a-lower", "2"}, {"x-mixed", "3"}, {"Pragma", "no-cache"}, {"Folded", "a b"}, {"Empty", ""},
-		{"Connection", "keep-alive"}, {"Content-Length", "20"}}
+	want := []Field{{Name: "X-MiXeD", Value: "1"}, {Name: "a-lower", Value: "2"}, {Name: "x-mixed", Value: "3"}, {Name: "Pragma", Value: "no-cache"}, {Name: "Folded", Value: "a b"}, {Name: "Empty", Value: ""},
+		{Name: "Connection", Value: "keep-alive"}, {Name: "Content-Length", Value: "20"}}
 	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
 		for _, piece := range []int{1, 3, 1000} {
 			s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
