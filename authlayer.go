@@ -5,13 +5,11 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"hash"
 	"io"
 	"net/http"
 	"net/url"
 
 	"github.com/netreply/netreply/internal/httpauth"
-	"github.com/netreply/netreply/internal/wire"
 )
 
 // Bounds of what a server can make a reply do.
@@ -368,48 +366,6 @@ func (a *attempt) again(line string) (*http.Request, error) {
 	return req, nil
 }
 
-// authorize answers the Digest challenge of the space.
-func (a *attempt) authorize(method string) (line string, err error) {
-	d, count := a.layer.m.auth.use(a.space)
-	line, a.digest, err = d.Authorize(a.creds.user, a.creds.password, method, a.url.RequestURI(), count, a.r.hashBody)
-	if err != nil {
-		return "", &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be read for its digest", Err: err}
-	}
-	return line, nil
-}
-
-// hashBody writes the request body to w, for a digest that covers it.
-func (r *Reply) hashBody(w io.Writer) error {
-	p := r.payload
-	if p == nil {
-		return nil
-	}
-	if !p.rewindable {
-		return errNotRewindable
-	}
-	if r.upload != nil { // it may be reading still
-		r.upload.Close()
-		r.upload = nil
-	}
-	limit, err := p.limit(r.headers)
-	if err != nil {
-		return err
-	}
-	src, err := p.open()
-	if err != nil {
-		return err
-	}
-	if c, ok := src.(io.Closer); ok && p.ours {
-		defer c.Close()
-	}
-	if limit < 0 {
-		_, err = io.Copy(w, src)
-	} else if _, err = io.CopyN(w, src, limit); err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // passed takes note that the server had nothing to ask.
 func (a *attempt) passed(resp *http.Response) error {
 	cache := &a.layer.m.auth
@@ -447,32 +403,6 @@ func (a *attempt) passed(resp *http.Response) error {
 	return nil
 }
 
-// proved checks that the server knows the password, too.
-func (a *attempt) proved(info httpauth.Info, h hash.Hash) error {
-	if a.digest.Verify(info, h) {
-		return nil
-	}
-	return authFailure(errors.New("the server has not proved that it knows the password"))
-}
-
-// provingBody is a response body that its server has signed with the password.
-type provingBody struct {
-	io.ReadCloser
-	h      hash.Hash
-	proved func() error
-}
-
-func (b *provingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.h.Write(p[:n])
-	if err == io.EOF {
-		if bad := b.proved(); bad != nil {
-			err = bad
-		}
-	}
-	return n, err
-}
-
 // hold reads a body into memory, so that its connection is free while somebody
 // thinks about the answer, and the body is still there if that is no. The rest of a
 // large one stays where it is.
@@ -496,106 +426,3 @@ func hold(resp *http.Response) error {
 	}
 	return err
 }
-
-// negotiator is one that the program plugged in; its address stands for it.
-type negotiator struct{ Negotiator }
-
-func (m *Manager) negotiator(scheme string) *negotiator {
-	for _, n := range m.negotiators {
-		if (httpauth.Challenge{Scheme: scheme}).Is(n.Scheme()) {
-			return n
-		}
-	}
-	return nil
-}
-
-// negotiate begins with a negotiator; nil means that there is nothing to begin
-// with.
-func (a *attempt) negotiate(n *negotiator) (*http.Request, error) {
-	negotiation, err := n.Start(a.r.ctx, a.url.Hostname())
-	if err != nil {
-		a.fail(n)
-		return nil, nil
-	}
-	a.scheme, a.creds, a.digest = n.Scheme(), nil, nil
-	req, err := a.begin(negotiation, n)
-	a.negotiator = n
-	return req, err
-}
-
-func (a *attempt) fail(n *negotiator) {
-	if a.failed == nil {
-		a.failed = map[*negotiator]bool{}
-	}
-	a.failed[n] = true
-}
-
-// begin starts a negotiation: its exchanges stay on one connection, which is
-// owner's from then on.
-func (a *attempt) begin(n Negotiation, owner any) (*http.Request, error) {
-	a.end()
-	a.negotiation, a.negotiator, a.legs = n, nil, 0
-	a.r.session, a.r.owner = &wire.Session{Hold: true}, owner
-	return a.next(nil)
-}
-
-// next sends the negotiation's answer to a token.
-func (a *attempt) next(token []byte) (*http.Request, error) {
-	out, err := a.negotiation.Next(token)
-	if err != nil {
-		return nil, authFailure(err)
-	}
-	return a.again(a.scheme + " " + base64.StdEncoding.EncodeToString(out))
-}
-
-// leg goes on with a negotiation. nil means that the server has refused.
-func (a *attempt) leg(resp *http.Response) (*http.Request, error) {
-	for _, c := range httpauth.Parse(resp.Header["Www-Authenticate"]) {
-		if !c.Is(a.scheme) || c.Token == "" || a.legs == maxLegs {
-			continue
-		}
-		token, err := base64.StdEncoding.DecodeString(c.Token)
-		if err != nil {
-			return nil, authFailure(errors.New("the server's token is not base64"))
-		}
-		a.legs++
-		return a.next(token)
-	}
-	if a.negotiator != nil {
-		a.fail(a.negotiator)
-	}
-	a.end()
-	a.r.owner = nil
-	return nil, nil
-}
-
-// end closes a negotiation. The connection goes back to those of its owner.
-func (a *attempt) end() {
-	if a.negotiation != nil {
-		a.negotiation.Close()
-		a.negotiation = nil
-	}
-	if s := a.r.session; s != nil {
-		a.layer.m.wire.Release(s)
-		a.r.session = nil
-	}
-}
-
-// ntlm is the Negotiation of NTLM.
-type ntlm struct {
-	creds    *credentials
-	answered bool
-}
-
-func (n *ntlm) Next(token []byte) ([]byte, error) {
-	if token == nil {
-		return httpauth.NTLMStart()
-	}
-	if n.answered {
-		return nil, errors.New("ntlm: the server goes on asking")
-	}
-	n.answered = true
-	return httpauth.NTLMAnswer(token, n.creds.user, n.creds.password)
-}
-
-func (n *ntlm) Close() error { return nil }

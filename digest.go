@@ -1,0 +1,77 @@
+package netreply
+
+import (
+	"errors"
+	"hash"
+	"io"
+
+	"github.com/netreply/netreply/internal/httpauth"
+)
+
+// authorize answers the Digest challenge of the space.
+func (a *attempt) authorize(method string) (line string, err error) {
+	d, count := a.layer.m.auth.use(a.space)
+	line, a.digest, err = d.Authorize(a.creds.user, a.creds.password, method, a.url.RequestURI(), count, a.r.hashBody)
+	if err != nil {
+		return "", &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be read for its digest", Err: err}
+	}
+	return line, nil
+}
+
+// hashBody writes the request body to w, for a digest that covers it.
+func (r *Reply) hashBody(w io.Writer) error {
+	p := r.payload
+	if p == nil {
+		return nil
+	}
+	if !p.rewindable {
+		return errNotRewindable
+	}
+	if r.upload != nil { // it may be reading still
+		r.upload.Close()
+		r.upload = nil
+	}
+	limit, err := p.limit(r.headers)
+	if err != nil {
+		return err
+	}
+	src, err := p.open()
+	if err != nil {
+		return err
+	}
+	if c, ok := src.(io.Closer); ok && p.ours {
+		defer c.Close()
+	}
+	if limit < 0 {
+		_, err = io.Copy(w, src)
+	} else if _, err = io.CopyN(w, src, limit); err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// proved checks that the server knows the password, too.
+func (a *attempt) proved(info httpauth.Info, h hash.Hash) error {
+	if a.digest.Verify(info, h) {
+		return nil
+	}
+	return authFailure(errors.New("the server has not proved that it knows the password"))
+}
+
+// provingBody is a response body that its server has signed with the password.
+type provingBody struct {
+	io.ReadCloser
+	h      hash.Hash
+	proved func() error
+}
+
+func (b *provingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.h.Write(p[:n])
+	if err == io.EOF {
+		if bad := b.proved(); bad != nil {
+			err = bad
+		}
+	}
+	return n, err
+}
