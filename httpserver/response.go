@@ -1,0 +1,96 @@
+package httpserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"mime"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/netreply/netreply/headers"
+)
+
+// Response is an answer as a value, which can be built, looked at, compared and
+// sent (Qt: QHttpServerResponse). Its Content-Type is among its Headers.
+type Response struct {
+	Status  StatusCode // 0 means Ok
+	Headers Headers
+	Body    []byte
+}
+
+// StatusResponse has nothing but a status.
+func StatusResponse(status StatusCode) *Response {
+	return &Response{Status: status, Headers: headers.New("Content-Type", "application/x-empty")}
+}
+
+// TextResponse is plain text in UTF-8.
+func TextResponse(text string, status ...StatusCode) *Response {
+	return DataResponse([]byte(text), "text/plain; charset=utf-8", status...)
+}
+
+// JSONResponse is a value as JSON; the error says that it cannot be.
+func JSONResponse(v any, status ...StatusCode) (*Response, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return DataResponse(body, "application/json", status...), nil
+}
+
+// DataResponse is bytes of a MIME type; "" means the one that they look like.
+func DataResponse(body []byte, mime string, status ...StatusCode) *Response {
+	if mime == "" {
+		mime = http.DetectContentType(body)
+	}
+	return &Response{Status: statusOf(status), Headers: headers.New("Content-Type", mime), Body: body}
+}
+
+// FileResponse is a whole file, with the MIME type of its name or else of its
+// content. A file that is not there or cannot be read is a response, too: NotFound,
+// or Forbidden. For large files use Responder.WriteContent.
+func FileResponse(name string) *Response {
+	body, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return StatusResponse(Forbidden)
+	case err != nil:
+		return StatusResponse(NotFound)
+	}
+	return DataResponse(body, mime.TypeByExtension(filepath.Ext(name)))
+}
+
+// MIMEType is the Content-Type.
+func (p *Response) MIMEType() string { return p.Headers.Get("Content-Type") }
+
+// Equal tells whether two responses say the same.
+func (p *Response) Equal(o *Response) bool {
+	return p.status() == o.status() && p.Headers.Equal(o.Headers) && bytes.Equal(p.Body, o.Body)
+}
+
+// Clone returns a response that shares nothing with p.
+func (p *Response) Clone() *Response {
+	return &Response{Status: p.Status, Headers: p.Headers.Clone(), Body: bytes.Clone(p.Body)}
+}
+
+func (p *Response) status() StatusCode {
+	if p.Status == 0 {
+		return Ok
+	}
+	return p.Status
+}
+
+// SendResponse answers with a Response. A Server's after-request hooks see it first,
+// a copy of it: the same Response can be sent again and again.
+func (s *Responder) SendResponse(p *Response) error {
+	if s.state != fresh {
+		return ErrAlreadyResponded
+	}
+	if s.prepare != nil {
+		p = p.Clone()
+		s.prepare(s.r, p)
+	}
+	return s.data(p.Body, "", p.Headers, p.status())
+}
