@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/netreply/netreply/headers"
 )
 
@@ -174,7 +176,7 @@ func (s *Responder) data(body []byte, mime string, h Headers, status StatusCode)
 
 // validMIME refuses a MIME type that cannot stand in a header.
 func validMIME(mime string) error {
-	if _, _, found := headers.New("Content-Type", mime).Invalid(); found || mime == "" {
+	if mime == "" || !httpguts.ValidHeaderFieldValue(mime) {
 		return &HeaderError{"Content-Type", "not a MIME type"}
 	}
 	return nil
