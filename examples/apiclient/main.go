@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/httpserver"
 )
 
 type note struct {
@@ -94,26 +95,28 @@ func run(ctx context.Context) error {
 func server() http.Handler {
 	notes := map[string]note{}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /notes", func(w http.ResponseWriter, r *http.Request) {
+	handle := func(pattern string, f func(*http.Request, *httpserver.Responder)) {
+		mux.Handle(pattern, httpserver.HandlerFunc(f))
+	}
+	handle("POST /notes", func(r *http.Request, w *httpserver.Responder) {
 		var n note
 		if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+			w.WriteData([]byte(err.Error()), "text/plain", httpserver.BadRequest)
 			return
 		}
 		n.ID = len(notes) + 1
 		notes[fmt.Sprint(n.ID)] = n
-		w.WriteHeader(http.StatusCreated)
-		json.NewEncoder(w).Encode(n)
+		w.WriteJSON(n, httpserver.Created)
 	})
-	mux.HandleFunc("GET /notes/{id}", func(w http.ResponseWriter, r *http.Request) {
+	handle("GET /notes/{id}", func(r *http.Request, w *httpserver.Responder) {
 		n, ok := notes[r.PathValue("id")]
 		if !ok {
-			http.NotFound(w, r)
+			w.WriteStatus(httpserver.NotFound)
 			return
 		}
-		json.NewEncoder(w).Encode(n)
+		w.WriteJSON(n)
 	})
-	mux.HandleFunc("GET /secret", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) })
-	mux.HandleFunc("GET /broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	handle("GET /secret", func(_ *http.Request, w *httpserver.Responder) { w.WriteStatus(httpserver.Forbidden) })
+	handle("GET /broken", func(_ *http.Request, w *httpserver.Responder) { w.WriteStatus(httpserver.ServiceUnavailable) })
 	return mux
 }

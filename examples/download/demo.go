@@ -8,10 +8,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/httpserver"
 )
 
 const fileSize = 200 << 20
@@ -22,7 +22,10 @@ func demo(ctx context.Context, m *netreply.Manager) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: origin()}
+	srv, err := origin()
+	if err != nil {
+		return err
+	}
 	go srv.Serve(ln)
 	defer srv.Close()
 	base := "http://" + ln.Addr().String()
@@ -112,24 +115,48 @@ func watch(ctx context.Context, m *netreply.Manager, url string) error {
 }
 
 // origin is the demo's server: slow enough to be watched.
-func origin() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /latest", http.RedirectHandler("/1.2", http.StatusFound))
-	mux.Handle("GET /1.2", http.RedirectHandler("/file-1.2.iso", http.StatusTemporaryRedirect))
-	mux.HandleFunc("GET /file-1.2.iso", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", strconv.Itoa(fileSize))
-		const pieces = 200
-		piece := make([]byte, fileSize/pieces)
-		for range pieces {
-			if _, err := w.Write(piece); err != nil {
-				return
-			}
-			select {
-			case <-time.After(10 * time.Millisecond):
-			case <-r.Context().Done():
-				return
-			}
+func origin() (*httpserver.Server, error) {
+	srv, err := httpserver.NewServer(httpserver.Config{})
+	if err != nil {
+		return nil, err
+	}
+	moved := func(status httpserver.StatusCode, to string) func(*http.Request) *httpserver.Response {
+		return func(*http.Request) *httpserver.Response {
+			return &httpserver.Response{Status: status, Headers: netreply.NewHeaders("Location", to)}
 		}
+	}
+	srv.Route("GET /latest", moved(httpserver.Found, "/1.2"))
+	srv.Route("GET /1.2", moved(httpserver.TemporaryRedirect, "/file-1.2.iso"))
+	srv.Handle("GET /file-1.2.iso", func(r *http.Request, w *httpserver.Responder) {
+		w.WriteReader(&slow{ctx: r.Context(), left: fileSize}, "application/octet-stream")
 	})
-	return mux
+	return srv, nil
+}
+
+// slow is a file on a slow disk. Its Len lets the server announce its length.
+type slow struct {
+	ctx  context.Context
+	left int
+	ripe int // what can be read before the next pause
+}
+
+func (s *slow) Len() int { return s.left }
+
+func (s *slow) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	if s.ripe == 0 {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-s.ctx.Done():
+			return 0, s.ctx.Err()
+		}
+		s.ripe = min(s.left, fileSize/200)
+	}
+	n := min(len(p), s.ripe)
+	clear(p[:n])
+	s.ripe -= n
+	s.left -= n
+	return n, nil
 }

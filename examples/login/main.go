@@ -20,6 +20,7 @@ import (
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/httpserver"
 )
 
 func main() {
@@ -105,11 +106,10 @@ func ask(what string) string {
 
 // server has one account.
 func server() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
 		user, password, _ := r.BasicAuth()
 		if user != "gopher" || password != "burrow" {
-			w.Header().Set("WWW-Authenticate", `Basic realm="the burrow", charset="UTF-8"`)
-			w.WriteHeader(http.StatusUnauthorized)
+			w.WriteHeaders(netreply.NewHeaders("WWW-Authenticate", `Basic realm="the burrow", charset="UTF-8"`), httpserver.Unauthorized)
 			return
 		}
 		visits := 0
@@ -117,8 +117,7 @@ func server() http.Handler {
 			fmt.Sscan(c.Value, &visits)
 		}
 		visits++
-		http.SetCookie(w, &http.Cookie{Name: "visits", Value: fmt.Sprint(visits), MaxAge: 86400})
-		http.SetCookie(w, &http.Cookie{Name: "session", Value: "42"})
-		fmt.Fprintf(w, "welcome, %s, for the %d. time", user, visits)
+		w.WriteDataWith(fmt.Appendf(nil, "welcome, %s, for the %d. time", user, visits), netreply.NewHeaders(
+			"Set-Cookie", fmt.Sprintf("visits=%d; Max-Age=86400", visits), "Set-Cookie", "session=42"))
 	})
 }

@@ -1,0 +1,205 @@
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/httpserver"
+)
+
+//go:embed page.html
+var page []byte
+
+// maxUpload is the largest file that is taken.
+const maxUpload = 4 << 30
+
+// store is the folder, and what moves in and out of it.
+type store struct {
+	dir       string
+	transfers *transfers
+}
+
+func newStore(dir string) *store { return &store{dir, newTransfers()} }
+
+func newServer(s *store) (*httpserver.Server, error) {
+	srv, err := httpserver.NewServer(httpserver.Config{MaxBodySize: maxUpload})
+	if err != nil {
+		return nil, err
+	}
+	front := httpserver.DataResponse(page, "text/html; charset=utf-8")
+	srv.Route("GET /{$}", func(*http.Request) *httpserver.Response { return front })
+	srv.Route("GET /files", s.list)
+	srv.Handle("GET /files/{name}", s.download)
+	srv.Handle("PUT /files/{name}", s.upload)
+	srv.Route("DELETE /files/{name}", s.remove)
+	srv.Handle("GET /events", s.events)
+	srv.AfterRequest(func(_ *http.Request, p *httpserver.Response) {
+		p.Headers.Set("X-Content-Type-Options", "nosniff")
+		p.Headers.Set("Content-Security-Policy", "default-src 'self' 'unsafe-inline'")
+	})
+	return srv, nil
+}
+
+// path is where a file of that name lies; "" for a name that cannot be one.
+func (s *store) path(name string) string {
+	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, `/\:`+"\x00") || !filepath.IsLocal(name) || len(name) > 200 {
+		return ""
+	}
+	return filepath.Join(s.dir, name)
+}
+
+type entry struct {
+	Name     string    `json:"name"`
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified"`
+}
+
+func (s *store) list(*http.Request) *httpserver.Response {
+	dir, err := os.ReadDir(s.dir)
+	if err != nil {
+		return httpserver.StatusResponse(httpserver.InternalServerError)
+	}
+	files := []entry{}
+	for _, f := range dir {
+		if st, err := f.Info(); err == nil && st.Mode().IsRegular() && s.path(f.Name()) != "" {
+			files = append(files, entry{f.Name(), st.Size(), st.ModTime()})
+		}
+	}
+	p, err := httpserver.JSONResponse(files)
+	if err != nil {
+		return httpserver.StatusResponse(httpserver.InternalServerError)
+	}
+	p.Headers.Set("Cache-Control", "no-store")
+	return p
+}
+
+func (s *store) download(r *http.Request, w *httpserver.Responder) {
+	name := r.PathValue("name")
+	path := s.path(name)
+	if path == "" {
+		w.WriteStatus(httpserver.BadRequest)
+		return
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		w.WriteStatus(httpserver.NotFound)
+		return
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		w.WriteStatus(httpserver.NotFound)
+		return
+	}
+	t := s.transfers.start("download", name, st.Size())
+	defer t.end()
+	w.WriteContent(name, st.ModTime(), &counting{f, t}, headers.New(
+		"Content-Disposition", "attachment; filename*=UTF-8''"+url.PathEscape(name), "X-Content-Type-Options", "nosniff"))
+}
+
+// counting tells of what is read of a file.
+type counting struct {
+	io.ReadSeeker
+	t *transfer
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.ReadSeeker.Read(p)
+	c.t.moved(n)
+	return n, err
+}
+
+// upload takes a file whole or not at all.
+func (s *store) upload(r *http.Request, w *httpserver.Responder) {
+	name := r.PathValue("name")
+	path := s.path(name)
+	if path == "" {
+		w.WriteData([]byte("not a name for a file\n"), "text/plain", httpserver.BadRequest)
+		return
+	}
+	f, err := os.CreateTemp(s.dir, ".upload-*")
+	if err != nil {
+		w.WriteStatus(httpserver.InsufficientStorage)
+		return
+	}
+	defer os.Remove(f.Name()) // gone already when all is well
+	t := s.transfers.start("upload", name, r.ContentLength)
+	defer t.end()
+	_, err = io.Copy(f, io.TeeReader(r.Body, t))
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		w.WriteStatus(httpserver.PayloadTooLarge)
+	case err != nil:
+		w.WriteStatus(httpserver.InternalServerError)
+	default:
+		w.WriteHeaders(headers.New("Location", "/files/"+url.PathEscape(name)), httpserver.Created)
+	}
+}
+
+func (s *store) remove(r *http.Request) *httpserver.Response {
+	path := s.path(r.PathValue("name"))
+	if path == "" {
+		return httpserver.StatusResponse(httpserver.BadRequest)
+	}
+	if err := os.Remove(path); errors.Is(err, fs.ErrNotExist) {
+		return httpserver.StatusResponse(httpserver.NotFound)
+	} else if err != nil {
+		return httpserver.StatusResponse(httpserver.InternalServerError)
+	}
+	s.transfers.publish(state{Kind: "delete", Name: r.PathValue("name"), Over: true})
+	return httpserver.StatusResponse(httpserver.NoContent)
+}
+
+// events tells of every transfer, the newest state of each.
+func (s *store) events(_ *http.Request, w *httpserver.Responder) {
+	stream, err := w.Events()
+	if err != nil {
+		return
+	}
+	defer stream.Close()
+	seen := map[int]state{}
+	alive := time.NewTicker(15 * time.Second)
+	defer alive.Stop()
+	for {
+		all, changed, open := s.transfers.news()
+		for _, v := range all {
+			if seen[v.ID] == v {
+				continue
+			}
+			seen[v.ID] = v
+			data, err := json.Marshal(v)
+			if err != nil || stream.Send(httpserver.Event{Name: "transfer", Data: string(data)}) != nil {
+				return
+			}
+		}
+		if !open {
+			return
+		}
+		select {
+		case <-changed:
+		case <-alive.C:
+			if stream.Comment("still here") != nil {
+				return
+			}
+		case <-w.Context().Done():
+			return
+		}
+	}
+}
