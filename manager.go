@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/hsts"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -54,6 +55,10 @@ type Config struct {
 	// give, whatever its ratio; 0 means no limit. Beyond it a reply fails with
 	// UnknownContentError. See also Request.DecompressedSafetyCheckThreshold.
 	MaxDecodedSize int64
+	// HSTS holds the hosts that are reached over TLS only (RFC 6797): their http URLs
+	// become https before anything is connected, and new ones are learned. nil means
+	// that this is off (rule K1). One store may serve several Managers.
+	HSTS *hsts.Store
 	// Ask is what replies wait for an answer to, in addition to Request.Ask.
 	Ask Questions
 	// Credentials are passwords that are known beforehand.
@@ -259,6 +264,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	r.buf.limit = max(0, q.ReadBufferSize)
 	r.head.length = -1
 	if q.URL != nil {
+		q.URL = m.upgrade(q.URL)
 		r.url = q.URL
 		r.encrypted = q.URL.Scheme == "https"
 	}

@@ -15,6 +15,7 @@ import (
 // newPipeline stacks the layers, outermost last. The order has reasons:
 //
 //	redirect  every hop re-enters everything below
+//	hsts      learns from every hop, a 401 excepted that is answered
 //	auth      asks anew for every hop, and sees nothing that is sent elsewhere
 //	cookies   of every hop, before the reply shows the head
 //	retry     only what broke on a connection that was used before (D33)
@@ -31,6 +32,9 @@ func (m *Manager) newPipeline() http.RoundTripper {
 		rt = newCookieLayer(rt, m.cfg.CookieJar)
 	}
 	rt = authLayer{rt, m}
+	if m.cfg.HSTS != nil {
+		rt = hstsLayer{rt, m.cfg.HSTS}
+	}
 	return redirectLayer{rt}
 }
 

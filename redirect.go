@@ -81,8 +81,9 @@ func isRedirect(status int) bool {
 }
 
 // planRedirect decides about one response, by the order of rule R12. left is how
-// many redirects may still be followed.
-func planRedirect(status int, location string, from *url.URL, method string, policy RedirectPolicy, left int) redirectPlan {
+// many redirects may still be followed, and upgrade what the URL of a host becomes
+// that is known to want TLS.
+func planRedirect(status int, location string, from *url.URL, method string, policy RedirectPolicy, left int, upgrade func(*url.URL) *url.URL) redirectPlan {
 	if !isRedirect(status) {
 		return redirectPlan{}
 	}
@@ -105,6 +106,8 @@ func planRedirect(status int, location string, from *url.URL, method string, pol
 	if p.target.Path == "" && p.target.Opaque == "" {
 		p.target.Path = "/"
 	}
+	written := p.target
+	p.target = upgrade(p.target)
 	p.origin = sameOrigin(from, p.target)
 	if status != http.StatusTemporaryRedirect && status != http.StatusPermanentRedirect {
 		// rule R13: net/http and Qt agree, though the Fetch standard is milder
@@ -120,7 +123,7 @@ func planRedirect(status int, location string, from *url.URL, method string, pol
 		p.code, p.text = TooManyRedirectsError, "Too many redirects"
 	case p.target.Scheme != "http" && p.target.Scheme != "https":
 		p.code, p.text = ProtocolUnknownError, "Unknown protocol specified"
-	case policy == SameOriginRedirectPolicy && !literallySameOrigin(from, p.target),
+	case policy == SameOriginRedirectPolicy && !literallySameOrigin(from, written),
 		policy == NoLessSafeRedirectPolicy && from.Scheme == "https" && p.target.Scheme == "http":
 		p.code, p.text = InsecureRedirectError, "Insecure redirect"
 	}
@@ -180,7 +183,7 @@ func (l redirectLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 // one small.
 func (r *Reply) answered(method string, resp *http.Response, left int) (*http.Request, error) {
 	from := r.URL() // with the user that a relative target keeps (rule R18)
-	plan := planRedirect(resp.StatusCode, resp.Header.Get("Location"), from, method, r.req.RedirectPolicy, left)
+	plan := planRedirect(resp.StatusCode, resp.Header.Get("Location"), from, method, r.req.RedirectPolicy, left, r.m.upgrade)
 	refused := plan.target
 	if plan.is && plan.code == NoError {
 		refused = nil

@@ -23,6 +23,7 @@ import (
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/hsts"
 	"github.com/netreply/netreply/internal/conformance/scenario"
 )
 
@@ -40,8 +41,6 @@ func Unsupported(c *scenario.Client) string {
 		return "proxies"
 	case m.Cache != "":
 		return "the cache"
-	case m.HSTS || len(m.HSTSHosts) > 0:
-		return "HSTS"
 	case m.Preconnect != "":
 		return "preconnecting"
 	}
@@ -67,6 +66,12 @@ func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, err
 	}
 	if c.Manager.CookieJar == "none" {
 		cfg.CookieJar = cookies.None
+	}
+	if c.Manager.HSTS {
+		cfg.HSTS = hsts.NewStore()
+		for _, h := range c.Manager.HSTSHosts {
+			cfg.HSTS.Add(hsts.Policy{Host: h.Host, IncludeSubdomains: h.Subdomains, Expires: time.Now().Add(time.Duration(h.ExpiresSec) * time.Second)})
+		}
 	}
 	m, err := netreply.NewManager(cfg)
 	if err != nil {

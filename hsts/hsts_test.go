@@ -1,0 +1,255 @@
+package hsts_test
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/netreply/netreply/hsts"
+)
+
+// storeFile names the file that a process of the tests writes to.
+const storeFile = "NETREPLY_TEST_HSTS"
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(storeFile); file != "" {
+		os.Exit(child(file, os.Getenv(storeFile+"_NAME")))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// child learns 50 hosts in a process of its own.
+func child(file, name string) int {
+	s, err := hsts.Open(file)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for i := range 50 {
+		s.Learn(fmt.Sprintf("%s%d.example", name, i), []string{"max-age=1000"})
+		if err := s.Err(); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+	}
+	return 0
+}
+
+// TestParse is the grammar of RFC 6797, section 6.1.
+func TestParse(t *testing.T) {
+	for value, want := range map[string]string{
+		"max-age=31536000":                      "8760h0m0s false",
+		"max-age=15768000 ; includeSubDomains":  "4380h0m0s true",
+		`max-age="100"`:                         "1m40s false",
+		`max-age="1\00"`:                        "1m40s false",
+		"max-age=0; includeSubDomains":          "0s true",
+		"MAX-AGE=1;INCLUDESUBDOMAINS":           "1s true",
+		";; max-age=1 ;; ;":                     "1s false",
+		"max-age = 1":                           "1s false",
+		"includeSubDomains=whatever; max-age=1": "1s true",
+		`max-age=1; preload; x="a;b"; y=z`:      "1s false",
+		"max-age=99999999999999999999":          "876000h0m0s false",
+		"":                                      "-",
+		"includeSubDomains":                     "-",
+		"max-age":                               "-",
+		"max-age=":                              "-",
+		`max-age=""`:                            "-",
+		"max-age=-1":                            "-",
+		"max-age=1.5":                           "-",
+		"max-age=1 max-age=2":                   "-",
+		"max-age=1; max-age=1":                  "-",
+		"max-age=1; includeSubDomains; includesubdomains": "-",
+		"max-age=1, includeSubDomains":                    "-",
+		`max-age="1`:                                      "-",
+		"max-age=1; =x":                                   "-",
+		"max-age=1; x=":                                   "-",
+		"max-age=1; x y":                                  "-",
+	} {
+		age, sub, ok := hsts.Parse(value)
+		got := "-"
+		if ok {
+			got = fmt.Sprint(age, " ", sub)
+		}
+		assert.Equal(t, want, got, value)
+	}
+}
+
+func TestKnown(t *testing.T) {
+	s := hsts.NewStore()
+	later := time.Now().Add(time.Hour)
+	s.Add(hsts.Policy{Host: "Plain.Example", Expires: later}, hsts.Policy{Host: "all.example.", IncludeSubdomains: true, Expires: later},
+		hsts.Policy{Host: "bücher.example", Expires: later}, hsts.Policy{Host: "127.0.0.1", Expires: later}, hsts.Policy{Host: "::1", Expires: later},
+		hsts.Policy{Host: "", Expires: later}, hsts.Policy{Host: "over.example", Expires: time.Now()})
+	for host, want := range map[string]bool{
+		"plain.example": true, "PLAIN.EXAMPLE.": true, "www.plain.example": false, "example": false, "all.example": true, "a.b.all.example": true,
+		"overall.example": false, "xn--bcher-kva.example": true, "BÜCHER.example": true, "127.0.0.1": false, "::1": false, "": false, "over.example": false,
+	} {
+		assert.Equal(t, want, s.Known(host), host)
+	}
+	for in, want := range map[string]string{
+		"http://plain.example": "https://plain.example", "http://plain.example:80/x?q": "https://plain.example:443/x?q",
+		"http://plain.example:8080/": "https://plain.example:8080/", "https://plain.example:80/": "https://plain.example:80/", "http://other/": "http://other/",
+	} {
+		u, err := url.Parse(in)
+		require.NoError(t, err)
+		assert.Equal(t, want, s.Upgrade(u).String())
+		assert.Equal(t, in, u.String(), "the URL given stays")
+	}
+	var names []string
+	for p := range s.All() {
+		names = append(names, p.Host)
+	}
+	assert.Equal(t, []string{"all.example", "plain.example", "xn--bcher-kva.example"}, names)
+	s.Remove("plain.example")
+	assert.False(t, s.Known("plain.example"))
+	s.Add(hsts.Policy{Host: "all.example"})
+	assert.False(t, s.Known("all.example"), "rule K8")
+	s.Clear()
+	assert.False(t, s.Known("xn--bcher-kva.example"))
+}
+
+func TestLearn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := hsts.NewStore()
+		require.False(t, s.Learn("a.example", nil))
+		require.False(t, s.Learn("a.example", []string{"nonsense ="}))
+		require.False(t, s.Learn("a.example", []string{"max-age=0"}))
+		require.False(t, s.Learn("192.0.2.1", []string{"max-age=100"}))
+		require.True(t, s.Learn("a.example", []string{"broken;;=", "max-age=100", "max-age=0"}), "the first valid one")
+		require.True(t, s.Known("a.example"))
+		require.False(t, s.Learn("a.example", []string{"max-age=100"}), "nothing new")
+		time.Sleep(50 * time.Second)
+		require.True(t, s.Learn("a.example", []string{"max-age=100; includeSubDomains"}))
+		require.True(t, s.Known("b.a.example"))
+		time.Sleep(99 * time.Second)
+		require.True(t, s.Known("a.example"))
+		time.Sleep(time.Second)
+		require.False(t, s.Known("a.example"))
+		s.Learn("a.example", []string{"max-age=100"})
+		require.True(t, s.Learn("a.example", []string{"max-age=50"}), "a shorter one counts, too")
+		require.True(t, s.Learn("a.example", []string{"max-age=0"}))
+		require.False(t, s.Known("a.example"))
+	})
+}
+
+func TestLimit(t *testing.T) {
+	s := hsts.NewStore()
+	var all []hsts.Policy
+	for i := range 10_050 {
+		all = append(all, hsts.Policy{Host: fmt.Sprintf("h%d.example", i), Expires: time.Now().Add(time.Duration(i+100) * time.Second)})
+	}
+	s.Add(all...)
+	n := 0
+	for range s.All() {
+		n++
+	}
+	assert.Equal(t, 10_000, n)
+	assert.False(t, s.Known("h0.example"), "those that end first go first")
+	assert.True(t, s.Known("h10049.example"))
+}
+
+func TestFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hsts")
+	s, err := hsts.Open(file)
+	require.NoError(t, err)
+	require.True(t, s.Learn("a.example", []string{"max-age=1000; includeSubDomains"}))
+	require.NoError(t, s.Err())
+	o, err := hsts.Open(file)
+	require.NoError(t, err)
+	require.True(t, o.Known("x.a.example"))
+	o.Learn("b.example", []string{"max-age=1000"})
+	o.Remove("a.example")
+	require.False(t, s.Known("b.example"))
+	s.Learn("c.example", []string{"max-age=1000"})
+	assert.True(t, s.Known("b.example"), "seen with the next change")
+	assert.False(t, s.Known("a.example"), "and what was removed is not brought back")
+	require.NoError(t, o.Reload())
+	assert.True(t, o.Known("c.example"))
+	o.Clear()
+	s, err = hsts.Open(file)
+	require.NoError(t, err)
+	for range s.All() {
+		t.Error("not empty")
+	}
+
+	// a file that cannot be written does not stop the learning
+	s, err = hsts.Open(filepath.Join(t.TempDir(), "no", "folder"))
+	require.NoError(t, err)
+	s.Learn("a.example", []string{"max-age=1000"})
+	require.Error(t, s.Err())
+	assert.True(t, s.Known("a.example"))
+}
+
+func TestDamagedFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hsts")
+	s, err := hsts.Open(file)
+	require.NoError(t, err)
+	s.Learn("a.example", []string{"max-age=1000"})
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	bad := []string{"", "x", "{}", strings.Replace(string(whole), "a.example", "127.0.0.1", 1), strings.Replace(string(whole), `"version": 1`, `"version": 9`, 1)}
+	for n := 1; n < len(whole)-2; n += 5 {
+		bad = append(bad, string(whole[:n]))
+	}
+	for _, text := range bad {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		_, err := hsts.Open(file)
+		var fe *hsts.FormatError
+		require.ErrorAs(t, err, &fe, text)
+		require.ErrorAs(t, s.Reload(), &fe)
+		require.True(t, s.Known("a.example"), "what is known stays")
+	}
+}
+
+// TestProcesses: several write at once, and nothing that one of them has learned is
+// lost.
+func TestProcesses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hsts")
+	var wg sync.WaitGroup
+	for _, name := range []string{"a", "b", "c"} {
+		wg.Go(func() {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), storeFile+"="+file, storeFile+"_NAME="+name)
+			out, err := cmd.CombinedOutput()
+			assert.NoError(t, err, "%s", out)
+		})
+	}
+	wg.Wait()
+	s, err := hsts.Open(file)
+	require.NoError(t, err)
+	n := 0
+	for range s.All() {
+		n++
+	}
+	assert.Equal(t, 150, n)
+}
+
+// FuzzParse: no value hurts.
+func FuzzParse(f *testing.F) {
+	f.Add(`max-age="1\0"; includeSubDomains; x="y`)
+	f.Fuzz(func(t *testing.T, value string) {
+		if age, _, ok := hsts.Parse(value); ok && age < 0 {
+			t.Fatal(age)
+		}
+		hsts.NewStore().Learn("a.example", []string{value})
+	})
+}
+
+func ExampleStore() {
+	s := hsts.NewStore()
+	s.Learn("example.org", []string{"max-age=31536000; includeSubDomains"})
+	u, _ := url.Parse("http://www.example.org/page")
+	fmt.Println(s.Upgrade(u))
+	// Output: https://www.example.org/page
+}

@@ -1,0 +1,155 @@
+// Package hsts keeps the hosts that have said they are to be reached over TLS only
+// (RFC 6797), in memory or in a file that several processes can share.
+package hsts
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/idna"
+)
+
+// Policy is what one host has said.
+type Policy struct {
+	// Host is its name, lower case and in ASCII.
+	Host string
+	// IncludeSubdomains extends it to all hosts below.
+	IncludeSubdomains bool
+	// Expires is its end.
+	Expires time.Time
+}
+
+// expired tells whether the policy has ended (rule K7).
+func (p Policy) expired(now time.Time) bool { return !p.Expires.After(now) }
+
+// maxAge is the longest time in seconds that is kept as it is; longer ones are a
+// hundred years.
+const maxAge = 100 * 365 * 24 * 60 * 60
+
+// Parse reads the value of a Strict-Transport-Security field (RFC 6797, section
+// 6.1; rule K5). A value that breaks the grammar anywhere says nothing. age is how long
+// the policy is to be kept; 0 means that it ends now.
+func Parse(value string) (age time.Duration, includeSubdomains, ok bool) {
+	p := parser{s: value}
+	found := map[string]bool{}
+	for {
+		p.space()
+		if p.end() {
+			break
+		}
+		if p.take(';') {
+			continue
+		}
+		name := strings.ToLower(p.token())
+		if name == "" || found[name] {
+			return 0, false, false
+		}
+		found[name] = true
+		arg, hasArg, valid := p.argument()
+		if !valid {
+			return 0, false, false
+		}
+		switch name {
+		case "max-age":
+			if !hasArg || arg == "" || strings.Trim(arg, "0123456789") != "" {
+				return 0, false, false
+			}
+			seconds, err := strconv.ParseInt(arg, 10, 64)
+			if err != nil || seconds > maxAge {
+				seconds = maxAge
+			}
+			age = time.Duration(seconds) * time.Second
+		case "includesubdomains":
+			includeSubdomains = true
+		}
+		p.space()
+		if !p.end() && !p.take(';') {
+			return 0, false, false
+		}
+	}
+	return age, includeSubdomains, found["max-age"]
+}
+
+type parser struct {
+	s string
+	i int
+}
+
+func (p *parser) end() bool { return p.i == len(p.s) }
+
+func (p *parser) space() {
+	for !p.end() && (p.s[p.i] == ' ' || p.s[p.i] == '\t') {
+		p.i++
+	}
+}
+
+func (p *parser) take(c byte) bool {
+	if p.end() || p.s[p.i] != c {
+		return false
+	}
+	p.i++
+	return true
+}
+
+func (p *parser) token() string {
+	from := p.i
+	for !p.end() {
+		c := p.s[p.i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?={}`, c) >= 0 {
+			break
+		}
+		p.i++
+	}
+	return p.s[from:p.i]
+}
+
+// argument reads what stands behind a name.
+func (p *parser) argument() (arg string, has, valid bool) {
+	p.space()
+	if !p.take('=') {
+		return "", false, true
+	}
+	p.space()
+	if !p.take('"') {
+		arg = p.token()
+		return arg, true, arg != ""
+	}
+	var b strings.Builder
+	for !p.end() {
+		c := p.s[p.i]
+		p.i++
+		switch {
+		case c == '"':
+			return b.String(), true, true
+		case c == '\\' && !p.end():
+			b.WriteByte(p.s[p.i])
+			p.i++
+		case c < ' ' && c != '\t' || c == 0x7f:
+			return "", true, false
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", true, false
+}
+
+// canonical gives the name of a host in the form it is kept, "" for what cannot have
+// a policy: addresses (rule K3), and what is no name.
+func canonical(host string) string {
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || net.ParseIP(host) != nil || strings.ContainsAny(host, ":[]/ ") {
+		return ""
+	}
+	for i := range len(host) {
+		if host[i] >= 0x80 {
+			ascii, err := idna.Lookup.ToASCII(host)
+			if err != nil {
+				return ""
+			}
+			return ascii
+		}
+	}
+	return strings.ToLower(host)
+}
