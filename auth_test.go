@@ -123,6 +123,28 @@ func TestAuthSignals(t *testing.T) {
 	})
 }
 
+// TestAuthByManager: whoever listens to the Manager can answer for all replies.
+func TestAuthByManager(t *testing.T) {
+	s := &basicServer{}
+	each(t, s.ServeHTTP, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *side) {
+		ctx, cancel := context.WithCancel(t.Context())
+		answered := make(chan struct{})
+		events := s.m.Events(ctx)
+		go func() {
+			defer close(answered)
+			for r, e := range events {
+				if q, ok := e.(netreply.AuthenticationRequired); ok {
+					assert.Equal(t, "/r/", r.URL().Path)
+					q.SetCredentials("user", "pass")
+				}
+			}
+		}()
+		assert.Equal(t, "in", body(t, s.m.Get(t.Context(), s.request("/r/"))))
+		cancel()
+		<-answered
+	})
+}
+
 // TestAuthCancelled: the end of the context while nobody answers.
 func TestAuthCancelled(t *testing.T) {
 	s := &basicServer{}

@@ -122,12 +122,10 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 		return req, nil
 	}
 	if a.bearer() {
-		token, err := a.r.req.Bearer.Token(a.r.ctx, "")
-		if err != nil {
-			return nil, authFailure(err)
+		if err := a.takeToken(); err != nil {
+			return nil, err
 		}
-		a.token = token
-		req.Header["Authorization"] = []string{"Bearer " + token}
+		req.Header["Authorization"] = []string{"Bearer " + a.token}
 		return req, nil
 	}
 	cache := &a.layer.m.auth
@@ -161,6 +159,22 @@ func (a *attempt) bearer() bool {
 		return false
 	}
 	return sameOrigin(a.url, a.r.req.URL)
+}
+
+// takeToken gets a token that is not the last one, which was refused if there was
+// one. Whoever gets a new one may take his time (rule N32).
+func (a *attempt) takeToken() error {
+	a.r.stopTimeout()
+	defer a.r.startTimeout()
+	token, err := a.r.req.Bearer.Token(a.r.ctx, a.token)
+	switch {
+	case a.r.ctx.Err() != nil:
+		return context.Cause(a.r.ctx)
+	case err != nil:
+		return authFailure(err)
+	}
+	a.token = token
+	return nil
 }
 
 // show asks without using the answer (rule A12).
@@ -225,12 +239,10 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 	}
 	if a.bearer() && !a.refreshed {
 		a.refreshed = true
-		token, err := a.r.req.Bearer.Token(a.r.ctx, a.token)
-		if err != nil {
-			return nil, authFailure(err)
+		if err := a.takeToken(); err != nil {
+			return nil, err
 		}
-		a.token = token
-		return a.again("Bearer " + token)
+		return a.again("Bearer " + a.token)
 	}
 	c := a.choose(resp)
 	switch {
@@ -313,7 +325,8 @@ func (a *attempt) credentials(c challenge, s *space, tried *credentials) *creden
 }
 
 func (a *attempt) question(c challenge, tried *credentials) *Authenticator {
-	q := &Authenticator{URL: a.url, Realm: c.Realm(), Scheme: c.Scheme, User: a.user, PreviousFailed: tried != nil, options: c.Params}
+	u := *a.url // the program's to change
+	q := &Authenticator{URL: &u, Realm: c.Realm(), Scheme: c.Scheme, User: a.user, PreviousFailed: tried != nil, options: c.Params}
 	if tried != nil {
 		q.User = tried.user
 	}
