@@ -169,6 +169,10 @@ func wireCode(we *wire.Error) NetworkError {
 		return UnknownNetworkError
 	}
 	err := we.Err
+	var blocked *BlockedAddressError
+	if errors.As(err, &blocked) {
+		return UnknownNetworkError
+	}
 	var dns *net.DNSError
 	var ne net.Error
 	switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -75,6 +76,15 @@ type Config struct {
 	// that wraps a NetworkError fails the reply with that code: a dialer that goes
 	// through a proxy can say ProxyConnectionRefusedError.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// LocalAddr is the address to connect from, a *net.TCPAddr; nil means any. Without
+	// an effect on DialContext.
+	LocalAddr net.Addr
+	// KeepAlive says how a silent TCP connection is probed; the zero value is that of
+	// package net. Without an effect on DialContext.
+	KeepAlive net.KeepAliveConfig
+	// Guard refuses addresses, for servers that fetch the URLs of others; nil means
+	// that every address may be reached.
+	Guard *AddressGuard
 	// OnSignal is called for the signals of all replies, before the Request's own
 	// (rule S6); see there.
 	OnSignal func(*Reply, Event)
@@ -108,6 +118,9 @@ func (c *Config) validate() error {
 	}
 	if c.ConnectionsPerHost > 65535 {
 		bad("ConnectionsPerHost", strconv.Itoa(c.ConnectionsPerHost), "more than 65535")
+	}
+	if _, ok := c.LocalAddr.(*net.TCPAddr); c.LocalAddr != nil && !ok {
+		bad("LocalAddr", c.LocalAddr.Network(), "not a *net.TCPAddr")
 	}
 	if c.Ask&^allQuestions != 0 {
 		bad("Ask", strconv.Itoa(int(c.Ask)), "no such question")
@@ -165,12 +178,20 @@ func NewManager(c Config) (*Manager, error) {
 		m.negotiators = append(m.negotiators, &negotiator{n})
 	}
 	m.credentials, _ = storedCredentials(c.Credentials)
+	var check func(netip.Addr) error
+	if c.Guard != nil {
+		guard := AddressGuard{slices.Clone(c.Guard.Allow), slices.Clone(c.Guard.Deny)}
+		check = guard.check
+	}
 	m.wire = wire.NewTransport(wire.Config{
 		Dialer: &dial.Dialer{
 			ConnectTimeout: limit(c.ConnectTimeout),
 			TLSTimeout:     limit(c.TLSTimeout),
 			Resolver:       c.Resolver,
 			DialContext:    c.DialContext,
+			Check:          check,
+			LocalAddr:      c.LocalAddr,
+			KeepAlive:      c.KeepAlive,
 		},
 		ConnsPerHost:   c.ConnectionsPerHost,
 		IdleTimeout:    c.IdleTimeout,

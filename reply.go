@@ -3,6 +3,7 @@ package netreply
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"io/fs"
 	"net"
@@ -282,6 +283,9 @@ func (r *Reply) retryable(e *Error) bool {
 	case OperationCanceledError, SslHandshakeFailedError, TooManyRedirectsError, InsecureRedirectError, BackgroundRequestNotAllowedError,
 		ProxyAuthenticationRequiredError:
 		return false // the same would happen again, or nobody wants it
+	}
+	if blocked := (*BlockedAddressError)(nil); errors.As(e.Err, &blocked) {
+		return false
 	}
 	if e.Code > 200 && e.Code < 400 && e.Code != ProtocolFailure {
 		return false // the server has answered

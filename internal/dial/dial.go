@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -59,6 +60,26 @@ type Dialer struct {
 	Resolver *net.Resolver
 	// DialContext replaces resolution and TCP as a whole when it is set.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Check, when not nil, may refuse an address that is about to be connected to,
+	// or, with DialContext, has been.
+	Check func(netip.Addr) error
+	// LocalAddr is the address to connect from; nil means any.
+	LocalAddr net.Addr
+	// KeepAlive says how a silent TCP connection is probed; the zero value is that of
+	// package net.
+	KeepAlive net.KeepAliveConfig
+}
+
+// refused asks Check about an address with its port, as package net writes it.
+func (d *Dialer) refused(address string) error {
+	if d.Check == nil {
+		return nil
+	}
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	return d.Check(a.Addr())
 }
 
 // TCP opens a TCP connection to addr. connecting, when not nil, is called once,
@@ -70,7 +91,7 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 		ctx, cancel = context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
 		defer cancel()
 	}
-	var started atomic.Bool
+	var started, attempted atomic.Bool
 	start := func() {
 		if started.CompareAndSwap(false, true) && connecting != nil {
 			connecting()
@@ -79,19 +100,31 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 	if d.DialContext != nil {
 		start()
 		c, err := d.DialContext(ctx, "tcp", addr)
+		if err == nil {
+			if err = d.refused(c.RemoteAddr().String()); err != nil {
+				c.Close()
+				c = nil
+			}
+		}
 		return c, fail(ctx, Connect, addr, err)
 	}
 	nd := net.Dialer{
-		FallbackDelay: headStart,
-		Resolver:      d.Resolver,
-		ControlContext: func(context.Context, string, string, syscall.RawConn) error {
+		FallbackDelay:   headStart,
+		Resolver:        d.Resolver,
+		LocalAddr:       d.LocalAddr,
+		KeepAliveConfig: d.KeepAlive,
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			if err := d.refused(address); err != nil {
+				attempted.Store(true)
+				return err
+			}
 			start()
 			return nil
 		},
 	}
 	c, err := nd.DialContext(ctx, "tcp", addr)
 	phase := Connect
-	if err != nil && !started.Load() {
+	if err != nil && !started.Load() && !attempted.Load() {
 		phase = Resolve
 		// an address that never got as far as a socket, such as port 99999, is
 		// no failed look-up
