@@ -273,7 +273,7 @@ func TestAuthOrigin(t *testing.T) {
 			return
 		}
 		origin := s.URL
-		m := newManager(t, netreply.Config{TLSConfig: s.cfg, RedirectPolicy: netreply.UserVerifiedRedirectPolicy,
+		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}, RedirectPolicy: netreply.UserVerifiedRedirectPolicy,
 			Credentials: []netreply.Credential{{Origin: origin, User: "user", Password: "pass"}},
 			OnSignal: func(_ *netreply.Reply, e netreply.Event) {
 				if r, ok := e.(netreply.Redirected); ok {
@@ -309,7 +309,7 @@ func TestAuthURL(t *testing.T) {
 			assert.Equal(t, "user", q.User)
 			assert.NotContains(t, q.URL.String(), "secret")
 		})
-		m := newManager(t, netreply.Config{TLSConfig: s.cfg})
+		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}})
 		err := m.Get(t.Context(), req).Wait(soon(t))
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 		assert.NotContains(t, err.Error(), "secret")
@@ -357,7 +357,7 @@ func TestAuthStored(t *testing.T) {
 	s := &basicServer{}
 	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 		u, _ := url.Parse(s.URL)
-		m := newManager(t, netreply.Config{TLSConfig: s.cfg, Credentials: []netreply.Credential{
+		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}, Credentials: []netreply.Credential{
 			{Origin: "https://elsewhere.example", User: "user", Password: "pass"},
 			{Origin: s.URL, Realm: "right", User: "user", Password: "wrong"},
 			{Origin: strings.ToUpper(u.Scheme) + "://" + u.Host + "/", Realm: "right", User: "user", Password: "pass"},

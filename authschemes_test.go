@@ -161,7 +161,7 @@ func TestDigest(t *testing.T) {
 			each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 				server.log = nil
 				asked := 0
-				m := newManager(t, netreply.Config{TLSConfig: s.cfg, OnSignal: answering(func(q *netreply.Authenticator) {
+				m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}, OnSignal: answering(func(q *netreply.Authenticator) {
 					asked++
 					assert.Equal(t, "Digest", q.Scheme)
 					assert.Equal(t, `the "realm"`, q.Realm)
@@ -250,7 +250,7 @@ func TestDigestDomain(t *testing.T) {
 	server := &digestServer{challenge: `qop=auth, domain="/in http://elsewhere.example/ /also"`, user: "u"}
 	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 		server.log = nil
-		m := newManager(t, netreply.Config{TLSConfig: s.cfg, OnSignal: answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "pass") })})
+		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}, OnSignal: answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "pass") })})
 		for _, path := range []string{"/in/x", "/in/y", "/also/x", "/out"} {
 			require.NoError(t, m.Get(t.Context(), s.request(path)).Wait(soon(t)))
 		}
@@ -371,7 +371,7 @@ func TestNTLM(t *testing.T) {
 			defer mu.Unlock()
 			log = append(log, what)
 		}))
-		m := newManager(t, netreply.Config{TLSConfig: cfg})
+		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 		as := func(path, user string) *netreply.Reply {
 			req := newRequest(t, s.URL+path)
 			req.URL.User = url.UserPassword(user, "pass")
@@ -411,7 +411,7 @@ func TestNTLMBroken(t *testing.T) {
 			w.Header().Set("WWW-Authenticate", "NTLM "+token)
 			w.WriteHeader(401)
 		})
-		m := newManager(t, netreply.Config{TLSConfig: cfg})
+		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 		req := newRequest(t, s.URL)
 		req.URL.User = url.UserPassword("u", "secret")
 		err := m.Get(t.Context(), req).Wait(soon(t))
@@ -426,7 +426,7 @@ func TestNTLMOverHTTP2(t *testing.T) {
 		w.Header().Set("WWW-Authenticate", "NTLM")
 		w.WriteHeader(401)
 	}))
-	m := newManager(t, netreply.Config{TLSConfig: cfg})
+	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 	r := m.Get(t.Context(), newRequest(t, s.URL))
 	require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
 	assert.NotContains(t, names(t, r), "question")
@@ -561,7 +561,7 @@ func TestHTTPBinAuth(t *testing.T) {
 			require.NoError(t, err, path)
 			assert.Contains(t, string(b), `"user": "user"`, path)
 			req.URL.User = url.UserPassword("user", "wrong")
-			m := newManager(t, netreply.Config{TLSConfig: s.cfg})
+			m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}})
 			require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.AuthenticationRequiredError, path)
 		}
 		req := s.request("/bearer")

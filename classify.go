@@ -134,6 +134,9 @@ func classify(err error, phase Phase, host string) *Error {
 		e.Sent = we.Sent
 		e.Err = we.Err
 		e.Code = wireCode(we)
+		if ce, ok := certificateError(we.Err); ok {
+			e.Err = ce
+		}
 		if e.Code > 100 && e.Code < 200 {
 			e.Phase = PhaseProxy
 		}
@@ -220,6 +223,10 @@ func errorText(e *Error, host string) string {
 	case OperationCanceledError:
 		return "Operation canceled"
 	case SslHandshakeFailedError:
+		var ce *CertificateError
+		if errors.As(e.Err, &ce) {
+			return "SSL handshake failed: " + ce.Errors[0].Error()
+		}
 		if e.Err != nil {
 			return "SSL handshake failed: " + e.Err.Error()
 		}

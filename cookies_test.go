@@ -104,7 +104,7 @@ func TestForeignJar(t *testing.T) {
 	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
 		jar, err := cookiejar.New(nil)
 		require.NoError(t, err)
-		m := newManager(t, netreply.Config{CookieJar: jar, TLSConfig: s.cfg})
+		m := newManager(t, netreply.Config{CookieJar: jar, SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}})
 		m.Get(t.Context(), s.request("/a?to=/b")).Wait(soon(t))
 		assert.Equal(t, "a=1; b=1", body(t, m.Get(t.Context(), s.request("/c"))))
 	})

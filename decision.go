@@ -13,6 +13,12 @@ const (
 	// AskAuthentication waits for Authenticator.SetCredentials or Cancel when a
 	// server wants a password that is not known.
 	AskAuthentication Questions = 1 << iota
+	// AskSSLErrors waits for SSLErrors.Ignore, IgnoreOnly or Reject when a server's
+	// certificate is not in order.
+	AskSSLErrors
+	// AskPreSharedKey waits for PreSharedKeyAuthenticator.Set or Cancel. It needs an
+	// SSLConfiguration.PSK.
+	AskPreSharedKey
 
 	allQuestions = 1<<iota - 1
 )

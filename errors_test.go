@@ -98,7 +98,7 @@ func TestEveryCode(t *testing.T) {
 		{code: netreply.NetworkSessionFailedError, cfg: dialing(syscall.EADDRNOTAVAIL), url: "http://127.0.0.1/", phase: netreply.PhaseConnect, retry: true},
 		{code: netreply.BackgroundRequestNotAllowedError, cfg: netreply.Config{ForbidBackground: true}, url: status(200), change: func(q *netreply.Request) { q.Background = true }},
 		{code: netreply.TooManyRedirectsError, url: raw("HTTP/1.1 302 X\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"), change: func(q *netreply.Request) { q.MaxRedirects = -1 }, phase: netreply.PhaseHeaders},
-		{code: netreply.InsecureRedirectError, cfg: netreply.Config{TLSConfig: cfg}, url: secure.URL, phase: netreply.PhaseHeaders},
+		{code: netreply.InsecureRedirectError, cfg: netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}}, url: secure.URL, phase: netreply.PhaseHeaders},
 		{code: netreply.UnknownNetworkError, cfg: dialing(syscall.EACCES), url: "http://127.0.0.1/", phase: netreply.PhaseConnect, retry: true},
 		{code: netreply.ProtocolUnknownError, url: "ftp://127.0.0.1/"},
 		{code: netreply.ProtocolUnknownError, url: "/relative"},
@@ -295,7 +295,7 @@ func TestQueuedFail(t *testing.T) {
 func TestLateAlert(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.NotFoundHandler())
 	s.TLS.ClientAuth = tls.RequireAnyClientCert
-	m := newManager(t, netreply.Config{TLSConfig: cfg})
+	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 	err := m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t))
 	require.ErrorIs(t, err, netreply.SslHandshakeFailedError)
 	var e *netreply.Error

@@ -29,7 +29,7 @@ func (l hstsLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if values := resp.Header["Strict-Transport-Security"]; len(values) > 0 {
 		// without a chain to a root nobody has verified who says so
-		if state := replyOf(req.Context()).TLS(); state != nil && len(state.VerifiedChains) > 0 {
+		if state := replyOf(req.Context()).SSLConfiguration(); len(state.VerifiedChains) > 0 {
 			l.store.Learn(req.URL.Hostname(), values)
 		}
 	}

@@ -48,7 +48,7 @@ func TestHSTS(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, network, to.String())
 	}
 	store := hsts.NewStore()
-	m := newManager(t, netreply.Config{TLSConfig: cfg, DialContext: dial, HSTS: store})
+	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}, DialContext: dial, HSTS: store})
 	get := func(url string) *netreply.Reply { return m.Get(t.Context(), newRequest(t, url)) }
 
 	assert.Equal(t, "plain", body(t, get("http://example.com/")), "nothing is learned over http")
@@ -72,10 +72,10 @@ func TestHSTS(t *testing.T) {
 	store.Clear()
 
 	// who was not verified says nothing, and without a store nothing is on
-	lenient := newManager(t, netreply.Config{TLSConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: dial, HSTS: store})
+	lenient := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: &tls.Config{InsecureSkipVerify: true}}, DialContext: dial, HSTS: store})
 	require.NoError(t, lenient.Get(t.Context(), newRequest(t, "https://example.com/learn")).Wait(soon(t)))
 	assert.False(t, store.Known("example.com"))
-	off := newManager(t, netreply.Config{TLSConfig: cfg, DialContext: dial})
+	off := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}, DialContext: dial})
 	require.NoError(t, off.Get(t.Context(), newRequest(t, "https://example.com/learn")).Wait(soon(t)))
 	assert.Equal(t, "plain", body(t, off.Get(t.Context(), newRequest(t, "http://example.com/"))))
 }

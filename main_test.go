@@ -3,6 +3,9 @@ package netreply_test
 import (
 	"context"
 	"crypto/tls"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -60,9 +63,19 @@ func each(t *testing.T, h http.HandlerFunc, c netreply.Config, f func(*testing.T
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			s, cfg := testserver.NewOrigin(t, kind, h)
-			c.TLSConfig = cfg
+			c.SSLConfiguration = &netreply.SSLConfiguration{TLS: cfg}
 			f(t, &side{Server: s, m: newManager(t, c), kind: kind, cfg: cfg, t: t})
 		})
+	}
+}
+
+// quiet is for servers that are refused on purpose.
+var quiet = log.New(io.Discard, "", 0)
+
+// to dials one address, whatever the name.
+func to(addr string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
 }
 
@@ -88,6 +101,10 @@ func name(e netreply.Event) string {
 		return "connecting"
 	case netreply.Encrypted:
 		return "encrypted"
+	case netreply.SSLErrorsOccurred:
+		return "flaws"
+	case netreply.PreSharedKeyAuthenticationRequired:
+		return "key"
 	case netreply.RequestSent:
 		return "sent"
 	case netreply.UploadProgress:

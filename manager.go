@@ -2,7 +2,6 @@ package netreply
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -46,9 +45,8 @@ type Config struct {
 	IdleTimeout time.Duration
 	// MaxHeaderBytes bounds a response head, interim ones included; 256 KiB.
 	MaxHeaderBytes int64
-	// TLSConfig is for requests that have none; nil means the system's roots
-	// and crypto/tls's defaults. Server name and ALPN are filled in per host.
-	TLSConfig *tls.Config
+	// SSLConfiguration is for requests that have none; nil means the system's roots.
+	SSLConfiguration *SSLConfiguration
 	// CookieJar stores and sends cookies. nil means a new *cookies.Jar, which
 	// forgets them with the Manager (rule C11); cookies.None means none.
 	CookieJar http.CookieJar
@@ -128,6 +126,12 @@ func (c *Config) validate() error {
 	if _, err := storedCredentials(c.Credentials); err != nil {
 		errs = append(errs, err)
 	}
+	if c.Ask&AskPreSharedKey != 0 && (c.SSLConfiguration == nil || c.SSLConfiguration.PSK == nil) {
+		bad("SSLConfiguration.PSK", "", noPSK)
+	}
+	if err := c.SSLConfiguration.validate("Config.SSLConfiguration"); err != nil {
+		errs = append(errs, err)
+	}
 	if slices.Contains(c.Negotiators, nil) {
 		bad("Negotiators", "", "one of them is nil")
 	}
@@ -142,7 +146,6 @@ func (c *Config) validate() error {
 type Manager struct {
 	cfg       Config
 	userAgent []string
-	tlsConfig *tls.Config
 	wire      *wire.Transport
 	pipeline  http.RoundTripper
 	auth      authCache
@@ -170,10 +173,13 @@ func NewManager(c Config) (*Manager, error) {
 	if c.RedirectPolicy == DefaultRedirectPolicy {
 		c.RedirectPolicy = NoLessSafeRedirectPolicy
 	}
+	if c.SSLConfiguration == nil {
+		c.SSLConfiguration = &SSLConfiguration{}
+	}
 	if c.CookieJar == nil {
 		c.CookieJar = cookies.NewJar(cookies.Options{})
 	}
-	m := &Manager{cfg: c, userAgent: []string{c.UserAgent}, tlsConfig: profile(c.TLSConfig)}
+	m := &Manager{cfg: c, userAgent: []string{c.UserAgent}}
 	for _, n := range c.Negotiators {
 		m.negotiators = append(m.negotiators, &negotiator{n})
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
 	"net/textproto"
 	"time"
 
 	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -109,12 +111,10 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 			Err: errors.New("no resolver knows such a name")}
 	}
 	x := &exchange{reply: r, upload: r.upload}
+	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(r.req.HTTP)}
 	if x.Key.Scheme == "https" {
-		x.Key.TLS = r.m.tlsConfig
-		if r.req.TLSConfig != nil {
-			x.Key.TLS = r.req.TLSConfig
-		}
+		x.setProfile(r.profile(req.URL.Hostname()))
 	}
 	if x.Session = r.session; r.owner != nil {
 		// what authenticates a connection is for HTTP/1
@@ -122,7 +122,6 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	x.Priority = r.req.Priority.wire()
 	x.Fresh, x.Repeated = r.fresh, r.repeated || r.answering
-	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Observer = x
 	x.Once = r.payload != nil && !r.payload.rewindable
 	x.BodyMayBlock = x.upload != nil && x.upload.blocks
@@ -143,6 +142,9 @@ type exchange struct {
 	wire.Exchange
 	reply  *Reply
 	upload *upload
+	// accepted tells that the program has accepted a certificate in the handshake under
+	// way.
+	accepted bool
 	// Of the response head, under the reply's lock.
 	timer    *time.Timer
 	headOver bool
@@ -157,11 +159,50 @@ func (x *exchange) meter() *uploadMeter {
 
 func (x *exchange) Connecting() { x.reply.emit(sigConnecting, 0, 0, nil) }
 
-func (x *exchange) Encrypted(state *tls.ConnectionState) {
+func (x *exchange) Encrypted(state *tls.ConnectionState, accepted *certs.Failure) {
+	if accepted != nil {
+		x.reply.showChain(accepted)
+		x.accepts(accepted)
+	}
 	x.reply.mu.Lock()
 	x.reply.tls = state
 	x.reply.mu.Unlock()
 	x.reply.emit(sigEncrypted, 0, 0, nil)
+}
+
+// setProfile chooses the encryption. A connection for which the program was asked is
+// not kept: nobody else may use it.
+func (x *exchange) setProfile(p *wire.Profile) {
+	x.Key.Profile = p
+	if p == x.reply.exception {
+		x.IdleTimeout = -1
+	}
+}
+
+// verifyName is the name that the server has to prove.
+func (x *exchange) verifyName() string {
+	if name := x.Key.Profile.Config.ServerName; name != "" {
+		return name
+	}
+	name, _, _ := net.SplitHostPort(x.Key.Addr)
+	return name
+}
+
+// Question is asked in the middle of a handshake.
+func (x *exchange) Question(q *wire.Question) {
+	switch about := q.About.(type) {
+	case *certs.Failure:
+		q.Profile = x.flawed(about)
+	case *PreSharedKeyAuthenticator:
+		x.askKey(about)
+	}
+}
+
+// Failed tries again what took only too long to be decided.
+func (x *exchange) Failed(error) bool {
+	again := x.accepted
+	x.accepted = false
+	return again
 }
 
 // Sending says requestSent at once, except for an upload over HTTP/1, which says

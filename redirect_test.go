@@ -94,7 +94,7 @@ func TestRedirectPolicies(t *testing.T) {
 		{name: "no such host", from: plain.URL, to: "http://no.invalid/", code: netreply.HostNotFoundError},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			m := newManager(t, netreply.Config{TLSConfig: cfg})
+			m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 			req := newRequest(t, r.from+"/?to="+strings.ReplaceAll(r.to, "&", "%26"))
 			req.RedirectPolicy, req.MaxRedirects = r.policy, r.max
 			reply := m.Get(t.Context(), req)

@@ -50,11 +50,14 @@ type Reply struct {
 	decode     bool // content codings are ours to take off
 	fresh      bool // the next sending wants a new connection
 	repeated   bool // and is not the first of this hop
+	questions  int  // that were asked
 	// Of the authentication of connections.
 	session   *wire.Session
 	owner     any
-	questions int
 	answering bool // the sending answers a 401
+	// What the program has accepted of certificates, and the encryption that does.
+	accepted  []SSLError
+	exception *wire.Profile
 
 	timeout time.Duration
 	timer   *time.Timer
@@ -153,6 +156,9 @@ func (r *Reply) perform() error {
 	}
 	if err := r.req.validate(r.method); err != nil {
 		return err
+	}
+	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.m.sslConfiguration(&r.req).PSK == nil {
+		return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
 	}
 	if r.body != nil {
 		r.mu.Lock()

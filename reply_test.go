@@ -48,7 +48,7 @@ func TestGet(t *testing.T) {
 			assert.Equal(t, s.kind == testserver.H2 || s.kind == testserver.H2C, h2)
 			secure, _ := netreply.ConnectionEncrypted.Of(r)
 			assert.Equal(t, s.kind == testserver.H2 || s.kind == testserver.TLS, secure)
-			assert.Equal(t, secure, r.TLS() != nil)
+			assert.Equal(t, secure, r.SSLConfiguration().Version != 0)
 
 			want := []string{"sent", "head", "ready", "down", "finished"}
 			if i == 0 {
@@ -455,7 +455,7 @@ func TestGetters(t *testing.T) {
 					for r.IsRunning() {
 						_ = r.URL().String() + r.Method() + r.ErrorString() + r.Operation().String()
 						_, _, _, _ = r.Headers(), r.Trailers(), r.RawHeaderPairs(), r.StatusCode()
-						_, _, _, _ = r.TLS(), r.LocalAddr(), r.Request(), r.ContentLength()
+						_, _, _, _ = r.SSLConfiguration(), r.LocalAddr(), r.Request(), r.ContentLength()
 						_, _ = r.Err(), r.BytesAvailable()
 						_, _ = netreply.HTTPStatusCode.Of(r)
 						_, _ = netreply.RedirectionTarget.Of(r)

@@ -1,8 +1,8 @@
 package netreply
 
 import (
-	"crypto/tls"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,9 +105,16 @@ type Request struct {
 	// ConnectionCacheExpiry is how long the connection may lie idle afterwards:
 	// 0 means the Manager's time, below 0 that it is closed (rule N11).
 	ConnectionCacheExpiry time.Duration
-	// TLSConfig replaces Config.TLSConfig. Requests with different ones, by
-	// identity, never share a connection. It must not be changed once used.
-	TLSConfig *tls.Config
+	// SSLConfiguration replaces that of the Manager.
+	SSLConfiguration *SSLConfiguration
+	// IgnoreSSLErrors are flaws of certificates that do not keep the request from being
+	// sent: every flaw must be in the list, of the same certificate (rules T2 to T5).
+	// They are reported by SSLErrors all the same. Hosts that are known to want TLS
+	// (Config.HSTS) do not get away with any.
+	IgnoreSSLErrors []SSLError
+	// IgnoreAllSSLErrors goes on whatever is wrong, if IgnoreSSLErrors is empty: whoever
+	// is on the way can be the server.
+	IgnoreAllSSLErrors bool
 	// OnSignal is called for every signal, at the very point where it happens:
 	// the transfer goes on when it returns. It is for what must be decided there,
 	// such as an Abort at Encrypted before anything is sent (Qt: a direct
@@ -187,7 +194,7 @@ func encodeQuery(s string) string {
 	return b.String()
 }
 
-// Clone returns a copy that shares nothing with q but TLSConfig, OnSignal and
+// Clone returns a copy that shares nothing with q but SSLConfiguration, OnSignal and
 // the values of attributes.
 func (q *Request) Clone() *Request {
 	c := new(Request)
@@ -203,6 +210,7 @@ func (q *Request) copyTo(c *Request, u *url.URL) {
 		c.URL = u
 	}
 	c.Headers = q.Headers.Clone()
+	c.IgnoreSSLErrors = slices.Clone(q.IgnoreSSLErrors)
 	c.attributes = nil
 	for k, v := range q.attributes {
 		c.setAttribute(k, v)
@@ -265,6 +273,9 @@ func (q *Request) validate(method string) error {
 	}
 	if q.Ask&^allQuestions != 0 {
 		return invalid("Invalid request", "Ask", strconv.Itoa(int(q.Ask)), "")
+	}
+	if err := q.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
+		return localError(ProtocolInvalidOperationError, "Invalid request", err)
 	}
 	if host := q.Headers.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {
 		return invalid("Invalid header value", "value of header Host", "", "")

@@ -8,14 +8,20 @@ import (
 
 // Event is one signal of a reply, as Events and OnSignal give it. It is one of
 // SocketStartedConnecting, Encrypted, RequestSent, UploadProgress,
-// InformationalReceived, MetaDataChanged, AuthenticationRequired, Redirected, ReadyRead,
-// DownloadProgress, ErrorOccurred and Finished.
+// SSLErrorsOccurred, PreSharedKeyAuthenticationRequired, InformationalReceived,
+// MetaDataChanged, AuthenticationRequired, Redirected, ReadyRead, DownloadProgress,
+// ErrorOccurred and Finished.
 type Event interface{ kind() signal }
 
 type (
 	// SocketStartedConnecting: a TCP connection is being opened for this reply;
 	// not on a connection that is used again (rule S41).
 	SocketStartedConnecting struct{}
+	// SSLErrorsOccurred: something is wrong with the server's certificate; nothing of the
+	// request has been sent (rule T1).
+	SSLErrorsOccurred struct{ *SSLErrors }
+	// PreSharedKeyAuthenticationRequired: the handshake needs a pre-shared key (rule T15).
+	PreSharedKeyAuthenticationRequired struct{ *PreSharedKeyAuthenticator }
 	// Encrypted: a TLS handshake made for this reply is over, and nothing of the
 	// request has been sent yet (rule S43).
 	Encrypted struct{}
@@ -54,6 +60,8 @@ type signal uint8
 
 const (
 	sigConnecting signal = iota
+	sigSSLErrors
+	sigPreSharedKey
 	sigEncrypted
 	sigRequestSent
 	sigUploadProgress
@@ -68,18 +76,20 @@ const (
 	signals
 )
 
-func (SocketStartedConnecting) kind() signal { return sigConnecting }
-func (Encrypted) kind() signal               { return sigEncrypted }
-func (RequestSent) kind() signal             { return sigRequestSent }
-func (UploadProgress) kind() signal          { return sigUploadProgress }
-func (InformationalReceived) kind() signal   { return sigInformational }
-func (MetaDataChanged) kind() signal         { return sigMetaData }
-func (AuthenticationRequired) kind() signal  { return sigAuthentication }
-func (Redirected) kind() signal              { return sigRedirected }
-func (ReadyRead) kind() signal               { return sigReadyRead }
-func (DownloadProgress) kind() signal        { return sigDownloadProgress }
-func (ErrorOccurred) kind() signal           { return sigError }
-func (Finished) kind() signal                { return sigFinished }
+func (SocketStartedConnecting) kind() signal            { return sigConnecting }
+func (SSLErrorsOccurred) kind() signal                  { return sigSSLErrors }
+func (PreSharedKeyAuthenticationRequired) kind() signal { return sigPreSharedKey }
+func (Encrypted) kind() signal                          { return sigEncrypted }
+func (RequestSent) kind() signal                        { return sigRequestSent }
+func (UploadProgress) kind() signal                     { return sigUploadProgress }
+func (InformationalReceived) kind() signal              { return sigInformational }
+func (MetaDataChanged) kind() signal                    { return sigMetaData }
+func (AuthenticationRequired) kind() signal             { return sigAuthentication }
+func (Redirected) kind() signal                         { return sigRedirected }
+func (ReadyRead) kind() signal                          { return sigReadyRead }
+func (DownloadProgress) kind() signal                   { return sigDownloadProgress }
+func (ErrorOccurred) kind() signal                      { return sigError }
+func (Finished) kind() signal                           { return sigFinished }
 
 // conflates tells whether a newer entry of the kind replaces an older one when
 // nothing but such kinds lies between them.
@@ -99,6 +109,10 @@ func (e entry) event() Event {
 	switch e.kind {
 	case sigConnecting:
 		return SocketStartedConnecting{}
+	case sigSSLErrors:
+		return SSLErrorsOccurred{e.ref.(*SSLErrors)}
+	case sigPreSharedKey:
+		return PreSharedKeyAuthenticationRequired{e.ref.(*PreSharedKeyAuthenticator)}
 	case sigEncrypted:
 		return Encrypted{}
 	case sigRequestSent:
@@ -143,6 +157,8 @@ type views struct {
 	informational chan Informational
 	redirected    chan *Redirect
 	authenticate  chan *Authenticator
+	sslErrors     chan *SSLErrors
+	preSharedKey  chan *PreSharedKeyAuthenticator
 	failed        chan NetworkError
 }
 
@@ -197,6 +213,8 @@ func (c *record) close() {
 		closeIf(v.informational)
 		closeIf(v.redirected)
 		closeIf(v.authenticate)
+		closeIf(v.sslErrors)
+		closeIf(v.preSharedKey)
 		closeIf(v.failed)
 		closeIf(v.plain[sigFinished])
 	}
@@ -223,6 +241,10 @@ func (v *views) deliver(e entry) {
 		offer(v.redirected, e.ref.(*Redirect))
 	case sigAuthentication:
 		offer(v.authenticate, e.ref.(*Authenticator))
+	case sigSSLErrors:
+		offer(v.sslErrors, e.ref.(*SSLErrors))
+	case sigPreSharedKey:
+		offer(v.preSharedKey, e.ref.(*PreSharedKeyAuthenticator))
 	case sigError:
 		offer(v.failed, NetworkError(e.a))
 	default:
@@ -346,6 +368,30 @@ func (r *Reply) AuthenticationRequired() <-chan *Authenticator {
 		}
 	})
 }
+
+// SSLErrors gives everything that is wrong with a server's certificate, before anything
+// was sent to it. The reply waits for the answer under AskSSLErrors.
+func (r *Reply) SSLErrors() <-chan *SSLErrors {
+	return view(r, func(v *views) *chan *SSLErrors { return &v.sslErrors }, r.connections(), func(v *views, e entry) {
+		if e.kind == sigSSLErrors {
+			v.deliver(e)
+		}
+	})
+}
+
+// PreSharedKeyAuthenticationRequired gives every question for a pre-shared key. The
+// handshake waits for its answer under AskPreSharedKey.
+func (r *Reply) PreSharedKeyAuthenticationRequired() <-chan *PreSharedKeyAuthenticator {
+	return view(r, func(v *views) *chan *PreSharedKeyAuthenticator { return &v.preSharedKey }, r.connections(), func(v *views, e entry) {
+		if e.kind == sigPreSharedKey {
+			v.deliver(e)
+		}
+	})
+}
+
+// connections bounds how many connections a reply has opened for it, within reason: on
+// each of its hops one, a repetition, and a few that it was asked about.
+func (r *Reply) connections() int { return (r.req.maxRedirects()+1)*(maxRepeats+1) + maxQuestions }
 
 // InformationalReceived gives every interim response. More than 128 of them
 // fail the reply with ProtocolFailure.

@@ -180,11 +180,11 @@ func TestManagerSignals(t *testing.T) {
 func TestDirectAbort(t *testing.T) {
 	served := 0
 	s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
-	m := newManager(t, netreply.Config{TLSConfig: cfg})
+	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 	req := newRequest(t, s.URL)
 	req.OnSignal = func(r *netreply.Reply, e netreply.Event) {
 		if _, ok := e.(netreply.Encrypted); ok {
-			assert.NotNil(t, r.TLS())
+			assert.NotZero(t, r.SSLConfiguration().Version)
 			r.Abort()
 		}
 	}

@@ -188,7 +188,7 @@ func TestServerProtocols(t *testing.T) {
 	} {
 		s := newServer(t, c.cfg)
 		s.Route("/{$}", func(*http.Request) *httpserver.Response { return httpserver.TextResponse("x") })
-		m, err := netreply.NewManager(netreply.Config{TLSConfig: cert.Client().Transport.(*http.Transport).TLSClientConfig})
+		m, err := netreply.NewManager(netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cert.Client().Transport.(*http.Transport).TLSClientConfig}})
 		require.NoError(t, err)
 		req, _ := netreply.NewRequest(c.url + listen(t, s))
 		req.HTTP = c.http

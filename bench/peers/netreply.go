@@ -20,7 +20,7 @@ func init() {
 	for name, fetch := range map[string]bool{"netreply": false, "netreply-fetch": true} {
 		Register(name, func(cfg Config) (Peer, error) {
 			m, err := netreply.NewManager(netreply.Config{
-				TLSConfig: cfg.TLS(), ConnectionsPerHost: 4096, ReadBufferSize: 1 << 20,
+				SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg.TLS()}, ConnectionsPerHost: 4096, ReadBufferSize: 1 << 20,
 			})
 			return &netreplyPeer{m, fetch}, err
 		})

@@ -19,9 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // later are the groups of scenarios, and single ones, whose subject netreply does not
 // offer yet.
 var later = map[string]string{
-	"hsts-ssl-error": "TLS decisions",
-	"cache":          "the cache", "data": "data: URLs",
-	"file": "file: URLs", "proxy": "proxies", "tls": "TLS decisions",
+	"cache": "the cache", "data": "data: URLs",
+	"file": "file: URLs", "proxy": "proxies",
 }
 
 // TestQt plays every scenario and compares with what Qt did, down to which

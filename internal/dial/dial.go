@@ -140,13 +140,24 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 // Handshake makes a TLS client connection over raw and closes raw when that
 // fails. cfg must be ready to use: server name and ALPN are the caller's.
 func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, addr string, cfg *tls.Config) (*tls.Conn, error) {
+	c := tls.Client(raw, cfg)
+	_, err := d.Secure(ctx, raw, addr, func(ctx context.Context) (net.Conn, error) { return c, c.HandshakeContext(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Secure is Handshake for whatever handshake shakes hands. It must end with its
+// context.
+func (d *Dialer) Secure(ctx context.Context, raw net.Conn, addr string, handshake func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	if d.TLSTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, d.TLSTimeout, ErrTimeout)
 		defer cancel()
 	}
-	c := tls.Client(raw, cfg)
-	if err := c.HandshakeContext(ctx); err != nil {
+	c, err := handshake(ctx)
+	if err != nil {
 		raw.Close()
 		return nil, fail(ctx, TLS, addr, err)
 	}

@@ -145,6 +145,7 @@ func NewOriginWith(t testing.TB, kind Kind, h http.Handler, set func(*http.Serve
 	s := httptest.NewUnstartedServer(h)
 	s.Config.ErrorLog = nil
 	set(s.Config)
+	s.TLS, s.Config.TLSConfig = s.Config.TLSConfig, nil // where httptest looks for it
 	switch kind {
 	case H2C:
 		s.Config.Protocols = new(http.Protocols)

@@ -9,6 +9,8 @@ import (
 	"net/textproto"
 	"sync/atomic"
 	"time"
+
+	"github.com/netreply/netreply/internal/certs"
 )
 
 // connection exchanges requests for responses: one at a time on HTTP/1, as many
@@ -40,6 +42,9 @@ type conn struct {
 	http2 bool
 	tls   *tls.ConnectionState
 	nc    net.Conn
+	// accepted is what is wrong with the server's certificate, in the profile's eyes not
+	// too wrong
+	accepted *certs.Failure
 
 	answered atomic.Bool // a response head has come
 
@@ -63,10 +68,12 @@ type stdConn struct {
 	cc    *http.ClientConn
 	tap   *tapConn
 	http2 bool
+	// secure is what HTTP/2 over TLS is spoken on.
+	secure net.Conn
 }
 
 // newStdConn wraps raw, or secure over raw, in a connection of net/http.
-func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (*tls.Conn, error), onEnd func()) (*stdConn, *tls.ConnectionState, error) {
+func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (net.Conn, *tls.ConnectionState, error), onEnd func()) (*stdConn, *tls.ConnectionState, error) {
 	var state *tls.ConnectionState
 	var given net.Conn
 	s := &stdConn{}
@@ -81,14 +88,13 @@ func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (*tl
 		}
 	default:
 		under := newTapConn(raw, false, t.cfg.MaxHeaderBytes)
-		tc, err := secure(under)
+		tc, cs, err := secure(under)
 		if err != nil {
 			return nil, nil, err
 		}
-		cs := tc.ConnectionState()
-		state = &cs
+		state = cs
 		if cs.NegotiatedProtocol == "h2" {
-			s.http2, s.tap, given = true, under, tc
+			s.http2, s.tap, s.secure, given = true, under, tc, tc
 		} else {
 			s.tap = newTapConn(tc, true, t.cfg.MaxHeaderBytes)
 			given = s.tap
@@ -171,8 +177,8 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 	e.Sent = sent
 	if s.http2 {
 		e.Began = false // of the connection, not of this stream
-		if readErr != nil && isAlert(readErr) || isAlert(err) {
-			e.Phase, e.Fault = TLS, Alert
+		if alert := s.lateAlert(err, x); alert != nil {
+			e.Phase, e.Fault, e.Err = TLS, Alert, alert
 			return e
 		}
 		h2Fault(e, gone || errors.Is(err, net.ErrClosed))
@@ -206,6 +212,25 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 		e.Fault = Malformed
 	}
 	return e
+}
+
+// lateAlert finds the alert by which a server has refused the client after the
+// handshake. net/http may keep it to itself, where it ends a connection on which HTTP/2
+// had not begun, or meets the closed end first when it writes.
+func (s *stdConn) lateAlert(err error, x *Exchange) error {
+	if isAlert(err) {
+		return err
+	}
+	tc, ok := s.secure.(*tls.Conn)
+	if !ok || !neverBegan(err) && !(x.early && peerClosed(err)) {
+		return nil
+	}
+	tc.SetReadDeadline(time.Unix(1, 0)) // what has ended it comes first
+	var b [1]byte
+	if _, err := tc.Read(b[:]); err != nil && isAlert(err) {
+		return err
+	}
+	return nil
 }
 
 // endError prefers the socket's error to the one net/http made of it.

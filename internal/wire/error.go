@@ -132,7 +132,7 @@ func h2Fault(e *Error, peerGone bool) {
 			e.Fault = Closed
 		}
 	case strings.Contains(text, "graceful shutdown GOAWAY"), strings.Contains(text, "client conn not usable"),
-		strings.Contains(text, "client conn is closed"), strings.Contains(text, "client conn could not be established"):
+		strings.Contains(text, "client conn is closed"), neverBegan(e.Err):
 		// the stream was never opened, or lies above the last one the peer takes
 		e.Fault, e.Unprocessed = Closed, true
 		if strings.Contains(text, "after Request.Body was written") {
@@ -149,6 +149,11 @@ func h2Fault(e *Error, peerGone bool) {
 	default:
 		e.Fault = Malformed
 	}
+}
+
+// neverBegan tells that the connection ended before the peer's first frame.
+func neverBegan(err error) bool {
+	return strings.Contains(err.Error(), "client conn could not be established")
 }
 
 func isOS(err error) bool {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/netreply/netreply/internal/certs"
 )
 
 // host holds the connections of one key. All of it is guarded by Transport.mu.
@@ -46,13 +48,17 @@ const (
 	encrypted
 	ready
 	failed
+	asking
 )
 
 type msg struct {
-	kind kind
-	conn *conn
-	tls  *tls.ConnectionState
-	err  error
+	kind     kind
+	conn     *conn
+	tls      *tls.ConnectionState
+	accepted *certs.Failure // with tls
+	err      error
+	question *Question
+	seen     chan struct{} // closed when the question was
 }
 
 // finish sends the last message; the caller holds the lock and has taken w out
@@ -68,6 +74,8 @@ type dialing struct {
 	cancel context.CancelFunc
 	owner  *waiter // the exchange it was started for, told of its progress
 	lost   bool    // cancelled
+	asked  int     // questions: a dial with any is for nobody else
+	again  bool    // after a session that was stale
 }
 
 // take finds a connection for x: one with room, an idle one, or a new one.
@@ -77,19 +85,7 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 		t.mu.Unlock()
 		return nil, ErrClosed
 	}
-	h := t.hosts[x.Key]
-	if h == nil {
-		h = &host{key: x.Key}
-		if x.Key.Scheme == "http" {
-			h.speaks = one
-			if x.Key.Protocol == HTTP2 {
-				h.speaks = two
-			}
-		} else if x.Key.Protocol == HTTP1 {
-			h.speaks = one
-		}
-		t.hosts[x.Key] = h
-	}
+	h := t.hostOf(x.Key)
 	var stale []*conn
 	c := h.pick(x.Fresh, x.Once, &stale)
 	if c != nil {
@@ -98,7 +94,7 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 		closeAll(stale)
 		return c, nil
 	}
-	w := &waiter{ch: make(chan msg, 3), priority: x.Priority, fresh: x.Fresh, once: x.Once}
+	w := &waiter{ch: make(chan msg, 3+maxAsked), priority: x.Priority, fresh: x.Fresh, once: x.Once}
 	h.waiting[w.priority] = append(h.waiting[w.priority], w)
 	if x.Fresh && h.open >= t.cfg.ConnsPerHost && len(h.idle) > 0 { // make room for a new one
 		stale = append(stale, h.idle[0])
@@ -119,7 +115,10 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 				x.connecting()
 			case encrypted:
 				secured = true
-				x.Observer.Encrypted(m.tls)
+				x.Observer.Encrypted(m.tls, m.accepted)
+			case asking:
+				x.Observer.Question(m.question)
+				close(m.seen)
 			case failed:
 				return nil, m.err
 			case ready:
@@ -133,7 +132,7 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 					x.connecting()
 				}
 				if first && !secured && m.conn.tls != nil {
-					x.Observer.Encrypted(m.conn.tls)
+					x.Observer.Encrypted(m.conn.tls, m.conn.accepted)
 				}
 				if ctx.Err() != nil {
 					t.put(m.conn, true)
@@ -149,6 +148,22 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 		t.leave(h, w)
 		return nil, context.Cause(ctx)
 	}
+}
+
+// hostOf finds the connections of a key; the caller holds the lock.
+func (t *Transport) hostOf(key Key) *host {
+	h := t.hosts[key]
+	if h == nil {
+		h = &host{key: key}
+		switch {
+		case key.Scheme == "http" && key.Protocol == HTTP2:
+			h.speaks = two
+		case key.Scheme == "http" || key.Protocol == HTTP1:
+			h.speaks = one
+		}
+		t.hosts[key] = h
+	}
+	return h
 }
 
 // connecting tells of a new connection.
@@ -225,7 +240,7 @@ func (t *Transport) leave(h *host, w *waiter) {
 		w.done = true
 		q := h.waiting[w.priority]
 		h.waiting[w.priority] = slices.DeleteFunc(q, func(o *waiter) bool { return o == w })
-		if w.dial != nil && len(h.dialing) > h.waiters() {
+		if w.dial != nil && (len(h.dialing) > h.waiters() || w.dial.asked > 0) {
 			w.dial.lost = true
 			w.dial.cancel()
 		}
@@ -321,6 +336,10 @@ func (t *Transport) dial(ctx context.Context, h *host, d *dialing) {
 			c.close()
 			return
 		}
+		if c.host != h {
+			t.handTo(c, d.owner, h)
+			return
+		}
 		if c.http2 {
 			h.speaks = two
 			h.h2 = append(h.h2, c)
@@ -349,6 +368,30 @@ func (t *Transport) dial(ctx context.Context, h *host, d *dialing) {
 	t.mu.Unlock()
 }
 
+// handTo gives a connection to the one that has accepted what others would not: it
+// belongs to another host than from was. The caller holds the lock, which it gives up.
+func (t *Transport) handTo(c *conn, w *waiter, from *host) {
+	h := c.host
+	if c.http2 {
+		h.h2 = append(h.h2, c)
+	} else {
+		h.open++
+	}
+	c.streams = 1
+	left := w.done
+	if !left {
+		q := from.waiting[w.priority]
+		from.waiting[w.priority] = slices.DeleteFunc(q, func(o *waiter) bool { return o == w })
+		w.finish(msg{kind: ready, conn: c})
+	}
+	t.startDials(from)
+	t.forget(from)
+	t.mu.Unlock()
+	if left {
+		t.put(c, false)
+	}
+}
+
 // handOver gives a connection that was just dialled to whoever comes first, even
 // if its server has ended it already: the exchange then fails with that, where
 // dialling again would go on for ever.
@@ -369,9 +412,10 @@ func (h *host) handOver(c *conn) {
 }
 
 // fail ends the exchanges that a failed dial ends (rule E9): its owner, and when
-// the host has no connection at all everyone who has no dial of his own.
+// the host has no connection at all everyone who has no dial of his own. What an owner
+// was asked about is his matter alone.
 func (t *Transport) fail(h *host, d *dialing, err error) {
-	all := h.open == 0 && len(h.h2) == 0
+	all := h.open == 0 && len(h.h2) == 0 && d.asked == 0
 	for p, q := range h.waiting {
 		h.waiting[p] = slices.DeleteFunc(q, func(w *waiter) bool {
 			if w == d.owner || all && w.dial == nil {
@@ -391,12 +435,18 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 		return nil, dialError(err)
 	}
 	c := &conn{t: t, host: h, nc: raw}
-	secure := func(nc net.Conn) (*tls.Conn, error) {
-		return t.cfg.Dialer.Handshake(ctx, nc, h.key.Addr, h.key.clientConfig())
+	shake := &handshake{}
+	secure := func(nc net.Conn) (net.Conn, *tls.ConnectionState, error) {
+		shake = t.newHandshake(h.key, d)
+		return shake.run(ctx, nc)
 	}
 	s, state, err := t.newStdConn(h.key, raw, secure, func() { t.ended(c) })
 	if err != nil {
 		raw.Close()
+		if errors.Is(err, errStale) && !d.again {
+			d.again = true
+			return t.connect(ctx, h, d)
+		}
 		var we *Error
 		if errors.As(err, &we) {
 			return nil, err
@@ -404,34 +454,17 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 		return nil, dialError(err)
 	}
 	t.mu.Lock()
-	c.connection, c.http2, c.tls = s, s.http2, state
+	c.connection, c.http2, c.tls, c.accepted = s, s.http2, state, shake.accepted
+	if shake.became != nil {
+		key := h.key
+		key.Profile = shake.became
+		c.host = t.hostOf(key)
+	}
 	t.mu.Unlock()
 	if state != nil {
-		t.tell(d, msg{kind: encrypted, tls: state})
+		t.tell(d, msg{kind: encrypted, tls: state, accepted: shake.accepted})
 	}
 	return c, nil
-}
-
-// clientConfig is the profile made ready for one handshake.
-func (k Key) clientConfig() *tls.Config {
-	cfg := k.TLS.Clone()
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
-	if cfg.ServerName == "" {
-		cfg.ServerName, _, _ = net.SplitHostPort(k.Addr)
-	}
-	if len(cfg.NextProtos) == 0 {
-		switch k.Protocol {
-		case Negotiate:
-			cfg.NextProtos = []string{"h2", "http/1.1"}
-		case HTTP1:
-			cfg.NextProtos = []string{"http/1.1"}
-		case HTTP2:
-			cfg.NextProtos = []string{"h2"}
-		}
-	}
-	return cfg
 }
 
 // serve gives connections that are free to those who wait, best priority

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/testserver"
 )
@@ -35,7 +36,7 @@ var engines = map[string]func(Config) *Transport{
 type bench struct {
 	*testing.T
 	tr  *Transport
-	tls *tls.Config
+	tls *Profile
 }
 
 func eachEngine(t *testing.T, f func(*testing.T, func(Config) *bench)) {
@@ -66,9 +67,11 @@ func (w *watch) add(s string) {
 	defer w.mu.Unlock()
 	w.told = append(w.told, s)
 }
-func (w *watch) Connecting()                    { w.add("connecting") }
-func (w *watch) Encrypted(*tls.ConnectionState) { w.add("encrypted") }
-func (w *watch) Activity()                      { w.active.Add(1) }
+func (w *watch) Connecting()                                    { w.add("connecting") }
+func (w *watch) Encrypted(*tls.ConnectionState, *certs.Failure) { w.add("encrypted") }
+func (w *watch) Question(*Question)                             { w.add("question") }
+func (w *watch) Failed(error) bool                              { return false }
+func (w *watch) Activity()                                      { w.active.Add(1) }
 func (w *watch) Sending(Conn) {
 	w.add("sending")
 	if w.onSend != nil {
@@ -122,7 +125,7 @@ func (b *bench) send(ctx context.Context, c call) (*http.Response, *Exchange, er
 	x := &Exchange{Observer: c.watch, Priority: c.prio, Fresh: c.fresh, BodyMayBlock: c.blocks, Session: c.session}
 	x.Key = Key{Owner: c.owner, Scheme: req.URL.Scheme, Addr: req.URL.Host, Protocol: c.proto}
 	if req.URL.Scheme == "https" {
-		x.Key.TLS = b.tls
+		x.Key.Profile = b.tls
 	}
 	resp, err := b.tr.RoundTrip(req.WithContext(ctx), x)
 	return resp, x, err
@@ -326,7 +329,7 @@ func TestCancel(t *testing.T) {
 					}
 				})
 				b := with(Config{})
-				b.tls = &tls.Config{}
+				b.tls = &Profile{Config: &tls.Config{}}
 				c := r.call
 				c.url = s.URL()
 				if r.tls {
@@ -387,7 +390,7 @@ func TestEarlyAnswer(t *testing.T) {
 					io.WriteString(w, strings.Repeat("x", 200))
 				}))
 				b := with(Config{})
-				b.tls = cfg
+				b.tls = &Profile{Config: cfg}
 				for i := range tries {
 					upload := func() io.Reader { return io.LimitReader(zeros{}, size) }
 					status, body, err := b.fetch(call{method: "POST", url: s.URL, body: upload(), again: upload, length: size})
@@ -642,7 +645,7 @@ func TestMultiplexing(t *testing.T) {
 				defer s.Close()
 				b := with(Config{})
 				if cert := s.Certificate(); cert != nil {
-					b.tls = &tls.Config{InsecureSkipVerify: true}
+					b.tls = &Profile{Config: &tls.Config{InsecureSkipVerify: true}}
 				}
 				var wg sync.WaitGroup
 				for i := range 100 {
@@ -671,7 +674,7 @@ func TestObserver(t *testing.T) {
 		var served atomic.Int64
 		s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { served.Add(1) }))
 		b := with(Config{})
-		b.tls = cfg
+		b.tls = &Profile{Config: cfg}
 		w := &watch{}
 		_, _, err := b.fetch(call{url: s.URL, watch: w})
 		require.NoError(t, err)
@@ -695,15 +698,15 @@ func TestProfiles(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
 		s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		b := with(Config{})
-		b.tls = &tls.Config{InsecureSkipVerify: true}
+		b.tls = &Profile{Config: &tls.Config{InsecureSkipVerify: true}}
 		_, _, err := b.fetch(call{url: s.URL})
 		require.NoError(t, err)
-		b.tls = &tls.Config{} // strict, and does not know the root
+		b.tls = &Profile{Config: &tls.Config{}} // strict, and does not know the root
 		_, _, err = b.fetch(call{url: s.URL})
 		fault, phase := faultOf(err)
 		assert.Equal(t, Other, fault)
 		assert.Equal(t, TLS, phase)
-		b.tls = cfg
+		b.tls = &Profile{Config: cfg}
 		_, _, err = b.fetch(call{url: s.URL})
 		require.NoError(t, err)
 	})
@@ -818,7 +821,7 @@ func TestTLSReuse(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
 		s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
 		b := with(Config{})
-		b.tls = cfg
+		b.tls = &Profile{Config: cfg}
 		fresh := 0
 		for range 50 {
 			resp, x, err := b.send(t.Context(), call{url: s.URL})

@@ -12,15 +12,19 @@ import (
 // already be on its way.
 const holdLimit = 5 * time.Second
 
+// alertLimit is the same on HTTP/2, for the TLS alert by which a server says why it
+// closes.
+const alertLimit = 100 * time.Millisecond
+
 // tapConn lies between net/http and the network. On HTTP/1 it keeps the
 // response head, counts bytes and holds a write error back until the read side
 // has had its say: a server that refuses an upload answers and then resets, and
-// the answer matters more than the reset. Under HTTP/2 it only counts and
-// watches for the end.
+// the answer matters more than the reset. Under HTTP/2 it counts and watches for the
+// end, and holds back for a moment.
 type tapConn struct {
 	net.Conn
 	onEnd func() // called once, when reading has ended for good
-	hold  bool   // HTTP/1: hold write errors back
+	hold  bool   // HTTP/1: hold write errors back until the answer is there
 
 	mu       sync.Mutex
 	tap      headTap
@@ -136,7 +140,7 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 128<<10); return
 func (c *tapConn) wrote(n int64, err error) error {
 	c.mu.Lock()
 	c.sent += n
-	if err == nil || !c.hold || errors.Is(err, net.ErrClosed) || isTimeout(err) || c.readErr != nil {
+	if err == nil || errors.Is(err, net.ErrClosed) || isTimeout(err) || c.readErr != nil {
 		c.mu.Unlock()
 		return err
 	}
@@ -144,7 +148,11 @@ func (c *tapConn) wrote(n int64, err error) error {
 		c.writeErr = err
 	}
 	c.mu.Unlock()
-	timer := time.NewTimer(holdLimit)
+	limit := alertLimit
+	if c.hold {
+		limit = holdLimit
+	}
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
 		select {
@@ -156,7 +164,7 @@ func (c *tapConn) wrote(n int64, err error) error {
 			c.mu.Lock()
 			done := c.tap.done
 			c.mu.Unlock()
-			if !done {
+			if !done || !c.hold {
 				return err
 			}
 			// the answer is being read: its end decides

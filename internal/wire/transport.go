@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
 )
 
@@ -33,9 +34,8 @@ type Key struct {
 	Scheme   string // http or https
 	Addr     string // host:port, ASCII
 	Protocol Protocol
-	// TLS is the profile: exchanges with another configuration, whatever it
-	// holds, never meet on one connection.
-	TLS *tls.Config
+	// Profile is the encryption of https.
+	Profile *Profile
 	// Owner is whom the connections are authenticated for, anything comparable; nil
 	// for nobody, as long as the requests carry their credentials themselves.
 	Owner any
@@ -56,8 +56,15 @@ const (
 type Observer interface {
 	// Connecting: a TCP connection is being opened for this exchange.
 	Connecting()
-	// Encrypted: the handshake is over; nothing of the request has been sent.
-	Encrypted(*tls.ConnectionState)
+	// Encrypted: the handshake is over; nothing of the request has been sent. What is
+	// wrong with the server's certificate, and was accepted, comes along.
+	Encrypted(*tls.ConnectionState, *certs.Failure)
+	// Question: the handshake needs something to be known or decided. It goes on when
+	// this returns.
+	Question(*Question)
+	// Failed: no connection could be opened. If it returns true, that is tried again,
+	// with what the observer has changed in the Exchange.
+	Failed(error) bool
 	// Sending: the request goes out now, on this connection.
 	Sending(Conn)
 	// Activity: bytes of the response came. It must not block.
@@ -205,8 +212,18 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	c := t.claim(x)
 	if c == nil {
 		var err error
-		if c, err = t.take(ctx, x); err != nil {
+		for {
+			if c, err = t.take(ctx, x); err == nil {
+				break
+			}
+			if ctx.Err() == nil && x.Observer.Failed(err) {
+				x.Repeated = true
+				continue
+			}
 			closeBody(req)
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			return nil, err
 		}
 	}

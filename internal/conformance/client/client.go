@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"hash"
@@ -43,12 +42,6 @@ func Unsupported(c *scenario.Client) string {
 		return "the cache"
 	case m.Preconnect != "":
 		return "preconnecting"
-	}
-	for i := range c.Requests {
-		q := &c.Requests[i]
-		if q.SSLIgnore != nil && q.URL[:min(5, len(q.URL))] == "https" {
-			return "TLS decisions"
-		}
 	}
 	return ""
 }
@@ -168,7 +161,8 @@ type request struct {
 	dying      bool // deleteLater during the last signals: gone behind finished
 	snapshot   *scenario.Reply
 	redirect   *netreply.Redirect
-	profile    *tls.Config
+	profile    *netreply.SSLConfiguration
+	ignoring   bool // ignoreSslErrors was called
 	seen       map[string]int64
 	fired      map[int]bool
 	up, down   progress
@@ -355,7 +349,7 @@ func (q *request) request() (*netreply.Request, error) {
 	}
 	req.TransferTimeout = ms(s.TransferTimeoutMs)
 	req.ReadBufferSize = s.ReadBufferSize
-	req.TLSConfig = q.tlsConfig()
+	q.encryption(req)
 	if s.Decompress != nil {
 		req.DecompressedSafetyCheckThreshold = *s.Decompress
 	}
@@ -524,6 +518,8 @@ func (r *run) managerSignal(reply *netreply.Reply, e netreply.Event) {
 		r.managerEvent(q, "finished", map[string]any{})
 	case netreply.Encrypted:
 		r.managerEvent(q, "encrypted", map[string]any{})
+	case netreply.SSLErrorsOccurred:
+		r.managerEvent(q, "sslErrors", map[string]any{"errors": sslErrors(e.SSLErrors)})
 	}
 }
 
@@ -582,6 +578,11 @@ func (q *request) signal(_ *netreply.Reply, e netreply.Event) {
 		q.on("socketStartedConnecting", nil)
 	case netreply.Encrypted:
 		q.on("encrypted", nil)
+	case netreply.SSLErrorsOccurred:
+		q.on("sslErrors", map[string]any{"errors": sslErrors(e.SSLErrors)})
+		if ignore := q.spec.SSLIgnore; q.ignoring || ignore != nil && ignore.Mode == "allInSlot" {
+			e.Ignore()
+		}
 	case netreply.RequestSent:
 		q.on("requestSent", nil)
 	case netreply.MetaDataChanged:
@@ -777,7 +778,8 @@ func (q *request) perform(a scenario.Action) {
 		q.run.wake()
 	case "clearConnectionCache", "clearAccessCache":
 		q.run.manager.ClearConnectionCache()
-	case "ignoreSslErrors": // means nothing without TLS; scenarios with TLS are not played
+	case "ignoreSslErrors":
+		q.ignoring = true
 	case "closeManager":
 		// from inside a signal the Manager would wait for itself
 		q.run.timers.Go(func() { q.run.manager.Close() })

@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,43 +19,105 @@ import (
 	"github.com/netreply/netreply/internal/conformance/scenario"
 )
 
-func (q *request) tlsConfig() *tls.Config {
+// encryption says how a request is to be encrypted, and what may be wrong.
+func (q *request) encryption(req *netreply.Request) {
 	pki := q.run.client.PKI
 	if pki == nil || len(pki.Leaves) == 0 {
-		return nil
+		return
 	}
-	cfg := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: q.spec.PeerVerifyName}
-	if !q.spec.NoTrust {
-		if pem, err := os.ReadFile(pki.CA); err == nil {
-			cfg.RootCAs.AppendCertsFromPEM(pem)
+	if s := q.spec.SSLIgnore; s != nil {
+		req.IgnoreAllSSLErrors = s.Mode == "all"
+		for _, e := range s.List {
+			req.IgnoreSSLErrors = append(req.IgnoreSSLErrors, netreply.SSLError{Code: sslCode(e.Error), Certificate: certificate(pki, e.Cert)})
 		}
 	}
-	switch q.spec.TLSProtocol {
-	case "1.2":
-		cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	case "1.3", "1.3+":
-		cfg.MinVersion = tls.VersionTLS13
-	}
-	if q.spec.ClientCert {
-		if cert, err := tls.LoadX509KeyPair(pki.Client, pki.Key); err == nil {
-			cfg.Certificates = []tls.Certificate{cert}
-		}
-	}
-	// one profile for all requests that want the same, so that they share connections
+	// one for all requests that want the same, so that they share connections
 	q.run.mu.Lock()
 	defer q.run.mu.Unlock()
 	for _, o := range q.run.reqs {
 		if o != q && o.profile != nil && sameProfile(o.spec, q.spec) {
 			q.profile = o.profile
-			return o.profile
 		}
 	}
-	q.profile = cfg
-	return cfg
+	if q.profile == nil {
+		q.profile = q.configuration(pki)
+	}
+	req.SSLConfiguration = q.profile
+}
+
+func (q *request) configuration(pki *scenario.PKI) *netreply.SSLConfiguration {
+	c := &netreply.SSLConfiguration{RootCAs: x509.NewCertPool(), PeerVerifyName: q.spec.PeerVerifyName}
+	if !q.spec.NoTrust {
+		if pem, err := os.ReadFile(pki.CA); err == nil {
+			c.RootCAs.AppendCertsFromPEM(pem)
+		}
+	}
+	switch q.spec.TLSProtocol {
+	case "1.2":
+		c.MinProtocol, c.MaxProtocol = tls.VersionTLS12, tls.VersionTLS12
+	case "1.3", "1.3+":
+		c.MinProtocol = tls.VersionTLS13
+	}
+	switch q.spec.PeerVerifyMode {
+	case "none":
+		c.PeerVerifyMode = netreply.VerifyNone
+	case "query":
+		c.PeerVerifyMode = netreply.QueryPeer
+	case "peer":
+		c.PeerVerifyMode = netreply.VerifyPeer
+	}
+	if q.spec.ClientCert {
+		if cert, err := tls.LoadX509KeyPair(pki.Client, pki.Key); err == nil {
+			c.Certificates = []tls.Certificate{cert}
+		}
+	}
+	return c
 }
 
 func sameProfile(a, b *scenario.Request) bool {
-	return a.PeerVerifyName == b.PeerVerifyName && a.NoTrust == b.NoTrust && a.TLSProtocol == b.TLSProtocol && a.ClientCert == b.ClientCert
+	return a.PeerVerifyName == b.PeerVerifyName && a.NoTrust == b.NoTrust && a.TLSProtocol == b.TLSProtocol && a.ClientCert == b.ClientCert &&
+		a.PeerVerifyMode == b.PeerVerifyMode
+}
+
+func sslCode(name string) netreply.SSLErrorCode {
+	for c := netreply.SSLUnspecifiedError; c <= netreply.SSLOcspStatusUnknown; c++ {
+		if c.String() == name {
+			return c
+		}
+	}
+	return netreply.SSLNoError
+}
+
+// certificate finds what a scenario names by listener, and by its place in the chain.
+func certificate(pki *scenario.PKI, name string) *x509.Certificate {
+	name, place, _ := strings.Cut(name, ":")
+	rest, err := os.ReadFile(pki.Leaves[name])
+	if name == "" || err != nil {
+		return nil
+	}
+	var block *pem.Block
+	for n := 0; ; n++ {
+		if block, rest = pem.Decode(rest); block == nil {
+			return nil
+		}
+		if place == "" || place == strconv.Itoa(n) {
+			c, _ := x509.ParseCertificate(block.Bytes)
+			return c
+		}
+	}
+}
+
+// sslErrors writes what is wrong as the traces do.
+func sslErrors(e *netreply.SSLErrors) []any {
+	var list []any
+	for _, s := range e.Errors {
+		name := ""
+		if s.Certificate != nil {
+			name = s.Certificate.Subject.CommonName
+		}
+		list = append(list, s.Code.String()+" ("+name+")")
+	}
+	return list
 }
 
 // latin1 reads bytes as Qt does when it makes text of a header.
@@ -99,7 +163,7 @@ func (q *request) final() *scenario.Reply {
 		o.RawHeaders = append(o.RawHeaders, [2]string{latin1(p[0]), latin1(p[1])})
 	}
 	knownHeaders(r.Headers(), o.KnownHeaders)
-	o.SSL = sslFacts(r.TLS())
+	o.SSL = sslFacts(r.SSLConfiguration().ConnectionState)
 	o.Extra = map[string]any{"isRunning": r.IsRunning(), "isSequential": true, "requestUrl": requestURL(r)}
 	return o
 }
@@ -176,8 +240,8 @@ var opensslNames = map[uint16]string{
 	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:   "ECDHE-RSA-CHACHA20-POLY1305",
 }
 
-func sslFacts(state *tls.ConnectionState) map[string]any {
-	if state == nil {
+func sslFacts(state tls.ConnectionState) map[string]any {
+	if len(state.PeerCertificates) == 0 {
 		return nil
 	}
 	var chain []string
@@ -188,11 +252,14 @@ func sslFacts(state *tls.ConnectionState) map[string]any {
 	if len(chain) > 0 {
 		peer = chain[0]
 	}
-	cipher, ok := opensslNames[state.CipherSuite]
-	if !ok {
-		cipher = tls.CipherSuiteName(state.CipherSuite)
+	cipher, version := "", "?"
+	if state.Version != 0 {
+		var ok bool
+		if cipher, ok = opensslNames[state.CipherSuite]; !ok {
+			cipher = tls.CipherSuiteName(state.CipherSuite)
+		}
+		version = map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}[state.Version]
 	}
-	version := map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}[state.Version]
 	return map[string]any{"peerCN": peer, "chain": chain, "protocol": version, "cipher": cipher, "alpn": state.NegotiatedProtocol}
 }
 

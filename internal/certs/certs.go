@@ -1,0 +1,387 @@
+// Package certs finds everything that is wrong with a certificate chain, where
+// crypto/x509 stops at the first problem. It looks at a chain in the steps of OpenSSL,
+// and so of Qt: the name, the way to a root, extensions, strength, and then validity
+// and signatures from the root down.
+package certs
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Code says what is wrong, by Qt's numbers (rule T20).
+type Code int
+
+const (
+	Unspecified         Code = -1
+	SignatureFailed     Code = 4
+	NotYetValid         Code = 5
+	Expired             Code = 6
+	SelfSigned          Code = 9
+	SelfSignedInChain   Code = 10
+	NoLocalIssuer       Code = 11
+	UnverifiedFirst     Code = 12
+	InvalidCA           Code = 14
+	PathLengthExceeded  Code = 15
+	InvalidPurpose      Code = 16
+	CertificateRejected Code = 18
+	NoPeerCertificate   Code = 21
+	HostNameMismatch    Code = 22
+)
+
+// Problem is one thing that is wrong with one certificate.
+type Problem struct {
+	Code Code
+	Cert *x509.Certificate // nil for NoPeerCertificate
+}
+
+// Equal is rule T5.
+func (p Problem) Equal(o Problem) bool {
+	return p.Code == o.Code && (p.Cert == nil && o.Cert == nil || p.Cert != nil && o.Cert != nil && p.Cert.Equal(o.Cert))
+}
+
+// Failure is a chain that was not accepted.
+type Failure struct {
+	Chain    []*x509.Certificate // as it was sent
+	Problems []Problem           // at least one
+	Err      error               // of crypto/x509, nil when it was content
+}
+
+func (e *Failure) Error() string {
+	if e.Err != nil {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("the certificate was not accepted: %d problems", len(e.Problems))
+}
+
+func (e *Failure) Unwrap() error { return e.Err }
+
+// Options is what a chain is measured by.
+type Options struct {
+	Name  string         // of the host; "" is not looked at
+	Roots *x509.CertPool // nil means the system's
+	Depth int            // certificates allowed between the leaf and the root; 0 means any number
+	Time  time.Time      // zero means now
+}
+
+// explain lists what is wrong with a chain that crypto/x509 refused with err.
+func explain(err error, chain []*x509.Certificate, o Options) *Failure {
+	f := &Failure{Chain: chain, Problems: verify(chain, o), Err: err}
+	if len(f.Problems) == 0 { // it sees what this package does not
+		f.Problems = []Problem{translate(err, chain)}
+	}
+	return f
+}
+
+// Check verifies a chain as crypto/tls does, and beyond that wants no weak keys and
+// signatures, a leaf whose key is for TLS, and the depth. It returns the chains to
+// trusted roots, or all that is wrong.
+func Check(chain []*x509.Certificate, o Options) ([][]*x509.Certificate, *Failure) {
+	if len(chain) == 0 {
+		return nil, &Failure{Problems: verify(chain, o)}
+	}
+	intermediates := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		intermediates.AddCert(c)
+	}
+	chains, err := chain[0].Verify(x509.VerifyOptions{DNSName: o.Name, Roots: o.Roots, Intermediates: intermediates, CurrentTime: o.Time})
+	if err != nil {
+		return nil, explain(err, chain, o)
+	}
+	if problems := beyond(chains, o); len(problems) > 0 {
+		return nil, &Failure{Chain: chain, Problems: problems}
+	}
+	return chains, nil
+}
+
+// verify lists everything that is wrong with the chain that a server sent.
+func verify(chain []*x509.Certificate, o Options) []Problem {
+	if len(chain) == 0 {
+		return []Problem{{NoPeerCertificate, nil}}
+	}
+	if o.Time.IsZero() {
+		o.Time = time.Now()
+	}
+	v := verifier{Options: o}
+	leaf := chain[0]
+	if o.Name != "" && leaf.VerifyHostname(o.Name) != nil {
+		v.add(HostNameMismatch, leaf)
+	}
+	v.build(chain)
+	v.extensions()
+	v.constraints()
+	v.strength()
+	if v.missing && len(v.path) == 1 {
+		v.add(UnverifiedFirst, leaf)
+	}
+	v.signatures()
+	return v.problems
+}
+
+// beyond lists what crypto/x509 does not mind about a server that it accepted. One
+// verified chain without any of that is enough.
+func beyond(chains [][]*x509.Certificate, o Options) []Problem {
+	var first []Problem
+	for i, path := range chains {
+		v := verifier{Options: o, path: path}
+		v.depth()
+		v.leafUsage()
+		v.strength()
+		if len(v.problems) == 0 {
+			return nil
+		}
+		if i == 0 {
+			first = v.problems
+		}
+	}
+	return first
+}
+
+// verifier walks along one path.
+type verifier struct {
+	Options
+	problems []Problem
+	path     []*x509.Certificate // the leaf first; the last is a root unless untrusted
+	// How the path ends where it does not end at a root: nobody knows the issuer of its
+	// last certificate, or that is self-signed.
+	missing, selfSigned bool
+}
+
+func (v *verifier) add(code Code, c *x509.Certificate) {
+	if p := (Problem{code, c}); !slices.ContainsFunc(v.problems, p.Equal) {
+		v.problems = append(v.problems, p)
+	}
+}
+
+// anything is a copy of a certificate that only its signature and its name
+// constraints can speak against.
+func anything(c *x509.Certificate) *x509.Certificate {
+	n := *c
+	n.NotBefore, n.NotAfter = time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	n.BasicConstraintsValid, n.IsCA, n.MaxPathLen, n.MaxPathLenZero = true, true, -1, false
+	n.KeyUsage, n.ExtKeyUsage, n.UnknownExtKeyUsage = 0, nil, nil
+	n.UnhandledCriticalExtensions = nil
+	return &n
+}
+
+// root finds the trusted certificate that has signed c, or c itself if it is one.
+func (v *verifier) root(c *x509.Certificate) *x509.Certificate {
+	chains, err := anything(c).Verify(x509.VerifyOptions{Roots: v.Roots, CurrentTime: v.Time, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	if err == nil {
+		return chains[0][len(chains[0])-1]
+	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Cert != nil && !invalid.Cert.Equal(c) {
+		return invalid.Cert // there is one, with flaws of its own
+	}
+	return nil
+}
+
+// build goes from issuer to issuer, trusted ones first.
+func (v *verifier) build(chain []*x509.Certificate) {
+	v.path = []*x509.Certificate{chain[0]}
+	rest := slices.Clone(chain[1:])
+	for {
+		last := v.path[len(v.path)-1]
+		if root := v.root(last); root != nil {
+			if !root.Equal(last) {
+				v.path = append(v.path, root)
+			}
+			v.depth()
+			return
+		}
+		if selfSigned(last) {
+			v.selfSigned = true
+			if len(v.path) == 1 {
+				v.add(SelfSigned, last)
+			} else {
+				v.add(SelfSignedInChain, last)
+			}
+			return
+		}
+		i := slices.IndexFunc(rest, func(c *x509.Certificate) bool { return issued(c, last) })
+		if i < 0 {
+			v.missing = true
+			v.add(NoLocalIssuer, last)
+			return
+		}
+		v.path = append(v.path, rest[i])
+		rest = slices.Delete(rest, i, i+1)
+	}
+}
+
+// issued tells whether c names issuer as what has signed it.
+func issued(issuer, c *x509.Certificate) bool {
+	return bytes.Equal(issuer.RawSubject, c.RawIssuer) &&
+		(len(issuer.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 || bytes.Equal(issuer.SubjectKeyId, c.AuthorityKeyId))
+}
+
+func selfSigned(c *x509.Certificate) bool {
+	return issued(c, c) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+}
+
+func (v *verifier) depth() {
+	if between := len(v.path) - 2; v.Depth > 0 && between > v.Depth {
+		v.add(PathLengthExceeded, v.path[v.Depth+1])
+	}
+}
+
+// extensions looks at what each certificate is for.
+func (v *verifier) extensions() {
+	below := 0 // intermediates that are not self-issued
+	for i, c := range v.path {
+		if len(c.UnhandledCriticalExtensions) > 0 {
+			v.add(Unspecified, c)
+		}
+		if i == 0 {
+			v.leafUsage()
+			if !forServers(c) {
+				v.add(InvalidPurpose, c)
+			}
+			continue
+		}
+		ca := c.Version < 3 && i == len(v.path)-1 || c.BasicConstraintsValid && c.IsCA && !withoutCertSign(c)
+		if !ca {
+			v.add(InvalidCA, c)
+		}
+		if !ca || !forServers(c) {
+			v.add(InvalidPurpose, c)
+		}
+		if limited := c.MaxPathLen > 0 || c.MaxPathLen == 0 && c.MaxPathLenZero; limited && below > c.MaxPathLen {
+			v.add(PathLengthExceeded, c)
+		}
+		if !bytes.Equal(c.RawSubject, c.RawIssuer) {
+			below++
+		}
+	}
+}
+
+func withoutCertSign(c *x509.Certificate) bool {
+	return c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0
+}
+
+func (v *verifier) leafUsage() {
+	const forTLS = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement
+	if leaf := v.path[0]; leaf.KeyUsage != 0 && leaf.KeyUsage&forTLS == 0 {
+		v.add(InvalidPurpose, leaf)
+	}
+}
+
+func forServers(c *x509.Certificate) bool {
+	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(c.ExtKeyUsage, func(u x509.ExtKeyUsage) bool {
+		return u == x509.ExtKeyUsageServerAuth || u == x509.ExtKeyUsageAny
+	})
+}
+
+// constraints looks at which names the issuers may sign.
+func (v *verifier) constraints() {
+	if len(v.path) == 1 {
+		return
+	}
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	for i, c := range v.path[1:] {
+		if i == len(v.path)-2 {
+			roots.AddCert(anything(c))
+		} else {
+			intermediates.AddCert(anything(c))
+		}
+	}
+	_, err := anything(v.path[0]).Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: v.Time,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) {
+		if p := translate(err, v.path); p.Code == CertificateRejected {
+			v.add(p.Code, p.Cert)
+		}
+	}
+}
+
+// strength wants keys and signatures of 112 bits (NIST SP 800-57, OpenSSL's security
+// level 2). What a root says about itself does not count.
+func (v *verifier) strength() {
+	for i, c := range v.path {
+		weak := false
+		switch k := c.PublicKey.(type) {
+		case *rsa.PublicKey:
+			weak = k.N.BitLen() < 2048
+		case *ecdsa.PublicKey:
+			weak = k.Curve.Params().BitSize < 224
+		}
+		if i < len(v.path)-1 {
+			switch c.SignatureAlgorithm {
+			case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1, x509.UnknownSignatureAlgorithm:
+				weak = true
+			}
+		}
+		if weak {
+			v.add(Unspecified, c)
+		}
+	}
+}
+
+// signatures checks signatures and validity, from the top down.
+func (v *verifier) signatures() {
+	for i := len(v.path) - 1; i >= 0; i-- {
+		c := v.path[i]
+		if i < len(v.path)-1 {
+			issuer := v.path[i+1]
+			if withoutCertSign(issuer) {
+				v.add(Unspecified, issuer)
+			}
+			var insecure x509.InsecureAlgorithmError
+			if err := issuer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature); err != nil && !errors.As(err, &insecure) {
+				v.add(SignatureFailed, c)
+			}
+		}
+		switch {
+		case v.Time.Before(c.NotBefore):
+			v.add(NotYetValid, c)
+		case v.Time.After(c.NotAfter):
+			v.add(Expired, c)
+		}
+	}
+}
+
+// translate gives the code of an error of crypto/x509 (rule T21).
+func translate(err error, chain []*x509.Certificate) Problem {
+	p := Problem{Unspecified, nil}
+	if len(chain) > 0 {
+		p.Cert = chain[0]
+	}
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &name):
+		p.Code = HostNameMismatch
+	case errors.As(err, &unknown):
+		p.Code = NoLocalIssuer
+	case errors.As(err, &invalid):
+		if invalid.Cert != nil {
+			p.Cert = invalid.Cert
+		}
+		switch invalid.Reason {
+		case x509.Expired:
+			p.Code = Expired
+		case x509.NotAuthorizedToSign:
+			p.Code = InvalidCA
+		case x509.TooManyIntermediates:
+			p.Code = PathLengthExceeded
+		case x509.IncompatibleUsage:
+			p.Code = InvalidPurpose
+		case x509.CANotAuthorizedForThisName, x509.CANotAuthorizedForExtKeyUsage, x509.NameConstraintsWithoutSANs,
+			x509.UnconstrainedName, x509.TooManyConstraints:
+			p.Code = CertificateRejected
+		}
+	}
+	return p
+}

@@ -1,0 +1,227 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"slices"
+	"sync/atomic"
+
+	"github.com/netreply/netreply/internal/certs"
+)
+
+// Profile says how a connection is encrypted, and what a server must show. Its address
+// is its identity: exchanges with different ones never meet on a connection, or by a
+// session ticket as long as each Config has a cache of its own. It must not be changed
+// once in use.
+type Profile struct {
+	// Config is crypto/tls's; server name and ALPN are filled in where they are missing.
+	Config *tls.Config
+	// Depth is how many certificates there may be between a leaf and its root; 0 means
+	// any number.
+	Depth int
+	// Accept, when not nil, is asked whether to go on though something is wrong, before
+	// the exchange is.
+	Accept func(*certs.Failure) bool
+	// Handshake, when not nil, takes the place of crypto/tls. ask brings a question to
+	// the exchange that the connection is opened for.
+	Handshake func(ctx context.Context, raw net.Conn, cfg *tls.Config, ask func(question any) error) (net.Conn, *tls.ConnectionState, error)
+}
+
+// Question comes up in the middle of a handshake.
+type Question struct {
+	// About is a *certs.Failure, or what Profile.Handshake asked.
+	About any
+	// Profile, when it was set to one that accepts a Failure, is whose the connection
+	// becomes.
+	Profile *Profile
+}
+
+// handshake is one under way.
+type handshake struct {
+	t       *Transport
+	key     Key
+	profile *Profile
+	d       *dialing
+	cfg     *tls.Config
+
+	sessions ownSessions
+	chains   [][]*x509.Certificate // that were verified
+	accepted *certs.Failure
+	became   *Profile // nil for what it was
+}
+
+// ownSessions are the sessions of a profile as one handshake sees them: what was made by
+// accepting more than the profile does is no session of it.
+type ownSessions struct {
+	tls.ClientSessionCache
+	foreign atomic.Bool
+}
+
+func (c *ownSessions) Put(name string, session *tls.ClientSessionState) {
+	if !c.foreign.Load() {
+		c.ClientSessionCache.Put(name, session)
+	}
+}
+
+// errStale is a session whose certificate is not good enough any more.
+var errStale = errors.New("wire: the certificate of the resumed session is no longer valid")
+
+// newHandshake makes the configuration of one handshake. crypto/tls stops at the first
+// thing that is wrong with a certificate, and cannot be asked to go on: its verification
+// is switched off and done in verify, which sees every handshake, resumed ones included.
+func (t *Transport) newHandshake(key Key, d *dialing) *handshake {
+	cfg := key.Profile.Config.Clone()
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName, _, _ = net.SplitHostPort(key.Addr)
+	}
+	if len(cfg.NextProtos) == 0 {
+		switch key.Protocol {
+		case Negotiate:
+			cfg.NextProtos = []string{"h2", "http/1.1"}
+		case HTTP1:
+			cfg.NextProtos = []string{"http/1.1"}
+		case HTTP2:
+			cfg.NextProtos = []string{"h2"}
+		}
+	}
+	if key.Protocol == HTTP1 || key.Profile.Handshake != nil {
+		// who needs HTTP/1 must not get anything else, whatever was configured; net/http
+		// speaks HTTP/2 on connections of crypto/tls only
+		cfg.NextProtos = slices.DeleteFunc(slices.Clone(cfg.NextProtos), func(p string) bool { return p == "h2" })
+		if len(cfg.NextProtos) == 0 {
+			cfg.NextProtos = []string{"http/1.1"}
+		}
+	}
+	s := &handshake{t: t, key: key, profile: key.Profile, d: d, cfg: cfg}
+	if cfg.ClientSessionCache != nil {
+		s.sessions.ClientSessionCache = cfg.ClientSessionCache
+		cfg.ClientSessionCache = &s.sessions
+	}
+	if cfg.InsecureSkipVerify {
+		return s // the caller's own wish: nothing is looked at
+	}
+	cfg.InsecureSkipVerify = true
+	if cfg.EncryptedClientHelloConfigList != nil && cfg.EncryptedClientHelloRejectionVerify == nil {
+		cfg.EncryptedClientHelloRejectionVerify = func(state tls.ConnectionState) error {
+			if _, f := s.check(state, state.ServerName); f != nil {
+				return f
+			}
+			return nil
+		}
+	}
+	return s
+}
+
+func (s *handshake) check(state tls.ConnectionState, name string) ([][]*x509.Certificate, *certs.Failure) {
+	o := certs.Options{Name: name, Roots: s.cfg.RootCAs, Depth: s.profile.Depth}
+	if s.cfg.Time != nil {
+		o.Time = s.cfg.Time()
+	}
+	return certs.Check(state.PeerCertificates, o)
+}
+
+// verify decides about the certificate of a server.
+func (s *handshake) verify(ctx context.Context, state tls.ConnectionState, peer func([][]byte, [][]*x509.Certificate) error, further func(tls.ConnectionState) error) error {
+	chains, f := s.check(state, s.cfg.ServerName)
+	switch {
+	case f == nil:
+	case state.DidResume:
+		// what it was accepted for may have changed on both sides: a full handshake tells
+		s.cfg.ClientSessionCache.Put(s.cfg.ServerName, nil)
+		return errStale
+	case s.profile.Accept != nil && s.profile.Accept(f):
+		s.accepted = f
+	default:
+		q := &Question{About: f}
+		if err := s.t.question(ctx, s.d, q); err != nil && err != errLeft {
+			return err
+		}
+		if q.Profile == nil || !q.Profile.Accept(f) {
+			return f
+		}
+		s.accepted, s.became = f, q.Profile
+		s.sessions.foreign.Store(true)
+	}
+	s.chains, state.VerifiedChains = chains, chains
+	if peer != nil && !state.DidResume {
+		var raw [][]byte
+		for _, c := range state.PeerCertificates {
+			raw = append(raw, c.Raw)
+		}
+		if err := peer(raw, chains); err != nil {
+			return err
+		}
+	}
+	if further != nil {
+		return further(state)
+	}
+	return nil
+}
+
+// run shakes hands over raw.
+func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.ConnectionState, error) {
+	dialer := s.t.cfg.Dialer
+	if h := s.profile.Handshake; h != nil {
+		var state *tls.ConnectionState
+		nc, err := dialer.Secure(ctx, raw, s.key.Addr, func(ctx context.Context) (nc net.Conn, err error) {
+			nc, state, err = h(ctx, raw, s.cfg, func(about any) error { return s.t.question(ctx, s.d, &Question{About: about}) })
+			return nc, err
+		})
+		return nc, state, err
+	}
+	var tc *tls.Conn
+	_, err := dialer.Secure(ctx, raw, s.key.Addr, func(ctx context.Context) (net.Conn, error) {
+		if cfg := s.cfg; cfg.InsecureSkipVerify && !s.careless() {
+			peer, further := cfg.VerifyPeerCertificate, cfg.VerifyConnection
+			cfg.VerifyPeerCertificate = nil
+			cfg.VerifyConnection = func(state tls.ConnectionState) error { return s.verify(ctx, state, peer, further) }
+		}
+		tc = tls.Client(raw, s.cfg)
+		return tc, tc.HandshakeContext(ctx)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	state := tc.ConnectionState()
+	if s.chains != nil {
+		state.VerifiedChains = s.chains
+	}
+	return tc, &state, nil
+}
+
+// careless is the wish of the caller's own configuration.
+func (s *handshake) careless() bool {
+	return s.profile.Config != nil && s.profile.Config.InsecureSkipVerify
+}
+
+// errLeft is the answer to a question whose exchange is not there any more.
+var errLeft = errors.New("wire: nobody waits for the connection")
+
+// question brings a question to the exchange that the dial is for, and waits until it
+// has seen it.
+func (t *Transport) question(ctx context.Context, d *dialing, q *Question) error {
+	seen := make(chan struct{})
+	t.mu.Lock()
+	if d.owner.done || d.asked >= maxAsked {
+		t.mu.Unlock()
+		return errLeft
+	}
+	d.asked++
+	d.owner.ch <- msg{kind: asking, question: q, seen: seen}
+	t.mu.Unlock()
+	select {
+	case <-seen:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// maxAsked bounds the questions of one handshake.
+const maxAsked = 4

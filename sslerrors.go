@@ -1,0 +1,265 @@
+package netreply
+
+import (
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// SSLErrorCode says what is wrong with a certificate, by Qt's numbers
+// (QSslError::SslError, rule T20). Go and OpenSSL without revocation lists find only
+// some of them; the others are there for code that has them from elsewhere.
+type SSLErrorCode int
+
+const (
+	SSLUnspecifiedError                    SSLErrorCode = -1 // a weak key or signature, an unknown critical extension
+	SSLNoError                             SSLErrorCode = 0
+	SSLUnableToGetIssuerCertificate        SSLErrorCode = 1
+	SSLUnableToDecryptCertificateSignature SSLErrorCode = 2
+	SSLUnableToDecodeIssuerPublicKey       SSLErrorCode = 3
+	SSLCertificateSignatureFailed          SSLErrorCode = 4
+	SSLCertificateNotYetValid              SSLErrorCode = 5
+	SSLCertificateExpired                  SSLErrorCode = 6
+	SSLInvalidNotBeforeField               SSLErrorCode = 7
+	SSLInvalidNotAfterField                SSLErrorCode = 8
+	SSLSelfSignedCertificate               SSLErrorCode = 9  // the server's own
+	SSLSelfSignedCertificateInChain        SSLErrorCode = 10 // a root that is not trusted
+	SSLUnableToGetLocalIssuerCertificate   SSLErrorCode = 11 // its issuer is neither sent nor trusted
+	SSLUnableToVerifyFirstCertificate      SSLErrorCode = 12 // and nothing else was sent
+	SSLCertificateRevoked                  SSLErrorCode = 13
+	SSLInvalidCaCertificate                SSLErrorCode = 14 // an issuer that must not issue
+	SSLPathLengthExceeded                  SSLErrorCode = 15
+	SSLInvalidPurpose                      SSLErrorCode = 16 // not for TLS servers
+	SSLCertificateUntrusted                SSLErrorCode = 17
+	SSLCertificateRejected                 SSLErrorCode = 18 // an issuer that must not issue this name
+	SSLSubjectIssuerMismatch               SSLErrorCode = 19
+	SSLAuthorityIssuerSerialNumberMismatch SSLErrorCode = 20
+	SSLNoPeerCertificate                   SSLErrorCode = 21
+	SSLHostNameMismatch                    SSLErrorCode = 22
+	SSLNoSslSupport                        SSLErrorCode = 23
+	SSLCertificateBlacklisted              SSLErrorCode = 24
+	SSLCertificateStatusUnknown            SSLErrorCode = 25
+	SSLOcspNoResponseFound                 SSLErrorCode = 26
+	SSLOcspMalformedRequest                SSLErrorCode = 27
+	SSLOcspMalformedResponse               SSLErrorCode = 28
+	SSLOcspInternalError                   SSLErrorCode = 29
+	SSLOcspTryLater                        SSLErrorCode = 30
+	SSLOcspSigRequred                      SSLErrorCode = 31 // so spelled in Qt
+	SSLOcspUnauthorized                    SSLErrorCode = 32
+	SSLOcspResponseCannotBeTrusted         SSLErrorCode = 33
+	SSLOcspResponseCertIDUnknown           SSLErrorCode = 34
+	SSLOcspResponseExpired                 SSLErrorCode = 35
+	SSLOcspStatusUnknown                   SSLErrorCode = 36
+)
+
+// sslTexts are the name and the sentence of each code, from -1 on.
+var sslTexts = [...][2]string{
+	{"UnspecifiedError", "The certificate does not meet the requirements"},
+	{"NoError", "No error"},
+	{"UnableToGetIssuerCertificate", "The issuer certificate could not be found"},
+	{"UnableToDecryptCertificateSignature", "The certificate signature could not be decrypted"},
+	{"UnableToDecodeIssuerPublicKey", "The public key in the certificate could not be read"},
+	{"CertificateSignatureFailed", "The signature of the certificate is invalid"},
+	{"CertificateNotYetValid", "The certificate is not yet valid"},
+	{"CertificateExpired", "The certificate has expired"},
+	{"InvalidNotBeforeField", "The certificate's notBefore field contains an invalid time"},
+	{"InvalidNotAfterField", "The certificate's notAfter field contains an invalid time"},
+	{"SelfSignedCertificate", "The certificate is self-signed, and untrusted"},
+	{"SelfSignedCertificateInChain", "The root certificate of the certificate chain is self-signed, and untrusted"},
+	{"UnableToGetLocalIssuerCertificate", "The issuer certificate of a locally looked up certificate could not be found"},
+	{"UnableToVerifyFirstCertificate", "No certificates could be verified"},
+	{"CertificateRevoked", "The certificate was revoked"},
+	{"InvalidCaCertificate", "One of the CA certificates is invalid"},
+	{"PathLengthExceeded", "The basicConstraints path length parameter has been exceeded"},
+	{"InvalidPurpose", "The supplied certificate is unsuitable for this purpose"},
+	{"CertificateUntrusted", "The root CA certificate is not trusted for this purpose"},
+	{"CertificateRejected", "The root CA certificate is marked to reject the specified purpose"},
+	{"SubjectIssuerMismatch", "The issuer named in the certificate is not the one that was looked at"},
+	{"AuthorityIssuerSerialNumberMismatch", "The serial number of the issuer is not the one that the certificate names"},
+	{"NoPeerCertificate", "The peer did not present any certificate"},
+	{"HostNameMismatch", "The host name did not match any of the valid hosts for this certificate"},
+	{"NoSslSupport", "TLS is not supported"},
+	{"CertificateBlacklisted", "The peer certificate is blacklisted"},
+	{"CertificateStatusUnknown", "The status of the certificate is not known"},
+	{"OcspNoResponseFound", "There is no OCSP response"},
+	{"OcspMalformedRequest", "The OCSP request was malformed"},
+	{"OcspMalformedResponse", "The OCSP response is malformed"},
+	{"OcspInternalError", "The OCSP responder had an internal error"},
+	{"OcspTryLater", "The OCSP responder cannot answer now"},
+	{"OcspSigRequred", "The OCSP responder wants signed requests"},
+	{"OcspUnauthorized", "The OCSP responder does not answer this client"},
+	{"OcspResponseCannotBeTrusted", "The OCSP response is not from whom it should be"},
+	{"OcspResponseCertIdUnknown", "The OCSP response is about another certificate"},
+	{"OcspResponseExpired", "The OCSP response has expired"},
+	{"OcspStatusUnknown", "The OCSP responder does not know the certificate"},
+}
+
+// String is Qt's name of the code.
+func (c SSLErrorCode) String() string {
+	if i := int(c) + 1; i >= 0 && i < len(sslTexts) {
+		return sslTexts[i][0]
+	}
+	return "SSLErrorCode(" + strconv.Itoa(int(c)) + ")"
+}
+
+// SSLError is one thing that is wrong with one certificate (Qt: QSslError).
+type SSLError struct {
+	Code        SSLErrorCode
+	Certificate *x509.Certificate // nil where it is about none
+}
+
+// Error says it in a sentence.
+func (e SSLError) Error() string {
+	if i := int(e.Code) + 1; i >= 0 && i < len(sslTexts) {
+		return sslTexts[i][1]
+	}
+	return e.Code.String()
+}
+
+// Equal tells whether both are the same flaw of the same certificate (rule T5).
+func (e SSLError) Equal(o SSLError) bool {
+	return certs.Problem{Code: certs.Code(e.Code), Cert: e.Certificate}.Equal(certs.Problem{Code: certs.Code(o.Code), Cert: o.Certificate})
+}
+
+// covers tells whether every problem is one of list (rule T2).
+func covers(list []SSLError, problems []certs.Problem) bool {
+	return !slices.ContainsFunc(problems, func(p certs.Problem) bool {
+		return !slices.ContainsFunc(list, (SSLError{SSLErrorCode(p.Code), p.Cert}).Equal)
+	})
+}
+
+func sslErrors(problems []certs.Problem) []SSLError {
+	list := make([]SSLError, 0, len(problems))
+	for _, p := range problems {
+		list = append(list, SSLError{SSLErrorCode(p.Code), p.Cert})
+	}
+	return list
+}
+
+// CertificateError is the cause of a reply that failed for the server's certificate.
+type CertificateError struct {
+	Errors []SSLError          // all that is wrong with it
+	Chain  []*x509.Certificate // as the server sent it
+	err    error
+}
+
+func (e *CertificateError) Error() string {
+	text := e.Errors[0].Error()
+	if n := len(e.Errors) - 1; n > 0 {
+		text += " (and " + strconv.Itoa(n) + " more)"
+	}
+	return text
+}
+
+// Unwrap gives the error of crypto/x509, and every SSLError.
+func (e *CertificateError) Unwrap() []error {
+	var list []error
+	if e.err != nil {
+		list = append(list, e.err)
+	}
+	for _, s := range e.Errors {
+		list = append(list, s)
+	}
+	return list
+}
+
+// SSLErrors is the list of all that is wrong with a server's certificate, and the
+// question whether to go on (Qt: sslErrors). Nothing has been sent to the server. The
+// reply waits for the answer where the Request or the Manager has AskSSLErrors; without
+// it there is none, unless it is given inside OnSignal. An answer holds for this reply
+// alone, whose connection is not used for anything else, and for these flaws of these
+// certificates. Whoever takes longer to answer than the server waits, or
+// Config.TLSTimeout, is connected once more. Its methods may be called from any
+// goroutine.
+type SSLErrors struct {
+	// Host is the name that the server had to prove.
+	Host string
+	// Errors are at least one.
+	Errors []SSLError
+	// Chain is what the server has sent, its own certificate first.
+	Chain []*x509.Certificate
+	// Ignored tells that nothing is asked: settings of the Request have accepted this.
+	Ignored bool
+	// Final tells that nothing can be ignored, because the host is known to want TLS
+	// without flaws (RFC 6797, section 12.1; rule T6). Ignore returns false.
+	Final bool
+
+	decision
+	accepted []SSLError
+}
+
+// Ignore goes on in spite of Errors. It returns false when there was an answer already,
+// or none is allowed.
+func (s *SSLErrors) Ignore() bool { return s.IgnoreOnly(s.Errors...) }
+
+// IgnoreOnly goes on if every one of Errors is in the list, and is a Reject otherwise
+// (rules T2 and T5).
+func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
+	return s.settle(func() { s.accepted = slices.Clone(list) })
+}
+
+// Reject fails the reply with SslHandshakeFailedError.
+func (s *SSLErrors) Reject() bool { return s.settle(func() {}) }
+
+// flawed asks about a certificate that is not in order, in the middle of the handshake.
+// It returns an encryption that accepts it, nil for none.
+func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
+	r := x.reply
+	r.showChain(f)
+	q := &SSLErrors{Host: x.verifyName(), Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.strict(r.URL().Hostname())}
+	if q.Final || r.questions >= maxQuestions {
+		q.Reject()
+	}
+	r.questions++
+	r.emit(sigSSLErrors, 0, 0, q)
+	if r.req.Ask&AskSSLErrors != 0 {
+		r.stopTimeout()
+		defer r.startTimeout()
+		q.wait(r.ctx)
+	}
+	q.Reject()
+	q.mu.Lock()
+	accepted := q.accepted
+	q.mu.Unlock()
+	if r.ctx.Err() != nil || !covers(accepted, f.Problems) {
+		return nil
+	}
+	r.accepted = append(r.accepted, q.Errors...)
+	x.setProfile(r.except())
+	x.accepted = true
+	return x.Key.Profile
+}
+
+// except makes the profile of a reply whose program has accepted flaws: these, and what
+// its request ignores anyhow.
+func (r *Reply) except() *wire.Profile {
+	list := append(slices.Clone(r.accepted), r.req.IgnoreSSLErrors...)
+	all := r.req.IgnoreAllSSLErrors && len(r.req.IgnoreSSLErrors) == 0
+	r.exception = r.m.sslConfiguration(&r.req).profiles().accepting(func(f *certs.Failure) bool { return all || covers(list, f.Problems) })
+	return r.exception
+}
+
+// accepts tells of flaws that settings have accepted; those that were asked about have
+// been told of.
+func (x *exchange) accepts(f *certs.Failure) {
+	r := x.reply
+	if covers(r.accepted, f.Problems) {
+		return
+	}
+	q := &SSLErrors{Host: x.verifyName(), Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
+	q.Ignore()
+	r.emit(sigSSLErrors, 0, 0, q)
+}
+
+// certificateError is the public form of a refused certificate.
+func certificateError(err error) (*CertificateError, bool) {
+	var f *certs.Failure
+	if !errors.As(err, &f) {
+		return nil, false
+	}
+	return &CertificateError{sslErrors(f.Problems), f.Chain, f.Err}, true
+}
