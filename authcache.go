@@ -87,17 +87,12 @@ func (c *authCache) makeRoom() {
 	}
 }
 
-// find returns the space whose credentials go along with a request to u before
-// anybody asks (D22): the one with the longest path; nil for none.
-func (c *authCache) find(u *url.URL, user string) *space {
+// find returns the space of an origin whose credentials go along with a request to path
+// before anybody asks (D22): the one with the longest path; nil for none.
+func (c *authCache) find(at, path, user string) *space {
 	if c.proven.Load() == 0 {
 		return nil
 	}
-	at, ok := origin(u)
-	if !ok {
-		return nil
-	}
-	path := u.EscapedPath()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var best *space
@@ -150,6 +145,9 @@ func (c *authCache) accepted(s *space, creds *credentials, scheme string, owner 
 // folder of the URL (RFC 7617, section 2.2).
 func (c *authCache) reach(s *space, u *url.URL) []string {
 	path := u.EscapedPath()
+	if isProxy(s.key.origin) {
+		return []string{""}
+	}
 	if s.digest == nil {
 		return []string{path[:strings.LastIndexByte(path, '/')+1]}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -50,9 +51,10 @@ func (l authLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 // run sends until the server does not ask any more, or nobody has an answer. asked
 // is the first 401, nil when nothing has been sent yet.
 func (a *attempt) run(req *http.Request, asked *http.Response) (_ *http.Response, err error) {
-	if u := a.r.URL().User; u != nil {
+	if u := a.r.URL().User; u != nil && a.proxy == nil {
 		a.user = u.Username()
 	}
+	a.last = req
 	if asked == nil {
 		req, err = a.beforehand(req)
 	}
@@ -66,7 +68,7 @@ func (a *attempt) run(req *http.Request, asked *http.Response) (_ *http.Response
 				return nil, err
 			}
 		}
-		if resp.StatusCode != http.StatusUnauthorized {
+		if resp.StatusCode != a.terms().status {
 			if err = a.passed(resp); err != nil {
 				resp.Body.Close()
 				return nil, err
@@ -81,7 +83,7 @@ func (a *attempt) run(req *http.Request, asked *http.Response) (_ *http.Response
 		req = again
 	}
 	if err == nil {
-		err = authFailure(errors.New("the server does not stop asking"))
+		err = a.failure(errors.New("it does not stop asking"))
 	}
 	return nil, err
 }
@@ -92,6 +94,10 @@ type attempt struct {
 	r     *Reply
 	url   *url.URL // without user information
 	user  string   // that the URL names
+	// proxy is whose questions are answered, nil for those of the server; then last is the
+	// request of which the next try is a copy.
+	proxy *proxied
+	last  *http.Request
 
 	// What the last sending carried.
 	space  *space
@@ -111,14 +117,44 @@ type attempt struct {
 	failed      map[*negotiator]bool
 }
 
-// authFailure fails a reply for its authentication.
-func authFailure(err error) error {
+// terms are the words of RFC 9110, section 11, for servers or for proxies.
+type terms struct {
+	status                       int
+	challenge, credentials, info string
+	question                     Questions
+}
+
+var serverTerms = terms{http.StatusUnauthorized, "Www-Authenticate", "Authorization", "Authentication-Info", AskAuthentication}
+var proxyTerms = terms{http.StatusProxyAuthRequired, "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", AskProxyAuthentication}
+
+func (a *attempt) terms() *terms {
+	if a.proxy != nil {
+		return &proxyTerms
+	}
+	return &serverTerms
+}
+
+// place names who asks.
+func (a *attempt) place() (string, bool) {
+	if a.proxy != nil {
+		return a.proxy.key(), true
+	}
+	return origin(a.url)
+}
+
+// failure fails a reply for its authentication.
+func (a *attempt) failure(err error) error {
+	if a.proxy != nil {
+		return &Error{Code: ProxyAuthenticationRequiredError, Phase: PhaseProxy, Text: "Proxy requires authentication",
+			Err: &ProxyError{a.proxy.proxy.String(), err}}
+	}
 	return &Error{Code: AuthenticationRequiredError, Phase: PhaseHeaders, Text: "Host requires authentication", Err: err}
 }
 
 // beforehand adds what is known to be wanted, unless the caller has his own.
 func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
-	if len(req.Header["Authorization"]) > 0 {
+	field := a.terms().credentials
+	if len(req.Header[field]) > 0 {
 		return req, nil
 	}
 	if a.bearer() {
@@ -129,13 +165,16 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 		return req, nil
 	}
 	cache := &a.layer.m.auth
-	s := cache.find(req.URL, a.user)
+	var s *space
+	if at, ok := a.place(); ok {
+		s = cache.find(at, req.URL.EscapedPath(), a.user)
+	}
 	if s == nil {
 		return req, nil
 	}
 	switch a.space, a.creds, a.scheme = s.self, s.known, s.scheme; s.scheme {
 	case "Basic":
-		req.Header["Authorization"] = []string{httpauth.Basic(a.creds.user, a.creds.password)}
+		req.Header[field] = []string{httpauth.Basic(a.creds.user, a.creds.password)}
 	case "Digest":
 		if s.digest.NeedsBody() { // which is being opened
 			return a.send(s.scheme)
@@ -144,7 +183,7 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 		if err != nil {
 			return nil, err
 		}
-		req.Header["Authorization"] = []string{line}
+		req.Header[field] = []string{line}
 	default: // the connection is what is authenticated
 		a.r.owner = s.owner
 		a.space, a.creds = nil, nil
@@ -155,7 +194,7 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 // bearer tells whether the request carries a token of its own: to the origin it
 // was made for and no other.
 func (a *attempt) bearer() bool {
-	if a.r.req.Bearer == nil {
+	if a.r.req.Bearer == nil || a.proxy != nil {
 		return false
 	}
 	return sameOrigin(a.url, a.r.req.URL)
@@ -171,7 +210,7 @@ func (a *attempt) takeToken() error {
 	case a.r.ctx.Err() != nil:
 		return context.Cause(a.r.ctx)
 	case err != nil:
-		return authFailure(err)
+		return a.failure(err)
 	}
 	a.token = token
 	return nil
@@ -184,7 +223,7 @@ func (a *attempt) show(resp *http.Response) error {
 		return nil
 	}
 	q := a.question(c, nil)
-	a.r.emit(sigAuthentication, 0, 0, q)
+	a.emit(q)
 	q.Cancel()
 	if a.r.ctx.Err() != nil {
 		return context.Cause(a.r.ctx)
@@ -205,10 +244,11 @@ type challenge struct {
 func (a *attempt) choose(resp *http.Response) challenge {
 	var best challenge
 	rank := 0
-	for _, c := range httpauth.Parse(resp.Header["Www-Authenticate"]) {
+	for _, c := range httpauth.Parse(resp.Header[a.terms().challenge]) {
 		this, n := challenge{Challenge: c}, 0
-		switch h1 := resp.ProtoMajor == 1; {
-		case h1 && a.layer.m.negotiator(c.Scheme) != nil && !a.failed[a.layer.m.negotiator(c.Scheme)]:
+		// a connection can be authenticated once
+		switch h1 := resp.ProtoMajor == 1 && (a.proxy == nil || a.r.session == nil); {
+		case h1 && !a.tunnels() && a.layer.m.negotiator(c.Scheme) != nil && !a.failed[a.layer.m.negotiator(c.Scheme)]:
 			this.negotiator, n = a.layer.m.negotiator(c.Scheme), 10_000
 		case c.Is("Digest"):
 			this.Scheme = "Digest"
@@ -255,7 +295,7 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 		}
 		return a.challenged(resp) // with the next weaker scheme
 	}
-	at, ok := origin(a.url)
+	at, ok := a.place()
 	if !ok {
 		return nil, nil
 	}
@@ -288,10 +328,9 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 // credentials finds an answer that was not tried yet, in the order of rule U5.
 func (a *attempt) credentials(c challenge, s *space, tried *credentials) *credentials {
 	cache := &a.layer.m.auth
-	if u := a.r.URL().User; u != nil && !a.urlTried {
+	if creds := a.own(); creds != nil && !a.urlTried {
 		a.urlTried = true
-		password, _ := u.Password()
-		if creds := (&credentials{u.Username(), password}); creds.user != "" && !creds.same(tried) {
+		if !creds.same(tried) {
 			if known := cache.given(s, nil); known.same(creds) {
 				return known
 			}
@@ -301,7 +340,7 @@ func (a *attempt) credentials(c challenge, s *space, tried *credentials) *creden
 	if known := cache.given(s, tried); known != nil {
 		return known
 	}
-	for ; a.stored < len(a.layer.m.credentials); a.stored++ {
+	for ; a.proxy == nil && a.stored < len(a.layer.m.credentials); a.stored++ {
 		if k := a.layer.m.credentials[a.stored]; k.origin == s.key.origin && (k.realm == "" || k.realm == s.key.realm) &&
 			(a.user == "" || a.user == k.credentials.user) && !k.credentials.same(tried) {
 			a.stored++
@@ -312,7 +351,7 @@ func (a *attempt) credentials(c challenge, s *space, tried *credentials) *creden
 	if a.r.questions >= maxQuestions {
 		return nil
 	}
-	if a.r.req.Ask&AskAuthentication == 0 {
+	if a.r.req.Ask&a.terms().question == 0 {
 		answer, _ := a.ask(c, tried)
 		if answer != nil {
 			cache.offer(s, answer)
@@ -322,6 +361,30 @@ func (a *attempt) credentials(c challenge, s *space, tried *credentials) *creden
 	a.r.stopTimeout()
 	defer a.r.startTimeout()
 	return cache.ask(a.r.ctx, s, tried, func() (*credentials, bool) { return a.ask(c, tried) })
+}
+
+// own are the credentials that came with the URL, or with the proxy; nil for none.
+func (a *attempt) own() *credentials {
+	if a.proxy != nil {
+		return a.proxy.own()
+	}
+	u := a.r.URL().User
+	if u == nil || u.Username() == "" {
+		return nil
+	}
+	password, _ := u.Password()
+	return &credentials{u.Username(), password}
+}
+
+// emit tells of a question.
+func (a *attempt) emit(q *Authenticator) {
+	if a.proxy == nil {
+		a.r.emit(sigAuthentication, 0, 0, q)
+		return
+	}
+	p := *a.proxy.proxy
+	p.User, p.Password = "", ""
+	a.r.emit(sigProxyAuthentication, 0, 0, &ProxyAuthenticator{&p, q})
 }
 
 func (a *attempt) question(c challenge, tried *credentials) *Authenticator {
@@ -337,8 +400,8 @@ func (a *attempt) question(c challenge, tried *credentials) *Authenticator {
 func (a *attempt) ask(c challenge, tried *credentials) (answer *credentials, refused bool) {
 	q := a.question(c, tried)
 	a.r.questions++
-	a.r.emit(sigAuthentication, 0, 0, q)
-	waits := a.r.req.Ask&AskAuthentication != 0
+	a.emit(q)
+	waits := a.r.req.Ask&a.terms().question != 0
 	answered := waits && q.wait(a.r.ctx)
 	q.Cancel()
 	if answer = q.given(); answer.same(tried) {
@@ -367,6 +430,9 @@ func (a *attempt) send(scheme string) (*http.Request, error) {
 func (a *attempt) again(line string) (*http.Request, error) {
 	a.r.answering = true
 	req, err := a.r.newRequest(a.r.method, a.r.URL())
+	if err == nil && a.proxy != nil { // the layers above have had their say
+		req.Header = maps.Clone(a.last.Header)
+	}
 	if err != nil {
 		if a.creds != nil && a.negotiation == nil {
 			// The server has asked for them here, and the next try has no other way to
@@ -375,7 +441,7 @@ func (a *attempt) again(line string) (*http.Request, error) {
 		}
 		return nil, err
 	}
-	req.Header["Authorization"] = []string{line}
+	req.Header[a.terms().credentials] = []string{line}
 	return req, nil
 }
 
@@ -383,14 +449,14 @@ func (a *attempt) again(line string) (*http.Request, error) {
 func (a *attempt) passed(resp *http.Response) error {
 	cache := &a.layer.m.auth
 	if a.negotiation != nil {
-		for _, c := range httpauth.Parse(resp.Header["Www-Authenticate"]) {
+		for _, c := range httpauth.Parse(resp.Header[a.terms().challenge]) {
 			if token, err := base64.StdEncoding.DecodeString(c.Token); c.Is(a.scheme) && err == nil && len(token) > 0 {
 				if _, err := a.negotiation.Next(token); err != nil {
-					return authFailure(err)
+					return a.failure(err)
 				}
 			}
 		}
-		if at, ok := origin(a.url); ok && a.negotiator != nil {
+		if at, ok := a.place(); ok && a.negotiator != nil {
 			a.space = cache.at(spaceKey{at, "", a.user})
 		}
 	}
@@ -401,7 +467,7 @@ func (a *attempt) passed(resp *http.Response) error {
 	if a.digest == nil {
 		return nil
 	}
-	info, ok := httpauth.ParseInfo(resp.Header["Authentication-Info"])
+	info, ok := httpauth.ParseInfo(resp.Header[a.terms().info])
 	if !ok {
 		return nil
 	}

@@ -150,7 +150,7 @@ func classify(err error, phase Phase, host string) *Error {
 }
 
 var wirePhase = [...]Phase{wire.Resolve: PhaseResolve, wire.Connect: PhaseConnect, wire.TLS: PhaseTLS,
-	wire.Send: PhaseSend, wire.Headers: PhaseHeaders, wire.Body: PhaseBody}
+	wire.Send: PhaseSend, wire.Headers: PhaseHeaders, wire.Body: PhaseBody, wire.Proxy: PhaseProxy}
 
 func wireCode(we *wire.Error) NetworkError {
 	var code NetworkError

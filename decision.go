@@ -19,6 +19,9 @@ const (
 	// AskPreSharedKey waits for PreSharedKeyAuthenticator.Set or Cancel. It needs an
 	// SSLConfiguration.PSK.
 	AskPreSharedKey
+	// AskProxyAuthentication waits for ProxyAuthenticator.SetCredentials or Cancel when a
+	// proxy wants a password that is not known.
+	AskProxyAuthentication
 
 	allQuestions = 1<<iota - 1
 )

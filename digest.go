@@ -11,7 +11,11 @@ import (
 // authorize answers the Digest challenge of the space.
 func (a *attempt) authorize(method string) (line string, err error) {
 	d, count := a.layer.m.auth.use(a.space)
-	line, a.digest, err = d.Authorize(a.creds.user, a.creds.password, method, a.url.RequestURI(), count, a.r.hashBody)
+	uri := a.url.RequestURI()
+	if a.proxy != nil { // as it stands in the request line
+		uri = a.proxy.target(a.last).URL.RequestURI()
+	}
+	line, a.digest, err = d.Authorize(a.creds.user, a.creds.password, method, uri, count, a.r.hashBody)
 	if err != nil {
 		return "", &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be read for its digest", Err: err}
 	}
@@ -55,7 +59,7 @@ func (a *attempt) proved(info httpauth.Info, h hash.Hash) error {
 	if a.digest.Verify(info, h) {
 		return nil
 	}
-	return authFailure(errors.New("the server has not proved that it knows the password"))
+	return a.failure(errors.New("the server has not proved that it knows the password"))
 }
 
 // provingBody is a response body that its server has signed with the password.

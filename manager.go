@@ -80,6 +80,10 @@ type Config struct {
 	// KeepAlive says how a silent TCP connection is probed; the zero value is that of
 	// package net. Without an effect on DialContext.
 	KeepAlive net.KeepAliveConfig
+	// Proxy is for requests that have none; nil means to connect directly. ProxyFactory
+	// chooses one for each; there cannot be both.
+	Proxy        *Proxy
+	ProxyFactory ProxyFactory
 	// Guard refuses addresses, for servers that fetch the URLs of others; nil means
 	// that every address may be reached.
 	Guard *AddressGuard
@@ -132,6 +136,12 @@ func (c *Config) validate() error {
 	if err := c.SSLConfiguration.validate("Config.SSLConfiguration"); err != nil {
 		errs = append(errs, err)
 	}
+	if err := c.Proxy.validate("Config.Proxy"); err != nil {
+		errs = append(errs, err)
+	}
+	if c.Proxy != nil && c.ProxyFactory != nil {
+		bad("ProxyFactory", "", "there is a Proxy, too")
+	}
 	if slices.Contains(c.Negotiators, nil) {
 		bad("Negotiators", "", "one of them is nil")
 	}
@@ -147,8 +157,10 @@ type Manager struct {
 	cfg       Config
 	userAgent []string
 	wire      *wire.Transport
+	dialer    *dial.Dialer
 	pipeline  http.RoundTripper
 	auth      authCache
+	routes    routes
 
 	credentials []stored
 	negotiators []*negotiator
@@ -176,6 +188,10 @@ func NewManager(c Config) (*Manager, error) {
 	if c.SSLConfiguration == nil {
 		c.SSLConfiguration = &SSLConfiguration{}
 	}
+	if c.Proxy != nil {
+		own := *c.Proxy
+		c.Proxy = &own
+	}
 	if c.CookieJar == nil {
 		c.CookieJar = cookies.NewJar(cookies.Options{})
 	}
@@ -189,16 +205,17 @@ func NewManager(c Config) (*Manager, error) {
 		guard := AddressGuard{slices.Clone(c.Guard.Allow), slices.Clone(c.Guard.Deny)}
 		check = guard.check
 	}
+	m.dialer = &dial.Dialer{
+		ConnectTimeout: limit(c.ConnectTimeout),
+		TLSTimeout:     limit(c.TLSTimeout),
+		Resolver:       c.Resolver,
+		DialContext:    c.DialContext,
+		Check:          check,
+		LocalAddr:      c.LocalAddr,
+		KeepAlive:      c.KeepAlive,
+	}
 	m.wire = wire.NewTransport(wire.Config{
-		Dialer: &dial.Dialer{
-			ConnectTimeout: limit(c.ConnectTimeout),
-			TLSTimeout:     limit(c.TLSTimeout),
-			Resolver:       c.Resolver,
-			DialContext:    c.DialContext,
-			Check:          check,
-			LocalAddr:      c.LocalAddr,
-			KeepAlive:      c.KeepAlive,
-		},
+		Dialer:         m.dialer,
 		ConnsPerHost:   c.ConnectionsPerHost,
 		IdleTimeout:    c.IdleTimeout,
 		MaxHeaderBytes: c.MaxHeaderBytes,

@@ -46,7 +46,7 @@ func (m *Manager) negotiator(scheme string) *negotiator {
 // negotiate begins with a negotiator; nil means that there is nothing to begin
 // with.
 func (a *attempt) negotiate(n *negotiator) (*http.Request, error) {
-	negotiation, err := n.Start(a.r.ctx, a.url.Hostname())
+	negotiation, err := n.Start(a.r.ctx, a.host())
 	if err != nil {
 		a.fail(n)
 		return nil, nil
@@ -55,6 +55,14 @@ func (a *attempt) negotiate(n *negotiator) (*http.Request, error) {
 	req, err := a.begin(negotiation, n)
 	a.negotiator = n
 	return req, err
+}
+
+// host is the name of who asks.
+func (a *attempt) host() string {
+	if a.proxy != nil {
+		return a.proxy.proxy.Host
+	}
+	return a.url.Hostname()
 }
 
 func (a *attempt) fail(n *negotiator) {
@@ -77,20 +85,20 @@ func (a *attempt) begin(n Negotiation, owner any) (*http.Request, error) {
 func (a *attempt) next(token []byte) (*http.Request, error) {
 	out, err := a.negotiation.Next(token)
 	if err != nil {
-		return nil, authFailure(err)
+		return nil, a.failure(err)
 	}
 	return a.again(a.scheme + " " + base64.StdEncoding.EncodeToString(out))
 }
 
 // leg goes on with a negotiation. nil means that the server has refused.
 func (a *attempt) leg(resp *http.Response) (*http.Request, error) {
-	for _, c := range httpauth.Parse(resp.Header["Www-Authenticate"]) {
+	for _, c := range httpauth.Parse(resp.Header[a.terms().challenge]) {
 		if !c.Is(a.scheme) || c.Token == "" || a.legs == maxLegs {
 			continue
 		}
 		token, err := base64.StdEncoding.DecodeString(c.Token)
 		if err != nil {
-			return nil, authFailure(errors.New("the server's token is not base64"))
+			return nil, a.failure(errors.New("the server's token is not base64"))
 		}
 		a.legs++
 		return a.next(token)

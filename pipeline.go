@@ -11,6 +11,7 @@ import (
 
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -20,6 +21,7 @@ import (
 //	hsts      learns from every hop, a 401 excepted that is answered
 //	auth      asks anew for every hop, and sees nothing that is sent elsewhere
 //	cookies   of every hop, before the reply shows the head
+//	proxy     chooses the way, and answers what the proxy asks of each sending
 //	retry     only what broke on a connection that was used before (D33)
 //	exchange  the signals of one sending, and the wire itself
 //
@@ -30,6 +32,7 @@ import (
 func (m *Manager) newPipeline() http.RoundTripper {
 	var rt http.RoundTripper = exchangeLayer{m.wire}
 	rt = retryLayer{rt}
+	rt = proxyLayer{rt, m}
 	if m.cfg.CookieJar != cookies.None {
 		rt = newCookieLayer(rt, m.cfg.CookieJar)
 	}
@@ -106,7 +109,7 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
 	}
-	if host := req.URL.Hostname(); r.m.cfg.DialContext == nil && unresolvable(host) {
+	if host := req.URL.Hostname(); r.m.cfg.DialContext == nil && r.proxied == nil && unresolvable(host) {
 		return nil, &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found",
 			Err: errors.New("no resolver knows such a name")}
 	}
@@ -115,6 +118,14 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(r.req.HTTP)}
 	if x.Key.Scheme == "https" {
 		x.setProfile(r.profile(req.URL.Hostname()))
+	}
+	sent := req
+	if h := r.proxied; h != nil {
+		x.Key.Route = h.route
+		if h.route.Kind == dial.Forward {
+			x.Key.Addr, x.Key.Protocol = h.route.Addr, wire.HTTP1
+			sent = h.target(req)
+		}
 	}
 	if x.Session = r.session; r.owner != nil {
 		// what authenticates a connection is for HTTP/1
@@ -125,11 +136,12 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	x.Observer = x
 	x.Once = r.payload != nil && !r.payload.rewindable
 	x.BodyMayBlock = x.upload != nil && x.upload.blocks
-	resp, err := l.wire.RoundTrip(req, &x.Exchange)
+	resp, err := l.wire.RoundTrip(sent, &x.Exchange)
 	x.stopHeadTimer()
 	if err != nil {
 		return nil, err
 	}
+	resp.Request = req
 	if m := x.meter(); m != nil {
 		m.sentOnce()
 	}
@@ -198,10 +210,14 @@ func (x *exchange) Question(q *wire.Question) {
 	}
 }
 
-// Failed tries again what took only too long to be decided.
-func (x *exchange) Failed(error) bool {
+// Failed tries again what took only too long to be decided, and with other credentials
+// what a proxy has refused.
+func (x *exchange) Failed(err error) bool {
 	again := x.accepted
 	x.accepted = false
+	if h := x.reply.proxied; h != nil && h.refused(err) {
+		x.Key.Route, again = h.route, true
+	}
 	return again
 }
 

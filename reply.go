@@ -54,7 +54,8 @@ type Reply struct {
 	// Of the authentication of connections.
 	session   *wire.Session
 	owner     any
-	answering bool // the sending answers a 401
+	answering bool     // the sending answers a 401
+	proxied   *proxied // the hop goes through a proxy
 	// What the program has accepted of certificates, and the encryption that does.
 	accepted  []SSLError
 	exception *wire.Profile

@@ -115,6 +115,8 @@ type Request struct {
 	// IgnoreAllSSLErrors goes on whatever is wrong, if IgnoreSSLErrors is empty: whoever
 	// is on the way can be the server.
 	IgnoreAllSSLErrors bool
+	// Proxy replaces what the Manager says; nil, or one of type DefaultProxy, does not.
+	Proxy *Proxy
 	// OnSignal is called for every signal, at the very point where it happens:
 	// the transfer goes on when it returns. It is for what must be decided there,
 	// such as an Abort at Encrypted before anything is sent (Qt: a direct
@@ -211,6 +213,10 @@ func (q *Request) copyTo(c *Request, u *url.URL) {
 	}
 	c.Headers = q.Headers.Clone()
 	c.IgnoreSSLErrors = slices.Clone(q.IgnoreSSLErrors)
+	if q.Proxy != nil {
+		own := *q.Proxy
+		c.Proxy = &own
+	}
 	c.attributes = nil
 	for k, v := range q.attributes {
 		c.setAttribute(k, v)
@@ -275,6 +281,9 @@ func (q *Request) validate(method string) error {
 		return invalid("Invalid request", "Ask", strconv.Itoa(int(q.Ask)), "")
 	}
 	if err := q.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
+		return localError(ProtocolInvalidOperationError, "Invalid request", err)
+	}
+	if err := q.Proxy.validate("Request.Proxy"); err != nil {
 		return localError(ProtocolInvalidOperationError, "Invalid request", err)
 	}
 	if host := q.Headers.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {

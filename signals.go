@@ -9,8 +9,8 @@ import (
 // Event is one signal of a reply, as Events and OnSignal give it. It is one of
 // SocketStartedConnecting, Encrypted, RequestSent, UploadProgress,
 // SSLErrorsOccurred, PreSharedKeyAuthenticationRequired, InformationalReceived,
-// MetaDataChanged, AuthenticationRequired, Redirected, ReadyRead, DownloadProgress,
-// ErrorOccurred and Finished.
+// MetaDataChanged, AuthenticationRequired, ProxyAuthenticationRequired, Redirected,
+// ReadyRead, DownloadProgress, ErrorOccurred and Finished.
 type Event interface{ kind() signal }
 
 type (
@@ -38,6 +38,8 @@ type (
 	MetaDataChanged struct{ StatusCode int }
 	// AuthenticationRequired: the server wants a password (rule U5).
 	AuthenticationRequired struct{ *Authenticator }
+	// ProxyAuthenticationRequired: the proxy wants a password.
+	ProxyAuthenticationRequired struct{ *ProxyAuthenticator }
 	// Redirected: the reply goes to another URL, or wants to (rule R21).
 	Redirected struct{ *Redirect }
 	// ReadyRead: there are bytes to read that were not there before (rule S45).
@@ -68,6 +70,7 @@ const (
 	sigInformational
 	sigMetaData
 	sigAuthentication
+	sigProxyAuthentication
 	sigRedirected
 	sigReadyRead
 	sigDownloadProgress
@@ -85,6 +88,7 @@ func (UploadProgress) kind() signal                     { return sigUploadProgre
 func (InformationalReceived) kind() signal              { return sigInformational }
 func (MetaDataChanged) kind() signal                    { return sigMetaData }
 func (AuthenticationRequired) kind() signal             { return sigAuthentication }
+func (ProxyAuthenticationRequired) kind() signal        { return sigProxyAuthentication }
 func (Redirected) kind() signal                         { return sigRedirected }
 func (ReadyRead) kind() signal                          { return sigReadyRead }
 func (DownloadProgress) kind() signal                   { return sigDownloadProgress }
@@ -125,6 +129,8 @@ func (e entry) event() Event {
 		return MetaDataChanged{int(e.a)}
 	case sigAuthentication:
 		return AuthenticationRequired{e.ref.(*Authenticator)}
+	case sigProxyAuthentication:
+		return ProxyAuthenticationRequired{e.ref.(*ProxyAuthenticator)}
 	case sigRedirected:
 		return Redirected{e.ref.(*Redirect)}
 	case sigReadyRead:
@@ -157,6 +163,7 @@ type views struct {
 	informational chan Informational
 	redirected    chan *Redirect
 	authenticate  chan *Authenticator
+	proxy         chan *ProxyAuthenticator
 	sslErrors     chan *SSLErrors
 	preSharedKey  chan *PreSharedKeyAuthenticator
 	failed        chan NetworkError
@@ -213,6 +220,7 @@ func (c *record) close() {
 		closeIf(v.informational)
 		closeIf(v.redirected)
 		closeIf(v.authenticate)
+		closeIf(v.proxy)
 		closeIf(v.sslErrors)
 		closeIf(v.preSharedKey)
 		closeIf(v.failed)
@@ -241,6 +249,8 @@ func (v *views) deliver(e entry) {
 		offer(v.redirected, e.ref.(*Redirect))
 	case sigAuthentication:
 		offer(v.authenticate, e.ref.(*Authenticator))
+	case sigProxyAuthentication:
+		offer(v.proxy, e.ref.(*ProxyAuthenticator))
 	case sigSSLErrors:
 		offer(v.sslErrors, e.ref.(*SSLErrors))
 	case sigPreSharedKey:
@@ -364,6 +374,17 @@ func (r *Reply) Redirected() <-chan *Redirect {
 func (r *Reply) AuthenticationRequired() <-chan *Authenticator {
 	return view(r, func(v *views) *chan *Authenticator { return &v.authenticate }, maxQuestions, func(v *views, e entry) {
 		if e.kind == sigAuthentication {
+			v.deliver(e)
+		}
+	})
+}
+
+// ProxyAuthenticationRequired gives every question of a proxy for a password, as
+// AuthenticationRequired does those of servers. The reply waits for its answer under
+// AskProxyAuthentication.
+func (r *Reply) ProxyAuthenticationRequired() <-chan *ProxyAuthenticator {
+	return view(r, func(v *views) *chan *ProxyAuthenticator { return &v.proxy }, maxQuestions, func(v *views, e entry) {
+		if e.kind == sigProxyAuthentication {
 			v.deliver(e)
 		}
 	})

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // offer yet.
 var later = map[string]string{
 	"cache": "the cache", "data": "data: URLs",
-	"file": "file: URLs", "proxy": "proxies",
+	"file": "file: URLs",
 }
 
 // TestQt plays every scenario and compares with what Qt did, down to which

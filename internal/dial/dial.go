@@ -1,5 +1,5 @@
 // Package dial opens transport connections: name resolution, TCP over both
-// address families, and TLS. Every failure says in which phase it happened, so
+// address families, proxies, and TLS. Every failure says in which phase it happened, so
 // that nobody has to guess it from a text.
 package dial
 
@@ -18,12 +18,13 @@ import (
 type Phase int
 
 const (
-	Resolve Phase = iota // looking the name up
-	Connect              // opening the TCP connection
-	TLS                  // shaking hands
+	Resolve  Phase = iota // looking the name up
+	Connect               // opening the TCP connection
+	TLS                   // shaking hands
+	Proxying              // reaching a proxy, and being let through
 )
 
-func (p Phase) String() string { return [...]string{"resolve", "connect", "tls"}[p] }
+func (p Phase) String() string { return [...]string{"resolve", "connect", "tls", "proxy"}[p] }
 
 // Error is the failure to open a connection.
 type Error struct {

@@ -21,10 +21,11 @@ const (
 	Send    // the request was being written
 	Headers // the response head was awaited or read
 	Body    // the response body was read
+	Proxy   // a proxy was to be reached, or to let through
 )
 
 func (p Phase) String() string {
-	return [...]string{"resolve", "connect", "tls", "send", "headers", "body"}[p]
+	return [...]string{"resolve", "connect", "tls", "send", "headers", "body", "proxy"}[p]
 }
 
 // Fault is what went wrong, as far as the wire can tell; the code of a failure
@@ -61,11 +62,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrClosed is the failure of an exchange on a closed Transport.
 var ErrClosed = errors.New("wire: transport closed")
 
-func dialError(err error) *Error {
+// DialError describes an error of internal/dial.
+func DialError(err error) *Error {
 	e := &Error{Phase: Connect, Err: err}
 	var d *dial.Error
 	if errors.As(err, &d) {
-		e.Phase = [...]Phase{dial.Resolve: Resolve, dial.Connect: Connect, dial.TLS: TLS}[d.Phase]
+		e.Phase = [...]Phase{dial.Resolve: Resolve, dial.Connect: Connect, dial.TLS: TLS, dial.Proxying: Proxy}[d.Phase]
 		e.Err = d.Err // who says the phase says the rest
 	}
 	if errors.Is(err, dial.ErrTimeout) {

@@ -430,9 +430,16 @@ func (t *Transport) fail(h *host, d *dialing, err error) {
 }
 
 func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, error) {
-	raw, err := t.cfg.Dialer.TCP(ctx, h.key.Addr, func() { t.tell(d, msg{kind: connecting}) })
+	var raw net.Conn
+	var err error
+	begun := func() { t.tell(d, msg{kind: connecting}) }
+	if h.key.Route != nil {
+		raw, err = t.cfg.Dialer.Through(ctx, h.key.Route, h.key.Addr, begun)
+	} else {
+		raw, err = t.cfg.Dialer.TCP(ctx, h.key.Addr, begun)
+	}
 	if err != nil {
-		return nil, dialError(err)
+		return nil, DialError(err)
 	}
 	c := &conn{t: t, host: h, nc: raw}
 	shake := &handshake{}
@@ -451,7 +458,7 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 		if errors.As(err, &we) {
 			return nil, err
 		}
-		return nil, dialError(err)
+		return nil, DialError(err)
 	}
 	t.mu.Lock()
 	c.connection, c.http2, c.tls, c.accepted = s, s.http2, state, shake.accepted

@@ -32,10 +32,12 @@ const (
 // Key names the exchanges that may share connections.
 type Key struct {
 	Scheme   string // http or https
-	Addr     string // host:port, ASCII
+	Addr     string // host:port, ASCII; with a Route that forwards, the proxy's
 	Protocol Protocol
 	// Profile is the encryption of https.
 	Profile *Profile
+	// Route is the proxy, nil for none; its address is its identity.
+	Route *dial.Proxy
 	// Owner is whom the connections are authenticated for, anything comparable; nil
 	// for nobody, as long as the requests carry their credentials themselves.
 	Owner any

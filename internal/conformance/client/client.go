@@ -15,8 +15,10 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -36,8 +38,6 @@ func (Client) Name() string { return "netreply-" + netreply.Version }
 func Unsupported(c *scenario.Client) string {
 	m := &c.Manager
 	switch {
-	case m.Proxy != nil:
-		return "proxies"
 	case m.Cache != "":
 		return "the cache"
 	case m.Preconnect != "":
@@ -56,6 +56,9 @@ func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, err
 		OnSignal:        r.managerSignal,
 		TransferTimeout: ms(c.Manager.TransferTimeoutMs),
 		RedirectPolicy:  policy(c.Manager.RedirectPolicy),
+	}
+	if p := c.Manager.Proxy; p != nil {
+		cfg.Proxy = proxy(p)
 	}
 	if c.Manager.CookieJar == "none" {
 		cfg.CookieJar = cookies.None
@@ -113,6 +116,13 @@ func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, err
 	return t, nil
 }
 
+func proxy(p *scenario.Proxy) *netreply.Proxy {
+	port, _ := strconv.ParseUint(p.Port, 10, 16)
+	return &netreply.Proxy{Host: p.Host, Port: uint16(port), User: p.User, Password: p.Pass, Type: map[string]netreply.ProxyType{
+		"http": netreply.HTTPProxy, "httpcaching": netreply.HTTPCachingProxy, "socks5": netreply.Socks5Proxy, "none": netreply.NoProxy,
+	}[p.Type]}
+}
+
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func policy(s string) netreply.RedirectPolicy {
@@ -137,7 +147,7 @@ type run struct {
 	events []scenario.Event
 	log    []string
 	// answers given to authenticationRequired
-	answered int
+	answered, proxyAnswered int
 }
 
 // request is one request of a scenario and what was seen of its reply.
@@ -513,6 +523,8 @@ func (r *run) managerSignal(reply *netreply.Reply, e netreply.Event) {
 	switch e := e.(type) {
 	case netreply.AuthenticationRequired:
 		r.authenticate(q, e.Authenticator)
+	case netreply.ProxyAuthenticationRequired:
+		r.authenticateProxy(q, e.ProxyAuthenticator)
 	case netreply.Finished:
 		q.event("readChannelFinished", nil)
 		r.managerEvent(q, "finished", map[string]any{})
@@ -544,6 +556,21 @@ func (r *run) authenticate(q *request, a *netreply.Authenticator) {
 		a.SetCredentials(answers[n].User, answers[n].Pass)
 	}
 	q.act("authenticationRequired")
+}
+
+// authenticateProxy does the same for a proxy.
+func (r *run) authenticateProxy(q *request, a *netreply.ProxyAuthenticator) {
+	r.mu.Lock()
+	// Qt does not tell for which reply
+	r.events = append(r.events, scenario.Event{Sig: "proxyAuthenticationRequired", Args: map[string]any{"realm": a.Realm, "user": a.User,
+		"proxy": net.JoinHostPort(a.Proxy.Host, strconv.Itoa(int(a.Proxy.Port)))}})
+	answers := r.client.Manager.ProxyAuth
+	n := r.proxyAnswered
+	r.proxyAnswered++
+	r.mu.Unlock()
+	if n < len(answers) {
+		a.SetCredentials(answers[n].User, answers[n].Pass)
+	}
 }
 
 // key finds the request of a reply before the call that makes it has returned.
