@@ -115,6 +115,8 @@ func name(e netreply.Event) string {
 		return "head"
 	case netreply.AuthenticationRequired:
 		return "question"
+	case netreply.ProxyAuthenticationRequired:
+		return "proxy question"
 	case netreply.Redirected:
 		return "redirected"
 	case netreply.ReadyRead:

@@ -376,8 +376,11 @@ func (h *proxied) own() *credentials {
 	return &credentials{h.proxy.User, h.proxy.Password}
 }
 
-// key names the proxy among the origins that want passwords.
-func (h *proxied) key() string { return proxyPrefix + h.proxy.String() }
+// key names the proxy among the origins that want passwords. Who brings credentials along
+// has a place of his own: what somebody else was let in by is not his.
+func (h *proxied) key() string {
+	return proxyPrefix + h.proxy.String() + " " + h.proxy.User + "\x00" + h.proxy.Password
+}
 
 // target makes the request that goes to a forwarding proxy: with the whole URL.
 func (h *proxied) target(req *http.Request) *http.Request {

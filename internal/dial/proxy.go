@@ -290,6 +290,9 @@ func (p *Proxy) connect(c net.Conn, addr, line string) (net.Conn, *refusal, erro
 			break
 		}
 	}
+	if resp.StatusCode < 200 {
+		return nil, nil, errors.New("its interim responses, or its protocol, lead nowhere")
+	}
 	if resp.StatusCode/100 == 2 {
 		return withRest(c, br), nil, nil
 	}
