@@ -139,6 +139,9 @@ func (a *attempt) place() (string, bool) {
 	if a.proxy != nil {
 		return a.proxy.key(), true
 	}
+	if isLocal(a.url.Scheme) {
+		return "socket " + a.r.req.LocalServerName, true
+	}
 	return origin(a.url)
 }
 

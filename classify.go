@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/netreply/netreply/internal/coding"
+	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -134,6 +135,7 @@ func classify(err error, phase Phase, host string) *Error {
 		e.Sent = we.Sent
 		e.Err = we.Err
 		e.Code = wireCode(we)
+		e.Attempts = attempts(we.Err)
 		if ce, ok := certificateError(we.Err); ok {
 			e.Err = ce
 		}
@@ -147,6 +149,19 @@ func classify(err error, phase Phase, host string) *Error {
 	}
 	e.Text = errorText(e, host)
 	return e
+}
+
+// attempts are the addresses that an error is about.
+func attempts(err error) []Attempt {
+	var tried dial.Attempts
+	if !errors.As(err, &tried) {
+		return nil
+	}
+	list := make([]Attempt, len(tried))
+	for i, t := range tried {
+		list[i] = Attempt(t)
+	}
+	return list
 }
 
 var wirePhase = [...]Phase{wire.Resolve: PhaseResolve, wire.Connect: PhaseConnect, wire.TLS: PhaseTLS,

@@ -57,13 +57,17 @@ func newCookieLayer(next http.RoundTripper, jar http.CookieJar) cookieLayer {
 
 func (l cookieLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	q := &replyOf(req.Context()).req
+	if isLocal(req.URL.Scheme) {
+		return l.next.RoundTrip(req)
+	}
 	if q.CookieLoadControl == Automatic {
 		if line := l.jar.Header(req.URL); line != "" {
 			req.Header["Cookie"] = []string{line} // rule A11: the jar's replace the caller's
 		}
 	}
 	resp, err := l.next.RoundTrip(req)
-	if err == nil && q.CookieSaveControl == Automatic {
+	// a 407 is the word of a proxy
+	if err == nil && q.CookieSaveControl == Automatic && resp.StatusCode != http.StatusProxyAuthRequired {
 		if lines := resp.Header["Set-Cookie"]; len(lines) > 0 {
 			l.jar.SetHeader(req.URL, lines)
 		}

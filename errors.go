@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -141,10 +142,19 @@ type Error struct {
 	// twice: the server did not act on it, or its method is idempotent
 	// (RFC 9110, section 9.2.2), or it was marked so.
 	Retryable bool
+	// Attempts are the addresses that were tried, where none could be connected to.
+	Attempts []Attempt
 	// Err is the cause, or nil.
 	Err error
 
 	reason string // phrase of a status that is an error
+}
+
+// Attempt is an address that could not be connected to. Two families of addresses are
+// tried side by side, the second one 250 ms later (RFC 8305).
+type Attempt struct {
+	Addr netip.AddrPort
+	Err  error
 }
 
 // Error describes the failure for a log.

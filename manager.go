@@ -372,7 +372,9 @@ func (m *Manager) ClearAccessCache() {
 }
 
 // SupportedSchemes lists the URL schemes a request may have.
-func (m *Manager) SupportedSchemes() []string { return []string{"http", "https"} }
+func (m *Manager) SupportedSchemes() []string {
+	return []string{"http", "https", "unix+http", "local+http"}
+}
 
 // Close aborts what runs, waits until it has ended, and closes the connections.
 // Requests that are sent afterwards fail with OperationCanceledError. It returns

@@ -109,7 +109,8 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
 	}
-	if host := req.URL.Hostname(); r.m.cfg.DialContext == nil && r.proxied == nil && unresolvable(host) {
+	local := isLocal(req.URL.Scheme)
+	if host := req.URL.Hostname(); r.m.cfg.DialContext == nil && r.proxied == nil && !local && unresolvable(host) {
 		return nil, &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found",
 			Err: errors.New("no resolver knows such a name")}
 	}
@@ -120,6 +121,12 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.setProfile(r.profile(req.URL.Hostname()))
 	}
 	sent := req
+	if local {
+		x.Key.Scheme, x.Key.Socket = "http", r.req.LocalServerName
+		plain, u := *req, *req.URL
+		u.Scheme, plain.URL = "http", &u
+		sent = &plain
+	}
 	if h := r.proxied; h != nil {
 		x.Key.Route = h.route
 		if h.route.Kind == dial.Forward {

@@ -314,7 +314,7 @@ type proxyLayer struct {
 func (l proxyLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := replyOf(req.Context())
 	r.proxied = nil
-	if r.req.Proxy == nil && l.m.cfg.Proxy == nil && l.m.cfg.ProxyFactory == nil {
+	if r.req.Proxy == nil && l.m.cfg.Proxy == nil && l.m.cfg.ProxyFactory == nil || isLocal(req.URL.Scheme) {
 		return l.next.RoundTrip(req)
 	}
 	return l.through(r, req)
@@ -414,7 +414,7 @@ func (h *proxied) refused(err error) bool {
 // leaves alone what is the target's.
 func (h *proxied) blame(err error) error {
 	var we *wire.Error
-	if !errors.As(err, &we) || h.attempt.r.ctx.Err() != nil {
+	if !errors.As(err, &we) || h.attempt != nil && h.attempt.r.ctx.Err() != nil {
 		return err
 	}
 	e := &Error{Phase: PhaseProxy, Sent: we.Sent}
@@ -423,6 +423,7 @@ func (h *proxied) blame(err error) error {
 	case errors.As(err, &pe):
 		e.Code = proxyCode(pe)
 		e.Err = &ProxyError{h.proxy.String(), pe}
+		e.Attempts = attempts(pe)
 	case h.route.Kind == dial.Forward && !we.Began && we.Fault == wire.Closed:
 		e.Code = ProxyConnectionClosedError
 		e.Err = &ProxyError{h.proxy.String(), we.Err}

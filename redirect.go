@@ -121,10 +121,12 @@ func planRedirect(status int, location string, from *url.URL, method string, pol
 	switch {
 	case left <= 0:
 		p.code, p.text = TooManyRedirectsError, "Too many redirects"
-	case p.target.Scheme != "http" && p.target.Scheme != "https":
+	case p.target.Scheme != "http" && p.target.Scheme != "https" && !(isLocal(from.Scheme) && p.origin):
+		// local sockets are nobody's to point to
 		p.code, p.text = ProtocolUnknownError, "Unknown protocol specified"
 	case policy == SameOriginRedirectPolicy && !literallySameOrigin(from, written),
-		policy == NoLessSafeRedirectPolicy && from.Scheme == "https" && p.target.Scheme == "http":
+		policy == NoLessSafeRedirectPolicy && from.Scheme == "https" && p.target.Scheme == "http",
+		policy == NoLessSafeRedirectPolicy && isLocal(from.Scheme) && !p.origin:
 		p.code, p.text = InsecureRedirectError, "Insecure redirect"
 	}
 	return p

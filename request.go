@@ -46,7 +46,7 @@ const maxMaxRedirects = 1000
 // Sending copies it, so that it can be changed and sent again at once; it is
 // not for concurrent change.
 type Request struct {
-	// URL of scheme http or https. Sending never sends the fragment or, as part
+	// URL of scheme http or https, or unix+http with LocalServerName. Sending never sends the fragment or, as part
 	// of the target, the user information.
 	URL *url.URL
 	// Headers are sent in net/http's order. Host is honoured; Content-Length may
@@ -115,6 +115,10 @@ type Request struct {
 	// IgnoreAllSSLErrors goes on whatever is wrong, if IgnoreSSLErrors is empty: whoever
 	// is on the way can be the server.
 	IgnoreAllSSLErrors bool
+	// LocalServerName is the Unix domain socket of a unix+http or local+http URL, whose
+	// host goes into the Host field only (rule V8). Neither proxies nor the cookie jar
+	// have to do with it.
+	LocalServerName string
 	// Proxy replaces what the Manager says; nil, or one of type DefaultProxy, does not.
 	Proxy *Proxy
 	// OnSignal is called for every signal, at the very point where it happens:
@@ -251,7 +255,12 @@ func (q *Request) validate(method string) error {
 	if !validToken(method) {
 		return invalid("Invalid verb", "verb", method, "")
 	}
-	if scheme := q.URL.Scheme; scheme != "http" && scheme != "https" {
+	if scheme := q.URL.Scheme; isLocal(scheme) {
+		if q.LocalServerName == "" {
+			return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`,
+				&FieldError{Field: "LocalServerName", Reason: "it says where " + scheme + " connects to"})
+		}
+	} else if scheme != "http" && scheme != "https" {
 		return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`, nil)
 	}
 	if q.URL.Hostname() == "" {
@@ -291,6 +300,9 @@ func (q *Request) validate(method string) error {
 	}
 	return validateHeaders(q.Headers)
 }
+
+// isLocal tells that a scheme is HTTP over a local socket.
+func isLocal(scheme string) bool { return scheme == "unix+http" || scheme == "local+http" }
 
 // badControl finds a LoadControl that is none.
 func (q *Request) badControl() (string, LoadControl) {

@@ -6,7 +6,6 @@ package dial
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -45,10 +44,6 @@ type timeoutError struct{}
 func (timeoutError) Error() string   { return "timed out" }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
-
-// headStart is what the first address family gets before the other one is
-// tried beside it (RFC 8305, section 5).
-const headStart = 250 * time.Millisecond
 
 // Dialer opens connections. Its zero value has no limits of its own.
 // It is safe for concurrent use and must not be changed once in use.
@@ -92,7 +87,7 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 		ctx, cancel = context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
 		defer cancel()
 	}
-	var started, attempted atomic.Bool
+	var started atomic.Bool
 	start := func() {
 		if started.CompareAndSwap(false, true) && connecting != nil {
 			connecting()
@@ -109,33 +104,47 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 		}
 		return c, fail(ctx, Connect, addr, err)
 	}
+	list, looked, err := d.addresses(ctx, addr)
+	if err != nil {
+		phase := Connect // port 99999, for instance, is no failed look-up
+		if looked {
+			phase = Resolve
+		}
+		return nil, fail(ctx, phase, addr, err)
+	}
 	nd := net.Dialer{
-		FallbackDelay:   headStart,
-		Resolver:        d.Resolver,
 		LocalAddr:       d.LocalAddr,
 		KeepAliveConfig: d.KeepAlive,
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			if err := d.refused(address); err != nil {
-				attempted.Store(true)
 				return err
 			}
 			start()
 			return nil
 		},
 	}
-	c, err := nd.DialContext(ctx, "tcp", addr)
-	phase := Connect
-	if err != nil && !started.Load() && !attempted.Load() {
-		phase = Resolve
-		// an address that never got as far as a socket, such as port 99999, is
-		// no failed look-up
-		var addrErr *net.AddrError
-		var parse *net.ParseError
-		if errors.As(err, &addrErr) || errors.As(err, &parse) {
-			phase = Connect
-		}
+	c, err := d.race(ctx, list, func(ctx context.Context, addr string) (net.Conn, error) { return nd.DialContext(ctx, "tcp", addr) })
+	if err != nil {
+		return nil, fail(ctx, Connect, addr, err)
 	}
-	return c, fail(ctx, phase, addr, err)
+	return c, nil
+}
+
+// Unix connects to a local socket.
+func (d *Dialer) Unix(ctx context.Context, name string, connecting func()) (net.Conn, error) {
+	if d.ConnectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
+		defer cancel()
+	}
+	if connecting != nil {
+		connecting()
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "unix", name)
+	if err != nil {
+		return nil, fail(ctx, Connect, name, err)
+	}
+	return c, nil
 }
 
 // Handshake makes a TLS client connection over raw and closes raw when that

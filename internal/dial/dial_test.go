@@ -53,7 +53,7 @@ func nameServer(t *testing.T) *net.Resolver {
 				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, TTL: 1},
 					Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
 			case q.Type == dnsmessage.TypeAAAA:
-				// discard-only (RFC 6666): nobody ever answers there
+				// nobody listens there, or there is no such family at all
 				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, TTL: 1},
 					Body: &dnsmessage.AAAAResource{AAAA: [16]byte{15: 1}}}}
 			}
@@ -107,6 +107,32 @@ func TestTwoFamilies(t *testing.T) {
 	assert.Equal(t, s.Addr, c.RemoteAddr().String())
 	assert.EqualValues(t, 1, connecting.Load(), "told once, whatever is tried")
 	c.Close()
+}
+
+// TestAttempts: what was tried in both families is told, and what tells most comes out.
+func TestAttempts(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	closed.Close()
+	_, port, _ := net.SplitHostPort(closed.Addr().String())
+	d := &Dialer{Resolver: nameServer(t), ConnectTimeout: 500 * time.Millisecond}
+	_, err = d.TCP(t.Context(), "both.example:"+port, nil)
+	var tried Attempts
+	require.ErrorAs(t, err, &tried)
+	require.Len(t, tried, 2)
+	var list []string
+	for _, a := range tried {
+		require.Error(t, a.Err)
+		list = append(list, a.Addr.String())
+	}
+	assert.ElementsMatch(t, []string{"127.0.0.1:" + port, "[::1]:" + port}, list)
+	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	_, err = d.TCP(t.Context(), "both.example:"+port, nil)
+	require.ErrorAs(t, err, &tried)
+	require.Len(t, tried, 1, "only the family of the local address")
+	_, err = d.TCP(t.Context(), "127.0.0.1:99999", nil)
+	assert.Equal(t, Connect, phaseOf(t, err))
 }
 
 // TestPhases: each failure knows where it happened.

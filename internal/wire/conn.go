@@ -50,8 +50,9 @@ type conn struct {
 
 	// guarded by Transport.mu
 	uses    int
-	streams int // exchanges it carries now
-	room    int // what capacity said last, for HTTP/2; 0 means ask
+	kept    bool // it was opened for nobody, and lay idle
+	streams int  // exchanges it carries now
+	room    int  // what capacity said last, for HTTP/2; 0 means ask
 	idle    time.Time
 	expiry  time.Duration
 	dead    bool

@@ -182,7 +182,7 @@ func closeAll(cs []*conn) {
 // begin books an exchange; the caller holds the lock. The place itself was
 // taken when c was picked.
 func (c *conn) begin(x *Exchange) {
-	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0, TLS: c.tls, LocalAddr: c.nc.LocalAddr(), RemoteAddr: c.nc.RemoteAddr()}
+	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.kept, TLS: c.tls, LocalAddr: c.nc.LocalAddr(), RemoteAddr: c.nc.RemoteAddr()}
 	c.uses++
 	c.expiry = x.IdleTimeout
 }
@@ -433,9 +433,12 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 	var raw net.Conn
 	var err error
 	begun := func() { t.tell(d, msg{kind: connecting}) }
-	if h.key.Route != nil {
+	switch {
+	case h.key.Socket != "":
+		raw, err = t.cfg.Dialer.Unix(ctx, h.key.Socket, begun)
+	case h.key.Route != nil:
 		raw, err = t.cfg.Dialer.Through(ctx, h.key.Route, h.key.Addr, begun)
-	} else {
+	default:
 		raw, err = t.cfg.Dialer.TCP(ctx, h.key.Addr, begun)
 	}
 	if err != nil {

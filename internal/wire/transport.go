@@ -34,6 +34,8 @@ type Key struct {
 	Scheme   string // http or https
 	Addr     string // host:port, ASCII; with a Route that forwards, the proxy's
 	Protocol Protocol
+	// Socket is the local socket to use instead of Addr; "" for TCP.
+	Socket string
 	// Profile is the encryption of https.
 	Profile *Profile
 	// Route is the proxy, nil for none; its address is its identity.

@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,8 +41,6 @@ func Unsupported(c *scenario.Client) string {
 	switch {
 	case m.Cache != "":
 		return "the cache"
-	case m.Preconnect != "":
-		return "preconnecting"
 	}
 	return ""
 }
@@ -80,6 +79,9 @@ func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, err
 			r.jar.SetHeader(u, []string{c.Cookie})
 		}
 	}
+	if c.Manager.Preconnect != "" {
+		preconnect(ctx, m, c.Manager.Preconnect)
+	}
 	deadline := time.NewTimer(ms(c.DeadlineMs))
 	defer deadline.Stop()
 	for i := range c.Requests {
@@ -114,6 +116,20 @@ func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, err
 	m.Close()
 	r.timers.Wait()
 	return t, nil
+}
+
+// preconnect opens a connection as Qt does: whether it succeeds nobody is told.
+func preconnect(ctx context.Context, m *netreply.Manager, where string) {
+	plain, encrypted := strings.CutPrefix(where, "tls:")
+	host, portText, err := net.SplitHostPort(plain)
+	port, bad := strconv.ParseUint(portText, 10, 16)
+	switch {
+	case err != nil || bad != nil:
+	case encrypted:
+		m.ConnectToHostEncrypted(ctx, host, uint16(port), nil)
+	default:
+		m.ConnectToHost(ctx, host, uint16(port))
+	}
 }
 
 func proxy(p *scenario.Proxy) *netreply.Proxy {

@@ -1,0 +1,43 @@
+package wire
+
+import "context"
+
+// Open opens a connection of key that nothing is sent on, for an exchange to come. It
+// does nothing where no exchange would get another one: as many HTTP/1 connections as
+// allowed are there, or one of HTTP/2. Questions of the handshake have no answer.
+func (t *Transport) Open(ctx context.Context, key Key) error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return ErrClosed
+	}
+	h := t.hostOf(key)
+	if len(h.h2) > 0 || h.open+len(h.dialing) >= t.cfg.ConnsPerHost {
+		t.mu.Unlock()
+		return nil
+	}
+	w := &waiter{ch: make(chan msg, 3+maxAsked), priority: Low, fresh: true}
+	h.waiting[w.priority] = append(h.waiting[w.priority], w)
+	t.startDials(h)
+	t.mu.Unlock()
+	for {
+		select {
+		case m := <-w.ch:
+			switch m.kind {
+			case asking:
+				close(m.seen)
+			case failed:
+				return m.err
+			case ready:
+				t.mu.Lock()
+				m.conn.kept = true
+				t.mu.Unlock()
+				t.put(m.conn, true)
+				return nil
+			}
+		case <-ctx.Done():
+			t.leave(h, w)
+			return context.Cause(ctx)
+		}
+	}
+}
