@@ -329,7 +329,7 @@ func (l proxyLayer) through(r *Reply, req *http.Request) (*http.Response, error)
 		return l.next.RoundTrip(req)
 	}
 	h := &proxied{proxy: p, url: req.URL}
-	h.attempt = &attempt{layer: authLayer{l.next, l.m}, r: r, url: req.URL, proxy: h}
+	h.attempt = &attempt{layer: authLayer(l), r: r, url: req.URL, proxy: h}
 	h.choose(nil)
 	if h.attempt.tunnels() {
 		h.choose(h.attempt.known())
