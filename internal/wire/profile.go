@@ -99,6 +99,9 @@ func (t *Transport) newHandshake(key Key, d *dialing) *handshake {
 		}
 	}
 	s := &handshake{t: t, key: key, profile: key.Profile, d: d, cfg: cfg}
+	if d.again {
+		cfg.ClientSessionCache = nil
+	}
 	if cfg.ClientSessionCache != nil {
 		s.sessions.ClientSessionCache = cfg.ClientSessionCache
 		cfg.ClientSessionCache = &s.sessions
@@ -131,12 +134,12 @@ func (s *handshake) verify(ctx context.Context, state tls.ConnectionState, peer 
 	chains, f := s.check(state, s.cfg.ServerName)
 	switch {
 	case f == nil:
+	case s.profile.Accept != nil && s.profile.Accept(f):
+		s.accepted = f
 	case state.DidResume:
 		// what it was accepted for may have changed on both sides: a full handshake tells
 		s.cfg.ClientSessionCache.Put(s.cfg.ServerName, nil)
 		return errStale
-	case s.profile.Accept != nil && s.profile.Accept(f):
-		s.accepted = f
 	default:
 		q := &Question{About: f}
 		if err := s.t.question(ctx, s.d, q); err != nil && err != errLeft {
