@@ -137,3 +137,54 @@ func TestLogin(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+func TestSelfSigned(t *testing.T) {
+	bin := build(t, "selfsigned")
+	cmd := exec.Command(bin)
+	cmd.Stdin = strings.NewReader("y\n")
+	run(t, cmd, "self-signed, and untrusted (SelfSignedCertificate)", "fingerprint (SHA-256) ", "without a question:\nhello from a server")
+	for _, in := range []string{"", "n\n"} {
+		cmd := exec.Command(bin)
+		cmd.Stdin = strings.NewReader(in)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "SslHandshakeFailedError") || strings.Contains(string(out), "hello") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+
+	// what is known stays so, for that host and that certificate
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("kept")) }))
+	defer srv.Close()
+	file := filepath.Join(t.TempDir(), "known")
+	for _, in := range []string{"y\n", ""} {
+		cmd := exec.Command(bin, "-known", file, srv.URL)
+		cmd.Stdin = strings.NewReader(in)
+		run(t, cmd, "kept")
+	}
+	data, err := os.ReadFile(file)
+	if err != nil || strings.Count(string(data), "\n") != 1 || !strings.HasPrefix(string(data), srv.Listener.Addr().String()) {
+		t.Errorf("%s %v", data, err)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(data), ":", ";", 2)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(bin, "-known", file, srv.URL).CombinedOutput(); err == nil || strings.Contains(string(out), "kept") {
+		t.Errorf("another fingerprint was trusted: %s", out)
+	}
+}
+
+func TestProxy(t *testing.T) {
+	bin := build(t, "proxy")
+	cmd := exec.Command(bin)
+	cmd.Stdin = strings.NewReader("gopher\nwrong\ngopher\nburrow\n")
+	run(t, cmd, "gopher was refused.", "hello through a tunnel", "the proxy says: 403 nobody goes there", "UnknownProxyError (proxy)",
+		"the proxy says: 503 nobody is there", "ConnectionRefusedError", "not the server's fault")
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(r.Host)) }))
+	defer srv.Close()
+	run(t, exec.Command(bin, "-proxy", srv.URL, "http://elsewhere.example/"), "elsewhere.example")
+	cmd = exec.Command(bin, "http://elsewhere.example/")
+	cmd.Env = append(os.Environ(), "HTTP_PROXY="+srv.URL, "REQUEST_METHOD=")
+	run(t, cmd, "elsewhere.example")
+	if out, err := exec.Command(bin, "-proxy", "ftp://u:secret@x", "http://x/").CombinedOutput(); err == nil || strings.Contains(string(out), "secret") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
