@@ -54,7 +54,9 @@ func run(ctx context.Context, proxy, url string) error {
 
 // demo lets a proxy go through its moods.
 func demo(ctx context.Context, cfg netreply.Config) error {
-	server := httptest.NewTLSServer(httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) { w.WriteData([]byte("hello through a tunnel"), "text/plain") }))
+	server := httptest.NewTLSServer(httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
+		w.WriteData([]byte("hello through a tunnel"), "text/plain")
+	}))
 	defer server.Close()
 	p := httptest.NewServer(http.HandlerFunc(tunnel))
 	defer p.Close()

@@ -184,11 +184,12 @@ func (d *Dialer) through(ctx context.Context, p *Proxy, addr string, connecting 
 		}
 		return c, nil
 	}
+	in := newProxyReader(c)
 	tried := false // the credentials
 	line, fromMemory := p.beforehand(addr)
 	for range maxRounds {
 		stop := interrupt(ctx, c)
-		t, resp, err := p.connect(c, addr, line)
+		t, resp, err := p.connect(c, in, addr, line)
 		if !stop() || err != nil {
 			c.Close()
 			return nil, p.failed(ctx, err)
@@ -210,6 +211,7 @@ func (d *Dialer) through(ctx context.Context, p *Proxy, addr string, connecting 
 			if c, err = d.proxy(ctx, p, nil); err != nil {
 				return nil, err
 			}
+			in = newProxyReader(c)
 		}
 	}
 	c.Close()
@@ -263,8 +265,19 @@ type refusal struct {
 	close bool
 }
 
+// proxyReader reads what a proxy says, up to a limit.
+type proxyReader struct {
+	*bufio.Reader
+	limit *io.LimitedReader
+}
+
+func newProxyReader(c net.Conn) *proxyReader {
+	limit := &io.LimitedReader{R: c}
+	return &proxyReader{bufio.NewReader(limit), limit}
+}
+
 // connect asks for a tunnel. It returns the tunnel, or the response that says why not.
-func (p *Proxy) connect(c net.Conn, addr, line string) (net.Conn, *refusal, error) {
+func (p *Proxy) connect(c net.Conn, in *proxyReader, addr, line string) (net.Conn, *refusal, error) {
 	req := "CONNECT " + addr + " HTTP/1.1\r\nHost: " + addr + "\r\n"
 	if p.UserAgent != "" {
 		req += "User-Agent: " + p.UserAgent + "\r\n"
@@ -275,13 +288,12 @@ func (p *Proxy) connect(c net.Conn, addr, line string) (net.Conn, *refusal, erro
 	if _, err := io.WriteString(c, req+"\r\n"); err != nil {
 		return nil, nil, err
 	}
-	head := &io.LimitedReader{R: c, N: maxProxyHead}
-	br := bufio.NewReader(head)
+	in.limit.N = maxProxyHead
 	var resp *http.Response
 	var err error
 	for range 8 { // interim ones
-		if resp, err = http.ReadResponse(br, &http.Request{Method: http.MethodConnect}); err != nil {
-			if head.N <= 0 {
+		if resp, err = http.ReadResponse(in.Reader, &http.Request{Method: http.MethodConnect}); err != nil {
+			if in.limit.N <= 0 {
 				err = errors.New("its response head does not end")
 			}
 			return nil, nil, err
@@ -294,9 +306,9 @@ func (p *Proxy) connect(c net.Conn, addr, line string) (net.Conn, *refusal, erro
 		return nil, nil, errors.New("its interim responses, or its protocol, lead nowhere")
 	}
 	if resp.StatusCode/100 == 2 {
-		return withRest(c, br), nil, nil
+		return withRest(c, in.Reader), nil, nil
 	}
-	head.N = maxProxyBody + maxProxyHead
+	in.limit.N = maxProxyBody + maxProxyHead
 	r := &refusal{Response: resp, close: resp.Close}
 	r.body, err = io.ReadAll(io.LimitReader(resp.Body, maxProxyBody))
 	if err != nil || len(r.body) == maxProxyBody || resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
