@@ -1,0 +1,224 @@
+package netreply
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/netreply/netreply/internal/httpauth"
+)
+
+// terms are the words of RFC 9110, section 11, for servers or for proxies.
+type terms struct {
+	status                       int
+	challenge, credentials, info string
+	question                     Questions
+}
+
+var serverTerms = terms{http.StatusUnauthorized, "Www-Authenticate", "Authorization", "Authentication-Info", AskAuthentication}
+var proxyTerms = terms{http.StatusProxyAuthRequired, "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", AskProxyAuthentication}
+
+func (a *attempt) terms() *terms {
+	if a.proxy != nil {
+		return &proxyTerms
+	}
+	return &serverTerms
+}
+
+// place names who asks.
+func (a *attempt) place() (string, bool) {
+	if a.proxy != nil {
+		return a.proxy.key(), true
+	}
+	if isLocal(a.url.Scheme) {
+		return "socket " + a.r.req.LocalServerName, true
+	}
+	return origin(a.url)
+}
+
+// failure fails a reply for its authentication.
+func (a *attempt) failure(err error) error {
+	if a.proxy != nil {
+		return &Error{Code: ProxyAuthenticationRequiredError, Phase: PhaseProxy, Text: "Proxy requires authentication",
+			Err: &ProxyError{a.proxy.proxy.String(), err}}
+	}
+	return &Error{Code: AuthenticationRequiredError, Phase: PhaseHeaders, Text: "Host requires authentication", Err: err}
+}
+
+// challenge is the one of a response that is answered.
+type challenge struct {
+	httpauth.Challenge
+	digest     *httpauth.Digest
+	negotiator *negotiator
+}
+
+// choose takes the strongest challenge (rule U1): what the program plugged in, Digest
+// by its algorithm, NTLM, Basic. What authenticates connections does not work on
+// HTTP/2 (rule U12).
+func (a *attempt) choose(resp *http.Response) challenge {
+	var best challenge
+	rank := 0
+	for _, c := range httpauth.Parse(resp.Header[a.terms().challenge]) {
+		this, n := challenge{Challenge: c}, 0
+		// a connection can be authenticated once
+		switch h1 := resp.ProtoMajor == 1 && (a.proxy == nil || a.r.session == nil); {
+		case h1 && !a.tunnels() && a.layer.m.negotiator(c.Scheme) != nil && !a.failed[a.layer.m.negotiator(c.Scheme)]:
+			this.negotiator, n = a.layer.m.negotiator(c.Scheme), 10_000
+		case c.Is("Digest"):
+			this.Scheme = "Digest"
+			if d, err := httpauth.NewDigest(c); err == nil {
+				this.digest, n = d, 100+d.Strength()
+			}
+		case h1 && c.Is("NTLM"):
+			this.Scheme, n = "NTLM", 50
+		case c.Is("Basic"):
+			this.Scheme, n = "Basic", 1
+		}
+		if n > rank {
+			best, rank = this, n
+		}
+	}
+	return best
+}
+
+// challenged makes the next request of a 401, or nil when that is the response.
+func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
+	if err := hold(resp); err != nil {
+		return nil, err
+	}
+	if a.negotiation != nil {
+		if again, err := a.leg(resp); again != nil || err != nil {
+			return again, err
+		}
+	}
+	if a.bearer() && !a.refreshed {
+		a.refreshed = true
+		if err := a.takeToken(); err != nil {
+			return nil, err
+		}
+		return a.again("Bearer " + a.token)
+	}
+	c := a.choose(resp)
+	switch {
+	case c.Scheme == "":
+		return nil, nil
+	case c.negotiator != nil:
+		again, err := a.negotiate(c.negotiator)
+		if again != nil || err != nil {
+			return again, err
+		}
+		return a.challenged(resp) // with the next weaker scheme
+	}
+	at, ok := a.place()
+	if !ok {
+		return nil, nil
+	}
+	cache := &a.layer.m.auth
+	s := cache.at(spaceKey{at, c.Realm(), a.user})
+	tried := a.creds
+	if a.space != nil && a.space != s && a.space.key.realm != s.key.realm {
+		tried = nil // they were for something else
+	}
+	if c.digest != nil {
+		cache.challenge(s, c.digest)
+		if c.digest.Stale && tried != nil && a.stale < 3 { // rule U11: nobody has looked at them
+			a.stale++
+			a.space, a.creds = s, tried
+			return a.send(c.Scheme)
+		}
+	}
+	cache.refused(s, tried)
+	creds := a.credentials(c, s, tried)
+	if a.r.ctx.Err() != nil {
+		return nil, context.Cause(a.r.ctx)
+	}
+	if creds == nil {
+		return nil, nil
+	}
+	a.space, a.creds = s, creds
+	return a.send(c.Scheme)
+}
+
+// credentials finds an answer that was not tried yet, in the order of rule U5.
+func (a *attempt) credentials(c challenge, s *space, tried *credentials) *credentials {
+	cache := &a.layer.m.auth
+	if creds := a.own(); creds != nil && !a.urlTried {
+		a.urlTried = true
+		if !creds.same(tried) {
+			if known := cache.given(s, nil); known.same(creds) {
+				return known
+			}
+			return creds
+		}
+	}
+	if known := cache.given(s, tried); known != nil {
+		return known
+	}
+	for ; a.proxy == nil && a.stored < len(a.layer.m.credentials); a.stored++ {
+		if k := a.layer.m.credentials[a.stored]; k.origin == s.key.origin && (k.realm == "" || k.realm == s.key.realm) &&
+			(a.user == "" || a.user == k.credentials.user) && !k.credentials.same(tried) {
+			a.stored++
+			cache.offer(s, k.credentials)
+			return k.credentials
+		}
+	}
+	if a.r.questions >= maxQuestions {
+		return nil
+	}
+	if a.r.req.Ask&a.terms().question == 0 {
+		answer, _ := a.ask(c, tried)
+		if answer != nil {
+			cache.offer(s, answer)
+		}
+		return answer
+	}
+	a.r.stopTimeout()
+	defer a.r.startTimeout()
+	return cache.ask(a.r.ctx, s, tried, func() (*credentials, bool) { return a.ask(c, tried) })
+}
+
+// own are the credentials that came with the URL, or with the proxy; nil for none.
+func (a *attempt) own() *credentials {
+	if a.proxy != nil {
+		return a.proxy.own()
+	}
+	u := a.r.URL().User
+	if u == nil || u.Username() == "" {
+		return nil
+	}
+	password, _ := u.Password()
+	return &credentials{u.Username(), password}
+}
+
+// emit tells of a question.
+func (a *attempt) emit(q *Authenticator) {
+	if a.proxy == nil {
+		a.r.emit(sigAuthentication, 0, 0, q)
+		return
+	}
+	p := *a.proxy.proxy
+	p.User, p.Password = "", ""
+	a.r.emit(sigProxyAuthentication, 0, 0, &ProxyAuthenticator{&p, q})
+}
+
+func (a *attempt) question(c challenge, tried *credentials) *Authenticator {
+	u := *a.url // the program's to change
+	q := &Authenticator{URL: &u, Realm: c.Realm(), Scheme: c.Scheme, User: a.user, PreviousFailed: tried != nil, options: c.Params}
+	if tried != nil {
+		q.User = tried.user
+	}
+	return q
+}
+
+// ask asks the program.
+func (a *attempt) ask(c challenge, tried *credentials) (answer *credentials, refused bool) {
+	q := a.question(c, tried)
+	a.r.questions++
+	a.emit(q)
+	waits := a.r.req.Ask&a.terms().question != 0
+	answered := waits && q.wait(a.r.ctx)
+	q.Cancel()
+	if answer = q.given(); answer.same(tried) {
+		answer = nil
+	}
+	return answer, answered && answer == nil
+}

@@ -1,0 +1,300 @@
+package netreply
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// sessionCacheSize is how many TLS sessions a configuration keeps for resumption.
+const sessionCacheSize = 128
+
+// profiles are what a configuration becomes on the wire: a strict one, and one for each
+// set of flaws that is ignored.
+type profiles struct {
+	from   *SSLConfiguration
+	config *tls.Config
+	pool   *sessions
+	strict *wire.Profile
+
+	mu      sync.Mutex
+	lenient map[string]*wire.Profile
+}
+
+// maxLenient bounds the sets of ignored flaws that share connections.
+const maxLenient = 64
+
+func (c *SSLConfiguration) profiles() *profiles {
+	c.once.Do(func() { c.made = c.make() })
+	return c.made
+}
+
+func (c *SSLConfiguration) make() *profiles {
+	cfg := c.TLS.Clone()
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
+	set(&cfg.MinVersion, c.MinProtocol)
+	set(&cfg.MaxVersion, c.MaxProtocol)
+	set(&cfg.ServerName, c.PeerVerifyName)
+	if c.Ciphers != nil {
+		cfg.CipherSuites = slices.Clone(c.Ciphers)
+	}
+	if c.Curves != nil {
+		cfg.CurvePreferences = slices.Clone(c.Curves)
+	}
+	if c.ALPN != nil {
+		cfg.NextProtos = slices.Clone(c.ALPN)
+	}
+	if c.Certificates != nil {
+		cfg.Certificates = slices.Clone(c.Certificates)
+	}
+	if c.ClientCertificate != nil {
+		cfg.GetClientCertificate = c.ClientCertificate
+	}
+	if c.KeyLog != nil {
+		cfg.KeyLogWriter = &locked{w: c.KeyLog}
+	}
+	if c.RootCAs != nil {
+		cfg.RootCAs = c.RootCAs
+	}
+	if len(c.AddedCAs) > 0 {
+		if cfg.RootCAs != nil {
+			cfg.RootCAs = cfg.RootCAs.Clone()
+		} else if cfg.RootCAs, _ = x509.SystemCertPool(); cfg.RootCAs == nil {
+			cfg.RootCAs = x509.NewCertPool()
+		}
+		for _, ca := range c.AddedCAs {
+			cfg.RootCAs.AddCert(ca)
+		}
+	}
+	if len(c.Pins) > 0 {
+		cfg.VerifyConnection = pinned(slices.Clone(c.Pins), cfg.VerifyConnection)
+	}
+	p := &profiles{from: c, config: cfg, pool: newSessions(c.SessionTicket)}
+	if cfg.ClientSessionCache == nil {
+		cfg.ClientSessionCache = p.pool
+	}
+	p.strict = p.profile(cfg)
+	if c.PeerVerifyMode == VerifyNone || c.PeerVerifyMode == QueryPeer {
+		p.strict.Accept = func(*certs.Failure) bool { return true }
+	}
+	return p
+}
+
+func set[T comparable](to *T, v T) {
+	var zero T
+	if v != zero {
+		*to = v
+	}
+}
+
+func (p *profiles) profile(cfg *tls.Config) *wire.Profile {
+	w := &wire.Profile{Config: cfg, Depth: p.from.PeerVerifyDepth}
+	if p.from.PSK != nil {
+		w.Handshake = pskHandshake(p.from)
+	}
+	return w
+}
+
+// accepting makes a profile that goes on in spite of some flaws, with sessions of its
+// own.
+func (p *profiles) accepting(accept func(*certs.Failure) bool) *wire.Profile {
+	cfg := p.config.Clone()
+	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
+	w := p.profile(cfg)
+	w.Accept = accept
+	return w
+}
+
+// ignoring is the profile of all requests that ignore the same (rule T2); nil flaws
+// stand for all there are.
+func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
+	var key strings.Builder
+	for _, f := range flaws {
+		key.Write(binary.BigEndian.AppendUint32(nil, uint32(f.Code)))
+		if f.Certificate != nil {
+			sum := sha256.Sum256(f.Certificate.Raw)
+			key.Write(sum[:])
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.lenient[key.String()]; w != nil {
+		return w
+	}
+	if p.lenient == nil || len(p.lenient) >= maxLenient {
+		p.lenient = map[string]*wire.Profile{} // those in use live on
+	}
+	flaws = slices.Clone(flaws)
+	w := p.accepting(func(f *certs.Failure) bool { return flaws == nil || covers(flaws, f.Problems) })
+	p.lenient[key.String()] = w
+	return w
+}
+
+// pinned adds the check of pins to one that is there.
+func pinned(pins []PublicKeyPin, further func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		chains := state.VerifiedChains
+		if len(chains) == 0 { // flaws are ignored: what the server sent has to do
+			chains = [][]*x509.Certificate{state.PeerCertificates}
+		}
+		ok := slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool {
+			return slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return slices.Contains(pins, PinOf(c)) })
+		})
+		if !ok {
+			return &PinError{state.PeerCertificates}
+		}
+		if further != nil {
+			return further(state)
+		}
+		return nil
+	}
+}
+
+// locked makes a writer usable by several handshakes at once.
+type locked struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// sessions are the TLS sessions of a configuration, the newest of each server, and the
+// one that was brought along.
+type sessions struct {
+	mu      sync.Mutex
+	order   *list.List // of *session, the newest first
+	byName  map[string]*list.Element
+	brought *tls.ClientSessionState
+}
+
+type session struct {
+	name  string
+	state *tls.ClientSessionState
+}
+
+func newSessions(ticket []byte) *sessions {
+	s := &sessions{order: list.New(), byName: map[string]*list.Element{}}
+	if len(ticket) > 0 {
+		s.brought, _ = parseTicket(ticket)
+	}
+	return s
+}
+
+// Get gives crypto/tls the session of a server.
+func (s *sessions) Get(name string) (*tls.ClientSessionState, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byName[name]; e != nil {
+		return e.Value.(*session).state, true
+	}
+	if b := s.brought; b != nil {
+		s.brought = nil // for one try: what does not fit must not stand in the way
+		return b, true
+	}
+	return nil, false
+}
+
+// Put keeps one, or with nil forgets it.
+func (s *sessions) Put(name string, state *tls.ClientSessionState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byName[name]; e != nil {
+		s.order.Remove(e)
+		delete(s.byName, name)
+	}
+	if state == nil {
+		return
+	}
+	s.byName[name] = s.order.PushFront(&session{name, state})
+	if s.order.Len() > sessionCacheSize {
+		last := s.order.Back()
+		s.order.Remove(last)
+		delete(s.byName, last.Value.(*session).name)
+	}
+}
+
+// ticket packs the newest session of a server, nil for none.
+func (s *sessions) ticket(name string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byName[name]
+	if e == nil {
+		return nil
+	}
+	ticket, state, err := e.Value.(*session).state.ResumptionState()
+	if err != nil || state == nil {
+		return nil
+	}
+	raw, err := state.Bytes()
+	if err != nil {
+		return nil
+	}
+	return append(append(binary.BigEndian.AppendUint32(nil, uint32(len(ticket))), ticket...), raw...)
+}
+
+func parseTicket(b []byte) (*tls.ClientSessionState, error) {
+	if len(b) < 4 || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-4) {
+		return nil, errors.New("not a session ticket")
+	}
+	n := binary.BigEndian.Uint32(b)
+	state, err := tls.ParseSessionState(b[4+n:])
+	if err != nil {
+		return nil, errors.New("not a session ticket of this version of Go")
+	}
+	return tls.NewResumptionState(b[4:4+n], state)
+}
+
+// profile is the encryption of the next exchange with a host.
+func (r *Reply) profile(host string) *wire.Profile {
+	p := r.m.sslConfiguration(&r.req).profiles()
+	switch {
+	case r.m.strict(host):
+		if p.from.PeerVerifyMode == VerifyNone || p.from.PeerVerifyMode == QueryPeer {
+			return p.held()
+		}
+		return p.strict
+	case r.exception != nil:
+		return r.exception
+	case len(r.req.IgnoreSSLErrors) > 0:
+		return p.ignoring(r.req.IgnoreSSLErrors)
+	case r.req.IgnoreAllSSLErrors:
+		return p.ignoring(nil)
+	}
+	return p.strict
+}
+
+// strict tells that a host is known to want TLS without any flaw (rules T6 and K10).
+func (m *Manager) strict(host string) bool { return m.cfg.HSTS != nil && m.cfg.HSTS.Known(host) }
+
+// held is the profile for a host that is known to want TLS, where the configuration
+// itself is lenient.
+func (p *profiles) held() *wire.Profile {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	const key = "strict"
+	if p.lenient[key] == nil {
+		if p.lenient == nil {
+			p.lenient = map[string]*wire.Profile{}
+		}
+		cfg := p.config.Clone()
+		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
+		p.lenient[key] = p.profile(cfg)
+	}
+	return p.lenient[key]
+}
