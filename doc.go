@@ -71,6 +71,19 @@
 // from [Config.Credentials], or from whoever answers the [Authenticator]; the reply
 // waits for that answer only if [Request.Ask] says so.
 //
+// # TLS
+//
+// A certificate that is not in order makes [SSLErrors], before anything is sent: all
+// that is wrong, and the question whether to go on, which the reply waits for under
+// [AskSSLErrors]. An answer holds for one reply. [SSLConfiguration] is for everything
+// else: versions, roots, client certificates, pins, sessions, pre-shared keys.
+//
+// # Proxies
+//
+// [Config.Proxy], [Config.ProxyFactory] and [Request.Proxy] choose one; nothing is taken
+// from the environment unless [ProxyFromEnvironment] is. Its failures have codes of
+// their own, and its questions come as [ProxyAuthenticator].
+//
 // # Rules
 //
 // Comments name rules such as S20 or D33; docs/behaviour.md lists them, and
