@@ -122,6 +122,32 @@ func TestSSLErrorsDecision(t *testing.T) {
 	})
 }
 
+// TestSSLErrorsNothingSent: while the question is open, and after a no, not a byte of
+// the request is on the wire, and no client certificate.
+func TestSSLErrorsNothingSent(t *testing.T) {
+	ca := issue(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign})
+	mine := issue(t, &ca, &x509.Certificate{Subject: pkix.Name{CommonName: "me"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		got := make(chan int, 1)
+		s := testserver.NewRaw(t, &tls.Config{Certificates: []tls.Certificate{selfSigned(t, "127.0.0.1")}, MaxVersion: version,
+			ClientAuth: tls.RequestClientCert}, func(c *testserver.Conn) {
+			b, _ := io.ReadAll(c.R) // shakes hands as well
+			got <- len(b) + len(c.Conn.(*tls.Conn).ConnectionState().PeerCertificates)
+		})
+		m := newManager(t, netreply.Config{Ask: netreply.AskSSLErrors, SSLConfiguration: &netreply.SSLConfiguration{Certificates: []tls.Certificate{mine}}})
+		r := m.Post(t.Context(), newRequest(t, "https://"+s.Addr+"/secret?token"), netreply.StringBody("secret"))
+		q := <-r.SSLErrors()
+		select {
+		case <-got:
+			t.Error("the handshake is over before the answer")
+		case <-time.After(50 * time.Millisecond):
+		}
+		q.Reject()
+		require.ErrorIs(t, r.Wait(soon(t)), netreply.SslHandshakeFailedError)
+		assert.Zero(t, <-got)
+	}
+}
+
 // TestSSLErrorsLate: whoever takes his time is connected once more.
 func TestSSLErrorsLate(t *testing.T) {
 	eachFlawed(t, netreply.Config{Ask: netreply.AskSSLErrors, TLSTimeout: 50 * time.Millisecond}, func(t *testing.T, s *flawed) {

@@ -71,10 +71,12 @@ func (w *waiter) finish(m msg) {
 // dialing is one connection being opened; its goroutine ends by itself, within
 // the Dialer's limits.
 type dialing struct {
+	host   *host
 	cancel context.CancelFunc
 	owner  *waiter // the exchange it was started for, told of its progress
 	lost   bool    // cancelled
 	asked  int     // questions: a dial with any is for nobody else
+	asker  *waiter // whom the last one went to
 	again  bool    // after a session that was stale
 }
 
@@ -288,11 +290,11 @@ func (t *Transport) startDials(h *host) {
 			if w.dial != nil || h.adopt(w) {
 				continue
 			}
-			if len(h.dialing) >= limit {
+			if h.opening() >= limit {
 				return
 			}
 			ctx, cancel := context.WithCancel(t.ctx)
-			d := &dialing{cancel: cancel, owner: w}
+			d := &dialing{host: h, cancel: cancel, owner: w}
 			w.dial = d
 			h.dialing = append(h.dialing, d)
 			t.dials.Add(1)
@@ -301,10 +303,23 @@ func (t *Transport) startDials(h *host) {
 	}
 }
 
-// adopt makes w the owner of a dial whose owner went another way.
+// opening counts the dials that anybody may get. One that waits for an answer keeps
+// nobody else waiting.
+func (h *host) opening() int {
+	n := 0
+	for _, d := range h.dialing {
+		if d.asked == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// adopt makes w the owner of a dial whose owner went another way, unless that has been
+// asked something: what it answered is not w's.
 func (h *host) adopt(w *waiter) bool {
 	for _, d := range h.dialing {
-		if d.owner.done && !d.lost {
+		if d.owner.done && !d.lost && d.asked == 0 {
 			d.owner, w.dial = w, d
 			return true
 		}
@@ -337,7 +352,7 @@ func (t *Transport) dial(ctx context.Context, h *host, d *dialing) {
 			return
 		}
 		if c.host != h {
-			t.handTo(c, d.owner, h)
+			t.handTo(c, d.asker, h)
 			return
 		}
 		if c.http2 {

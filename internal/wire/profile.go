@@ -216,7 +216,9 @@ func (t *Transport) question(ctx context.Context, d *dialing, q *Question) error
 		return errLeft
 	}
 	d.asked++
+	d.asker = d.owner
 	d.owner.ch <- msg{kind: asking, question: q, seen: seen}
+	t.startDials(d.host)
 	t.mu.Unlock()
 	select {
 	case <-seen:

@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// decider answers the question about a certificate when it is let go.
+type decider struct {
+	watch
+	asked, answer chan struct{}
+	profile       *Profile
+}
+
+func (d *decider) Question(q *Question) {
+	close(d.asked)
+	<-d.answer
+	q.Profile = d.profile
+}
+
+// TestAnswerIsPrivate: a connection that one exchange has accepted goes to that exchange
+// only, even if it went another way while it was asked, and others wait for one.
+func TestAnswerIsPrivate(t *testing.T) {
+	d := &dialing{owner: &waiter{done: true}, asked: 1}
+	h := &host{dialing: []*dialing{d}}
+	require.False(t, h.adopt(&waiter{}), "what it was asked is not the next one's")
+
+	for _, kind := range []testserver.Kind{testserver.TLS, testserver.H2} {
+		t.Run(string(kind), func(t *testing.T) {
+			var served atomic.Int64
+			s, _ := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { served.Add(1); io.WriteString(w, "ok") }))
+			tr := NewTransport(Config{Dialer: &dial.Dialer{ConnectTimeout: 10 * time.Second, TLSTimeout: 10 * time.Second}})
+			defer tr.Close()
+			strict := &Profile{Config: &tls.Config{}}
+			first := &decider{asked: make(chan struct{}), answer: make(chan struct{}),
+				profile: &Profile{Config: &tls.Config{}, Accept: func(*certs.Failure) bool { return true }}}
+			send := func(o Observer) error {
+				req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL, nil)
+				require.NoError(t, err)
+				resp, err := tr.RoundTrip(req, &Exchange{Observer: o, Key: Key{Scheme: "https", Addr: req.URL.Host, Profile: strict}})
+				if err == nil {
+					resp.Body.Close()
+				}
+				return err
+			}
+			one, two := make(chan error), make(chan error)
+			go func() { one <- send(first) }()
+			<-first.asked
+			go func() { two <- send(&watch{}) }()
+			require.Error(t, <-two, "it has a connection of its own, and does not wait for that answer")
+			close(first.answer)
+			require.NoError(t, <-one)
+			assert.EqualValues(t, 1, served.Load())
+			require.Error(t, send(&watch{}), "later ones neither")
+			assert.EqualValues(t, 1, served.Load())
+		})
+	}
+}
