@@ -304,7 +304,6 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		q.ReadBufferSize = m.cfg.ReadBufferSize
 	}
 	q.Ask |= m.cfg.Ask
-	r.timeout = q.TransferTimeout
 	r.buf.limit = max(0, q.ReadBufferSize)
 	r.head.length = -1
 	if q.URL != nil {

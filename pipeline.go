@@ -104,35 +104,50 @@ func mayRepeat(err error, method string, marked bool) bool {
 type exchangeLayer struct{ wire *wire.Transport }
 
 func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	r := replyOf(req.Context())
+	x, sent, err := replyOf(req.Context()).newExchange(req)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := l.wire.RoundTrip(sent, &x.Exchange)
+	x.stopHeadTimer()
+	if err != nil {
+		return nil, err
+	}
+	resp.Request = req
+	if m := x.meter(); m != nil {
+		m.sentOnce()
+	}
+	x.reply.exchange = x
+	return resp, nil
+}
+
+// newExchange says how a request is to be sent, and in which form.
+func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error) {
 	addr, err := address(req.URL)
 	if err != nil {
-		return nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
-	}
-	local := isLocal(req.URL.Scheme)
-	if host := req.URL.Hostname(); r.m.cfg.DialContext == nil && r.proxied == nil && !local && unresolvable(host) {
-		return nil, &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found",
-			Err: errors.New("no resolver knows such a name")}
+		return nil, nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
 	}
 	x := &exchange{reply: r, upload: r.upload}
 	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(r.req.HTTP)}
-	if x.Key.Scheme == "https" {
-		x.setProfile(r.profile(req.URL.Hostname()))
-	}
-	sent := req
-	if local {
-		x.Key.Scheme, x.Key.Socket = "http", r.req.LocalServerName
+	switch {
+	case isLocal(x.Key.Scheme):
+		x.Key.Scheme, x.Key.Addr = wire.Local, r.req.LocalServerName
 		plain, u := *req, *req.URL
 		u.Scheme, plain.URL = "http", &u
-		sent = &plain
-	}
-	if h := r.proxied; h != nil {
-		x.Key.Route = h.route
-		if h.route.Kind == dial.Forward {
-			x.Key.Addr, x.Key.Protocol = h.route.Addr, wire.HTTP1
-			sent = h.target(req)
+		req = &plain
+	case r.proxied != nil:
+		x.Key.Route = r.proxied.route
+		if x.Key.Route.Kind == dial.Forward {
+			x.Key.Addr, x.Key.Protocol = x.Key.Route.Addr, wire.HTTP1
+			req = r.proxied.target(req)
 		}
+	case r.m.cfg.DialContext == nil && unresolvable(req.URL.Hostname()):
+		return nil, nil, &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + req.URL.Hostname() + " not found",
+			Err: errors.New("no resolver knows such a name")}
+	}
+	if x.Key.Scheme == "https" {
+		x.setProfile(r.profile(req.URL.Hostname()))
 	}
 	if x.Session = r.session; r.owner != nil {
 		// what authenticates a connection is for HTTP/1
@@ -143,17 +158,7 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	x.Observer = x
 	x.Once = r.payload != nil && !r.payload.rewindable
 	x.BodyMayBlock = x.upload != nil && x.upload.blocks
-	resp, err := l.wire.RoundTrip(sent, &x.Exchange)
-	x.stopHeadTimer()
-	if err != nil {
-		return nil, err
-	}
-	resp.Request = req
-	if m := x.meter(); m != nil {
-		m.sentOnce()
-	}
-	r.exchange = x
-	return resp, nil
+	return x, req, nil
 }
 
 // exchange is the wire's view of one sending.
@@ -161,12 +166,10 @@ type exchange struct {
 	wire.Exchange
 	reply  *Reply
 	upload *upload
-	// accepted tells that the program has accepted a certificate in the handshake under
-	// way.
-	accepted bool
-	// Of the response head, under the reply's lock.
-	timer    *time.Timer
-	headOver bool
+	timer  *time.Timer // of the response head, under the reply's lock
+	// headOver ends that, under the same lock. accepted tells that the program has
+	// accepted a certificate in the handshake under way.
+	headOver, accepted bool
 }
 
 func (x *exchange) meter() *uploadMeter {
@@ -193,7 +196,7 @@ func (x *exchange) Encrypted(state *tls.ConnectionState, accepted *certs.Failure
 // not kept: nobody else may use it.
 func (x *exchange) setProfile(p *wire.Profile) {
 	x.Key.Profile = p
-	if p == x.reply.exception {
+	if l := x.reply.lenient; l != nil && p == l.profile {
 		x.IdleTimeout = -1
 	}
 }

@@ -8,7 +8,7 @@ import (
 // iterator are views of it, so that subscribing late loses nothing. It grows
 // with the discrete events only: progress overwrites itself.
 type record struct {
-	inline  [6]entry // what a GET on a new connection needs
+	inline  [5]entry // what a GET on a kept connection needs
 	entries []entry
 	last    uint32
 	views   *views

@@ -45,22 +45,20 @@ type Reply struct {
 	headers    Headers
 	exchange   *exchange
 	interims   int32
+	questions  int32 // that were asked
 	beyond     [1]byte
 	direct     bool // the caller waits: see Manager.Fetch
 	decode     bool // content codings are ours to take off
 	fresh      bool // the next sending wants a new connection
 	repeated   bool // and is not the first of this hop
-	questions  int  // that were asked
+	answering  bool // it answers a 401 or 407
+	listed     bool // the reply is in the Manager's list: not when that was closed
 	// Of the authentication of connections.
-	session   *wire.Session
-	owner     any
-	answering bool     // the sending answers a 401
-	proxied   *proxied // the hop goes through a proxy
-	// What the program has accepted of certificates, and the encryption that does.
-	accepted  []SSLError
-	exception *wire.Profile
+	session *wire.Session
+	owner   any
+	proxied *proxied  // the hop goes through a proxy
+	lenient *leniency // what the program has accepted of certificates
 
-	timeout time.Duration
 	timer   *time.Timer
 	moved   atomic.Int64 // when a byte last moved, since started
 	started time.Time
@@ -91,7 +89,6 @@ type Reply struct {
 	record     record
 
 	prev, next *Reply // in the Manager's list
-	listed     bool   // and in it at all: not when the Manager was closed
 }
 
 type state uint8

@@ -228,26 +228,38 @@ func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
 	if r.ctx.Err() != nil || !covers(accepted, f.Problems) {
 		return nil
 	}
-	r.accepted = append(r.accepted, q.Errors...)
-	x.setProfile(r.except())
+	x.setProfile(r.except(q.Errors))
 	x.accepted = true
 	return x.Key.Profile
 }
 
-// except makes the profile of a reply whose program has accepted flaws: these, and what
-// its request ignores anyhow.
-func (r *Reply) except() *wire.Profile {
-	list := append(slices.Clone(r.accepted), r.req.IgnoreSSLErrors...)
+// leniency is what a program has accepted for a reply, and the encryption that does.
+type leniency struct {
+	accepted []SSLError
+	profile  *wire.Profile
+}
+
+// excused tells whether all of it was accepted.
+func (l *leniency) excused(f *certs.Failure) bool { return l != nil && covers(l.accepted, f.Problems) }
+
+// except makes the profile of a reply whose program has accepted flaws: these and those
+// before, and what its request ignores anyhow.
+func (r *Reply) except(flaws []SSLError) *wire.Profile {
+	if r.lenient == nil {
+		r.lenient = &leniency{}
+	}
+	r.lenient.accepted = append(r.lenient.accepted, flaws...)
+	list := append(slices.Clone(r.lenient.accepted), r.req.IgnoreSSLErrors...)
 	all := r.req.IgnoreAllSSLErrors && len(r.req.IgnoreSSLErrors) == 0
-	r.exception = r.m.sslConfiguration(&r.req).profiles().accepting(func(f *certs.Failure) bool { return all || covers(list, f.Problems) })
-	return r.exception
+	r.lenient.profile = r.m.sslConfiguration(&r.req).profiles().accepting(func(f *certs.Failure) bool { return all || covers(list, f.Problems) })
+	return r.lenient.profile
 }
 
 // accepts tells of flaws that settings have accepted; those that were asked about have
 // been told of.
 func (x *exchange) accepts(f *certs.Failure) {
 	r := x.reply
-	if covers(r.accepted, f.Problems) {
+	if r.lenient.excused(f) {
 		return
 	}
 	q := &SSLErrors{Host: x.verifyName(), Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}

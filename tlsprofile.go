@@ -269,8 +269,8 @@ func (r *Reply) profile(host string) *wire.Profile {
 			return p.held()
 		}
 		return p.strict
-	case r.exception != nil:
-		return r.exception
+	case r.lenient != nil:
+		return r.lenient.profile
 	case len(r.req.IgnoreSSLErrors) > 0:
 		return p.ignoring(r.req.IgnoreSSLErrors)
 	case r.req.IgnoreAllSSLErrors:

@@ -104,7 +104,11 @@ func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (net
 	s.tap.onEnd = onEnd
 	// The connection is there already: its context must not end with a request.
 	ctx := context.WithValue(context.Background(), connKey{}, given)
-	cc, err := transport.NewClientConn(ctx, key.Scheme, key.Addr)
+	scheme, addr := key.Scheme, key.Addr
+	if scheme == Local {
+		scheme, addr = "http", "localhost:80"
+	}
+	cc, err := transport.NewClientConn(ctx, scheme, addr)
 	if err != nil {
 		given.Close()
 		return nil, nil, &Error{Phase: Connect, Fault: Malformed, Err: err}

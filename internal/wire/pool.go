@@ -96,6 +96,12 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 		closeAll(stale)
 		return c, nil
 	}
+	return t.wait(ctx, h, x, stale)
+}
+
+// wait queues for a connection. The caller holds the lock, which it gives up. It is not
+// part of take, which nearly every exchange leaves with a connection, and a small stack.
+func (t *Transport) wait(ctx context.Context, h *host, x *Exchange, stale []*conn) (*conn, error) {
 	w := &waiter{ch: make(chan msg, 3+maxAsked), priority: x.Priority, fresh: x.Fresh, once: x.Once}
 	h.waiting[w.priority] = append(h.waiting[w.priority], w)
 	if x.Fresh && h.open >= t.cfg.ConnsPerHost && len(h.idle) > 0 { // make room for a new one
@@ -106,7 +112,6 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 	t.startDials(h)
 	t.mu.Unlock()
 	closeAll(stale)
-
 	told, secured := false, false
 	for {
 		select {
@@ -125,7 +130,7 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 				return nil, m.err
 			case ready:
 				t.mu.Lock()
-				first := m.conn.uses == 0
+				first := m.conn.uses == 0 && !m.conn.kept
 				m.conn.begin(x)
 				t.mu.Unlock()
 				// a connection may have been opened for an exchange that did not need
@@ -158,9 +163,9 @@ func (t *Transport) hostOf(key Key) *host {
 	if h == nil {
 		h = &host{key: key}
 		switch {
-		case key.Scheme == "http" && key.Protocol == HTTP2:
+		case key.Scheme != "https" && key.Protocol == HTTP2:
 			h.speaks = two
-		case key.Scheme == "http" || key.Protocol == HTTP1:
+		case key.Scheme != "https" || key.Protocol == HTTP1:
 			h.speaks = one
 		}
 		t.hosts[key] = h
@@ -449,8 +454,8 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 	var err error
 	begun := func() { t.tell(d, msg{kind: connecting}) }
 	switch {
-	case h.key.Socket != "":
-		raw, err = t.cfg.Dialer.Unix(ctx, h.key.Socket, begun)
+	case h.key.Scheme == Local:
+		raw, err = t.cfg.Dialer.Unix(ctx, h.key.Addr, begun)
 	case h.key.Route != nil:
 		raw, err = t.cfg.Dialer.Through(ctx, h.key.Route, h.key.Addr, begun)
 	default:

@@ -31,11 +31,11 @@ const (
 
 // Key names the exchanges that may share connections.
 type Key struct {
-	Scheme   string // http or https
-	Addr     string // host:port, ASCII; with a Route that forwards, the proxy's
+	Scheme string // http, https or Local
+	// Addr is host:port in ASCII, with a Route that forwards the proxy's, or the name of
+	// a local socket.
+	Addr     string
 	Protocol Protocol
-	// Socket is the local socket to use instead of Addr; "" for TCP.
-	Socket string
 	// Profile is the encryption of https.
 	Profile *Profile
 	// Route is the proxy, nil for none; its address is its identity.
@@ -44,6 +44,9 @@ type Key struct {
 	// for nobody, as long as the requests carry their credentials themselves.
 	Owner any
 }
+
+// Local is the scheme of HTTP over a Unix domain socket.
+const Local = "unix"
 
 // Priority orders the exchanges that wait for a connection.
 type Priority int
@@ -88,29 +91,29 @@ type Conn struct {
 type Exchange struct {
 	Key      Key
 	Priority Priority
-	// Fresh asks for a connection that nothing was sent on before.
-	Fresh bool
 	// IdleTimeout is how long the connection may lie idle afterwards: 0 means
 	// the Transport's time, below 0 not at all.
 	IdleTimeout time.Duration
 	Observer    Observer
+	// Session, when not nil, keeps the exchange with others on one connection.
+	Session *Session
+	// Fresh asks for a connection that nothing was sent on before.
+	Fresh bool
 	// Repeated says that the exchange has been tried before: nobody is told of a
 	// connection that takes the place of one that ended (rule N22).
 	Repeated bool
 	// Once says that the request cannot be sent a second time, so that it never goes
 	// to a connection of which it is not sure that it takes it.
 	Once bool
-	// Session, when not nil, keeps the exchange with others on one connection.
-	Session *Session
 	// BodyMayBlock says that a Read of the request body may wait for something
 	// that neither the context nor the connection ends.
 	BodyMayBlock bool
 
+	early bool // it was sent before anything had come on the connection
+
 	// Set by RoundTrip.
 	Conn Conn
 	Head string // the response head as it came, for ParseHead; "" when it was not seen
-
-	early bool // it was sent before anything had come on the connection
 }
 
 // Config is set once; the zero value of a field is its default.
