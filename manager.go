@@ -363,10 +363,11 @@ func (m *Manager) admit(q *Request) error {
 // transfers go on (rule N13, D32).
 func (m *Manager) ClearConnectionCache() { m.wire.CloseIdle() }
 
-// ClearAccessCache forgets the passwords that servers have accepted or that were
-// given for them, and closes the connections that carry nothing (rule U8).
+// ClearAccessCache forgets the passwords that servers and proxies have accepted or that
+// were given for them, and closes the connections that carry nothing (rule U8).
 func (m *Manager) ClearAccessCache() {
 	m.auth.clear()
+	m.routes.clear()
 	m.ClearConnectionCache()
 }
 

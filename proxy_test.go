@@ -433,6 +433,17 @@ func TestProxyFailures(t *testing.T) {
 	plain := testserver.NewRaw(t, nil, say("HTTP/1.1 200 OK\r\n\r\n"))
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPSProxy, plain.Addr)})
 	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "https://target.test/")).Wait(soon(t)), netreply.UnknownProxyError, "a proxy that speaks no TLS")
+	stranger := newProxy(t, "127.0.0.1:1", &tls.Config{Certificates: []tls.Certificate{selfSigned(t, "127.0.0.1")}})
+	m = newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPSProxy, stranger.Addr)})
+	for _, u := range []string{"http://target.test/", "https://target.test/"} {
+		req := newRequest(t, u)
+		req.IgnoreAllSSLErrors = true
+		r := m.Get(t.Context(), req)
+		require.ErrorIs(t, r.Wait(soon(t)), netreply.UnknownProxyError, "whoever ignores a server's flaws does not ignore the proxy's")
+		assert.NotContains(t, names(t, r), "flaws")
+	}
+	asked, _ := stranger.seen()
+	assert.Empty(t, asked)
 }
 
 // TestProxyChoice: who says what, and what can be used for what (rules X2, X3 and X8).
@@ -594,6 +605,12 @@ func TestProxyPassword(t *testing.T) {
 						want = 1
 					}
 					assert.Equal(t, want, questions, "once for all")
+					m.ClearAccessCache()
+					r := m.Get(t.Context(), newRequest(t, strings.Replace(s.URL, "127.0.0.1", "example.com", 1)))
+					if kind != testserver.H2C {
+						require.NoError(t, r.Wait(soon(t)))
+						assert.Equal(t, 2*want, questions, "and once more when it is forgotten")
+					}
 				})
 			}
 		})

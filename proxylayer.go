@@ -29,6 +29,12 @@ type routes struct {
 	known map[routeKey]*dial.Proxy
 }
 
+func (r *routes) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known = nil
+}
+
 // maxRoutes bounds them; beyond, connections of before are not found any more.
 const maxRoutes = 256
 

@@ -31,7 +31,8 @@ const (
 // must not be changed, nor copied other than by Clone, once a request has used it.
 type SSLConfiguration struct {
 	// TLS is what crypto/tls knows besides the fields below, which count before it. With
-	// its InsecureSkipVerify nothing is verified and nothing reported.
+	// its InsecureSkipVerify nothing is verified and nothing reported. Its
+	// ClientSessionCache is not used: sessions are never shared.
 	TLS *tls.Config
 	// MinProtocol and MaxProtocol are versions such as tls.VersionTLS13; 0 means TLS 1.2
 	// and the newest.
@@ -68,7 +69,8 @@ type SSLConfiguration struct {
 	// reply fails with a *PinError whatever is ignored (RFC 7469, section 2.6).
 	Pins []PublicKeyPin
 	// PSK shakes hands with a pre-shared key instead of certificates; see
-	// PreSharedKeyAuthenticator.
+	// PreSharedKeyAuthenticator. Requests with this configuration share connections,
+	// whichever of them was asked for the key: one configuration is for one identity.
 	PSK PSKDialer
 
 	once sync.Once

@@ -82,9 +82,7 @@ func (c *SSLConfiguration) make() *profiles {
 		cfg.VerifyConnection = pinned(slices.Clone(c.Pins), cfg.VerifyConnection)
 	}
 	p := &profiles{from: c, config: cfg, pool: newSessions(c.SessionTicket)}
-	if cfg.ClientSessionCache == nil {
-		cfg.ClientSessionCache = p.pool
-	}
+	cfg.ClientSessionCache = p.pool // a session is somebody's identity, too
 	p.strict = p.profile(cfg)
 	if c.PeerVerifyMode == VerifyNone || c.PeerVerifyMode == QueryPeer {
 		p.strict.Accept = func(*certs.Failure) bool { return true }

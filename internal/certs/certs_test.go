@@ -183,3 +183,35 @@ func TestCircle(t *testing.T) {
 	require.NotNil(t, f)
 	require.Contains(t, codes(f.Problems), certs.NoLocalIssuer)
 }
+
+// FuzzCheck: whatever a server sends as its chain, there is an answer, and a chain that
+// leads nowhere is never good.
+func FuzzCheck(f *testing.F) {
+	p, err := pki.New(f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, kind := range pki.Kinds {
+		c := must(p.Cert(kind))
+		second := c.Certificate[0]
+		if len(c.Certificate) > 1 {
+			second = c.Certificate[1]
+		}
+		f.Add(c.Certificate[0], second)
+	}
+	roots := p.Roots()
+	f.Fuzz(func(t *testing.T, leaf, issuer []byte) {
+		var chain []*x509.Certificate
+		for _, der := range [][]byte{leaf, issuer} {
+			if c, err := x509.ParseCertificate(der); err == nil {
+				chain = append(chain, c)
+			}
+		}
+		for _, pool := range []*x509.CertPool{roots, x509.NewCertPool()} {
+			chains, bad := certs.Check(chain, certs.Options{Name: "127.0.0.1", Roots: pool})
+			if bad == nil && (pool != roots || len(chains) == 0) || bad != nil && len(bad.Problems) == 0 {
+				t.Fatalf("%v %v", chains, bad)
+			}
+		}
+	})
+}

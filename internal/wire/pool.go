@@ -251,6 +251,7 @@ func (t *Transport) leave(h *host, w *waiter) {
 			w.dial.lost = true
 			w.dial.cancel()
 		}
+		t.startDials(h) // whoever waits takes the dial over, and hears of it
 		t.forget(h)
 		t.mu.Unlock()
 		return
@@ -397,7 +398,7 @@ func (t *Transport) handTo(c *conn, w *waiter, from *host) {
 	} else {
 		h.open++
 	}
-	c.streams = 1
+	c.streams, c.expiry = 1, -1 // nobody else can use it
 	left := w.done
 	if !left {
 		q := from.waiting[w.priority]

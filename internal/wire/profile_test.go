@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -27,6 +29,51 @@ func (d *decider) Question(q *Question) {
 	close(d.asked)
 	<-d.answer
 	q.Profile = d.profile
+}
+
+// TestHeir: who takes a dial over from one that has left is asked in its place.
+func TestHeir(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
+	let := make(chan struct{})
+	tr := NewTransport(Config{Dialer: &dial.Dialer{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		<-let
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}}})
+	defer tr.Close()
+	strict := &Profile{Config: &tls.Config{}}
+	send := func(ctx context.Context, o Observer) error {
+		req, err := http.NewRequestWithContext(ctx, "GET", s.URL, nil)
+		require.NoError(t, err)
+		resp, err := tr.RoundTrip(req, &Exchange{Observer: o, Key: Key{Scheme: "https", Addr: req.URL.Host, Profile: strict}})
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	waiting := func(n int) func() bool {
+		return func() bool {
+			tr.mu.Lock()
+			defer tr.mu.Unlock()
+			for _, h := range tr.hosts {
+				return h.waiters() == n
+			}
+			return n == 0
+		}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	first, second := make(chan error), make(chan error)
+	go func() { first <- send(ctx, &watch{}) }()
+	require.Eventually(t, waiting(1), 10*time.Second, time.Millisecond)
+	heir := &decider{asked: make(chan struct{}), answer: make(chan struct{}),
+		profile: &Profile{Config: &tls.Config{}, Accept: func(*certs.Failure) bool { return true }}}
+	go func() { second <- send(t.Context(), heir) }()
+	require.Eventually(t, waiting(2), 10*time.Second, time.Millisecond)
+	leave()
+	require.ErrorIs(t, <-first, context.Canceled)
+	close(let)
+	<-heir.asked
+	close(heir.answer)
+	require.NoError(t, <-second)
 }
 
 // TestAnswerIsPrivate: a connection that one exchange has accepted goes to that exchange
