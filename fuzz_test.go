@@ -3,6 +3,7 @@ package netreply_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -148,5 +149,23 @@ func FuzzKnownHeaders(f *testing.F) {
 			t.Error("no cookies")
 		}
 		netreply.SetCookieHeader.Get(all)
+	})
+}
+
+// FuzzSessionTicket: no ticket makes anything but an error or a session.
+func FuzzSessionTicket(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{0, 0, 0, 0})
+	f.Add([]byte{0, 0, 0, 1, 7, 3, 4, 2, 0x13, 1})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0})
+	f.Fuzz(func(t *testing.T, ticket []byte) {
+		m, err := netreply.NewManager(netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{SessionTicket: ticket}})
+		var fe *netreply.FieldError
+		switch {
+		case err == nil:
+			m.Close()
+		case !errors.As(err, &fe) || fe.Value != "":
+			t.Fatal(err)
+		}
 	})
 }

@@ -55,7 +55,8 @@ type Proxy struct {
 	// ResolveLocally makes a Socks5Proxy be asked for addresses instead of names.
 	ResolveLocally bool
 	// SSLConfiguration is for the connection to an HTTPSProxy itself; nil means the
-	// system's roots. Its certificate is no matter of SSLErrors.
+	// system's roots. Its certificate is no matter of SSLErrors: what is wrong with it
+	// is a *CertificateError in the reply's error.
 	SSLConfiguration *SSLConfiguration
 }
 

@@ -441,9 +441,19 @@ func TestProxyFailures(t *testing.T) {
 		r := m.Get(t.Context(), req)
 		require.ErrorIs(t, r.Wait(soon(t)), netreply.UnknownProxyError, "whoever ignores a server's flaws does not ignore the proxy's")
 		assert.NotContains(t, names(t, r), "flaws")
+		var ce *netreply.CertificateError
+		require.ErrorAs(t, r.Err(), &ce)
+		assert.Equal(t, netreply.SSLHostNameMismatch, ce.Errors[0].Code)
+		assert.Equal(t, netreply.SSLSelfSignedCertificate, ce.Errors[1].Code)
 	}
 	asked, _ := stranger.seen()
 	assert.Empty(t, asked)
+	trusting := proxyAt(netreply.HTTPSProxy, stranger.Addr)
+	trusting.SSLConfiguration = &netreply.SSLConfiguration{PeerVerifyMode: netreply.VerifyNone}
+	m = newManager(t, netreply.Config{Proxy: trusting})
+	m.Get(t.Context(), newRequest(t, "https://target.test/")).Wait(soon(t))
+	asked, _ = stranger.seen()
+	assert.Equal(t, []string{"CONNECT target.test:443"}, asked)
 }
 
 // TestProxyChoice: who says what, and what can be used for what (rules X2, X3 and X8).

@@ -3,10 +3,12 @@ package netreply
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync"
 
+	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -85,10 +87,23 @@ func proxyTLS(p *Proxy) *tls.Config {
 	if cfg.ServerName == "" {
 		cfg.ServerName = p.Host
 	}
-	if c.PeerVerifyMode == VerifyNone || c.PeerVerifyMode == QueryPeer {
-		cfg.InsecureSkipVerify = true
-	}
 	cfg.NextProtos = []string{"http/1.1"}
+	cfg.ClientSessionCache = nil
+	if cfg.InsecureSkipVerify {
+		return cfg // the caller's own wish
+	}
+	cfg.InsecureSkipVerify = true // what follows says all that is wrong, not the first thing
+	further := cfg.VerifyConnection
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
+		chains, f := certs.Check(state.PeerCertificates, certs.Options{Name: cfg.ServerName, Roots: cfg.RootCAs, Depth: c.PeerVerifyDepth})
+		if f != nil && c.PeerVerifyMode != VerifyNone && c.PeerVerifyMode != QueryPeer {
+			return f
+		}
+		if state.VerifiedChains = chains; further != nil {
+			return further(state)
+		}
+		return nil
+	}
 	return cfg
 }
 
@@ -210,6 +225,9 @@ func (h *proxied) blame(err error) error {
 	case errors.As(err, &pe):
 		e.Code = proxyCode(pe)
 		e.Err = &ProxyError{h.proxy.String(), pe}
+		if ce, ok := certificateError(pe); ok {
+			e.Err = &ProxyError{h.proxy.String(), fmt.Errorf("proxy %s: %w", pe.Proxy, ce)}
+		}
 		e.Attempts = attempts(pe)
 	case h.route.Kind == dial.Forward && !we.Began && we.Fault == wire.Closed:
 		e.Code = ProxyConnectionClosedError

@@ -60,7 +60,8 @@ type SSLConfiguration struct {
 	// PeerVerifyName is the name that the server must prove, and is told, instead of the
 	// URL's host (rule T13).
 	PeerVerifyName string
-	// SessionTicket resumes a session, see SSLState.SessionTicket.
+	// SessionTicket resumes a session with the server it is of, see
+	// SSLState.SessionTicket.
 	SessionTicket []byte
 	// KeyLog is written the keys of all connections, in the format of NSS, for tools that
 	// decipher a recording. Who has them reads everything.
@@ -152,7 +153,7 @@ type SSLState struct {
 	// holds PeerCertificates only. VerifiedChains is empty if anything was ignored.
 	tls.ConnectionState
 
-	name string // that the server had to prove
+	addr string // of the server
 }
 
 // SSLConfiguration tells how the reply is encrypted (rule T10). What lies behind the
@@ -163,9 +164,7 @@ func (r *Reply) SSLConfiguration() SSLState {
 	defer r.mu.Unlock()
 	if r.tls != nil {
 		s.ConnectionState = *r.tls
-		if s.name = s.Configuration.profiles().config.ServerName; s.name == "" {
-			s.name, _ = asciiHost(r.url.Hostname())
-		}
+		s.addr, _ = address(r.url)
 	}
 	return s
 }
@@ -178,7 +177,7 @@ func (s SSLState) SessionTicket() []byte {
 	if len(s.VerifiedChains) == 0 {
 		return nil
 	}
-	return s.Configuration.profiles().pool.ticket(s.name)
+	return s.Configuration.profiles().pool.ticket(s.addr)
 }
 
 // sslConfiguration is the one that a request has.

@@ -172,66 +172,64 @@ func (l *locked) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// sessions are the TLS sessions of a configuration, the newest of each server, and the
-// one that was brought along.
+// sessions are the TLS sessions of a configuration, the newest of each server. Addresses
+// are its keys.
 type sessions struct {
-	mu      sync.Mutex
-	order   *list.List // of *session, the newest first
-	byName  map[string]*list.Element
-	brought *tls.ClientSessionState
+	mu     sync.Mutex
+	order  *list.List // of *session, the newest first
+	byAddr map[string]*list.Element
 }
 
 type session struct {
-	name  string
+	addr  string
 	state *tls.ClientSessionState
 }
 
+// newSessions begins with the one that was brought along.
 func newSessions(ticket []byte) *sessions {
-	s := &sessions{order: list.New(), byName: map[string]*list.Element{}}
+	s := &sessions{order: list.New(), byAddr: map[string]*list.Element{}}
 	if len(ticket) > 0 {
-		s.brought, _ = parseTicket(ticket)
+		if brought, err := parseTicket(ticket); err == nil {
+			s.Put(brought.addr, brought.state)
+		}
 	}
 	return s
 }
 
 // Get gives crypto/tls the session of a server.
-func (s *sessions) Get(name string) (*tls.ClientSessionState, bool) {
+func (s *sessions) Get(addr string) (*tls.ClientSessionState, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.byName[name]; e != nil {
+	if e := s.byAddr[addr]; e != nil {
 		return e.Value.(*session).state, true
-	}
-	if b := s.brought; b != nil {
-		s.brought = nil // for one try: what does not fit must not stand in the way
-		return b, true
 	}
 	return nil, false
 }
 
 // Put keeps one, or with nil forgets it.
-func (s *sessions) Put(name string, state *tls.ClientSessionState) {
+func (s *sessions) Put(addr string, state *tls.ClientSessionState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.byName[name]; e != nil {
+	if e := s.byAddr[addr]; e != nil {
 		s.order.Remove(e)
-		delete(s.byName, name)
+		delete(s.byAddr, addr)
 	}
 	if state == nil {
 		return
 	}
-	s.byName[name] = s.order.PushFront(&session{name, state})
+	s.byAddr[addr] = s.order.PushFront(&session{addr, state})
 	if s.order.Len() > sessionCacheSize {
 		last := s.order.Back()
 		s.order.Remove(last)
-		delete(s.byName, last.Value.(*session).name)
+		delete(s.byAddr, last.Value.(*session).addr)
 	}
 }
 
 // ticket packs the newest session of a server, nil for none.
-func (s *sessions) ticket(name string) []byte {
+func (s *sessions) ticket(addr string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.byName[name]
+	e := s.byAddr[addr]
 	if e == nil {
 		return nil
 	}
@@ -243,19 +241,36 @@ func (s *sessions) ticket(name string) []byte {
 	if err != nil {
 		return nil
 	}
-	return append(append(binary.BigEndian.AppendUint32(nil, uint32(len(ticket))), ticket...), raw...)
+	out := binary.BigEndian.AppendUint16(nil, uint16(len(addr)))
+	out = binary.BigEndian.AppendUint32(append(out, addr...), uint32(len(ticket)))
+	return append(append(out, ticket...), raw...)
 }
 
-func parseTicket(b []byte) (*tls.ClientSessionState, error) {
-	if len(b) < 4 || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-4) {
-		return nil, errors.New("not a session ticket")
+// parseTicket reads what ticket has packed: the server's address, the ticket, each with
+// its length before it, and the session.
+func parseTicket(b []byte) (*session, error) {
+	bad := errors.New("not a session ticket of this library and this version of Go")
+	if len(b) < 2 {
+		return nil, bad
 	}
-	n := binary.BigEndian.Uint32(b)
-	state, err := tls.ParseSessionState(b[4+n:])
+	n := int(binary.BigEndian.Uint16(b))
+	if b = b[2:]; len(b) < n+4 {
+		return nil, bad
+	}
+	addr, b := string(b[:n]), b[n:]
+	m := uint64(binary.BigEndian.Uint32(b))
+	if b = b[4:]; uint64(len(b)) < m {
+		return nil, bad
+	}
+	parsed, err := tls.ParseSessionState(b[m:])
 	if err != nil {
-		return nil, errors.New("not a session ticket of this version of Go")
+		return nil, bad
 	}
-	return tls.NewResumptionState(b[4:4+n], state)
+	state, err := tls.NewResumptionState(b[:m], parsed)
+	if err != nil {
+		return nil, bad
+	}
+	return &session{addr, state}, nil
 }
 
 // profile is the encryption of the next exchange with a host.

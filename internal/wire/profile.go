@@ -53,16 +53,22 @@ type handshake struct {
 	became   *Profile // nil for what it was
 }
 
-// ownSessions are the sessions of a profile as one handshake sees them: what was made by
-// accepting more than the profile does is no session of it.
+// ownSessions are the sessions of a profile as one handshake sees them: of its address,
+// where crypto/tls goes by the name alone; and what was made by accepting more than the
+// profile does is no session of it.
 type ownSessions struct {
 	tls.ClientSessionCache
+	addr    string
 	foreign atomic.Bool
 }
 
-func (c *ownSessions) Put(name string, session *tls.ClientSessionState) {
+func (c *ownSessions) Get(string) (*tls.ClientSessionState, bool) {
+	return c.ClientSessionCache.Get(c.addr)
+}
+
+func (c *ownSessions) Put(_ string, session *tls.ClientSessionState) {
 	if !c.foreign.Load() {
-		c.ClientSessionCache.Put(name, session)
+		c.ClientSessionCache.Put(c.addr, session)
 	}
 }
 
@@ -103,7 +109,7 @@ func (t *Transport) newHandshake(key Key, d *dialing) *handshake {
 		cfg.ClientSessionCache = nil
 	}
 	if cfg.ClientSessionCache != nil {
-		s.sessions.ClientSessionCache = cfg.ClientSessionCache
+		s.sessions.ClientSessionCache, s.sessions.addr = cfg.ClientSessionCache, key.Addr
 		cfg.ClientSessionCache = &s.sessions
 	}
 	if cfg.InsecureSkipVerify {
