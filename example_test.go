@@ -165,3 +165,54 @@ func ExampleMultipart() {
 	// 1
 	// --B--
 }
+
+// Whether to go on with a certificate that nobody vouches for.
+func ExampleReply_SSLErrors() {
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
+	defer srv.Close()
+	m, err := netreply.NewManager(netreply.Config{Ask: netreply.AskSSLErrors})
+	if err != nil {
+		panic(err)
+	}
+	defer m.Close()
+	req, err := netreply.NewRequest(srv.URL)
+	if err != nil {
+		panic(err)
+	}
+	reply := m.Get(context.Background(), req)
+	for q := range reply.SSLErrors() { // closed when the reply is over
+		for _, e := range q.Errors {
+			fmt.Println(e.Code, "of", e.Certificate.Subject.Organization)
+		}
+		if netreply.PinOf(q.Chain[0]) == netreply.PinOf(srv.Certificate()) {
+			q.Ignore()
+		} else {
+			q.Reject()
+		}
+	}
+	body, err := reply.ReadAll()
+	fmt.Println(string(body), err)
+	// Output:
+	// SelfSignedCertificate of [Acme Co]
+	// hello <nil>
+}
+
+// A proxy that is not there is not taken for the server.
+func ExampleParseProxy() {
+	proxy, err := netreply.ParseProxy("socks5://user:secret@127.0.0.1:1")
+	if err != nil {
+		panic(err)
+	}
+	m, err := netreply.NewManager(netreply.Config{Proxy: proxy})
+	if err != nil {
+		panic(err)
+	}
+	defer m.Close()
+	req, err := netreply.NewRequest("https://example.org/")
+	if err != nil {
+		panic(err)
+	}
+	_, err = m.Get(context.Background(), req).ReadAll()
+	fmt.Println(proxy, errors.Is(err, netreply.ProxyConnectionRefusedError), errors.Is(err, netreply.ConnectionRefusedError))
+	// Output: socks5://127.0.0.1:1 true false
+}
