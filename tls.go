@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 )
 
 // PeerVerifyMode says what becomes of a server whose certificate is not in order.
@@ -74,8 +75,9 @@ type SSLConfiguration struct {
 	// whichever of them was asked for the key: one configuration is for one identity.
 	PSK PSKDialer
 
-	once sync.Once
-	made *profiles
+	once  sync.Once
+	made  *profiles
+	valid atomic.Bool // so it was found
 }
 
 // Clone returns a copy that can be changed.
@@ -102,9 +104,15 @@ func (e *PinError) Error() string { return "no certificate of the server has a p
 
 // validate finds what cannot be used; field names it.
 func (c *SSLConfiguration) validate(field string) error {
-	if c == nil {
+	if c == nil || c.valid.Load() {
 		return nil
 	}
+	err := c.check(field)
+	c.valid.Store(err == nil)
+	return err
+}
+
+func (c *SSLConfiguration) check(field string) error {
 	bad := func(name, value, reason string) error { return &FieldError{field + "." + name, value, reason} }
 	known := func(v uint16) bool { return v == 0 || v >= tls.VersionTLS10 && v <= tls.VersionTLS13 }
 	suite := func(id uint16) bool {
