@@ -669,6 +669,34 @@ func TestProxyNTLM(t *testing.T) {
 	}
 }
 
+// TestProxyCloses: a proxy that ends the connection with its question is connected to
+// once more.
+func TestProxyCloses(t *testing.T) {
+	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
+		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
+		for _, head := range []string{"HTTP/1.1 407 Who\r\nConnection: close\r\n", "HTTP/1.0 407 Who\r\nX-Connection: close\r\n"} {
+			px := newProxy(t, s.Listener.Addr().String(), nil)
+			knows := wantsBasic("a", "b")
+			px.answer = func(n int, req *http.Request) string {
+				if knows(n, req) == "" {
+					return ""
+				}
+				return head + "Proxy-Authenticate: Basic realm=\"r\"\r\nContent-Length: 4\r\n\r\nwho?"
+			}
+			p := proxyAt(netreply.HTTPProxy, px.Addr)
+			p.User, p.Password = "a", "b"
+			m := newManager(t, netreply.Config{Proxy: p, SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
+			got, err := m.Get(t.Context(), newRequest(t, strings.Replace(s.URL, "127.0.0.1", "example.com", 1))).ReadAll()
+			require.NoError(t, err)
+			require.Equal(t, "hello", string(got))
+			asked, lines := px.seen()
+			require.Len(t, asked, 2)
+			require.Equal(t, 2, px.Connections())
+			require.Empty(t, lines[0])
+		}
+	}
+}
+
 // TestProxyAsk: the reply waits for the answer, and no answer is an end.
 func TestProxyAsk(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
