@@ -1,10 +1,8 @@
 package netreply_test
 
 import (
-	"bytes"
 	"crypto/md5"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,16 +20,7 @@ import (
 // apache starts an Apache with the given directives and returns its URL. The test
 // is skipped where there is none.
 func apache(t *testing.T, dir, directives string) string {
-	bin, err := exec.LookPath("apache2")
-	if err != nil {
-		if bin, err = exec.LookPath("/usr/sbin/apache2"); err != nil {
-			t.Skip("no apache2 on this machine (Debian: apache2)")
-		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	l.Close()
+	addr, _ := freeAddr(t)
 	conf := "ServerName 127.0.0.1\nListen " + addr + "\nServerRoot " + dir + "\nPidFile " + dir + "/pid\nErrorLog " + dir + "/error.log\n" +
 		"DocumentRoot " + dir + "/www\nStartServers 1\n"
 	for _, m := range []string{"mpm_event", "authn_core", "authz_core", "authn_file", "authz_user", "auth_basic", "auth_digest", "deflate", "filter", "mime"} {
@@ -47,24 +35,12 @@ func apache(t *testing.T, dir, directives string) string {
 		conf = strings.Replace(conf, "/etc/mime.types", dir+"/mime.types", 1)
 	}
 	require.NoError(t, os.WriteFile(dir+"/conf", []byte(conf), 0o644))
-	var out bytes.Buffer
-	cmd := exec.Command(bin, "-f", dir+"/conf", "-DFOREGROUND")
-	cmd.Stdout, cmd.Stderr = &out, &out
-	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
 		if log, _ := os.ReadFile(dir + "/error.log"); t.Failed() {
-			t.Logf("%s\n%s", out.Bytes(), log)
+			t.Logf("%s", log)
 		}
 	})
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	}, 20*time.Second, 20*time.Millisecond, "apache2 does not start: %s", &out)
+	start(t, os.Interrupt, "apache2", addr, "-f", dir+"/conf", "-DFOREGROUND")
 	return "http://" + addr
 }
 

@@ -1,6 +1,7 @@
 package netreply_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -129,4 +131,42 @@ func name(e netreply.Event) string {
 		return "finished"
 	}
 	return "?"
+}
+
+// start runs a server of Debian's until the test ends, when it gets a signal, and waits
+// for its address.
+func start(t *testing.T, stop os.Signal, name, addr string, args ...string) {
+	bin, err := exec.LookPath(name)
+	if err != nil {
+		if bin, err = exec.LookPath("/usr/sbin/" + name); err != nil {
+			t.Skipf("no %s on this machine (Debian: %s)", name, name)
+		}
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(bin, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		cmd.Process.Signal(stop)
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s: %s", name, out.Bytes())
+		}
+	})
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}, 20*time.Second, 20*time.Millisecond, "%s does not start", name)
+}
+
+func freeAddr(t *testing.T) (addr, port string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, port, err = net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	return l.Addr().String(), port
 }

@@ -1,20 +1,16 @@
 package netreply_test
 
 import (
-	"bytes"
 	"crypto/md5"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,43 +18,6 @@ import (
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/internal/testserver"
 )
-
-// start runs a server of Debian's until the test ends, and waits for its address.
-func start(t *testing.T, name string, addr string, args ...string) {
-	bin, err := exec.LookPath(name)
-	if err != nil {
-		if bin, err = exec.LookPath("/usr/sbin/" + name); err != nil {
-			t.Skipf("no %s on this machine (Debian: %s)", name, name)
-		}
-	}
-	var out bytes.Buffer
-	cmd := exec.Command(bin, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Kill() // what it helps itself with ends with it
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s: %s", name, out.Bytes())
-		}
-	})
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	}, 20*time.Second, 20*time.Millisecond, "%s does not start", name)
-}
-
-func freeAddr(t *testing.T) (addr, port string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, port, err = net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return l.Addr().String(), port
-}
 
 // squid starts a Squid with the given directives; AUTH stands for the folder of its
 // helpers and DIR for that of the test.
@@ -79,7 +38,7 @@ func squid(t *testing.T, directives string) string {
 			require.NoError(t, os.Chown(dir, uid, -1))
 		}
 	}
-	start(t, "squid", addr, "-N", "-f", dir+"/conf")
+	start(t, os.Kill, "squid", addr, "-N", "-f", dir+"/conf")
 	t.Cleanup(func() {
 		if log, _ := os.ReadFile(dir + "/cache.log"); t.Failed() {
 			t.Logf("%s", log)
@@ -186,7 +145,7 @@ func TestMicrosocks(t *testing.T) {
 			args = append(args, "-u", "user", "-P", password)
 			p.User, p.Password = "user", password
 		}
-		start(t, "microsocks", addr, args...)
+		start(t, os.Kill, "microsocks", addr, args...)
 		m := newManager(t, netreply.Config{Proxy: p, SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 		for _, host := range []string{"127.0.0.1", "localhost"} {
 			req := newRequest(t, strings.Replace(s.URL, "127.0.0.1", host, 1))
