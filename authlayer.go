@@ -11,6 +11,7 @@ import (
 	"net/url"
 
 	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/wire"
 )
 
 // Bounds of what a server can make a reply do.
@@ -111,7 +112,8 @@ type attempt struct {
 	refreshed bool // the bearer token
 	stale     int  // nonces that were
 
-	negotiation Negotiation // that goes on
+	session     *wire.Session // that was begun for it
+	negotiation Negotiation   // that goes on
 	negotiator  *negotiator
 	legs        int
 	failed      map[*negotiator]bool
@@ -151,7 +153,9 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 		}
 		req.Header[field] = []string{line}
 	default: // the connection is what is authenticated
-		a.r.owner = s.owner
+		if s.owner != nil {
+			a.r.owner = s.owner
+		}
 		a.space, a.creds = nil, nil
 	}
 	return req, nil

@@ -77,7 +77,8 @@ func (a *attempt) fail(n *negotiator) {
 func (a *attempt) begin(n Negotiation, owner any) (*http.Request, error) {
 	a.end()
 	a.negotiation, a.negotiator, a.legs = n, nil, 0
-	a.r.session, a.r.owner = &wire.Session{Hold: true}, owner
+	a.session = &wire.Session{Hold: true}
+	a.r.session, a.r.owner = a.session, owner
 	return a.next(nil)
 }
 
@@ -117,9 +118,9 @@ func (a *attempt) end() {
 		a.negotiation.Close()
 		a.negotiation = nil
 	}
-	if s := a.r.session; s != nil {
+	if s := a.session; s != nil { // another one is not ours to end
 		a.layer.m.wire.Release(s)
-		a.r.session = nil
+		a.session, a.r.session = nil, nil
 	}
 }
 

@@ -669,6 +669,35 @@ func TestProxyNTLM(t *testing.T) {
 	}
 }
 
+// TestProxyToNTLM: a server that authenticates connections is reached through tunnels, too,
+// and what its negotiation holds is not the proxy's to let go.
+func TestProxyToNTLM(t *testing.T) {
+	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
+		s, cfg := connOrigin(t, kind, ntlmServer(func(string) {}))
+		px := newProxy(t, s.Listener.Addr().String(), nil)
+		px.answer, px.users = wantsBasic("a", "b"), true
+		for _, proxy := range []netreply.ProxyType{netreply.HTTPProxy, netreply.Socks5Proxy} {
+			if kind == testserver.Plain && proxy == netreply.HTTPProxy {
+				continue // it forwards, over connections of its own
+			}
+			p := proxyAt(proxy, px.Addr)
+			p.User, p.Password = "a", "b"
+			m := newManager(t, netreply.Config{Proxy: p, SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
+			var wg sync.WaitGroup
+			for range 24 {
+				req := newRequest(t, strings.Replace(s.URL, "127.0.0.1", "example.com", 1)+"/")
+				req.URL.User = url.UserPassword(`DOM\alice`, "pass")
+				wg.Go(func() {
+					got, err := m.Post(t.Context(), req, netreply.StringBody("!")).ReadAll()
+					assert.NoError(t, err, "%s by %v", kind, proxy)
+					assert.Equal(t, `DOM\alice!`, string(got))
+				})
+			}
+			wg.Wait()
+		}
+	}
+}
+
 // TestProxyCloses: a proxy that ends the connection with its question is connected to
 // once more.
 func TestProxyCloses(t *testing.T) {
