@@ -66,7 +66,8 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 		return nil
 	}
 	h := &proxied{proxy: p, url: u}
-	h.route = m.route(p, q, u, h.own())
+	creds, _ := h.known(&m.auth)
+	h.route = m.route(p, q, u, creds)
 	if h.route.Kind == dial.Forward {
 		key.Addr, key.Protocol = h.route.Addr, wire.HTTP1
 	}

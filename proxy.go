@@ -118,7 +118,7 @@ func (p *Proxy) validate(field string) error {
 	switch {
 	case p.Type < DefaultProxy || p.Type > HTTPSProxy:
 		return &FieldError{field, strconv.Itoa(int(p.Type)), "no such type"}
-	case p.Type != DefaultProxy && p.Type != NoProxy && (p.Host == "" || strings.ContainsAny(p.Host, " /@\r\n\x00")):
+	case p.Type != DefaultProxy && p.Type != NoProxy && (p.Host == "" || strings.ContainsAny(p.Host, " /@[]\r\n\x00")):
 		return &FieldError{field, p.Host, "names no host"}
 	}
 	return p.SSLConfiguration.validate(field + ".SSLConfiguration")
@@ -139,14 +139,12 @@ type ProxyFactory func(ProxyQuery) []Proxy
 // and ALL_PROXY, or their lower-case forms (rule X9). A variable that is no proxy URL
 // gives a list of which nothing can be used. The environment is read once.
 func ProxyFromEnvironment(q ProxyQuery) []Proxy {
-	f := environment()
-	u, err := f(q.URL)
+	u, err := environment()(q.URL)
 	if err == nil && u == nil {
 		return nil
 	}
 	if err == nil {
-		var p *Proxy
-		if p, err = ParseProxy(u.String()); err == nil {
+		if p, err := ParseProxy(u.String()); err == nil {
 			return []Proxy{*p}
 		}
 	}
@@ -191,11 +189,11 @@ type ProxyResponse struct {
 // that; nil otherwise. It comes from the proxy, and says nothing of the target.
 func (r *Reply) ProxyResponse() *ProxyResponse {
 	var e *dial.ProxyError
-	if !errors.As(r.Err(), &e) || e.Status == "" {
+	if !errors.As(r.Err(), &e) || e.Response == nil {
 		return nil
 	}
-	_, reason, _ := strings.Cut(e.Status, " ")
-	return &ProxyResponse{e.StatusCode(), reason, headersFrom(e.Header, false), slices.Clone(e.Body)}
+	_, reason, _ := strings.Cut(e.Response.Status, " ")
+	return &ProxyResponse{e.Response.StatusCode, reason, headersFrom(e.Response.Header, false), slices.Clone(e.Body)}
 }
 
 // chooseProxy finds the proxy for a URL; nil for none (rules X2 and X3).

@@ -615,6 +615,10 @@ func TestProxyPassword(t *testing.T) {
 						want = 1
 					}
 					assert.Equal(t, want, questions, "once for all")
+					if kind == testserver.TLS {
+						at := netip.MustParseAddrPort(s.Listener.Addr().String())
+						require.NoError(t, m.ConnectToHostEncrypted(t.Context(), "example.com", at.Port(), nil), "what the proxy took, it takes again")
+					}
 					m.ClearAccessCache()
 					r := m.Get(t.Context(), newRequest(t, strings.Replace(s.URL, "127.0.0.1", "example.com", 1)))
 					if kind != testserver.H2C {

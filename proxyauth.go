@@ -1,7 +1,6 @@
 package netreply
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/netreply/netreply/internal/dial"
@@ -25,14 +24,15 @@ func isProxy(origin string) bool { return strings.HasPrefix(origin, proxyPrefix)
 func (a *attempt) tunnels() bool { return a.proxy != nil && a.proxy.route.Kind != dial.Forward }
 
 // known are the credentials that a tunnel is opened with, before the proxy asks: those of
-// the Proxy value, or those that it took before.
-func (a *attempt) known() *credentials {
-	if a.creds = a.proxy.own(); a.creds != nil {
-		a.urlTried = true
-	} else if s := a.layer.m.auth.find(a.proxy.key(), "", ""); s != nil {
-		a.space, a.creds = s.self, s.known
+// the Proxy value, or those that it took before, with their space.
+func (h *proxied) known(cache *authCache) (*credentials, *space) {
+	if own := h.own(); own != nil {
+		return own, nil
 	}
-	return a.creds
+	if s := cache.find(h.key(), "", ""); s != nil {
+		return s.known, s.self
+	}
+	return nil, nil
 }
 
 // forTunnel finds credentials in the place of those that a proxy did not take, nil for
@@ -40,8 +40,8 @@ func (a *attempt) known() *credentials {
 func (a *attempt) forTunnel(pe *dial.ProxyError) *credentials {
 	c := challenge{}
 	c.Scheme = "SOCKS5"
-	if pe.Header != nil {
-		if c = a.choose(&http.Response{ProtoMajor: 1, Header: pe.Header}); c.Scheme == "" {
+	if pe.Response != nil {
+		if c = a.choose(pe.Response); c.Scheme == "" {
 			return nil
 		}
 	}

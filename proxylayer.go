@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -92,18 +93,13 @@ func proxyTLS(p *Proxy) *tls.Config {
 	if cfg.InsecureSkipVerify {
 		return cfg // the caller's own wish
 	}
-	cfg.InsecureSkipVerify = true // what follows says all that is wrong, not the first thing
-	further := cfg.VerifyConnection
-	cfg.VerifyConnection = func(state tls.ConnectionState) error {
-		chains, f := certs.Check(state.PeerCertificates, certs.Options{Name: cfg.ServerName, Roots: cfg.RootCAs, Depth: c.PeerVerifyDepth})
-		if f != nil && c.PeerVerifyMode != VerifyNone && c.PeerVerifyMode != QueryPeer {
+	goOn := c.PeerVerifyMode == VerifyNone || c.PeerVerifyMode == QueryPeer
+	certs.Supervise(cfg, c.PeerVerifyDepth, func(_ tls.ConnectionState, _ [][]*x509.Certificate, f *certs.Failure) error {
+		if f != nil && !goOn {
 			return f
 		}
-		if state.VerifiedChains = chains; further != nil {
-			return further(state)
-		}
 		return nil
-	}
+	})
 	return cfg
 }
 
@@ -134,7 +130,10 @@ func (l proxyLayer) through(r *Reply, req *http.Request) (*http.Response, error)
 	h.attempt = &attempt{layer: authLayer(l), r: r, url: req.URL, proxy: h}
 	h.choose(nil)
 	if h.attempt.tunnels() {
-		h.choose(h.attempt.known())
+		a := h.attempt
+		a.creds, a.space = h.known(&l.m.auth)
+		a.urlTried = a.creds != nil && a.space == nil
+		h.choose(a.creds)
 	}
 	r.proxied = h
 	defer h.attempt.end()
@@ -149,7 +148,7 @@ func (l proxyLayer) through(r *Reply, req *http.Request) (*http.Response, error)
 	if l.m.cfg.Guard != nil {
 		// the proxy looks the name up once more; all that can be seen from here is seen
 		if _, err := l.m.dialer.Resolve(r.ctx, req.URL.Hostname()); err != nil {
-			return nil, &wire.Error{Phase: wire.Resolve, Err: err}
+			return nil, wire.DialError(err)
 		}
 	}
 	resp, err := h.attempt.run(req, nil)

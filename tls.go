@@ -32,7 +32,8 @@ const (
 // must not be changed, nor copied other than by Clone, once a request has used it.
 type SSLConfiguration struct {
 	// TLS is what crypto/tls knows besides the fields below, which count before it. With
-	// its InsecureSkipVerify nothing is verified and nothing reported. Its
+	// its InsecureSkipVerify nothing is verified and nothing reported, except for hosts
+	// that are known to want TLS (Config.HSTS). Its
 	// ClientSessionCache is not used: sessions are never shared.
 	TLS *tls.Config
 	// MinProtocol and MaxProtocol are versions such as tls.VersionTLS13; 0 means TLS 1.2
@@ -130,6 +131,8 @@ func (c *SSLConfiguration) check(field string) error {
 		return bad("PeerVerifyMode", strconv.Itoa(int(c.PeerVerifyMode)), "no such mode")
 	case c.PeerVerifyDepth < 0:
 		return bad("PeerVerifyDepth", strconv.Itoa(c.PeerVerifyDepth), "negative")
+	case c.PSK != nil && len(c.Pins) > 0:
+		return bad("Pins", "", "with a pre-shared key there is no certificate to pin")
 	case slices.Contains(c.AddedCAs, nil):
 		return bad("AddedCAs", "", "one of them is nil")
 	}

@@ -303,6 +303,9 @@ func TestSSLErrorsHSTS(t *testing.T) {
 			"unverified": func(r *netreply.Request) {
 				r.SSLConfiguration = &netreply.SSLConfiguration{PeerVerifyMode: netreply.VerifyNone}
 			},
+			"careless": func(r *netreply.Request) {
+				r.SSLConfiguration = &netreply.SSLConfiguration{TLS: &tls.Config{InsecureSkipVerify: true}}
+			},
 		} {
 			req := newRequest(t, "https://strict.test/")
 			set(req)
@@ -458,45 +461,48 @@ func TestSessionTicket(t *testing.T) {
 	}
 }
 
-// TestStaleSession: a session whose certificate does not do any more makes way for a
-// handshake from the beginning.
+// TestStaleSession: a session whose certificates do not do any more makes way for a
+// handshake from the beginning, whichever of them it is.
 func TestStaleSession(t *testing.T) {
 	now := time.Now()
-	var clock atomic.Int64
-	clock.Store(now.UnixNano())
-	certs := []tls.Certificate{}
-	for _, end := range []time.Duration{time.Minute, time.Hour} {
-		c := &x509.Certificate{Subject: pkix.Name{CommonName: "host.test"}, DNSNames: []string{"host.test"}}
-		ca := issue(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "ca"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign})
-		leaf := issueUntil(t, &ca, c, now.Add(end))
-		leaf.Certificate = append(leaf.Certificate, ca.Certificate[0])
-		certs = append(certs, leaf)
-	}
-	roots := x509.NewCertPool()
-	for _, c := range certs {
-		ca, err := x509.ParseCertificate(c.Certificate[1])
-		require.NoError(t, err)
-		roots.AddCert(ca)
-	}
-	var which atomic.Int32
-	s, _ := testserver.NewOriginWith(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.DidResume) }),
-		func(s *http.Server) {
-			s.TLSConfig = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certs[which.Load()], nil }}
+	for name, c := range map[string]struct{ leaf, issuer time.Duration }{"leaf": {time.Minute, time.Hour}, "issuer": {time.Hour, time.Minute}} {
+		t.Run(name, func(t *testing.T) {
+			var clock atomic.Int64
+			clock.Store(now.UnixNano())
+			var certs []tls.Certificate
+			roots := x509.NewCertPool()
+			for _, end := range []struct{ leaf, issuer time.Duration }{c, {time.Hour, time.Hour}} {
+				root := issue(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "root"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign})
+				ca := issueUntil(t, &root, &x509.Certificate{Subject: pkix.Name{CommonName: "ca"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign}, now.Add(end.issuer))
+				leaf := issueUntil(t, &ca, &x509.Certificate{Subject: pkix.Name{CommonName: "host.test"}, DNSNames: []string{"host.test"}}, now.Add(end.leaf))
+				leaf.Certificate = append(leaf.Certificate, ca.Certificate[0])
+				certs = append(certs, leaf)
+				roots.AddCert(root.Leaf)
+			}
+			var which atomic.Int32
+			s, _ := testserver.NewOriginWith(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.DidResume) }),
+				func(s *http.Server) {
+					s.ErrorLog = quiet
+					s.TLSConfig = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certs[which.Load()], nil }}
+				})
+			m := newManager(t, netreply.Config{DialContext: to(s.Listener.Addr().String()), SSLConfiguration: &netreply.SSLConfiguration{RootCAs: roots,
+				TLS: &tls.Config{Time: func() time.Time { return time.Unix(0, clock.Load()) }}}})
+			get := func() string {
+				r := m.Get(t.Context(), newRequest(t, "https://host.test/"))
+				got, err := r.ReadAll()
+				require.NoError(t, err)
+				require.NotContains(t, names(t, r), "flaws", "nothing is asked about an old session")
+				m.ClearConnectionCache()
+				return string(got)
+			}
+			require.Equal(t, "false", get())
+			require.Equal(t, "true", get())
+			clock.Store(now.Add(2 * time.Minute).UnixNano())
+			which.Store(1)
+			require.Equal(t, "false", get())
+			require.Equal(t, "true", get())
 		})
-	m := newManager(t, netreply.Config{DialContext: to(s.Listener.Addr().String()), SSLConfiguration: &netreply.SSLConfiguration{RootCAs: roots,
-		TLS: &tls.Config{Time: func() time.Time { return time.Unix(0, clock.Load()) }}}})
-	get := func() string {
-		got, err := m.Get(t.Context(), newRequest(t, "https://host.test/")).ReadAll()
-		require.NoError(t, err)
-		m.ClearConnectionCache()
-		return string(got)
 	}
-	require.Equal(t, "false", get())
-	require.Equal(t, "true", get())
-	clock.Store(now.Add(2 * time.Minute).UnixNano())
-	which.Store(1)
-	require.Equal(t, "false", get())
-	require.Equal(t, "true", get())
 }
 
 // TestClientCertificateLate: TLS 1.3 refuses a client after the handshake.
@@ -522,6 +528,7 @@ func TestSSLConfigurationInvalid(t *testing.T) {
 		"Ciphers":         {Ciphers: []uint16{1}},
 		"ALPN":            {ALPN: []string{""}},
 		"SessionTicket":   {SessionTicket: []byte("no ticket")},
+		"Pins":            {Pins: []netreply.PublicKeyPin{{}}, PSK: noDialer{}},
 	} {
 		var fe *netreply.FieldError
 		_, err := netreply.NewManager(netreply.Config{SSLConfiguration: c})
@@ -538,6 +545,9 @@ func TestSSLConfigurationInvalid(t *testing.T) {
 	req.SSLConfiguration = &netreply.SSLConfiguration{MinProtocol: tls.VersionTLS13, MaxProtocol: tls.VersionTLS12}
 	require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.ProtocolInvalidOperationError)
 }
+
+// noDialer is a PSKDialer that is never called.
+type noDialer struct{ netreply.PSKDialer }
 
 // TestNoPSK: who wants a pre-shared key without a PSKDialer is told what to do.
 func TestNoPSK(t *testing.T) {

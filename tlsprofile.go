@@ -27,8 +27,9 @@ type profiles struct {
 	pool   *sessions
 	strict *wire.Profile
 
-	mu      sync.Mutex
-	lenient map[string]*wire.Profile
+	mu        sync.Mutex
+	lenient   map[string]*wire.Profile
+	verifying *wire.Profile // see held
 }
 
 // maxLenient bounds the sets of ignored flaws that share connections.
@@ -105,8 +106,8 @@ func (p *profiles) profile(cfg *tls.Config) *wire.Profile {
 	return w
 }
 
-// accepting makes a profile that goes on in spite of some flaws, with sessions of its
-// own.
+// accepting makes a profile that goes on in spite of some flaws, none if accept is nil,
+// with sessions of its own.
 func (p *profiles) accepting(accept func(*certs.Failure) bool) *wire.Profile {
 	cfg := p.config.Clone()
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
@@ -121,10 +122,11 @@ func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
 	var key strings.Builder
 	for _, f := range flaws {
 		key.Write(binary.BigEndian.AppendUint32(nil, uint32(f.Code)))
+		var sum [sha256.Size]byte // of no certificate: zero, so that all have one length
 		if f.Certificate != nil {
-			sum := sha256.Sum256(f.Certificate.Raw)
-			key.Write(sum[:])
+			sum = sha256.Sum256(f.Certificate.Raw)
 		}
+		key.Write(sum[:])
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -278,10 +280,7 @@ func (r *Reply) profile(host string) *wire.Profile {
 	p := r.m.sslConfiguration(&r.req).profiles()
 	switch {
 	case r.m.strict(host):
-		if p.from.PeerVerifyMode == VerifyNone || p.from.PeerVerifyMode == QueryPeer {
-			return p.held()
-		}
-		return p.strict
+		return p.held()
 	case r.lenient != nil:
 		return r.lenient.profile
 	case len(r.req.IgnoreSSLErrors) > 0:
@@ -295,19 +294,17 @@ func (r *Reply) profile(host string) *wire.Profile {
 // strict tells that a host is known to want TLS without any flaw (rules T6 and K10).
 func (m *Manager) strict(host string) bool { return m.cfg.HSTS != nil && m.cfg.HSTS.Known(host) }
 
-// held is the profile for a host that is known to want TLS, where the configuration
-// itself is lenient.
+// held is the profile for a host that is known to want TLS: without any leniency, be it
+// of the configuration itself.
 func (p *profiles) held() *wire.Profile {
+	if p.strict.Accept == nil && !p.config.InsecureSkipVerify {
+		return p.strict
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	const key = "strict"
-	if p.lenient[key] == nil {
-		if p.lenient == nil {
-			p.lenient = map[string]*wire.Profile{}
-		}
-		cfg := p.config.Clone()
-		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
-		p.lenient[key] = p.profile(cfg)
+	if p.verifying == nil {
+		p.verifying = p.accepting(nil)
+		p.verifying.Config.InsecureSkipVerify = false
 	}
-	return p.lenient[key]
+	return p.verifying
 }

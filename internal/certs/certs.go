@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -98,6 +99,50 @@ func Check(chain []*x509.Certificate, o Options) ([][]*x509.Certificate, *Failur
 		return nil, &Failure{Chain: chain, Problems: problems}
 	}
 	return chains, nil
+}
+
+// Supervise makes cfg, which must be the caller's own, verify servers by Check: crypto/tls
+// stops at the first thing that is wrong and cannot be asked to go on. decide is told what
+// was found on every handshake, resumed ones included; where it returns nil, what cfg had
+// for this is called as crypto/tls would have.
+func Supervise(cfg *tls.Config, depth int, decide func(tls.ConnectionState, [][]*x509.Certificate, *Failure) error) {
+	peer, further := cfg.VerifyPeerCertificate, cfg.VerifyConnection
+	check := func(state tls.ConnectionState, name string) ([][]*x509.Certificate, *Failure) {
+		o := Options{Name: name, Roots: cfg.RootCAs, Depth: depth}
+		if cfg.Time != nil {
+			o.Time = cfg.Time()
+		}
+		return Check(state.PeerCertificates, o)
+	}
+	cfg.InsecureSkipVerify = true
+	cfg.VerifyPeerCertificate = nil
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
+		chains, f := check(state, cfg.ServerName)
+		if err := decide(state, chains, f); err != nil {
+			return err
+		}
+		if peer != nil && !state.DidResume {
+			var raw [][]byte
+			for _, c := range state.PeerCertificates {
+				raw = append(raw, c.Raw)
+			}
+			if err := peer(raw, chains); err != nil {
+				return err
+			}
+		}
+		if state.VerifiedChains = chains; further != nil {
+			return further(state)
+		}
+		return nil
+	}
+	if cfg.EncryptedClientHelloConfigList != nil && cfg.EncryptedClientHelloRejectionVerify == nil {
+		cfg.EncryptedClientHelloRejectionVerify = func(state tls.ConnectionState) error {
+			if _, f := check(state, state.ServerName); f != nil {
+				return f
+			}
+			return nil
+		}
+	}
 }
 
 // verify lists everything that is wrong with the chain that a server sent.

@@ -82,11 +82,8 @@ func (d *Dialer) refused(address string) error {
 // before the first packet leaves and after the name was resolved, from another
 // goroutine than the caller's.
 func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.Conn, error) {
-	if d.ConnectTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
-		defer cancel()
-	}
+	ctx, cancel := d.limited(ctx)
+	defer cancel()
 	var started atomic.Bool
 	start := func() {
 		if started.CompareAndSwap(false, true) && connecting != nil {
@@ -125,18 +122,33 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 	}
 	c, err := d.race(ctx, list, func(ctx context.Context, addr string) (net.Conn, error) { return nd.DialContext(ctx, "tcp", addr) })
 	if err != nil {
+		if ctx.Err() != nil {
+			err = &outOfTime{context.Cause(ctx), err}
+			return nil, &Error{Phase: Connect, Addr: addr, Err: err}
+		}
 		return nil, fail(ctx, Connect, addr, err)
 	}
 	return c, nil
 }
 
+// outOfTime is the reason the context ended for, and what had been tried until then.
+type outOfTime struct{ why, tried error }
+
+func (e *outOfTime) Error() string   { return e.why.Error() }
+func (e *outOfTime) Unwrap() []error { return []error{e.why, e.tried} }
+
+// limited is ctx within ConnectTimeout.
+func (d *Dialer) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d.ConnectTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
+}
+
 // Unix connects to a local socket.
 func (d *Dialer) Unix(ctx context.Context, name string, connecting func()) (net.Conn, error) {
-	if d.ConnectTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
-		defer cancel()
-	}
+	ctx, cancel := d.limited(ctx)
+	defer cancel()
 	if connecting != nil {
 		connecting()
 	}

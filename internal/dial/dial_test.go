@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,6 +134,20 @@ func TestAttempts(t *testing.T) {
 	require.Len(t, tried, 1, "only the family of the local address")
 	_, err = d.TCP(t.Context(), "127.0.0.1:99999", nil)
 	assert.Equal(t, Connect, phaseOf(t, err))
+}
+
+// TestAttemptsInTime: what was tried is told where time has run out, too.
+func TestAttemptsInTime(t *testing.T) {
+	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {})
+	d := &Dialer{ConnectTimeout: 20 * time.Millisecond, Check: func(netip.Addr) error {
+		<-time.After(60 * time.Millisecond)
+		return nil
+	}}
+	_, err := d.TCP(t.Context(), s.Addr, nil)
+	require.ErrorIs(t, err, ErrTimeout)
+	var tried Attempts
+	require.ErrorAs(t, err, &tried)
+	assert.Equal(t, s.Addr, tried[0].Addr.String())
 }
 
 // TestPhases: each failure knows where it happened.

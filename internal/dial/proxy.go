@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -62,12 +61,13 @@ const (
 
 // ProxyError is the failure of a proxy.
 type ProxyError struct {
-	Fault  Fault
-	Proxy  string // host:port
-	Status string // of the response to CONNECT, as in "403 Forbidden"; "" when there was none
-	Header http.Header
-	Body   []byte // of that response, at most 64 KiB
-	Err    error
+	Fault Fault
+	Proxy string // host:port
+	// Response is that to CONNECT, nil when there was none, and Body what it brought, at
+	// most 64 KiB.
+	Response *http.Response
+	Body     []byte
+	Err      error
 }
 
 func (e *ProxyError) Error() string {
@@ -75,24 +75,10 @@ func (e *ProxyError) Error() string {
 	if e.Err != nil {
 		return text + e.Err.Error()
 	}
-	return text + "status " + e.Status
+	return text + "status " + e.Response.Status
 }
 
 func (e *ProxyError) Unwrap() error { return e.Err }
-
-// StatusCode is that of the response to CONNECT, 0 when there was none.
-func (e *ProxyError) StatusCode() int {
-	n, _, _ := cutStatus(e.Status)
-	return n
-}
-
-func cutStatus(s string) (code int, reason string, ok bool) {
-	if len(s) < 3 {
-		return 0, "", false
-	}
-	code, err := strconv.Atoi(s[:3])
-	return code, s[min(4, len(s)):], err == nil
-}
 
 const (
 	maxProxyHead = 64 << 10
@@ -103,15 +89,12 @@ const (
 // Through opens a connection to addr by way of a proxy: for Forward one to the proxy
 // itself. connecting is as in TCP. ConnectTimeout bounds it all.
 func (d *Dialer) Through(ctx context.Context, p *Proxy, addr string, connecting func()) (net.Conn, error) {
-	if d.ConnectTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
-		defer cancel()
-	}
+	ctx, cancel := d.limited(ctx)
+	defer cancel()
 	if p.Kind != Forward {
 		pinned, err := d.target(ctx, p, addr)
 		if err != nil {
-			return nil, fail(ctx, Connect, addr, err)
+			return nil, err
 		}
 		addr = pinned
 	}
@@ -140,33 +123,23 @@ func (d *Dialer) target(ctx context.Context, p *Proxy, addr string) (string, err
 }
 
 // Resolve looks a name up and gives the first address that Check does not refuse; if
-// there is none, what it said.
+// there is none, what it said. Its errors are *Error.
 func (d *Dialer) Resolve(ctx context.Context, host string) (netip.Addr, error) {
-	check := d.Check
-	if check == nil {
-		check = func(netip.Addr) error { return nil }
-	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a, check(a)
-	}
-	r := d.Resolver
-	if r == nil {
-		r = net.DefaultResolver
-	}
-	all, err := r.LookupNetIP(ctx, "ip", host)
+	ctx, cancel := d.limited(ctx)
+	defer cancel()
+	all, _, err := d.lookup(ctx, host)
 	if err != nil {
-		return netip.Addr{}, err
+		return netip.Addr{}, fail(ctx, Resolve, host, err)
 	}
-	var refusal error
 	for _, a := range all {
-		a = a.Unmap()
-		err := check(a)
-		if err == nil {
+		if d.Check == nil {
 			return a, nil
 		}
-		refusal = err
+		if err = d.Check(a); err == nil {
+			return a, nil
+		}
 	}
-	return netip.Addr{}, refusal
+	return netip.Addr{}, fail(ctx, Connect, host, err)
 }
 
 // through returns a *ProxyError for whatever goes wrong.
@@ -236,8 +209,7 @@ func (d *Dialer) proxy(ctx context.Context, p *Proxy, connecting func()) (net.Co
 // interrupt makes reading and writing end with ctx, until stop is called, which tells
 // whether it has not.
 func interrupt(ctx context.Context, c net.Conn) (stop func() bool) {
-	end := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
-	return end
+	return context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 }
 
 func (p *Proxy) failed(ctx context.Context, err error) error {
@@ -368,7 +340,7 @@ func (p *Proxy) digestLine(addr string) string {
 // answer finds the credentials for the next try, or says why there is none. tried tells
 // that the credentials were refused.
 func (p *Proxy) answer(r *refusal, addr, line string, tried bool) (string, error) {
-	refused := &ProxyError{Proxy: p.Addr, Status: r.Status, Header: r.Header, Body: r.body}
+	refused := &ProxyError{Proxy: p.Addr, Response: r.Response, Body: r.body}
 	switch r.StatusCode {
 	case http.StatusProxyAuthRequired:
 	case http.StatusNotFound:

@@ -45,9 +45,6 @@ func (a Attempts) Unwrap() error {
 	return a[0].Err
 }
 
-// errNoAddress is a name that has addresses of another family than LocalAddr's only.
-var errNoAddress = errors.New("no address of the local address's family")
-
 // addresses looks up where to connect to. looked tells whether that took a look-up.
 func (d *Dialer) addresses(ctx context.Context, addr string) (list []netip.AddrPort, looked bool, err error) {
 	host, portText, err := net.SplitHostPort(addr)
@@ -58,28 +55,36 @@ func (d *Dialer) addresses(ctx context.Context, addr string) (list []netip.AddrP
 	if err != nil {
 		return nil, false, &net.AddrError{Err: "invalid port", Addr: addr}
 	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.AddrPort{netip.AddrPortFrom(a, uint16(port))}, false, nil
-	}
-	r := d.Resolver
-	if r == nil {
-		r = net.DefaultResolver
-	}
-	all, err := r.LookupNetIP(ctx, "ip", host)
+	all, looked, err := d.lookup(ctx, host)
 	if err != nil {
-		return nil, true, err
+		return nil, looked, err
 	}
 	for _, a := range all {
-		a = a.Unmap()
-		if local, ok := d.LocalAddr.(*net.TCPAddr); ok && local.IP != nil && (local.IP.To4() != nil) != a.Is4() {
+		if local, ok := d.LocalAddr.(*net.TCPAddr); looked && ok && local.IP != nil && (local.IP.To4() != nil) != a.Is4() {
 			continue
 		}
 		list = append(list, netip.AddrPortFrom(a, uint16(port)))
 	}
 	if len(list) == 0 {
-		return nil, true, &net.AddrError{Err: errNoAddress.Error(), Addr: addr}
+		return nil, looked, &net.AddrError{Err: "no address of the local address's family", Addr: addr}
 	}
-	return list, true, nil
+	return list, looked, nil
+}
+
+// lookup gives the addresses of a host; looked tells whether it is a name.
+func (d *Dialer) lookup(ctx context.Context, host string) (all []netip.Addr, looked bool, err error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, false, nil
+	}
+	r := d.Resolver
+	if r == nil {
+		r = net.DefaultResolver
+	}
+	all, err = r.LookupNetIP(ctx, "ip", host)
+	for i := range all {
+		all[i] = all[i].Unmap()
+	}
+	return all, true, err
 }
 
 // race connects to one of the addresses: those of the first one's family one after the

@@ -17,7 +17,8 @@ import (
 // session ticket as long as each Config has a cache of its own. It must not be changed
 // once in use.
 type Profile struct {
-	// Config is crypto/tls's; server name and ALPN are filled in where they are missing.
+	// Config is crypto/tls's, never nil; server name and ALPN are filled in where they are
+	// missing.
 	Config *tls.Config
 	// Depth is how many certificates there may be between a leaf and its root; 0 means
 	// any number.
@@ -59,10 +60,14 @@ type handshake struct {
 type ownSessions struct {
 	tls.ClientSessionCache
 	addr    string
+	fresh   bool // none is to be resumed
 	foreign atomic.Bool
 }
 
 func (c *ownSessions) Get(string) (*tls.ClientSessionState, bool) {
+	if c.fresh {
+		return nil, false
+	}
 	return c.ClientSessionCache.Get(c.addr)
 }
 
@@ -75,14 +80,9 @@ func (c *ownSessions) Put(_ string, session *tls.ClientSessionState) {
 // errStale is a session whose certificate is not good enough any more.
 var errStale = errors.New("wire: the certificate of the resumed session is no longer valid")
 
-// newHandshake makes the configuration of one handshake. crypto/tls stops at the first
-// thing that is wrong with a certificate, and cannot be asked to go on: its verification
-// is switched off and done in verify, which sees every handshake, resumed ones included.
+// newHandshake makes the configuration of one handshake.
 func (t *Transport) newHandshake(key Key, d *dialing) *handshake {
 	cfg := key.Profile.Config.Clone()
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
 	if cfg.ServerName == "" {
 		cfg.ServerName, _, _ = net.SplitHostPort(key.Addr)
 	}
@@ -105,46 +105,23 @@ func (t *Transport) newHandshake(key Key, d *dialing) *handshake {
 		}
 	}
 	s := &handshake{t: t, key: key, profile: key.Profile, d: d, cfg: cfg}
-	if d.again {
-		cfg.ClientSessionCache = nil
-	}
 	if cfg.ClientSessionCache != nil {
-		s.sessions.ClientSessionCache, s.sessions.addr = cfg.ClientSessionCache, key.Addr
+		s.sessions.ClientSessionCache, s.sessions.addr, s.sessions.fresh = cfg.ClientSessionCache, key.Addr, d.again
 		cfg.ClientSessionCache = &s.sessions
-	}
-	if cfg.InsecureSkipVerify {
-		return s // the caller's own wish: nothing is looked at
-	}
-	cfg.InsecureSkipVerify = true
-	if cfg.EncryptedClientHelloConfigList != nil && cfg.EncryptedClientHelloRejectionVerify == nil {
-		cfg.EncryptedClientHelloRejectionVerify = func(state tls.ConnectionState) error {
-			if _, f := s.check(state, state.ServerName); f != nil {
-				return f
-			}
-			return nil
-		}
 	}
 	return s
 }
 
-func (s *handshake) check(state tls.ConnectionState, name string) ([][]*x509.Certificate, *certs.Failure) {
-	o := certs.Options{Name: name, Roots: s.cfg.RootCAs, Depth: s.profile.Depth}
-	if s.cfg.Time != nil {
-		o.Time = s.cfg.Time()
-	}
-	return certs.Check(state.PeerCertificates, o)
-}
-
-// verify decides about the certificate of a server.
-func (s *handshake) verify(ctx context.Context, state tls.ConnectionState, peer func([][]byte, [][]*x509.Certificate) error, further func(tls.ConnectionState) error) error {
-	chains, f := s.check(state, s.cfg.ServerName)
+// decide says whether a certificate is good enough. f is what is wrong, nil for nothing.
+func (s *handshake) decide(ctx context.Context, state tls.ConnectionState, chains [][]*x509.Certificate, f *certs.Failure) error {
 	switch {
 	case f == nil:
+		s.chains = chains
 	case s.profile.Accept != nil && s.profile.Accept(f):
 		s.accepted = f
 	case state.DidResume:
 		// what it was accepted for may have changed on both sides: a full handshake tells
-		s.cfg.ClientSessionCache.Put(s.cfg.ServerName, nil)
+		s.sessions.Put("", nil)
 		return errStale
 	default:
 		q := &Question{About: f}
@@ -156,19 +133,6 @@ func (s *handshake) verify(ctx context.Context, state tls.ConnectionState, peer 
 		}
 		s.accepted, s.became = f, q.Profile
 		s.sessions.foreign.Store(true)
-	}
-	s.chains, state.VerifiedChains = chains, chains
-	if peer != nil && !state.DidResume {
-		var raw [][]byte
-		for _, c := range state.PeerCertificates {
-			raw = append(raw, c.Raw)
-		}
-		if err := peer(raw, chains); err != nil {
-			return err
-		}
-	}
-	if further != nil {
-		return further(state)
 	}
 	return nil
 }
@@ -186,10 +150,10 @@ func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.Conne
 	}
 	var tc *tls.Conn
 	_, err := dialer.Secure(ctx, raw, s.key.Addr, func(ctx context.Context) (net.Conn, error) {
-		if cfg := s.cfg; cfg.InsecureSkipVerify && !s.careless() {
-			peer, further := cfg.VerifyPeerCertificate, cfg.VerifyConnection
-			cfg.VerifyPeerCertificate = nil
-			cfg.VerifyConnection = func(state tls.ConnectionState) error { return s.verify(ctx, state, peer, further) }
+		if !s.cfg.InsecureSkipVerify { // which would be the caller's own wish
+			certs.Supervise(s.cfg, s.profile.Depth, func(state tls.ConnectionState, chains [][]*x509.Certificate, f *certs.Failure) error {
+				return s.decide(ctx, state, chains, f)
+			})
 		}
 		tc = tls.Client(raw, s.cfg)
 		return tc, tc.HandshakeContext(ctx)
@@ -202,11 +166,6 @@ func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.Conne
 		state.VerifiedChains = s.chains
 	}
 	return tc, &state, nil
-}
-
-// careless is the wish of the caller's own configuration.
-func (s *handshake) careless() bool {
-	return s.profile.Config != nil && s.profile.Config.InsecureSkipVerify
 }
 
 // errLeft is the answer to a question whose exchange is not there any more.
