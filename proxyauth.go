@@ -23,16 +23,13 @@ func isProxy(origin string) bool { return strings.HasPrefix(origin, proxyPrefix)
 // tunnels tells that dial answers what the proxy asks.
 func (a *attempt) tunnels() bool { return a.proxy != nil && a.proxy.route.Kind != dial.Forward }
 
-// known are the credentials that a tunnel is opened with, before the proxy asks: those of
-// the Proxy value, or those that it took before, with their space.
+// known are the credentials that a tunnel is opened with, before the proxy asks: those that
+// it took before, with their space, or those of the Proxy value.
 func (h *proxied) known(cache *authCache) (*credentials, *space) {
-	if own := h.own(); own != nil {
-		return own, nil
-	}
 	if s := cache.find(h.key(), "", ""); s != nil {
 		return s.known, s.self
 	}
-	return nil, nil
+	return h.own(), nil
 }
 
 // forTunnel finds credentials in the place of those that a proxy did not take, nil for
