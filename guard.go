@@ -12,6 +12,10 @@ import (
 // not an address of the public Internet: loopback, private and shared networks,
 // link-local (cloud metadata lies there), multicast and what is reserved, in IPv6 also
 // as it embeds IPv4.
+//
+// Through a proxy, whose own address is the program's choice and not checked, names are
+// looked up here, too, and tunnels are asked for the address that was checked. A proxy
+// that forwards http looks the name up once more by itself.
 type AddressGuard struct {
 	// Allow are ranges that may be reached all the same.
 	Allow []netip.Prefix

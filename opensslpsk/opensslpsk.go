@@ -86,6 +86,9 @@ func newConn(raw net.Conn, p netreply.PSKParameters) (*conn, error) {
 	if maximum == 0 {
 		maximum = tls.VersionTLS13
 	}
+	if p.Ask == nil {
+		return nil, errors.New("opensslpsk: PSKParameters has no Ask")
+	}
 	if minimum > maximum {
 		return nil, errors.New("opensslpsk: no protocol between TLS 1.2 and MaxProtocol")
 	}

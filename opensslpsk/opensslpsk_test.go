@@ -245,6 +245,8 @@ func TestCancel(t *testing.T) {
 		require.Error(t, err)
 		ours.Close()
 	}
-	_, _, err = opensslpsk.Dialer{}.Handshake(t.Context(), nil, netreply.PSKParameters{MaxProtocol: tls.VersionTLS10})
-	require.Error(t, err)
+	_, _, err = opensslpsk.Dialer{}.Handshake(t.Context(), nil, netreply.PSKParameters{Ask: ask, MaxProtocol: tls.VersionTLS10})
+	require.ErrorContains(t, err, "MaxProtocol")
+	_, _, err = opensslpsk.Dialer{}.Handshake(t.Context(), nil, netreply.PSKParameters{})
+	require.ErrorContains(t, err, "Ask")
 }
