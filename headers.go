@@ -30,11 +30,13 @@ func headersFrom(m http.Header, lower bool) Headers {
 	return headers.FromFields(fields)
 }
 
-// ownSpelling lists the fields that net/http looks up by their canonical name
-// or writes itself; all others are sent as the caller spelled them.
+// ownSpelling lists the fields that net/http or a layer of this package looks up by
+// their canonical name or writes itself; all others are sent as the caller spelled
+// them.
 var ownSpelling = map[string]bool{
 	"User-Agent": true, "Connection": true, "Expect": true, "Cookie": true, "Accept-Encoding": true, "Range": true,
 	"Authorization": true, "Content-Type": true, "Trailer": true, "Upgrade": true,
+	"Proxy-Authorization": true,
 }
 
 // toMap makes the map that net/http writes, without the fields that describe

@@ -24,6 +24,9 @@ const Version = "0.1.0"
 type Config struct {
 	// UserAgent is sent by requests that have none; "netreply/VERSION".
 	UserAgent string
+	// SecretHeaders names request fields that are secrets, for all requests; see
+	// Request.SecretHeaders.
+	SecretHeaders []string
 	// RedirectPolicy is for requests that have none; NoLessSafeRedirectPolicy.
 	RedirectPolicy RedirectPolicy
 	// TransferTimeout is for requests that have none; 0 means no limit.
@@ -127,6 +130,9 @@ func (c *Config) validate() error {
 	if c.Ask&^allQuestions != 0 {
 		bad("Ask", strconv.Itoa(int(c.Ask)), "no such question")
 	}
+	if err := validateSecretHeaders("Config.SecretHeaders", c.SecretHeaders); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := storedCredentials(c.Credentials); err != nil {
 		errs = append(errs, err)
 	}
@@ -192,6 +198,7 @@ func NewManager(c Config) (*Manager, error) {
 		own := *c.Proxy
 		c.Proxy = &own
 	}
+	c.SecretHeaders = slices.Clip(slices.Clone(c.SecretHeaders))
 	if c.CookieJar == nil {
 		c.CookieJar = cookies.NewJar(cookies.Options{})
 	}
@@ -302,6 +309,9 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	}
 	if q.ReadBufferSize == 0 {
 		q.ReadBufferSize = m.cfg.ReadBufferSize
+	}
+	if len(m.cfg.SecretHeaders) > 0 {
+		q.SecretHeaders = append(m.cfg.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is
 	}
 	q.Ask |= m.cfg.Ask
 	r.buf.limit = max(0, q.ReadBufferSize)

@@ -145,11 +145,14 @@ func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && errA == nil && errB == nil && x == y
 }
 
-// nextHeaders are the headers of the next hop (rules R14, R16 and D11).
-func nextHeaders(h Headers, p redirectPlan) Headers {
+// nextHeaders are the headers of the next hop (rules R14, R16 and D11). secret names
+// further fields that are the origin's only.
+func nextHeaders(h Headers, secret []string, p redirectPlan) Headers {
 	if !p.origin {
-		for _, name := range [...]string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Www-Authenticate", "Host"} {
-			h.Del(name)
+		for _, list := range [...][]string{secretFields[:], {"Www-Authenticate", "Host"}, secret} {
+			for _, name := range list {
+				h.Del(name)
+			}
 		}
 	}
 	if !p.body {
@@ -244,7 +247,7 @@ func (r *Reply) follow(status int, from *url.URL, plan redirectPlan) (*http.Requ
 	if r.ctx.Err() != nil { // rule D6: nothing is sent after an abort
 		return nil, context.Cause(r.ctx)
 	}
-	r.headers = nextHeaders(r.headers, plan)
+	r.headers = nextHeaders(r.headers, r.req.SecretHeaders, plan)
 	if !plan.body {
 		r.dropBody()
 	}

@@ -54,6 +54,10 @@ type Request struct {
 	// Accept-Encoding or Range among them the body is delivered as it comes, else
 	// its content codings are taken off (rule Z2).
 	Headers Headers
+	// SecretHeaders names fields of Headers that are secrets, in addition to
+	// Config.SecretHeaders: an API key, for instance. Like Authorization they do not
+	// go to another origin with a redirect, and are never printed (D11).
+	SecretHeaders []string
 
 	// RedirectPolicy is what to do about redirects.
 	RedirectPolicy RedirectPolicy
@@ -216,6 +220,7 @@ func (q *Request) copyTo(c *Request, u *url.URL) {
 		c.URL = u
 	}
 	c.Headers = q.Headers.Clone()
+	c.SecretHeaders = slices.Clone(q.SecretHeaders)
 	c.IgnoreSSLErrors = slices.Clone(q.IgnoreSSLErrors)
 	if q.Proxy != nil {
 		own := *q.Proxy
@@ -288,6 +293,9 @@ func (q *Request) validate(method string) error {
 	}
 	if q.Ask&^allQuestions != 0 {
 		return invalid("Invalid request", "Ask", strconv.Itoa(int(q.Ask)), "")
+	}
+	if err := validateSecretHeaders("Request.SecretHeaders", q.SecretHeaders); err != nil {
+		return localError(ProtocolInvalidOperationError, "Invalid request", err)
 	}
 	if err := q.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
 		return localError(ProtocolInvalidOperationError, "Invalid request", err)
