@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/wire"
@@ -28,9 +29,7 @@ func (m *Manager) ConnectToHostEncrypted(ctx context.Context, host string, port 
 func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint16, c *SSLConfiguration) error {
 	u := &url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(int(port)))}
 	if port == 0 {
-		if u.Host = host; net.ParseIP(host).To4() == nil && net.ParseIP(host) != nil {
-			u.Host = "[" + host + "]"
-		}
+		u.Host = strings.TrimSuffix(u.Host, ":0")
 	}
 	q := &Request{URL: u, SSLConfiguration: c}
 	fail := func(err error) error {

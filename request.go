@@ -271,10 +271,8 @@ func (q *Request) validate(method string) error {
 	if q.URL.Hostname() == "" {
 		return localError(HostNotFoundError, "Host  not found", &FieldError{Field: "URL", Reason: "it names no host"})
 	}
-	if p := q.URL.Port(); p != "" {
-		if n, err := strconv.Atoi(p); err != nil || n > 65535 {
-			return invalid("Invalid port", "port", p, "")
-		}
+	if bad := checkTarget(q.URL); bad != nil {
+		return localError(ProtocolInvalidOperationError, "Invalid "+bad.Field, bad)
 	}
 	if q.MaxRedirects > maxMaxRedirects {
 		return invalid("Invalid request", "MaxRedirects", strconv.Itoa(q.MaxRedirects), "the most is "+strconv.Itoa(maxMaxRedirects))
