@@ -203,6 +203,7 @@ func (a *attempt) emit(q *Authenticator) {
 func (a *attempt) question(c challenge, tried *credentials) *Authenticator {
 	u := *a.url // the program's to change
 	q := &Authenticator{URL: &u, Realm: c.Realm(), Scheme: c.Scheme, User: a.user, PreviousFailed: tried != nil, options: c.Params}
+	q.until(a.r.ctx)
 	if tried != nil {
 		q.User = tried.user
 	}

@@ -26,18 +26,24 @@ const (
 	allQuestions = 1<<iota - 1
 )
 
-// decision is a question that takes its first answer.
+// decision is a question that takes its first answer, as long as its reply runs.
 type decision struct {
 	mu      sync.Mutex
 	decided bool
 	answer  chan struct{}
+	reply   context.Context // whose end leaves nothing to decide; nil for none
 }
 
-// settle runs set for the first answer and returns false for all others.
+// until ties the question to the context of its reply. It must be called before anybody
+// sees it.
+func (d *decision) until(ctx context.Context) { d.reply = ctx }
+
+// settle runs set for the first answer and returns false for all others, and for those that
+// come when the reply is over.
 func (d *decision) settle(set func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.decided {
+	if d.decided || d.reply != nil && d.reply.Err() != nil {
 		return false
 	}
 	d.decided = true

@@ -173,10 +173,10 @@ type Manager struct {
 
 	hub hub
 
-	mu      sync.Mutex
-	closed  bool
-	first   *Reply // the running ones
-	running sync.WaitGroup
+	mu     sync.Mutex
+	closed bool
+	first  *Reply        // those whose goroutine has not ended
+	none   chan struct{} // made by Close, closed when there are none
 }
 
 // NewManager makes a Manager. A Config that cannot be used is refused with an
@@ -332,12 +332,12 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		return r
 	}
 	r.listed = true
-	m.running.Add(1)
 	r.next = m.first
 	if m.first != nil {
 		m.first.prev = r
 	}
 	m.first = r
+	r.watch(ctx)
 	return r
 }
 
@@ -356,8 +356,11 @@ func (m *Manager) left(r *Reply) {
 		r.next.prev = r.prev
 	}
 	r.prev, r.next = nil, nil
+	if m.first == nil && m.none != nil {
+		close(m.none)
+		m.none = nil
+	}
 	m.mu.Unlock()
-	m.running.Done()
 }
 
 // admit refuses what the Manager does not let through.
@@ -386,9 +389,19 @@ func (m *Manager) SupportedSchemes() []string {
 	return []string{"http", "https", "unix+http", "local+http"}
 }
 
-// Close aborts what runs, waits until it has ended, and closes the connections.
-// Requests that are sent afterwards fail with OperationCanceledError. It returns
-// nil. Called from OnSignal it would wait for itself.
+// How long Close waits for what it has aborted: first for transfers that end their
+// exchanges in good order, then for those that only the end of their connection frees.
+const (
+	closeGrace = 250 * time.Millisecond
+	closeLimit = time.Second
+)
+
+// Close aborts what runs and closes the connections, those that carry something too.
+// Requests that are sent afterwards fail with OperationCanceledError. It waits until
+// everything that the Manager has started has ended, but hardly longer than a second or two: a
+// callback or a body source of the program's that does not return keeps its goroutine, and
+// so does a Config.DialContext that ignores its context. Close may be called several times,
+// and returns nil.
 func (m *Manager) Close() error {
 	m.mu.Lock()
 	m.closed = true
@@ -396,12 +409,31 @@ func (m *Manager) Close() error {
 	for r := m.first; r != nil; r = r.next {
 		replies = append(replies, r)
 	}
+	none := m.none
+	if none == nil {
+		none = make(chan struct{})
+		if m.none = none; m.first == nil {
+			close(none)
+			m.none = nil
+		}
+	}
 	m.mu.Unlock()
 	for _, r := range replies {
 		r.abort(errManagerClosed)
 	}
-	m.running.Wait()
+	ended(none, closeGrace)
 	m.wire.Close()
+	ended(none, closeLimit)
 	m.hub.close()
 	return nil
+}
+
+// ended waits for c to be closed, for a time.
+func ended(c <-chan struct{}, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c:
+	case <-timer.C:
+	}
 }

@@ -104,7 +104,9 @@ func mayRepeat(err error, method string, marked bool) bool {
 type exchangeLayer struct{ wire *wire.Transport }
 
 func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	x, sent, err := replyOf(req.Context()).newExchange(req)
+	r := replyOf(req.Context())
+	r.enter(PhaseHeaders)
+	x, sent, err := r.newExchange(req)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +119,8 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if m := x.meter(); m != nil {
 		m.sentOnce()
 	}
-	x.reply.exchange = x
+	r.exchange = x
+	r.enter(PhaseBody)
 	return resp, nil
 }
 
@@ -274,7 +277,7 @@ func (x *exchange) startHeadTimer() {
 	x.reply.mu.Lock()
 	defer x.reply.mu.Unlock()
 	if x.timer == nil && !x.headOver {
-		x.timer = time.AfterFunc(d, func() { x.reply.cancel(errHeadTimeout) })
+		x.timer = time.AfterFunc(d, func() { x.reply.stop(errHeadTimeout, true) })
 	}
 }
 

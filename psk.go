@@ -99,6 +99,7 @@ func pskHandshake(c *SSLConfiguration) func(context.Context, net.Conn, *tls.Conf
 // askKey asks for a pre-shared key.
 func (x *exchange) askKey(a *PreSharedKeyAuthenticator) {
 	r := x.reply
+	a.until(r.ctx)
 	r.emit(sigPreSharedKey, 0, 0, a)
 	if r.req.Ask&AskPreSharedKey != 0 {
 		r.stopTimeout()

@@ -227,6 +227,7 @@ func drain(body io.ReadCloser) error {
 func (r *Reply) follow(status int, from *url.URL, plan redirectPlan) (*http.Request, error) {
 	d := &Redirect{URL: plan.target, From: from, StatusCode: status, Method: plan.method}
 	if r.req.RedirectPolicy == UserVerifiedRedirectPolicy {
+		d.until(r.ctx)
 		r.setURL(plan.target)
 		r.emit(sigRedirected, 0, 0, d)
 		r.stopTimeout()

@@ -62,6 +62,8 @@ type Reply struct {
 	timer   *time.Timer
 	moved   atomic.Int64 // when a byte last moved, since started
 	started time.Time
+	stage   atomic.Int32 // the Phase that the transfer has come to
+	release func() bool  // stops waiting for the end of the caller's context; nil when that has none
 
 	mu         sync.Mutex
 	cond       sync.Cond // a reader for bytes, the transfer for room
@@ -116,7 +118,10 @@ type head struct {
 	target  *url.URL
 }
 
-// run is the life of a reply: it sends, receives, and says how it ended.
+// run is the life of a reply: it sends, receives, and says how it ended. What it calls may
+// return late, or never: the caller's source, a callback of the caller's, a connection that
+// neither takes nor gives. So it is not what ends a reply by its context, a time limit or
+// an Abort: stop does, from outside.
 func (r *Reply) run() {
 	defer r.m.left(r)
 	err := r.perform()
@@ -134,19 +139,18 @@ func (r *Reply) run() {
 		e = classify(err, r.phase(), r.URL().Hostname())
 	}
 	r.end(e, ended)
+	if r.release != nil {
+		r.release()
+	}
 	r.cancel(nil)
 }
 
-// phase is how far the transfer has come, for errors that do not say.
-func (r *Reply) phase() Phase {
-	switch {
-	case r.exchange != nil:
-		return PhaseBody
-	case r.wctx != nil:
-		return PhaseHeaders
-	}
-	return PhaseLocal
-}
+// phase is how far the transfer has come, for errors that do not say. It may be asked from
+// any goroutine.
+func (r *Reply) phase() Phase { return Phase(r.stage.Load()) }
+
+// enter says how far the transfer has come.
+func (r *Reply) enter(p Phase) { r.stage.Store(int32(p)) }
 
 func (r *Reply) perform() error {
 	if err := r.m.admit(&r.req); err != nil {
@@ -174,6 +178,7 @@ func (r *Reply) perform() error {
 	r.rctx = replyContext{r.ctx, r}
 	r.trace.Got1xxResponse = r.interim // the one thing net/http tells only there
 	r.wctx = httptrace.WithClientTrace(&r.rctx, &r.trace)
+	r.enter(PhaseHeaders)
 	r.headers = r.req.Headers
 	r.decode = asksForCodings(r.headers)
 	req, err := r.newRequest(r.method, r.req.URL)
@@ -319,14 +324,37 @@ func (r *Reply) discard(e error) {
 func (r *Reply) Abort() { r.abort(errAborted) }
 
 func (r *Reply) abort(cause error) {
-	e := classify(cause, PhaseLocal, "")
 	r.mu.Lock()
 	if r.state == ending { // rule S62
 		r.discard(r.err)
 	}
 	r.mu.Unlock()
 	r.cancel(cause)
-	r.end(e, true)
+	r.end(classify(cause, PhaseLocal, ""), true)
+}
+
+// stop ends a running reply for a cause that is not the peer's, from any goroutine: the
+// transfer is told, and the reply is finished without waiting for it. A body that has come
+// whole meanwhile stays a success. discard takes the unread bytes away.
+func (r *Reply) stop(cause error, discard bool) {
+	r.cancel(cause)
+	r.mu.Lock()
+	whole := r.whole
+	r.mu.Unlock()
+	if !whole {
+		r.end(classify(whyEnded(r.ctx), r.phase(), r.URL().Hostname()), discard)
+	}
+}
+
+// watch ends the reply with the caller's context.
+func (r *Reply) watch(caller context.Context) {
+	if caller.Done() == nil {
+		return
+	}
+	r.release = context.AfterFunc(caller, func() {
+		<-r.ctx.Done() // its child, which ends with it and keeps what it ended for
+		r.stop(context.Cause(r.ctx), true)
+	})
 }
 
 // Close stops what is still going on, like Abort, and gives the memory of

@@ -211,6 +211,7 @@ func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
 	r := x.reply
 	r.showChain(f)
 	q := &SSLErrors{Host: x.verifyName(), Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.strict(r.URL().Hostname())}
+	q.until(r.ctx)
 	if q.Final || r.questions >= maxQuestions {
 		q.Reject()
 	}

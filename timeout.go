@@ -35,7 +35,7 @@ func (r *Reply) checkTimeout() {
 		r.mu.Unlock()
 		return
 	}
-	r.cancel(errTransferTimeout)
+	r.stop(errTransferTimeout, true)
 }
 
 // stopTimeout holds the clock, at the end or while somebody decides.
