@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"math"
 	"net/http"
 
 	"github.com/netreply/netreply/internal/coding"
@@ -26,7 +27,11 @@ func (r *Reply) decompress(resp *http.Response) error {
 	if err != nil || len(codings) == 0 || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return err
 	}
-	limits := coding.Limits{Threshold: r.req.DecompressedSafetyCheckThreshold, Max: r.m.cfg.MaxDecodedSize}
+	limits := coding.Limits{
+		Threshold: r.req.DecompressedSafetyCheckThreshold,
+		Max:       r.m.cfg.MaxDecodedSize,
+		Header:    int(min(r.m.cfg.MaxHeaderBytes, math.MaxInt32)),
+	}
 	if limits.Threshold == 0 {
 		limits.Threshold = defaultSafetyThreshold
 	}

@@ -46,7 +46,8 @@ type Config struct {
 	ConnectionsPerHost int
 	// IdleTimeout is how long a connection is kept without work; 120 s (rule N10).
 	IdleTimeout time.Duration
-	// MaxHeaderBytes bounds a response head, interim ones included; 256 KiB.
+	// MaxHeaderBytes bounds a response head, interim ones included, and the header of a
+	// gzip body; 256 KiB.
 	MaxHeaderBytes int64
 	// SSLConfiguration is for requests that have none; nil means the system's roots.
 	SSLConfiguration *SSLConfiguration

@@ -32,13 +32,16 @@ func (e *Error) Unwrap() error { return e.Err }
 // What Error.Err can be, besides what a decoder says.
 var (
 	ErrTruncated = errors.New("the data ends in the middle")
-	ErrTrailing  = errors.New("there is more data behind the end")
+	ErrTrailing  = errors.New("there is other data behind the end")
 	ErrFormat    = errors.New("the data is not in this coding")
 	// ErrBomb: the data has grown beyond all reason.
 	ErrBomb = errors.New("the data grows beyond the limit of its ratio")
 	// ErrTooLarge: Limits.Max.
 	ErrTooLarge = errors.New("the decoded data is larger than allowed")
 	errTooDeep  = errors.New("too many codings upon one another")
+	errChecksum = errors.New("the data does not match its checksum")
+	// errHeaderTooLong: Limits.Header.
+	errHeaderTooLong = errors.New("the header is longer")
 )
 
 // Limits protect against data that is small and decodes to much.
@@ -49,6 +52,9 @@ type Limits struct {
 	// Max is the largest decoded size in bytes, of every coding in a stack; 0 means
 	// no limit.
 	Max int64
+	// Header is the longest header in bytes of a gzip member, names and comments
+	// included; 0 means 256 KiB.
+	Header int
 }
 
 // ratio is the growth that no honest data needs (rule Z7).
@@ -62,8 +68,8 @@ func ratio(coding string) int64 {
 
 // Parse reads the values of a Content-Encoding field and returns the codings to take
 // off, in the order they were put on; none when the body is to be left as it is,
-// because there is none or one that is not known. Known names are those of Accept:
-// x-gzip and the like are left alone (rule Z2).
+// because there is none or one that is not known. Known names are those of Accept, and
+// x-gzip, which is gzip (RFC 9110, section 8.4.1.3; rule Z2).
 func Parse(values []string) ([]string, error) {
 	var list []string
 	wide := 0
@@ -72,6 +78,8 @@ func Parse(values []string) ([]string, error) {
 			switch name = strings.ToLower(strings.Trim(name, " \t")); name {
 			case "", "identity":
 				continue
+			case "x-gzip":
+				name = "gzip"
 			case "gzip", "deflate":
 			case "br", "zstd":
 				wide++

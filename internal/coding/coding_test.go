@@ -77,7 +77,7 @@ func text(n int) []byte {
 func TestParse(t *testing.T) {
 	for in, want := range map[string][]string{
 		"gzip": {"gzip"}, "GZip": {"gzip"}, " br ": {"br"}, "gzip, br": {"gzip", "br"}, "gzip|zstd": {"gzip", "zstd"},
-		"identity": nil, "gzip,identity": {"gzip"}, "x-gzip": nil, "gzip, compress": nil, "": nil, ",": nil,
+		"identity": nil, "gzip,identity": {"gzip"}, "x-gzip": {"gzip"}, "X-GZip,gzip": {"gzip", "gzip"}, "x-compress": nil, "gzip, compress": nil, "": nil, ",": nil,
 	} {
 		got, err := coding.Parse(strings.Split(in, "|"))
 		require.NoError(t, err, in)
@@ -181,6 +181,9 @@ func TestTrailing(t *testing.T) {
 	data := text(5000)
 	for form := range encoders {
 		for _, extra := range []string{"x", "garbage behind the end", "\x00", strings.Repeat("\x00", 100_000)} {
+			if extra[0] == 0 && (form == "gzip" || form == "deflate/gzip") {
+				continue // see TestBehindGzip
+			}
 			for _, wrap := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader} {
 				enc := append(encode(t, form, data), extra...)
 				r := coding.NewReader(io.NopCloser(wrap(bytes.NewReader(enc))), []string{name(form)}, off, nil)

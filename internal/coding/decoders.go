@@ -2,14 +2,13 @@ package coding
 
 import (
 	"bufio"
-	"errors"
+	"cmp"
 	"io"
 	"strings"
 	"sync"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
@@ -22,14 +21,14 @@ type decoder interface {
 }
 
 // newDecoder starts to decode src, which has at least one byte.
-func newDecoder(name string, src *bufio.Reader) (decoder, error) {
+func newDecoder(name string, src *bufio.Reader, limits Limits) (decoder, error) {
 	switch name {
 	case "zstd":
 		return newZstd(src)
 	case "br":
 		return newBrotli(src)
 	}
-	return newDeflate(name, src)
+	return newDeflate(name, src, cmp.Or(limits.Header, defaultMaxHeader))
 }
 
 // maxWindow is the largest zstd window that a client has to take (RFC 9659).
@@ -92,22 +91,18 @@ var gzips, zlibs, flates sync.Pool
 // newDeflate looks at the first two bytes: servers disagree about what "deflate"
 // is, a zlib stream (RFC 9110) or bare, and some send one of gzip and deflate and say
 // the other (rule Z5).
-func newDeflate(name string, src *bufio.Reader) (decoder, error) {
+func newDeflate(name string, src *bufio.Reader, maxHeader int) (decoder, error) {
 	head, err := src.Peek(2)
 	if len(head) < 2 && err != io.EOF {
 		return nil, err
 	}
 	switch {
 	case len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b:
-		z, _ := gzips.Get().(*gzip.Reader)
+		z, _ := gzips.Get().(*gzipReader)
 		if z == nil {
-			z = new(gzip.Reader)
+			z = new(gzipReader)
 		}
-		err = z.Reset(src)
-		if errors.Is(err, gzip.ErrHeader) {
-			err = ErrFormat
-		}
-		return &deflateDecoder{gzipReader{z}, &gzips}, err
+		return &deflateDecoder{z, &gzips}, z.reset(src, maxHeader)
 	case len(head) == 2 && head[0]&15 == 8 && head[0]>>4 <= 7 && (int(head[0])<<8|int(head[1]))%31 == 0:
 		z, _ := zlibs.Get().(io.ReadCloser)
 		if z == nil {
@@ -134,22 +129,4 @@ func newDeflate(name string, src *bufio.Reader) (decoder, error) {
 	return &deflateDecoder{f, &flates}, err
 }
 
-func (d *deflateDecoder) release() {
-	switch z := d.Reader.(type) {
-	case gzipReader:
-		d.pool.Put(z.Reader)
-	default:
-		d.pool.Put(z)
-	}
-}
-
-// gzipReader decodes all members of a gzip file.
-type gzipReader struct{ *gzip.Reader }
-
-func (z gzipReader) Read(p []byte) (int, error) {
-	n, err := z.Reader.Read(p)
-	if errors.Is(err, gzip.ErrHeader) { // of the next member
-		err = ErrTrailing
-	}
-	return n, err
-}
+func (d *deflateDecoder) release() { d.pool.Put(d.Reader) }

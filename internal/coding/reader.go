@@ -187,11 +187,8 @@ func (l *layer) begin() error {
 		return err
 	}
 	var err error
-	l.dec, err = newDecoder(l.name, l.buf)
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
+	l.dec, err = newDecoder(l.name, l.buf, l.r.limits)
+	return midway(err)
 }
 
 // end looks whether anything follows what the decoder took for the end.

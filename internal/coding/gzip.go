@@ -1,0 +1,193 @@
+package coding
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/klauspost/compress/flate"
+)
+
+// defaultMaxHeader bounds the header of a gzip member where Limits.Header does not.
+const defaultMaxHeader = 256 << 10
+
+// gzipReader takes the wrapping of RFC 1952 off: a series of members, behind which
+// there may be zeros, as tape archivers pad their files. Package gzip refuses names
+// and comments of more than 511 bytes, and cannot tell what follows the last member.
+type gzipReader struct {
+	src       *bufio.Reader
+	maxHeader int
+	flate     io.ReadCloser
+	ended     bool // the data of a member has ended, its trailer has not been read
+	sum, size uint32
+}
+
+// reset starts with the header of the first member, of which two bytes have been seen.
+func (z *gzipReader) reset(src *bufio.Reader, maxHeader int) error {
+	z.src, z.maxHeader = src, maxHeader
+	return z.member()
+}
+
+func (z *gzipReader) Read(p []byte) (int, error) {
+	for {
+		if z.ended {
+			if err := z.trailer(); err != nil {
+				return 0, err
+			}
+			if err := z.follows(); err != nil {
+				return 0, err
+			}
+			if err := z.member(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := z.flate.Read(p)
+		z.sum = crc32.Update(z.sum, crc32.IEEETable, p[:n])
+		z.size += uint32(n)
+		if err == io.EOF {
+			z.ended, err = true, nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// member reads a header and begins the data behind it.
+func (z *gzipReader) member() error {
+	h := gzipHeader{src: z.src, left: z.maxHeader}
+	if err := h.read(); err != nil {
+		if errors.Is(err, errHeaderTooLong) {
+			return fmt.Errorf("%w than %d bytes", err, z.maxHeader)
+		}
+		return midway(err)
+	}
+	z.ended, z.sum, z.size = false, 0, 0
+	if z.flate == nil {
+		z.flate = flate.NewReader(z.src)
+		return nil
+	}
+	return z.flate.(flate.Resetter).Reset(z.src, nil)
+}
+
+func (z *gzipReader) trailer() error {
+	var b [8]byte
+	if _, err := io.ReadFull(z.src, b[:]); err != nil {
+		return midway(err)
+	}
+	if le32(b[:4]) != z.sum || le32(b[4:]) != z.size {
+		return errChecksum
+	}
+	return nil
+}
+
+// follows returns nil when there is another member, and io.EOF when nothing is left but
+// zeros.
+func (z *gzipReader) follows() error {
+	padded := false
+	for {
+		head, err := z.src.Peek(2)
+		switch {
+		case len(head) == 0:
+			return err
+		case head[0] == 0:
+			padded = true
+			z.src.Discard(1)
+		case padded || head[0] != 0x1f:
+			return ErrTrailing
+		case len(head) < 2:
+			return midway(err)
+		case head[1] != 0x8b:
+			return ErrTrailing
+		default:
+			return nil
+		}
+	}
+}
+
+// gzipHeader reads a header and forgets what it says.
+type gzipHeader struct {
+	src  *bufio.Reader
+	left int
+	sum  uint32
+}
+
+func (h *gzipHeader) read() error {
+	var fixed [10]byte
+	for i := range fixed {
+		var err error
+		if fixed[i], err = h.next(); err != nil {
+			return err
+		}
+	}
+	const checksum, extra, name, comment, reserved = 2, 4, 8, 16, 0xe0
+	flags := fixed[3]
+	if fixed[2] != 8 || flags&reserved != 0 {
+		return ErrFormat
+	}
+	if flags&extra != 0 {
+		low, err := h.next()
+		if err != nil {
+			return err
+		}
+		high, err := h.next()
+		if err != nil {
+			return err
+		}
+		for range int(low) | int(high)<<8 {
+			if _, err := h.next(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, flag := range [...]byte{name, comment} {
+		for text := flags&flag != 0; text; {
+			b, err := h.next()
+			if err != nil {
+				return err
+			}
+			text = b != 0
+		}
+	}
+	if flags&checksum != 0 {
+		want := uint16(h.sum)
+		low, err := h.next()
+		if err != nil {
+			return err
+		}
+		high, err := h.next()
+		if err != nil {
+			return err
+		}
+		if uint16(low)|uint16(high)<<8 != want {
+			return errChecksum
+		}
+	}
+	return nil
+}
+
+func (h *gzipHeader) next() (byte, error) {
+	if h.left == 0 {
+		return 0, errHeaderTooLong
+	}
+	h.left--
+	b, err := h.src.ReadByte()
+	if err == nil {
+		h.sum = crc32.Update(h.sum, crc32.IEEETable, []byte{b})
+	}
+	return b, err
+}
+
+// midway tells an end that comes too early.
+func midway(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func le32(b []byte) uint32 {
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}
