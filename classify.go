@@ -240,7 +240,7 @@ func errorText(e *Error, host string) string {
 	case SslHandshakeFailedError:
 		var ce *CertificateError
 		if errors.As(e.Err, &ce) {
-			return "SSL handshake failed: " + ce.Errors[0].Error()
+			return "SSL handshake failed: " + ce.first()
 		}
 		if e.Err != nil {
 			return "SSL handshake failed: " + e.Err.Error()

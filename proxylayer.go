@@ -93,9 +93,8 @@ func proxyTLS(p *Proxy) *tls.Config {
 	if cfg.InsecureSkipVerify {
 		return cfg // the caller's own wish
 	}
-	goOn := c.PeerVerifyMode == VerifyNone || c.PeerVerifyMode == QueryPeer
 	certs.Supervise(cfg, c.PeerVerifyDepth, func(_ tls.ConnectionState, _ [][]*x509.Certificate, f *certs.Failure) error {
-		if f != nil && !goOn {
+		if f != nil && !c.reportOnly() {
 			return f
 		}
 		return nil

@@ -114,10 +114,21 @@ type SSLError struct {
 
 // Error says it in a sentence.
 func (e SSLError) Error() string {
-	if i := int(e.Code) + 1; i >= 0 && i < len(sslTexts) {
-		return sslTexts[i][1]
+	i := int(e.Code) + 1
+	if i < 0 || i >= len(sslTexts) {
+		return e.Code.String()
 	}
-	return e.Code.String()
+	text := sslTexts[i][1]
+	switch {
+	case e.Certificate == nil:
+	case e.Code == SSLHostNameMismatch:
+		text += ": it is for " + certs.Names(e.Certificate)
+	case e.Code == SSLUnspecifiedError:
+		if weak := certs.Weakness(e.Certificate); weak != "" {
+			text += ": " + weak
+		}
+	}
+	return text
 }
 
 // Equal tells whether both are the same flaw of the same certificate (rule T5).
@@ -144,11 +155,21 @@ func sslErrors(problems []certs.Problem) []SSLError {
 type CertificateError struct {
 	Errors []SSLError          // all that is wrong with it
 	Chain  []*x509.Certificate // as the server sent it
+	host   string              // that it had to be for
 	err    error
 }
 
+// first is the first of Errors in a sentence, and of a name that does not match also the
+// one that was wanted.
+func (e *CertificateError) first() string {
+	if s := e.Errors[0]; s.Code == SSLHostNameMismatch && s.Certificate != nil {
+		return "The certificate is for " + certs.Names(s.Certificate) + "; wanted " + certs.Printable(e.host)
+	}
+	return e.Errors[0].Error()
+}
+
 func (e *CertificateError) Error() string {
-	text := e.Errors[0].Error()
+	text := e.first()
 	if n := len(e.Errors) - 1; n > 0 {
 		text += " (and " + strconv.Itoa(n) + " more)"
 	}
@@ -234,7 +255,7 @@ func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
 	return x.Key.Profile
 }
 
-// leniency is what a program has accepted for a reply, and the encryption that does.
+// leniency is a set of flaws that are accepted, and the encryption that does.
 type leniency struct {
 	accepted []SSLError
 	profile  *wire.Profile
@@ -256,11 +277,11 @@ func (r *Reply) except(flaws []SSLError) *wire.Profile {
 	return r.lenient.profile
 }
 
-// accepts tells of flaws that settings have accepted; those that were asked about have
-// been told of.
+// accepts tells of flaws that settings have accepted, but for VerifyNone (rule T8); those
+// that were asked about have been told of.
 func (x *exchange) accepts(f *certs.Failure) {
 	r := x.reply
-	if r.lenient.excused(f) {
+	if r.lenient.excused(f) || r.m.sslConfiguration(&r.req).PeerVerifyMode == VerifyNone {
 		return
 	}
 	q := &SSLErrors{Host: x.verifyName(), Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
@@ -274,5 +295,5 @@ func certificateError(err error) (*CertificateError, bool) {
 	if !errors.As(err, &f) {
 		return nil, false
 	}
-	return &CertificateError{sslErrors(f.Problems), f.Chain, f.Err}, true
+	return &CertificateError{sslErrors(f.Problems), f.Chain, f.Name, f.Err}, true
 }

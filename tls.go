@@ -17,10 +17,10 @@ type PeerVerifyMode int
 const (
 	// AutoVerifyPeer is VerifyPeer, as Qt has it for clients.
 	AutoVerifyPeer PeerVerifyMode = iota
-	// VerifyNone reports what is wrong by SSLErrors and goes on all the same: whoever is
-	// on the way can be the server.
+	// VerifyNone goes on whatever is wrong, and tells nobody (rule T8): whoever is on the
+	// way can be the server. Pins count all the same.
 	VerifyNone
-	// QueryPeer does the same (rule T8).
+	// QueryPeer goes on, too, and reports by SSLErrors what is wrong.
 	QueryPeer
 	// VerifyPeer fails the reply, unless what is wrong is ignored.
 	VerifyPeer
@@ -68,8 +68,11 @@ type SSLConfiguration struct {
 	// KeyLog is written the keys of all connections, in the format of NSS, for tools that
 	// decipher a recording. Who has them reads everything.
 	KeyLog io.Writer
-	// Pins are public keys one of which must be in the server's chain: without, the
-	// reply fails with a *PinError whatever is ignored (RFC 7469, section 2.6).
+	// Pins are public keys one of which must be in the server's verified chain: without,
+	// the reply fails with a *PinError whatever is ignored (RFC 7469, section 2.6). Where
+	// the chain is not verified, because that is ignored, a key counts that is the
+	// server's own, or of a CA from which signatures lead down to the server's
+	// certificate; what a server merely sends along proves nothing (rule T30).
 	Pins []PublicKeyPin
 	// PSK shakes hands with a pre-shared key instead of certificates; see
 	// PreSharedKeyAuthenticator. Requests with this configuration share connections,
@@ -99,9 +102,13 @@ type PublicKeyPin [sha256.Size]byte
 func PinOf(c *x509.Certificate) PublicKeyPin { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
 // PinError tells that a server's chain has none of the keys it was pinned to.
-type PinError struct{ Chain []*x509.Certificate }
+type PinError struct {
+	Chain []*x509.Certificate // as the server sent it
+}
 
-func (e *PinError) Error() string { return "no certificate of the server has a pinned public key" }
+func (e *PinError) Error() string {
+	return "neither the server's public key nor one that has vouched for it is pinned"
+}
 
 // validate finds what cannot be used; field names it.
 func (c *SSLConfiguration) validate(field string) error {

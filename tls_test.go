@@ -244,26 +244,6 @@ func TestSSLErrorsIsolation(t *testing.T) {
 	})
 }
 
-// TestSSLErrorsIgnored: what settings accept is told all the same (rule S34).
-func TestSSLErrorsIgnored(t *testing.T) {
-	for _, mode := range []netreply.PeerVerifyMode{netreply.VerifyNone, netreply.QueryPeer} {
-		eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
-			req := s.request("/")
-			req.SSLConfiguration = &netreply.SSLConfiguration{PeerVerifyMode: mode, RootCAs: x509.NewCertPool(), PeerVerifyName: "other.test"}
-			r := s.m.Get(t.Context(), req)
-			require.NoError(t, r.Wait(soon(t)))
-			assert.Equal(t, []string{"connecting", "flaws", "encrypted"}, names(t, r)[:3])
-			q := <-r.SSLErrors()
-			assert.True(t, q.Ignored)
-			assert.False(t, q.Reject())
-			assert.Equal(t, "other.test", q.Host)
-			require.Len(t, q.Errors, 2)
-			assert.Equal(t, netreply.SSLHostNameMismatch, q.Errors[0].Code)
-			assert.Equal(t, netreply.SSLSelfSignedCertificate, q.Errors[1].Code)
-		})
-	}
-}
-
 // TestSSLErrorsRedirect: what was accepted holds for the rest of the reply, and for no
 // other certificate.
 func TestSSLErrorsRedirect(t *testing.T) {

@@ -2,14 +2,12 @@ package netreply
 
 import (
 	"container/list"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/netreply/netreply/internal/certs"
@@ -28,7 +26,7 @@ type profiles struct {
 	strict *wire.Profile
 
 	mu        sync.Mutex
-	lenient   map[string]*wire.Profile
+	lenient   []leniency    // no two with the same flaws
 	verifying *wire.Profile // see held
 }
 
@@ -80,15 +78,20 @@ func (c *SSLConfiguration) make() *profiles {
 		}
 	}
 	if len(c.Pins) > 0 {
-		cfg.VerifyConnection = pinned(slices.Clone(c.Pins), cfg.VerifyConnection)
+		cfg.VerifyConnection = pinned(slices.Clone(c.Pins), cfg)
 	}
 	p := &profiles{from: c, config: cfg, pool: newSessions(c.SessionTicket)}
 	cfg.ClientSessionCache = p.pool // a session is somebody's identity, too
 	p.strict = p.profile(cfg)
-	if c.PeerVerifyMode == VerifyNone || c.PeerVerifyMode == QueryPeer {
+	if c.reportOnly() {
 		p.strict.Accept = func(*certs.Failure) bool { return true }
 	}
 	return p
+}
+
+// reportOnly tells that no certificate fails a reply (rule T8).
+func (c *SSLConfiguration) reportOnly() bool {
+	return c.PeerVerifyMode == VerifyNone || c.PeerVerifyMode == QueryPeer
 }
 
 func set[T comparable](to *T, v T) {
@@ -117,43 +120,45 @@ func (p *profiles) accepting(accept func(*certs.Failure) bool) *wire.Profile {
 }
 
 // ignoring is the profile of all requests that ignore the same (rule T2); nil flaws
-// stand for all there are.
+// stand for all there are. It is called for every exchange: the sets are few, and to
+// compare certificates costs nothing where they are the same value.
 func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
-	var key strings.Builder
-	for _, f := range flaws {
-		key.Write(binary.BigEndian.AppendUint32(nil, uint32(f.Code)))
-		var sum [sha256.Size]byte // of no certificate: zero, so that all have one length
-		if f.Certificate != nil {
-			sum = sha256.Sum256(f.Certificate.Raw)
-		}
-		key.Write(sum[:])
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w := p.lenient[key.String()]; w != nil {
-		return w
+	for _, l := range p.lenient {
+		if (l.accepted == nil) == (flaws == nil) && slices.EqualFunc(l.accepted, flaws, SSLError.Equal) {
+			return l.profile
+		}
 	}
-	if p.lenient == nil || len(p.lenient) >= maxLenient {
-		p.lenient = map[string]*wire.Profile{} // those in use live on
+	if len(p.lenient) == maxLenient {
+		p.lenient = nil // those in use live on
 	}
 	flaws = slices.Clone(flaws)
 	w := p.accepting(func(f *certs.Failure) bool { return flaws == nil || covers(flaws, f.Problems) })
-	p.lenient[key.String()] = w
+	p.lenient = append(p.lenient, leniency{flaws, w})
 	return w
 }
 
-// pinned adds the check of pins to one that is there.
-func pinned(pins []PublicKeyPin, further func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+// pinned adds the check of pins to what cfg does with a connection. Where no chain was
+// verified, because flaws are ignored or nothing is verified at all, what counts is who
+// has signed for the server's key: anybody can send any certificate along (rule T30).
+func pinned(pins []PublicKeyPin, cfg *tls.Config) func(tls.ConnectionState) error {
+	further, o := cfg.VerifyConnection, certs.Options{Roots: cfg.RootCAs}
+	held := func(c *x509.Certificate) bool { return slices.Contains(pins, PinOf(c)) }
 	return func(state tls.ConnectionState) error {
-		chains := state.VerifiedChains
-		if len(chains) == 0 { // flaws are ignored: what the server sent has to do
-			chains = [][]*x509.Certificate{state.PeerCertificates}
+		sent := state.PeerCertificates
+		if len(sent) == 0 {
+			return &PinError{}
 		}
-		ok := slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool {
-			return slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return slices.Contains(pins, PinOf(c)) })
-		})
+		ok := held(sent[0])
+		for _, chain := range state.VerifiedChains {
+			ok = ok || slices.ContainsFunc(chain, held)
+		}
+		if !ok && len(state.VerifiedChains) == 0 {
+			ok = slices.ContainsFunc(certs.Signed(sent, o), held)
+		}
 		if !ok {
-			return &PinError{state.PeerCertificates}
+			return &PinError{sent}
 		}
 		if further != nil {
 			return further(state)
@@ -281,6 +286,8 @@ func (r *Reply) profile(host string) *wire.Profile {
 	switch {
 	case r.m.strict(host):
 		return p.held()
+	case p.from.reportOnly():
+		return p.strict
 	case r.lenient != nil:
 		return r.lenient.profile
 	case len(r.req.IgnoreSSLErrors) > 0:

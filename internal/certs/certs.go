@@ -6,8 +6,6 @@ package certs
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -49,6 +47,7 @@ func (p Problem) Equal(o Problem) bool {
 
 // Failure is a chain that was not accepted.
 type Failure struct {
+	Name     string              // that the server had to prove
 	Chain    []*x509.Certificate // as it was sent
 	Problems []Problem           // at least one
 	Err      error               // of crypto/x509, nil when it was content
@@ -73,7 +72,7 @@ type Options struct {
 
 // explain lists what is wrong with a chain that crypto/x509 refused with err.
 func explain(err error, chain []*x509.Certificate, o Options) *Failure {
-	f := &Failure{Chain: chain, Problems: verify(chain, o), Err: err}
+	f := &Failure{Name: o.Name, Chain: chain, Problems: verify(chain, o), Err: err}
 	if len(f.Problems) == 0 { // it sees what this package does not
 		f.Problems = []Problem{translate(err, chain)}
 	}
@@ -85,7 +84,7 @@ func explain(err error, chain []*x509.Certificate, o Options) *Failure {
 // trusted roots, or all that is wrong.
 func Check(chain []*x509.Certificate, o Options) ([][]*x509.Certificate, *Failure) {
 	if len(chain) == 0 {
-		return nil, &Failure{Problems: verify(chain, o)}
+		return nil, &Failure{Name: o.Name, Problems: verify(chain, o)}
 	}
 	intermediates := x509.NewCertPool()
 	for _, c := range chain[1:] {
@@ -96,7 +95,7 @@ func Check(chain []*x509.Certificate, o Options) ([][]*x509.Certificate, *Failur
 		return nil, explain(err, chain, o)
 	}
 	if problems := beyond(chains, o); len(problems) > 0 {
-		return nil, &Failure{Chain: chain, Problems: problems}
+		return nil, &Failure{Name: o.Name, Chain: chain, Problems: problems}
 	}
 	return chains, nil
 }
@@ -196,79 +195,13 @@ type verifier struct {
 	// How the path ends where it does not end at a root: nobody knows the issuer of its
 	// last certificate, or that is self-signed.
 	missing, selfSigned bool
+	checks              int // of signatures, see maxChecks
 }
 
 func (v *verifier) add(code Code, c *x509.Certificate) {
 	if p := (Problem{code, c}); !slices.ContainsFunc(v.problems, p.Equal) {
 		v.problems = append(v.problems, p)
 	}
-}
-
-// anything is a copy of a certificate that only its signature and its name
-// constraints can speak against.
-func anything(c *x509.Certificate) *x509.Certificate {
-	n := *c
-	n.NotBefore, n.NotAfter = time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-	n.BasicConstraintsValid, n.IsCA, n.MaxPathLen, n.MaxPathLenZero = true, true, -1, false
-	n.KeyUsage, n.ExtKeyUsage, n.UnknownExtKeyUsage = 0, nil, nil
-	n.UnhandledCriticalExtensions = nil
-	return &n
-}
-
-// root finds the trusted certificate that has signed c, or c itself if it is one.
-func (v *verifier) root(c *x509.Certificate) *x509.Certificate {
-	chains, err := anything(c).Verify(x509.VerifyOptions{Roots: v.Roots, CurrentTime: v.Time, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	if err == nil {
-		return chains[0][len(chains[0])-1]
-	}
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) && invalid.Cert != nil && !invalid.Cert.Equal(c) {
-		return invalid.Cert // there is one, with flaws of its own
-	}
-	return nil
-}
-
-// build goes from issuer to issuer, trusted ones first.
-func (v *verifier) build(chain []*x509.Certificate) {
-	v.path = []*x509.Certificate{chain[0]}
-	rest := slices.Clone(chain[1:])
-	for {
-		last := v.path[len(v.path)-1]
-		if root := v.root(last); root != nil {
-			if !root.Equal(last) {
-				v.path = append(v.path, root)
-			}
-			v.depth()
-			return
-		}
-		if selfSigned(last) {
-			v.selfSigned = true
-			if len(v.path) == 1 {
-				v.add(SelfSigned, last)
-			} else {
-				v.add(SelfSignedInChain, last)
-			}
-			return
-		}
-		i := slices.IndexFunc(rest, func(c *x509.Certificate) bool { return issued(c, last) })
-		if i < 0 {
-			v.missing = true
-			v.add(NoLocalIssuer, last)
-			return
-		}
-		v.path = append(v.path, rest[i])
-		rest = slices.Delete(rest, i, i+1)
-	}
-}
-
-// issued tells whether c names issuer as what has signed it.
-func issued(issuer, c *x509.Certificate) bool {
-	return bytes.Equal(issuer.RawSubject, c.RawIssuer) &&
-		(len(issuer.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 || bytes.Equal(issuer.SubjectKeyId, c.AuthorityKeyId))
-}
-
-func selfSigned(c *x509.Certificate) bool {
-	return issued(c, c) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 func (v *verifier) depth() {
@@ -354,20 +287,7 @@ func (v *verifier) constraints() {
 // level 2). What a root says about itself does not count.
 func (v *verifier) strength() {
 	for i, c := range v.path {
-		weak := false
-		switch k := c.PublicKey.(type) {
-		case *rsa.PublicKey:
-			weak = k.N.BitLen() < 2048
-		case *ecdsa.PublicKey:
-			weak = k.Curve.Params().BitSize < 224
-		}
-		if i < len(v.path)-1 {
-			switch c.SignatureAlgorithm {
-			case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1, x509.UnknownSignatureAlgorithm:
-				weak = true
-			}
-		}
-		if weak {
+		if weakKey(c) != "" || i < len(v.path)-1 && weakSignature(c) {
 			v.add(Unspecified, c)
 		}
 	}
@@ -382,8 +302,7 @@ func (v *verifier) signatures() {
 			if withoutCertSign(issuer) {
 				v.add(Unspecified, issuer)
 			}
-			var insecure x509.InsecureAlgorithmError
-			if err := issuer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature); err != nil && !errors.As(err, &insecure) {
+			if !signedBy(c, issuer) {
 				v.add(SignatureFailed, c)
 			}
 		}

@@ -24,7 +24,12 @@ type node struct {
 // itself.
 func make1(t *testing.T, name string, issuer *node, change func(*x509.Certificate)) *node {
 	t.Helper()
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	return makeWith(t, name, issuer, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), change)
+}
+
+// makeWith is make1 for a key.
+func makeWith(t *testing.T, name string, issuer *node, key crypto.Signer, change func(*x509.Certificate)) *node {
+	t.Helper()
 	c := &x509.Certificate{SerialNumber: must(rand.Int(rand.Reader, big.NewInt(1<<62))), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), BasicConstraintsValid: true}
 	if name == "leaf" {
@@ -35,7 +40,7 @@ func make1(t *testing.T, name string, issuer *node, change func(*x509.Certificat
 	if change != nil {
 		change(c)
 	}
-	parent, by := c, crypto.Signer(key)
+	parent, by := c, key
 	if issuer != nil {
 		parent, by = issuer.cert, issuer.key
 	}

@@ -45,6 +45,9 @@ type conn struct {
 	// accepted is what is wrong with the server's certificate, in the profile's eyes not
 	// too wrong
 	accepted *certs.Failure
+	// waited tells that its server had to wait for a question to be answered, and may
+	// have gone away as one does from an idle connection
+	waited bool
 
 	answered atomic.Bool // a response head has come
 

@@ -189,7 +189,7 @@ func closeAll(cs []*conn) {
 // begin books an exchange; the caller holds the lock. The place itself was
 // taken when c was picked.
 func (c *conn) begin(x *Exchange) {
-	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.kept, TLS: c.tls, LocalAddr: c.nc.LocalAddr(), RemoteAddr: c.nc.RemoteAddr()}
+	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.kept || c.waited, TLS: c.tls, LocalAddr: c.nc.LocalAddr(), RemoteAddr: c.nc.RemoteAddr()}
 	c.uses++
 	c.expiry = x.IdleTimeout
 }
@@ -258,11 +258,14 @@ func (t *Transport) leave(h *host, w *waiter) {
 	}
 	t.mu.Unlock()
 	for {
-		if m := <-w.ch; m.kind == ready {
+		switch m := <-w.ch; m.kind {
+		case ready:
 			t.put(m.conn, true)
 			return
-		} else if m.kind == failed {
+		case failed:
 			return
+		case asking: // by a dial that is not needed any more
+			close(m.seen)
 		}
 	}
 }
@@ -485,7 +488,7 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 		return nil, DialError(err)
 	}
 	t.mu.Lock()
-	c.connection, c.http2, c.tls, c.accepted = s, s.http2, state, shake.accepted
+	c.connection, c.http2, c.tls, c.accepted, c.waited = s, s.http2, state, shake.accepted, d.asked > 0
 	if shake.became != nil {
 		key := h.key
 		key.Profile = shake.became
