@@ -171,8 +171,8 @@ func (a *attempt) credentials(c challenge, s *space, tried *credentials) *creden
 		}
 		return answer
 	}
-	a.r.stopTimeout()
-	defer a.r.startTimeout()
+	a.r.clock.pause()
+	defer a.r.clock.resume()
 	return cache.ask(a.r.ctx, s, tried, func() (*credentials, bool) { return a.ask(c, tried) })
 }
 

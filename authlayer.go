@@ -173,8 +173,8 @@ func (a *attempt) bearer() bool {
 // takeToken gets a token that is not the last one, which was refused if there was
 // one. Whoever gets a new one may take his time (rule N32).
 func (a *attempt) takeToken() error {
-	a.r.stopTimeout()
-	defer a.r.startTimeout()
+	a.r.clock.pause()
+	defer a.r.clock.resume()
 	token, err := a.r.req.Bearer.Token(a.r.ctx, a.token)
 	switch {
 	case a.r.ctx.Err() != nil:

@@ -192,14 +192,17 @@ type upload struct {
 	blocks bool
 	close  io.Closer
 
-	done atomic.Bool
-	mu   sync.Mutex // held by a Read
-	once sync.Once
+	done    atomic.Bool
+	waiting atomic.Bool // for the source, with the clock paused
+	mu      sync.Mutex  // held by a Read
+	once    sync.Once
 }
 
 // newUpload starts a reading of p, of limit bytes.
 func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter) (*upload, error) {
+	meter.reply.clock.pause() // opening is the caller's, too
 	src, err := p.open()
+	meter.reply.clock.resume()
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +227,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	case u.left > 0 && int64(len(p)) > u.left:
 		p = p[:u.left]
 	}
-	n, err := u.src.Read(p)
+	n, err := u.readSource(p)
 	if u.done.Load() || u.ctx.Err() != nil {
 		return 0, errUploadStopped
 	}
@@ -243,11 +246,33 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readSource reads from the caller's source, while the transfer's clock stands still:
+// it is not the peer that is waited for (rule N32).
+func (u *upload) readSource(p []byte) (int, error) {
+	u.meter.reply.clock.pause()
+	u.waiting.Store(true)
+	if u.done.Load() {
+		u.letGo()
+		return 0, errUploadStopped
+	}
+	defer u.letGo()
+	return u.src.Read(p)
+}
+
+// letGo ends the pause of a readSource: its own end does, or that of the reading, which
+// a source that never returns must not keep from being timed any more.
+func (u *upload) letGo() {
+	if u.waiting.CompareAndSwap(true, false) {
+		u.meter.reply.clock.resume()
+	}
+}
+
 // Close ends the reading. For a source that can be read again it returns when no
 // Read is going on any more; one that blocks is closed, when it is ours, and left
 // to itself. net/http calls it too, from any goroutine.
 func (u *upload) Close() error {
 	u.done.Store(true)
+	u.letGo()
 	if !u.blocks {
 		u.mu.Lock()
 		defer u.mu.Unlock()

@@ -115,11 +115,15 @@ func (b *buffer) size(left int64) int {
 	return b.next
 }
 
-// filled takes n bytes that were read into the space.
+// filled takes n bytes that were read into the space. The space may be gone when the
+// reply has ended meanwhile.
 func (b *buffer) filled(n int) {
 	b.filling = false
 	if b.dropped {
 		b.chunks = nil
+		return
+	}
+	if len(b.chunks) == 0 {
 		return
 	}
 	b.chunks[len(b.chunks)-1].w += n

@@ -35,7 +35,7 @@ func (r *Reply) decompress(resp *http.Response) error {
 	if limits.Threshold == 0 {
 		limits.Threshold = defaultSafetyThreshold
 	}
-	decoder := coding.NewReader(resp.Body, codings, limits, r.activity)
+	decoder := coding.NewReader(resp.Body, codings, limits, r.clock.touch)
 	r.mu.Lock()
 	r.decoder = decoder
 	r.mu.Unlock()

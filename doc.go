@@ -17,7 +17,7 @@
 //			bar.Set(p.Done, p.Total)
 //		}
 //	}()
-//	_, err = io.Copy(file, reply)
+//	_, err = io.Copy(file, reply) // fails for a 404, too
 //
 // A program that does not care needs no channel: [Reply.ReadAll] waits and gives
 // body and error, and [Manager.Fetch] does the whole exchange on the calling

@@ -124,5 +124,5 @@ func (r *Reply) hop(u *url.URL, method string) {
 	r.head.raw, r.head.mapped, r.head.headers = "", nil, Headers{}
 	r.throttle.start(time.Since(r.started))
 	r.mu.Unlock()
-	r.startTimeout()
+	r.clock.touch()
 }

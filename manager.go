@@ -314,6 +314,9 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if len(m.cfg.SecretHeaders) > 0 {
 		q.SecretHeaders = append(m.cfg.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is
 	}
+	if q.TransferTimeout > 0 {
+		r.clock = newClock(q.TransferTimeout, func() { r.stop(errTransferTimeout) })
+	}
 	q.Ask |= m.cfg.Ask
 	r.buf.limit = max(0, q.ReadBufferSize)
 	r.head.length = -1

@@ -241,7 +241,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	r.mu.Lock()
 	r.tls, r.localAddr, r.remoteAddr = c.TLS, c.LocalAddr, c.RemoteAddr
 	r.mu.Unlock()
-	r.activity()
+	r.clock.touch()
 	m := x.meter()
 	if m != nil {
 		m.ended = x.startHeadTimer
@@ -265,7 +265,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	}
 }
 
-func (x *exchange) Activity() { x.reply.activity() }
+func (x *exchange) Activity() { x.reply.clock.touch() }
 
 // startHeadTimer begins the wait for the response head, at the end of the
 // upload; an upload that ends behind the head starts nothing.
@@ -277,7 +277,17 @@ func (x *exchange) startHeadTimer() {
 	x.reply.mu.Lock()
 	defer x.reply.mu.Unlock()
 	if x.timer == nil && !x.headOver {
-		x.timer = time.AfterFunc(d, func() { x.reply.stop(errHeadTimeout, true) })
+		x.timer = time.AfterFunc(d, x.headLate)
+	}
+}
+
+// headLate runs when the timer fires, which a head may have stopped in the same moment.
+func (x *exchange) headLate() {
+	x.reply.mu.Lock()
+	over := x.headOver
+	x.reply.mu.Unlock()
+	if !over {
+		x.reply.stop(errHeadTimeout)
 	}
 }
 
@@ -295,7 +305,7 @@ func (x *exchange) stopHeadTimer() {
 
 // interim takes an interim response.
 func (r *Reply) interim(code int, header textproto.MIMEHeader) error {
-	r.activity()
+	r.clock.touch()
 	if r.interims++; r.interims > maxInformational {
 		return &wire.Error{Phase: wire.Headers, Fault: wire.Malformed, Err: errors.New("too many interim responses")}
 	}

@@ -61,7 +61,7 @@ func (u *uploadMeter) add(n int) {
 		return
 	}
 	sent := u.sent.Add(int64(n))
-	u.reply.activity()
+	u.reply.clock.touch()
 	now := time.Since(u.reply.started)
 	if !u.begun || sent == u.total || u.reply.req.EmitAllUploadProgress || u.throttle.due(now) {
 		u.throttle.start(now)

@@ -102,8 +102,8 @@ func (x *exchange) askKey(a *PreSharedKeyAuthenticator) {
 	a.until(r.ctx)
 	r.emit(sigPreSharedKey, 0, 0, a)
 	if r.req.Ask&AskPreSharedKey != 0 {
-		r.stopTimeout()
-		defer r.startTimeout()
+		r.clock.pause()
+		defer r.clock.resume()
 		a.wait(r.ctx)
 	}
 	a.Cancel()

@@ -16,15 +16,17 @@ func (r *Reply) carry(w io.Writer) (total int64, writeErr error) {
 		r.mu.Unlock()
 		n, err := body.Read(c.data)
 		if n > 0 {
-			r.activity()
+			r.clock.touch()
 			r.mu.Lock()
 			if r.state != running {
 				break
 			}
 			r.received += int64(n)
 			r.announce()
+			r.clock.pause()
 			var m int
 			m, writeErr = w.Write(c.data[:n])
+			r.clock.resume()
 			total += int64(m)
 			if writeErr == nil && m < n {
 				writeErr = io.ErrShortWrite
@@ -51,10 +53,11 @@ func (r *Reply) carry(w io.Writer) (total int64, writeErr error) {
 	return total, writeErr
 }
 
-// Read waits for bytes of the body and takes them. It ends in io.EOF when the
-// body came whole, whatever the status; Err has the code of a status that is an
-// error. When the transfer failed it ends in that *Error, after the bytes that
-// had come, and after Abort or Close at once.
+// Read waits for bytes of the body and takes them. It ends in io.EOF only when Err is
+// nil, so that whoever copies a body knows what he has; otherwise, after every byte
+// that came, in that *Error: a 404 is read to its end and then fails with
+// ContentNotFoundError (rule G10). After Abort, Close or the cancellation of the
+// context it fails at once.
 func (r *Reply) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -80,7 +83,7 @@ func (r *Reply) await() ([]byte, error) {
 			return data, nil
 		}
 		if r.state != running {
-			if r.err != nil && !r.whole {
+			if r.err != nil {
 				return nil, r.err
 			}
 			return nil, io.EOF

@@ -230,8 +230,10 @@ func (r *Reply) follow(status int, from *url.URL, plan redirectPlan) (*http.Requ
 		d.until(r.ctx)
 		r.setURL(plan.target)
 		r.emit(sigRedirected, 0, 0, d)
-		r.stopTimeout()
-		if !d.permitted(r.ctx) || r.ctx.Err() != nil {
+		r.clock.pause()
+		permitted := d.permitted(r.ctx)
+		r.clock.resume()
+		if !permitted || r.ctx.Err() != nil {
 			r.setURL(from)
 			r.refuse(plan.target)
 			if r.ctx.Err() != nil {

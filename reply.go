@@ -59,8 +59,7 @@ type Reply struct {
 	proxied *proxied  // the hop goes through a proxy
 	lenient *leniency // what the program has accepted of certificates
 
-	timer   *time.Timer
-	moved   atomic.Int64 // when a byte last moved, since started
+	clock   *clock // of the peer's silence; nil without a TransferTimeout
 	started time.Time
 	stage   atomic.Int32 // the Phase that the transfer has come to
 	release func() bool  // stops waiting for the end of the caller's context; nil when that has none
@@ -125,7 +124,7 @@ type head struct {
 func (r *Reply) run() {
 	defer r.m.left(r)
 	err := r.perform()
-	r.stopTimeout()
+	r.clock.stop()
 	if r.upload != nil {
 		r.upload.Close()
 	}
@@ -138,7 +137,7 @@ func (r *Reply) run() {
 	if err != nil {
 		e = classify(err, r.phase(), r.URL().Hostname())
 	}
-	r.end(e, ended)
+	r.end(e, ended && e.Code == OperationCanceledError)
 	if r.release != nil {
 		r.release()
 	}
@@ -174,7 +173,7 @@ func (r *Reply) perform() error {
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
-	r.startTimeout()
+	r.clock.start()
 	r.rctx = replyContext{r.ctx, r}
 	r.trace.Got1xxResponse = r.interim // the one thing net/http tells only there
 	r.wctx = httptrace.WithClientTrace(&r.rctx, &r.trace)
@@ -335,14 +334,16 @@ func (r *Reply) abort(cause error) {
 
 // stop ends a running reply for a cause that is not the peer's, from any goroutine: the
 // transfer is told, and the reply is finished without waiting for it. A body that has come
-// whole meanwhile stays a success. discard takes the unread bytes away.
-func (r *Reply) stop(cause error, discard bool) {
+// whole meanwhile stays a success. What came before a time limit stays readable, as before
+// any other break (rule S30).
+func (r *Reply) stop(cause error) {
 	r.cancel(cause)
 	r.mu.Lock()
 	whole := r.whole
 	r.mu.Unlock()
 	if !whole {
-		r.end(classify(whyEnded(r.ctx), r.phase(), r.URL().Hostname()), discard)
+		e := classify(whyEnded(r.ctx), r.phase(), r.URL().Hostname())
+		r.end(e, e.Code == OperationCanceledError)
 	}
 }
 
@@ -353,7 +354,7 @@ func (r *Reply) watch(caller context.Context) {
 	}
 	r.release = context.AfterFunc(caller, func() {
 		<-r.ctx.Done() // its child, which ends with it and keeps what it ended for
-		r.stop(context.Cause(r.ctx), true)
+		r.stop(context.Cause(r.ctx))
 	})
 }
 

@@ -346,6 +346,11 @@ func (r *Reply) emitLocked(k signal, a, b int64, ref any) {
 	r.m.hub.publish(r, k, a, b, ref)
 	e := r.record.note(k, a, b, ref)
 	r.mu.Unlock()
+	if r.m.cfg.OnSignal == nil && r.req.OnSignal == nil {
+		return
+	}
+	r.clock.pause() // what the program takes its time for is not the peer's silence
+	defer r.clock.resume()
 	if f := r.m.cfg.OnSignal; f != nil {
 		f(r, e.event())
 	}

@@ -239,8 +239,8 @@ func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
 	r.questions++
 	r.emit(sigSSLErrors, 0, 0, q)
 	if r.req.Ask&AskSSLErrors != 0 {
-		r.stopTimeout()
-		defer r.startTimeout()
+		r.clock.pause()
+		defer r.clock.resume()
 		q.wait(r.ctx)
 	}
 	q.Reject()

@@ -80,9 +80,11 @@ func (r *Reply) room(length int64) ([]byte, error) {
 			r.cond.Broadcast()
 		})
 		defer stop()
+		r.clock.pause() // the reader's turn
 		for r.buf.full() && r.state == running && r.ctx.Err() == nil {
 			r.cond.Wait()
 		}
+		r.clock.resume()
 	}
 	if r.ctx.Err() != nil {
 		return nil, context.Cause(r.ctx)
@@ -100,11 +102,16 @@ func (r *Reply) room(length int64) ([]byte, error) {
 // arrived takes the bytes of one read and announces them (rules P2 and S45).
 func (r *Reply) arrived(n int) {
 	if n > 0 {
-		r.activity()
+		r.clock.touch()
 	}
 	r.mu.Lock()
-	r.buf.filled(n)
-	if n == 0 || r.state != running {
+	if r.state != running { // nothing changes any more: what comes late has not come
+		r.buf.filled(0)
+		r.buf.drain()
+		r.mu.Unlock()
+		return
+	}
+	if r.buf.filled(n); n == 0 {
 		r.mu.Unlock()
 		return
 	}

@@ -130,10 +130,11 @@ func fetch(ctx context.Context, m *netreply.Manager, url string, moved func(int6
 			last = p.Done
 		}
 	}()
-	_, copyErr := io.Copy(file, reply)
-	err = reply.Wait(ctx)
+	if _, err = io.Copy(file, reply); err != nil {
+		reply.Abort() // the file may be what failed
+	}
 	<-told
-	if err = errors.Join(err, copyErr); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := file.Close(); err != nil {

@@ -1,0 +1,115 @@
+package netreply
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestClock: each row is what happens to a clock of one second, in steps, and the
+// moment at which it must expire; 0 for never.
+func TestClock(t *testing.T) {
+	const ms = time.Millisecond
+	type step struct {
+		after time.Duration // the last one
+		do    func(*clock)
+	}
+	start, touch, pause, resume, stop := (*clock).start, (*clock).touch, (*clock).pause, (*clock).resume, (*clock).stop
+	for _, r := range []struct {
+		name  string
+		steps []step
+		at    time.Duration
+		ran   time.Duration // in the end
+	}{
+		{"never started", []step{{0, touch}, {0, pause}, {0, resume}}, 0, 0},
+		{"silence", []step{{0, start}}, 1000 * ms, 1000 * ms},
+		{"started twice", []step{{0, start}, {500 * ms, start}}, 1000 * ms, 1000 * ms},
+		{"bytes", []step{{0, start}, {900 * ms, touch}, {900 * ms, touch}}, 2800 * ms, 2800 * ms},
+		{"a pause", []step{{0, start}, {500 * ms, pause}, {time.Hour, resume}}, time.Hour + 1500*ms, 1500 * ms},
+		{"for ever", []step{{0, start}, {500 * ms, pause}}, 0, 500 * ms},
+		{"bytes in a pause", []step{{0, start}, {500 * ms, pause}, {time.Hour, touch}}, 0, 500 * ms},
+		{"paused before the start", []step{{0, pause}, {time.Hour, start}, {time.Hour, resume}}, 2*time.Hour + 1000*ms, 1000 * ms},
+		{"pauses that overlap", []step{{0, start}, {0, pause}, {time.Hour, pause}, {0, resume}, {time.Hour, resume}}, 2*time.Hour + 1000*ms, 1000 * ms},
+		{"pauses in a row", []step{{0, start}, {900 * ms, pause}, {time.Hour, resume}, {900 * ms, pause}, {time.Hour, resume}}, 2*time.Hour + 2800*ms, 2800 * ms},
+		{"stopped", []step{{0, start}, {500 * ms, stop}}, 0, 500 * ms},
+		{"stopped in a pause", []step{{0, start}, {500 * ms, pause}, {0, stop}, {time.Hour, resume}}, 0, 500 * ms},
+		{"stopped before the start", []step{{0, stop}, {0, start}}, 0, 0},
+		{"paused in the moment it would expire", []step{{0, start}, {1000*ms - 1, pause}, {1, touch}}, 0, 1000*ms - 1},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var at atomic.Int64
+				begin := time.Now()
+				c := newClock(time.Second, func() {
+					assert.True(t, at.CompareAndSwap(0, int64(time.Since(begin))), "once")
+				})
+				for _, s := range r.steps {
+					time.Sleep(s.after)
+					s.do(c)
+				}
+				time.Sleep(24 * time.Hour)
+				synctest.Wait()
+				assert.Equal(t, r.at, time.Duration(at.Load()))
+				if r.at != 0 || r.ran != 0 {
+					assert.Equal(t, r.ran, c.elapsed())
+				}
+			})
+		})
+	}
+	var none *clock
+	none.start()
+	none.touch()
+	none.pause()
+	none.resume()
+	none.watch(nil)
+	none.stop()
+	require.Zero(t, none.elapsed())
+}
+
+// TestClockChecksOnce: a check that comes due while a pause begins leaves the clock
+// standing, in whatever order the two meet.
+func TestClockChecksOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 200 {
+			c := newClock(time.Second, func() { t.Error("the clock was paused") })
+			c.start()
+			time.Sleep(500 * time.Millisecond)
+			c.touch()
+			paused := make(chan struct{})
+			go func() {
+				time.Sleep(500 * time.Millisecond) // when the first check is due
+				c.pause()
+				close(paused)
+			}()
+			<-paused
+			time.Sleep(time.Hour)
+			c.stop()
+		}
+	})
+}
+
+// TestClockLooks: while an upload is going on the clock looks itself whether the peer
+// takes it.
+func TestClockLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		var at time.Duration
+		c := newClock(time.Second, func() { at = time.Since(begin) })
+		c.start()
+		// what the peer takes every second, up to the ninth, is seen
+		taken := begin
+		c.watch(func() bool {
+			if now := time.Now(); now.Sub(begin) < 10*time.Second && now.Sub(taken) >= time.Second {
+				taken = now
+				return true
+			}
+			return false
+		})
+		time.Sleep(time.Minute)
+		require.Equal(t, 10*time.Second, at)
+	})
+}
