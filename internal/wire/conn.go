@@ -21,15 +21,19 @@ type connection interface {
 	roundTrip(*http.Request, *Exchange) (*http.Response, error)
 	// fault describes an error of this connection.
 	fault(err error, phase Phase, x *Exchange) error
-	// capacity is how many exchanges it may carry at once, 0 when it is at its
-	// end. HTTP/1: 1 only while it is free for the next exchange. HTTP/2: a
-	// connection that is full and one that its server is closing look the same as
-	// long as exchanges are in flight.
-	capacity() int
+	// room is how many exchanges an HTTP/2 connection may carry at once, as far as its
+	// peer has said, and whether it takes new ones at all. It never waits: the pool asks
+	// under its lock.
+	room() (n int, open bool)
+	// reusable asks, once an exchange is over, whether an HTTP/1 connection may carry
+	// another. It may wait for the locks of net/http, so it must not be called under a lock.
+	reusable() bool
 	// ended is closed when the peer has ended the connection.
 	ended() <-chan struct{}
 	// parted is called when an exchange on it is over.
 	parted()
+	// close ends the connection in good order. It may wait for the peer, and is called on a
+	// goroutine of its own.
 	close()
 }
 
@@ -48,23 +52,24 @@ type conn struct {
 	// waited tells that its server had to wait for a question to be answered, and may
 	// have gone away as one does from an idle connection
 	waited bool
+	// local and remote are the addresses, nil where a Dialer's connection has none.
+	local, remote net.Addr
 
 	answered atomic.Bool // a response head has come
 
 	// guarded by Transport.mu
-	uses    int
-	kept    bool // it was opened for nobody, and lay idle
-	streams int  // exchanges it carries now
-	room    int  // what capacity said last, for HTTP/2; 0 means ask
-	idle    time.Time
-	expiry  time.Duration
-	dead    bool
-	gone    bool // out of the pool's books
-}
-
-func (c *conn) close() {
-	c.connection.close()
-	c.t.live.Add(-1)
+	place    links[conn] // in a queue of its host
+	listed   links[conn] // in the list of all
+	uses     int
+	kept     bool // it was opened for nobody, and lay idle
+	streams  int  // exchanges it carries now
+	expiry   time.Duration
+	hint     time.Duration // how long the server keeps it, 0 when it has not said
+	deadline time.Time     // when it has been idle for too long
+	due      time.Time     // of its entry in the Transport's expiry
+	dueAt    int           // the place of that, counted from 1
+	dead     bool          // it takes no new exchange
+	gone     bool          // it is out of the books of its host
 }
 
 // stdConn is a connection on which net/http speaks HTTP/1 or HTTP/2.
@@ -77,7 +82,7 @@ type stdConn struct {
 }
 
 // newStdConn wraps raw, or secure over raw, in a connection of net/http.
-func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (net.Conn, *tls.ConnectionState, error), onEnd func()) (*stdConn, *tls.ConnectionState, error) {
+func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (net.Conn, *tls.ConnectionState, error), c *conn) (*stdConn, *tls.ConnectionState, error) {
 	var state *tls.ConnectionState
 	var given net.Conn
 	s := &stdConn{}
@@ -104,7 +109,7 @@ func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (net
 			given = s.tap
 		}
 	}
-	s.tap.onEnd = onEnd
+	s.tap.onEnd = func() { t.ended(c) }
 	// The connection is there already: its context must not end with a request.
 	ctx := context.WithValue(context.Background(), connKey{}, given)
 	scheme, addr := key.Scheme, key.Addr
@@ -249,22 +254,9 @@ func endError(err, readErr error) error {
 	return err
 }
 
-func (s *stdConn) capacity() int {
-	if s.cc.Err() != nil {
-		return 0
-	}
-	if !s.http2 {
-		return s.cc.Available()
-	}
-	if free := s.cc.Available(); free > 0 {
-		return free + s.cc.InFlight()
-	}
-	if busy := s.cc.InFlight(); busy > 0 {
-		return busy
-	}
-	// nothing is in flight: what there was may just have ended
-	return s.cc.Available()
-}
+func (s *stdConn) room() (n int, open bool) { return 100, true }
+
+func (s *stdConn) reusable() bool { return s.cc.Err() == nil && s.cc.Available() > 0 }
 
 func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
 

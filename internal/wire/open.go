@@ -12,14 +12,14 @@ func (t *Transport) Open(ctx context.Context, key Key) error {
 		return ErrClosed
 	}
 	h := t.hostOf(key)
-	if len(h.h2) > 0 || h.open+len(h.dialing) >= t.cfg.ConnsPerHost {
+	if h.h2Open > 0 || h.open+h.dials >= t.cfg.ConnsPerHost {
 		t.mu.Unlock()
 		return nil
 	}
-	w := &waiter{ch: make(chan msg, 3+maxAsked), priority: Low, fresh: true}
-	h.waiting[w.priority] = append(h.waiting[w.priority], w)
-	t.startDials(h)
+	w := h.enqueue(&waiter{x: &Exchange{Priority: Low, Fresh: true}, open: true})
+	old := t.startDials(h)
 	t.mu.Unlock()
+	t.shut(old...)
 	for {
 		select {
 		case m := <-w.ch:
@@ -29,9 +29,6 @@ func (t *Transport) Open(ctx context.Context, key Key) error {
 			case failed:
 				return m.err
 			case ready:
-				t.mu.Lock()
-				m.conn.kept = true
-				t.mu.Unlock()
 				t.put(m.conn, true)
 				return nil
 			}

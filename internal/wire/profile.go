@@ -180,11 +180,14 @@ func (t *Transport) question(ctx context.Context, d *dialing, q *Question) error
 		t.mu.Unlock()
 		return errLeft
 	}
-	d.asked++
+	if d.asked++; d.asked == 1 {
+		d.host.opening--
+	}
 	d.asker = d.owner
 	d.owner.ch <- msg{kind: asking, question: q, seen: seen}
-	t.startDials(d.host)
+	old := t.startDials(d.host)
 	t.mu.Unlock()
+	t.shut(old...)
 	select {
 	case <-seen:
 		return nil

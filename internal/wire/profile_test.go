@@ -55,7 +55,7 @@ func TestHeir(t *testing.T) {
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
 			for _, h := range tr.hosts {
-				return h.waiters() == n
+				return h.waiters == n
 			}
 			return n == 0
 		}
@@ -79,9 +79,12 @@ func TestHeir(t *testing.T) {
 // TestAnswerIsPrivate: a connection that one exchange has accepted goes to that exchange
 // only, even if it went another way while it was asked, and others wait for one.
 func TestAnswerIsPrivate(t *testing.T) {
-	d := &dialing{owner: &waiter{done: true}, asked: 1}
-	h := &host{dialing: []*dialing{d}}
-	require.False(t, h.adopt(&waiter{}), "what it was asked is not the next one's")
+	w := &waiter{x: &Exchange{}}
+	h := &host{}
+	h.enqueue(w)
+	w.dial = &dialing{owner: w, asked: 1}
+	h.dequeue(w)
+	require.Zero(t, h.orphans.n, "what it was asked is not the next one's")
 
 	for _, kind := range []testserver.Kind{testserver.TLS, testserver.H2} {
 		t.Run(string(kind), func(t *testing.T) {

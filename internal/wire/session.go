@@ -23,8 +23,9 @@ func (t *Transport) claim(x *Exchange) *conn {
 	}
 	c := s.c
 	s.c = nil
+	usable := c.reusable()
 	t.mu.Lock()
-	if !c.dead && !t.closed && c.connection.capacity() > 0 {
+	if usable && !c.dead && !t.closed {
 		c.begin(x)
 		t.mu.Unlock()
 		return c
@@ -37,6 +38,7 @@ func (t *Transport) claim(x *Exchange) *conn {
 // done ends an exchange on c: the connection goes back to the pool, or stays with
 // the session.
 func (t *Transport) done(c *conn, x *Exchange, ok bool) {
+	x.ending.finish()
 	if s := x.Session; ok && s != nil && s.Hold && s.c == nil && !c.http2 {
 		c.parted()
 		s.c = c

@@ -556,7 +556,7 @@ func TestLimit(t *testing.T) {
 			b.tr.mu.Lock()
 			defer b.tr.mu.Unlock()
 			for _, h := range b.tr.hosts {
-				if h.open > limit || len(h.idle) != h.open || len(h.dialing) > 0 || h.waiters() > 0 {
+				if h.open > limit || h.idle.n+h.unused.n != h.open || h.dials > 0 || h.waiters > 0 {
 					return false
 				}
 			}
@@ -599,7 +599,7 @@ func TestPriority(t *testing.T) {
 				b.tr.mu.Lock()
 				defer b.tr.mu.Unlock()
 				for _, h := range b.tr.hosts {
-					return h.waiters() == n && h.open == 1
+					return h.waiters == n && h.open == 1
 				}
 				return false
 			}, 5*time.Second, time.Millisecond)

@@ -109,7 +109,8 @@ type Exchange struct {
 	// that neither the context nor the connection ends.
 	BodyMayBlock bool
 
-	early bool // it was sent before anything had come on the connection
+	early  bool // it was sent before anything had come on the connection
+	ending ending
 
 	// Set by RoundTrip.
 	Conn Conn
@@ -133,12 +134,16 @@ type Transport struct {
 	stop context.CancelFunc
 	ctx  context.Context // of all dials
 
-	mu     sync.Mutex
-	hosts  map[Key]*host
-	sweep  *time.Timer
-	closed bool
-	dials  sync.WaitGroup
-	live   atomic.Int64 // open connections
+	live atomic.Int64  // open connections
+	over chan struct{} // closed when all has ended, after Close
+
+	mu      sync.Mutex
+	hosts   map[Key]*host
+	all     allConns // those that have not been closed to the end
+	expiry  expiry
+	dialing int // dials under way
+	closed  bool
+	isOver  bool // over is closed
 }
 
 // What net/http reads heads into and writes them from on HTTP/1; bodies pass it by.
@@ -170,7 +175,7 @@ func NewTransport(cfg Config) *Transport {
 	if cfg.PingTimeout == 0 {
 		cfg.PingTimeout = 15 * time.Second
 	}
-	t := &Transport{cfg: cfg, hosts: map[Key]*host{}}
+	t := &Transport{cfg: cfg, hosts: map[Key]*host{}, over: make(chan struct{})}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.std, t.h2c = t.base(), t.base()
 	t.std.Protocols = protocols((*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2)
@@ -241,6 +246,9 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		return nil, context.Cause(ctx)
 	}
 	x.early = !c.answered.Load()
+	if c.http2 {
+		x.ending.watch(ctx, t, c)
+	}
 	var resp *http.Response
 	var err error
 	if x.BodyMayBlock {
@@ -256,12 +264,16 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	}
 	c.answered.Store(true)
 	resp.Request = req
-	if resp.Body == http.NoBody || resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
+	if resp.Body == http.NoBody || !c.http2 && resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
 		// net/http has seen the end of it already
 		t.done(c, x, true)
 		return resp, nil
 	}
-	b := &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx, left: resp.ContentLength}
+	b := &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx, left: resp.ContentLength, upload: req.Body != nil}
+	if !x.ending.answered(b) {
+		b.Close()
+		return nil, context.Cause(ctx)
+	}
 	if !c.http2 && c.tls == nil {
 		b.lowat = newLowat(c.nc, resp.ContentLength)
 	}
@@ -272,17 +284,10 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 // failed ends an exchange that has no response.
 func (t *Transport) failed(c *conn, x *Exchange, err error) {
 	var e *Error
-	if errors.As(err, &e) && e.Fault == Reset && e.Code == h2ProtocolError && x.early && t.uses(c) > 1 {
-		// A burst that left before the server's SETTINGS came may go beyond its
-		// limit; a server that has its SETTINGS acknowledged meanwhile calls that a
-		// protocol error (golang/go#47635).
-		e.Unprocessed = true
-	}
-	// A server that refuses the one stream there is does not do so for its limit:
-	// it is about to go.
-	if e != nil && (e.Fault == GoAway || e.Unprocessed && (e.Fault != Reset || !t.shared(c))) {
+	if errors.As(err, &e) && (e.Fault == GoAway || e.Unprocessed && e.Fault != Reset) {
 		t.retire(c)
 	}
+	x.ending.finish()
 	t.put(c, false)
 }
 
@@ -311,7 +316,9 @@ func (t *Transport) detached(c *conn, req *http.Request, x *Exchange) (*http.Res
 		case back <- outcome{resp, err}:
 		case <-left:
 			if err == nil {
+				t.cut(c)
 				resp.Body.Close()
+				x.ending.finish()
 				t.put(c, false)
 			}
 		}
@@ -324,6 +331,9 @@ func (t *Transport) detached(c *conn, req *http.Request, x *Exchange) (*http.Res
 			return o.resp, o.err
 		case <-ctx.Done():
 			close(left)
+			if !c.http2 {
+				t.cut(c) // its place must not wait for the source
+			}
 			return nil, context.Cause(ctx)
 		case <-ended:
 			ended = nil
@@ -350,8 +360,10 @@ type body struct {
 	ctx  context.Context
 	done atomic.Bool
 
-	left  int64 // what is missing, when the length is known
-	lowat *lowat
+	left   int64 // what is missing, when the length is known
+	lowat  *lowat
+	upload bool // the request has a body, which may be on its way still
+	closed atomic.Bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -384,7 +396,15 @@ func (b *body) Write(p []byte) (int, error) { // after 101
 	return w.Write(p)
 }
 
+// Close gives the response up. It does not wait for an HTTP/2 connection: the stream is
+// reset in the background.
 func (b *body) Close() error {
+	if b.c.http2 {
+		if (b.upload || !b.done.Load()) && b.closed.CompareAndSwap(false, true) {
+			go b.abandon()
+		}
+		return nil
+	}
 	err := b.ReadCloser.Close()
 	b.release(true)
 	return err
@@ -396,46 +416,6 @@ func (b *body) release(ok bool) {
 			b.lowat.end()
 		}
 		b.t.done(b.c, b.x, ok)
-	}
-}
-
-// Close ends every connection, waits for what it started, and makes later
-// exchanges fail with ErrClosed.
-func (t *Transport) Close() {
-	t.mu.Lock()
-	t.closed = true
-	var all []*conn
-	for _, h := range t.hosts {
-		all = append(all, h.takeIdle()...)
-		for p := range h.waiting {
-			for _, w := range h.waiting[p] {
-				w.finish(msg{kind: failed, err: ErrClosed})
-			}
-			h.waiting[p] = nil
-		}
-	}
-	if t.sweep != nil {
-		t.sweep.Stop()
-	}
-	t.mu.Unlock()
-	for _, c := range all {
-		c.close()
-	}
-	t.stop()
-	t.dials.Wait()
-}
-
-// CloseIdle ends the connections that carry nothing at the moment.
-func (t *Transport) CloseIdle() {
-	t.mu.Lock()
-	var all []*conn
-	for _, h := range t.hosts {
-		all = append(all, h.takeIdle()...)
-		t.forget(h)
-	}
-	t.mu.Unlock()
-	for _, c := range all {
-		c.close()
 	}
 }
 

@@ -1,0 +1,196 @@
+package wire
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+// Ends of exchanges and connections that net/http would let wait for the peer. Its HTTP/2
+// client does not watch the context of a request in its flow control, nor in a Read or Close
+// of a body that has to send a WINDOW_UPDATE while another stream's Write stands: only the
+// end of the connection frees these. So an exchange that is given up gets a moment to end in
+// good order, and then its connection ends, which is taken out of the pool and costs the
+// exchanges on it.
+
+// endGrace is how long an exchange on a shared connection may take to end after its context
+// has, and closing a connection to say goodbye.
+const endGrace = 200 * time.Millisecond
+
+// ending ends an exchange on a shared connection with its context.
+type ending struct {
+	t    *Transport
+	c    *conn
+	stop func() bool
+
+	mu       sync.Mutex
+	response *body // once there is one
+	given    bool  // the context has ended
+	over     bool
+}
+
+// watch begins, when the request is about to be sent.
+func (e *ending) watch(ctx context.Context, t *Transport, c *conn) {
+	if ctx.Done() == nil {
+		return
+	}
+	e.t, e.c = t, c
+	e.stop = context.AfterFunc(ctx, e.giveUp)
+}
+
+// giveUp runs at the end of the context, on a goroutine of its own.
+func (e *ending) giveUp() {
+	e.mu.Lock()
+	e.given = true
+	b := e.response
+	e.mu.Unlock()
+	if b != nil {
+		b.abandon()
+		return
+	}
+	time.AfterFunc(endGrace, func() { // RoundTrip ends by itself, or with the connection
+		if !e.isOver() {
+			e.t.cut(e.c)
+		}
+	})
+}
+
+// answered hands the response over to be ended; false means that it is too late for that.
+func (e *ending) answered(b *body) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.response = b
+	return !e.given
+}
+
+// finish says that the exchange is over.
+func (e *ending) finish() {
+	if e.stop == nil {
+		return
+	}
+	e.stop()
+	e.mu.Lock()
+	e.over = true
+	e.mu.Unlock()
+}
+
+func (e *ending) isOver() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.over
+}
+
+// abandon resets the stream of a body that is not read to its end. It may wait for the
+// connection, up to endGrace.
+func (b *body) abandon() {
+	timer := time.AfterFunc(endGrace, func() { b.t.cut(b.c) })
+	b.ReadCloser.Close()
+	timer.Stop()
+	b.release(true)
+}
+
+// cut ends a connection at once, whatever it carries. What stands in a Read or Write of it
+// returns; nothing waits for the peer.
+func (t *Transport) cut(c *conn) {
+	t.mu.Lock()
+	cut := t.remove(c)
+	var old []*conn
+	if cut && c.host.waiters > 0 {
+		old = t.startDials(c.host)
+	}
+	t.forget(c.host)
+	t.mu.Unlock()
+	c.nc.Close()
+	if cut {
+		t.shut(c)
+	}
+	t.shut(old...)
+}
+
+// shut closes connections that are out of the books, each on a goroutine of its own, which
+// ends by itself: saying goodbye may wait for a peer that does not read.
+func (t *Transport) shut(old ...*conn) {
+	for _, c := range old {
+		go func() {
+			timer := time.AfterFunc(endGrace, func() { c.nc.Close() })
+			c.connection.close()
+			timer.Stop()
+			t.mu.Lock()
+			t.all.remove(c)
+			t.quiet()
+			t.mu.Unlock()
+		}()
+	}
+}
+
+// closeLimit bounds how long Close waits.
+const closeLimit = 2 * time.Second
+
+// Close ends every connection, whatever it carries, gives the dials up, and makes later
+// exchanges fail with ErrClosed. It returns when all that has ended, or after a moment in any
+// case: a DialContext that ignores its context is left behind.
+func (t *Transport) Close() {
+	t.mu.Lock()
+	first := !t.closed
+	t.closed = true
+	var idle, busy []*conn
+	if first {
+		for _, h := range t.hosts {
+			idle = append(idle, t.removeIdle(h)...)
+			for p := range h.waiting {
+				for _, fresh := range [...]bool{false, true} {
+					for q := h.waiting[p].of(fresh); q.first != nil; {
+						h.finish(q.first, msg{kind: failed, err: ErrClosed})
+					}
+				}
+			}
+		}
+		for c := t.all.first; c != nil; c = c.listed.next {
+			if t.remove(c) {
+				busy = append(busy, c)
+			}
+		}
+		if t.expiry.timer != nil {
+			t.expiry.timer.Stop()
+		}
+	}
+	over := t.over
+	t.quiet()
+	t.mu.Unlock()
+	t.stop()
+	t.shut(idle...)
+	for _, c := range busy {
+		c.nc.Close()
+	}
+	t.shut(busy...)
+	timer := time.NewTimer(closeLimit)
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+	}
+}
+
+// quiet tells Close when the last connection and the last dial have ended; the caller holds
+// the lock.
+func (t *Transport) quiet() {
+	if t.closed && t.dialing == 0 && t.all.n == 0 && !t.isOver {
+		t.isOver = true
+		close(t.over)
+	}
+}
+
+// CloseIdle ends the connections that carry nothing at the moment.
+func (t *Transport) CloseIdle() {
+	t.mu.Lock()
+	var old []*conn
+	for _, h := range t.hosts {
+		old = append(old, t.removeIdle(h)...)
+		t.forget(h)
+	}
+	t.mu.Unlock()
+	t.shut(old...)
+}
+
+var _ io.Closer = (*body)(nil)

@@ -1,0 +1,120 @@
+package wire
+
+import (
+	"container/heap"
+	"time"
+)
+
+// expiry knows when idle connections are to be closed. A connection has one entry at most,
+// made when it first becomes idle and kept while it is used again and again: only when the
+// entry is due is it looked at whether the connection has been idle for so long. The
+// Transport's lock guards it.
+type expiry struct {
+	due   dueHeap
+	timer *time.Timer
+	armed time.Time // what the timer is set to; zero for nothing
+}
+
+// expiryBatch bounds how many connections are looked at under one hold of the lock.
+const expiryBatch = 256
+
+// keep closes c at a time, unless it is used before. The caller holds the lock.
+func (t *Transport) keep(c *conn, now time.Time) {
+	limit := t.cfg.IdleTimeout
+	if c.expiry > 0 {
+		limit = c.expiry
+	}
+	if c.hint > 0 && c.hint < limit {
+		limit = c.hint
+	}
+	c.deadline = now.Add(limit)
+	switch {
+	case c.dueAt == 0:
+		c.due = c.deadline
+		heap.Push(&t.expiry.due, c)
+	case c.deadline.Before(c.due):
+		c.due = c.deadline
+		heap.Fix(&t.expiry.due, c.dueAt-1)
+	default:
+		return // the entry is there, and early enough
+	}
+	t.arm(now)
+}
+
+// forgetDue drops the entry of a connection that is out of the books.
+func (t *Transport) forgetDue(c *conn) {
+	if c.dueAt > 0 {
+		heap.Remove(&t.expiry.due, c.dueAt-1)
+	}
+}
+
+// arm sets the timer to the first entry. The caller holds the lock.
+func (t *Transport) arm(now time.Time) {
+	e := &t.expiry
+	if len(e.due) == 0 || t.closed {
+		return
+	}
+	first := e.due[0].due
+	if !e.armed.IsZero() && !first.Before(e.armed) {
+		return
+	}
+	e.armed = first
+	if wait := max(0, first.Sub(now)); e.timer == nil {
+		e.timer = time.AfterFunc(wait, t.expire)
+	} else {
+		e.timer.Reset(wait)
+	}
+}
+
+// expire closes the connections that have been idle for too long.
+func (t *Transport) expire() {
+	now := time.Now()
+	var old []*conn
+	t.mu.Lock()
+	e := &t.expiry
+	e.armed = time.Time{}
+	for range expiryBatch {
+		if len(e.due) == 0 || e.due[0].due.After(now) {
+			break
+		}
+		c := heap.Pop(&e.due).(*conn)
+		switch {
+		case c.streams > 0: // it gets a new entry when it is idle again
+		case c.deadline.After(now):
+			c.due = c.deadline
+			heap.Push(&e.due, c)
+		default:
+			if t.remove(c) {
+				old = append(old, c)
+			}
+			t.forget(c.host)
+		}
+	}
+	t.arm(now)
+	t.mu.Unlock()
+	t.shut(old...)
+}
+
+// dueHeap orders connections by the time at which to look at them.
+type dueHeap []*conn
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].dueAt, h[j].dueAt = i+1, j+1
+}
+
+func (h *dueHeap) Push(c any) {
+	*h = append(*h, c.(*conn))
+	c.(*conn).dueAt = len(*h)
+}
+
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	c.dueAt = 0
+	return c
+}
