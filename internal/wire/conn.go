@@ -6,8 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/textproto"
-	"sync/atomic"
 	"time"
 
 	"github.com/netreply/netreply/internal/certs"
@@ -55,8 +53,6 @@ type conn struct {
 	// local and remote are the addresses, nil where a Dialer's connection has none.
 	local, remote net.Addr
 
-	answered atomic.Bool // a response head has come
-
 	// guarded by Transport.mu
 	place    links[conn] // in a queue of its host
 	listed   links[conn] // in the list of all
@@ -72,68 +68,60 @@ type conn struct {
 	gone     bool          // it is out of the books of its host
 }
 
-// stdConn is a connection on which net/http speaks HTTP/1 or HTTP/2.
-type stdConn struct {
-	cc    *http.ClientConn
-	tap   *tapConn
-	http2 bool
-	// secure is what HTTP/2 over TLS is spoken on.
-	secure net.Conn
+// newConnection speaks HTTP on raw, or on what secure makes of it.
+func (t *Transport) newConnection(key Key, raw net.Conn, secure func(net.Conn) (net.Conn, *tls.ConnectionState, error), c *conn) (connection, *tls.ConnectionState, error) {
+	if key.Scheme != "https" {
+		if key.Protocol == HTTP2 {
+			s, err := t.newH2Conn(key, raw, nil, c)
+			return s, nil, err
+		}
+		s, err := t.newStdConn(key, raw, c)
+		return s, nil, err
+	}
+	nc, state, err := secure(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if state.NegotiatedProtocol == "h2" {
+		s, err := t.newH2Conn(key, nc, state, c)
+		return s, state, err
+	}
+	s, err := t.newStdConn(key, nc, c)
+	return s, state, err
 }
 
-// newStdConn wraps raw, or secure over raw, in a connection of net/http.
-func (t *Transport) newStdConn(key Key, raw net.Conn, secure func(net.Conn) (net.Conn, *tls.ConnectionState, error), c *conn) (*stdConn, *tls.ConnectionState, error) {
-	var state *tls.ConnectionState
-	var given net.Conn
-	s := &stdConn{}
-	transport := t.std
-	switch {
-	case key.Scheme != "https":
-		s.http2 = key.Protocol == HTTP2
-		s.tap = newTapConn(raw, !s.http2, t.cfg.MaxHeaderBytes)
-		given = s.tap
-		if s.http2 {
-			transport = t.h2c
-		}
-	default:
-		under := newTapConn(raw, false, t.cfg.MaxHeaderBytes)
-		tc, cs, err := secure(under)
-		if err != nil {
-			return nil, nil, err
-		}
-		state = cs
-		if cs.NegotiatedProtocol == "h2" {
-			s.http2, s.tap, s.secure, given = true, under, tc, tc
-		} else {
-			s.tap = newTapConn(tc, true, t.cfg.MaxHeaderBytes)
-			given = s.tap
-		}
-	}
-	s.tap.onEnd = func() { t.ended(c) }
+// clientConn makes net/http speak on nc.
+func clientConn(transport *http.Transport, key Key, nc net.Conn) (*http.ClientConn, error) {
 	// The connection is there already: its context must not end with a request.
-	ctx := context.WithValue(context.Background(), connKey{}, given)
-	scheme, addr := key.Scheme, key.Addr
-	if scheme == Local {
-		scheme, addr = "http", "localhost:80"
+	ctx := context.WithValue(context.Background(), connKey{}, nc)
+	addr := key.Addr
+	if key.Scheme == Local {
+		addr = "localhost:80"
 	}
-	cc, err := transport.NewClientConn(ctx, scheme, addr)
+	// Whatever is encrypted is so already: net/http is to send what it is given.
+	cc, err := transport.NewClientConn(ctx, "http", addr)
 	if err != nil {
-		given.Close()
-		return nil, nil, &Error{Phase: Connect, Fault: Malformed, Err: err}
+		nc.Close()
+		return nil, &Error{Phase: Connect, Fault: Malformed, Err: err}
 	}
-	s.cc = cc
-	return s, state, nil
+	return cc, nil
+}
+
+// stdConn is a connection on which net/http speaks HTTP/1.
+type stdConn struct {
+	cc  *http.ClientConn
+	tap *tapConn
+}
+
+func (t *Transport) newStdConn(key Key, nc net.Conn, c *conn) (*stdConn, error) {
+	s := &stdConn{tap: newTapConn(nc, t.cfg.MaxHeaderBytes)}
+	s.tap.onEnd = func() { t.ended(c) }
+	var err error
+	s.cc, err = clientConn(t.std, key, s.tap)
+	return s, err
 }
 
 func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
-	if s.http2 {
-		resp, err := s.cc.RoundTrip(withoutHops(req))
-		if err != nil {
-			return nil, s.fault(err, Headers, x)
-		}
-		x.Observer.Activity()
-		return resp, nil
-	}
 	s.tap.arm(x.Observer.Activity)
 	resp, err := s.cc.RoundTrip(req)
 	if err != nil {
@@ -154,23 +142,6 @@ func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, err
 	return resp, nil
 }
 
-// withoutHops takes the fields out of a request that are about one HTTP/1
-// connection and mean nothing on HTTP/2 (RFC 9113, section 8.2.2).
-func withoutHops(req *http.Request) *http.Request {
-	copied := false
-	for name := range req.Header {
-		switch textproto.CanonicalMIMEHeaderKey(name) {
-		case "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade":
-			if !copied {
-				copied = true
-				req = req.Clone(req.Context())
-			}
-			delete(req.Header, name)
-		}
-	}
-	return req
-}
-
 // SourceError marks an error of the request body, which is the caller's and not
 // the connection's. Bodies wrap what they return in it.
 type SourceError struct{ Err error }
@@ -188,15 +159,6 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 	received, sent := s.tap.counts()
 	malformed, gone, readErr := s.tap.state()
 	e.Sent = sent
-	if s.http2 {
-		e.Began = false // of the connection, not of this stream
-		if alert := s.lateAlert(err, x); alert != nil {
-			e.Phase, e.Fault, e.Err = TLS, Alert, alert
-			return e
-		}
-		h2Fault(e, gone || errors.Is(err, net.ErrClosed))
-		return e
-	}
 	if phase == Headers {
 		e.Began = received > 0
 	}
@@ -227,25 +189,6 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 	return e
 }
 
-// lateAlert finds the alert by which a server has refused the client after the
-// handshake. net/http may keep it to itself, where it ends a connection on which HTTP/2
-// had not begun, or meets the closed end first when it writes.
-func (s *stdConn) lateAlert(err error, x *Exchange) error {
-	if isAlert(err) {
-		return err
-	}
-	tc, ok := s.secure.(*tls.Conn)
-	if !ok || !neverBegan(err) && !(x.early && peerClosed(err)) {
-		return nil
-	}
-	tc.SetReadDeadline(time.Unix(1, 0)) // what has ended it comes first
-	var b [1]byte
-	if _, err := tc.Read(b[:]); err != nil && isAlert(err) {
-		return err
-	}
-	return nil
-}
-
 // endError prefers the socket's error to the one net/http made of it.
 func endError(err, readErr error) error {
 	if isReset(readErr) {
@@ -254,17 +197,13 @@ func endError(err, readErr error) error {
 	return err
 }
 
-func (s *stdConn) room() (n int, open bool) { return 100, true }
+func (s *stdConn) room() (n int, open bool) { return 1, true }
 
 func (s *stdConn) reusable() bool { return s.cc.Err() == nil && s.cc.Available() > 0 }
 
 func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
 
-func (s *stdConn) parted() {
-	if !s.http2 {
-		s.tap.disarm()
-	}
-}
+func (s *stdConn) parted() { s.tap.disarm() }
 
 func (s *stdConn) close() {
 	s.cc.Close()

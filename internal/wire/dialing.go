@@ -223,7 +223,7 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 		shake = t.newHandshake(h.key, d)
 		return shake.run(ctx, nc)
 	}
-	s, state, err := t.newStdConn(h.key, raw, secure, c)
+	s, state, err := t.newConnection(h.key, raw, secure, c)
 	if err != nil {
 		raw.Close()
 		if errors.Is(err, errStale) && !d.again {
@@ -236,7 +236,8 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 		}
 		return nil, DialError(err)
 	}
-	c.connection, c.http2, c.tls, c.accepted = s, s.http2, state, shake.accepted
+	_, c.http2 = s.(*h2Conn)
+	c.connection, c.tls, c.accepted = s, state, shake.accepted
 	t.mu.Lock()
 	c.waited = d.asked > 0
 	t.mu.Unlock()

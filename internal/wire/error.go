@@ -3,10 +3,8 @@ package wire
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"strings"
 
 	"github.com/netreply/netreply/internal/dial"
 )
@@ -80,82 +78,6 @@ func DialError(err error) *Error {
 
 func peerClosed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isReset(err)
-}
-
-// h2StreamError has the shape that net/http's HTTP/2 stream error fills in by
-// its As method; the type itself is not exported.
-type h2StreamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-func (e h2StreamError) Error() string { return fmt.Sprintf("stream %d: code %d", e.StreamID, e.Code) }
-
-// HTTP/2 error codes by the names net/http prints.
-var h2Names = map[string]uint32{
-	"NO_ERROR": 0, "PROTOCOL_ERROR": 1, "INTERNAL_ERROR": 2, "FLOW_CONTROL_ERROR": 3, "SETTINGS_TIMEOUT": 4,
-	"STREAM_CLOSED": 5, "FRAME_SIZE_ERROR": 6, "REFUSED_STREAM": 7, "CANCEL": 8, "COMPRESSION_ERROR": 9,
-	"CONNECT_ERROR": 10, "ENHANCE_YOUR_CALM": 11, "INADEQUATE_SECURITY": 12, "HTTP_1_1_REQUIRED": 13,
-}
-
-const (
-	h2NoError       = 0
-	h2ProtocolError = 1
-	h2RefusedStream = 7
-)
-
-// h2Fault recognises the errors of net/http's HTTP/2 client. Stream errors go
-// by type; for the rest net/http has only texts, each with a test of its own.
-func h2Fault(e *Error, peerGone bool) {
-	var se h2StreamError
-	if errors.As(e.Err, &se) {
-		e.Fault, e.Code = Reset, se.Code
-		e.Unprocessed = se.Code == h2RefusedStream
-		if se.Cause != nil && !strings.Contains(se.Cause.Error(), "received from peer") {
-			// net/http found the peer's frames wrong and reset the stream itself
-			e.Fault = Malformed
-		}
-		return
-	}
-	text := e.Err.Error()
-	switch {
-	case strings.Contains(text, "server sent GOAWAY"):
-		e.Fault = GoAway
-		if _, rest, ok := strings.Cut(text, "ErrCode="); ok {
-			name, _, _ := strings.Cut(rest, ",")
-			code, known := h2Names[name]
-			if !known {
-				code = h2ProtocolError
-			}
-			e.Code = code
-		}
-		if e.Code == h2NoError {
-			e.Fault = Closed
-		}
-	case strings.Contains(text, "graceful shutdown GOAWAY"), strings.Contains(text, "client conn not usable"),
-		strings.Contains(text, "client conn is closed"), neverBegan(e.Err):
-		// the stream was never opened, or lies above the last one the peer takes
-		e.Fault, e.Unprocessed = Closed, true
-		if strings.Contains(text, "after Request.Body was written") {
-			e.Unprocessed = false
-		}
-	case strings.Contains(text, "client connection lost"), strings.Contains(text, "timeout awaiting response headers"):
-		e.Fault = Timeout
-	case strings.Contains(text, "connection error: "):
-		e.Fault = Malformed
-	case peerGone && peerClosed(e.Err), strings.Contains(text, "client connection force closed"):
-		e.Fault = Closed
-	case isOS(e.Err):
-		e.Fault = Other
-	default:
-		e.Fault = Malformed
-	}
-}
-
-// neverBegan tells that the connection ended before the peer's first frame.
-func neverBegan(err error) bool {
-	return strings.Contains(err.Error(), "client conn could not be established")
 }
 
 func isOS(err error) bool {

@@ -12,24 +12,18 @@ import (
 // already be on its way.
 const holdLimit = 5 * time.Second
 
-// alertLimit is the same on HTTP/2, for the TLS alert by which a server says why it
-// closes.
-const alertLimit = 100 * time.Millisecond
-
-// tapConn lies between net/http and the network. On HTTP/1 it keeps the
+// tapConn lies between net/http and the network on HTTP/1. It keeps the
 // response head, counts bytes and holds a write error back until the read side
 // has had its say: a server that refuses an upload answers and then resets, and
-// the answer matters more than the reset. Under HTTP/2 it counts and watches for the
-// end, and holds back for a moment.
+// the answer matters more than the reset.
 type tapConn struct {
 	net.Conn
 	onEnd func() // called once, when reading has ended for good
-	hold  bool   // HTTP/1: hold write errors back until the answer is there
 
 	mu       sync.Mutex
 	tap      headTap
 	armed    bool
-	received int64 // bytes of the current exchange on HTTP/1, of all on HTTP/2
+	received int64 // bytes of the current exchange
 	sent     int64
 	readErr  error // the terminal one
 	writeErr error // the one held back
@@ -41,8 +35,8 @@ type tapConn struct {
 	closeOne sync.Once
 }
 
-func newTapConn(c net.Conn, hold bool, headLimit int64) *tapConn {
-	return &tapConn{Conn: c, hold: hold, ended: make(chan struct{}), closed: make(chan struct{}),
+func newTapConn(c net.Conn, headLimit int64) *tapConn {
+	return &tapConn{Conn: c, ended: make(chan struct{}), closed: make(chan struct{}),
 		tap: headTap{limit: int(min(headLimit, 1<<30))}}
 }
 
@@ -148,11 +142,7 @@ func (c *tapConn) wrote(n int64, err error) error {
 		c.writeErr = err
 	}
 	c.mu.Unlock()
-	limit := alertLimit
-	if c.hold {
-		limit = holdLimit
-	}
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(holdLimit)
 	defer timer.Stop()
 	for {
 		select {
@@ -164,7 +154,7 @@ func (c *tapConn) wrote(n int64, err error) error {
 			c.mu.Lock()
 			done := c.tap.done
 			c.mu.Unlock()
-			if !done || !c.hold {
+			if !done {
 				return err
 			}
 			// the answer is being read: its end decides

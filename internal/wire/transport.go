@@ -109,7 +109,6 @@ type Exchange struct {
 	// that neither the context nor the connection ends.
 	BodyMayBlock bool
 
-	early  bool // it was sent before anything had come on the connection
 	ending ending
 
 	// Set by RoundTrip.
@@ -129,8 +128,8 @@ type Config struct {
 // Transport is the pool. It is safe for concurrent use.
 type Transport struct {
 	cfg  Config
-	std  *http.Transport // HTTP/1 and, over TLS, HTTP/2
-	h2c  *http.Transport // HTTP/2 without TLS
+	std  *http.Transport // HTTP/1
+	h2c  *http.Transport // HTTP/2
 	stop context.CancelFunc
 	ctx  context.Context // of all dials
 
@@ -178,8 +177,12 @@ func NewTransport(cfg Config) *Transport {
 	t := &Transport{cfg: cfg, hosts: map[Key]*host{}, over: make(chan struct{})}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.std, t.h2c = t.base(), t.base()
-	t.std.Protocols = protocols((*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2)
+	t.std.Protocols = protocols((*http.Protocols).SetHTTP1)
 	t.h2c.Protocols = protocols((*http.Protocols).SetUnencryptedHTTP2)
+	// The guard refuses larger heads one by one, where net/http would end the connection:
+	// it must be able to read what the guard lets it skip. A block grows by less than that
+	// when it is decoded.
+	t.h2c.MaxResponseHeaderBytes = 4 * h2BlockLimit(cfg.MaxHeaderBytes)
 	return t
 }
 
@@ -199,7 +202,6 @@ func (t *Transport) base() *http.Transport {
 	}
 	return &http.Transport{
 		DialContext:            given,
-		DialTLSContext:         given,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: t.cfg.MaxHeaderBytes,
 		ReadBufferSize:         readBuffer,
@@ -245,7 +247,6 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		closeBody(req)
 		return nil, context.Cause(ctx)
 	}
-	x.early = !c.answered.Load()
 	if c.http2 {
 		x.ending.watch(ctx, t, c)
 	}
@@ -262,7 +263,6 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		}
 		return nil, err
 	}
-	c.answered.Store(true)
 	resp.Request = req
 	if resp.Body == http.NoBody || !c.http2 && resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
 		// net/http has seen the end of it already

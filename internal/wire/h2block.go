@@ -1,0 +1,161 @@
+package wire
+
+// headers takes a frame of a header block. A block in one frame that lies in the buffer,
+// which nearly every one does, is looked at there.
+func (g *h2Guard) headers(f frameHead) error {
+	b := &g.block
+	if b.stream == 0 {
+		if f.kind == frameContinuation || f.stream == 0 {
+			return violation("a header block without a beginning")
+		}
+		b.end = f.has(flagEndStream)
+	}
+	size := frameHeadLen + f.length
+	if b.stream == 0 && f.has(flagEndHeaders) && size <= h2ReadSize {
+		if err := g.need(size); err != nil {
+			return err
+		}
+		raw := g.in[g.r : g.r+size]
+		g.r += size
+		text, err := fragment(f, raw[frameHeadLen:])
+		if err != nil {
+			return err
+		}
+		return g.judge(f.stream, b.end, raw, text)
+	}
+	if limit := h2BlockLimit(g.heads); int64(len(b.raw)+size) > limit {
+		return violation("a header block of more than %d bytes", limit)
+	}
+	if b.stream != 0 && f.length == 0 {
+		if err := g.charge(1); err != nil {
+			return err
+		}
+	}
+	b.stream, b.frame, b.left = f.stream, f, f.length
+	b.raw = append(b.raw, g.in[g.r:g.r+frameHeadLen]...)
+	g.r += frameHeadLen
+	return g.collect()
+}
+
+// collect takes what is there of a frame that does not lie in the buffer as a whole.
+func (g *h2Guard) collect() error {
+	b := &g.block
+	if b.left > 0 {
+		if err := g.need(1); err != nil {
+			return err
+		}
+		n := min(b.left, g.w-g.r)
+		b.raw = append(b.raw, g.in[g.r:g.r+n]...)
+		g.r += n
+		if b.left -= n; b.left > 0 {
+			return nil
+		}
+	}
+	text, err := fragment(b.frame, b.raw[len(b.raw)-b.frame.length:])
+	if err != nil {
+		return err
+	}
+	b.text = append(b.text, text...)
+	if !b.frame.has(flagEndHeaders) {
+		return nil
+	}
+	whole := *b
+	*b = h2Block{}
+	return g.judge(whole.stream, whole.end, whole.raw, whole.text)
+}
+
+// fragment is what a frame carries of a header block (RFC 9113, section 6.2).
+func fragment(f frameHead, payload []byte) ([]byte, error) {
+	padding := 0
+	if f.kind == frameHeaders && f.has(flagPadded) {
+		if len(payload) == 0 {
+			return nil, violation("padding that is longer than its frame")
+		}
+		padding = int(payload[0])
+		payload = payload[1:]
+	}
+	if f.kind == frameHeaders && f.has(flagPriority) {
+		if len(payload) < 5 {
+			return nil, violation("a frame that is too short")
+		}
+		payload = payload[5:]
+	}
+	if padding > len(payload) {
+		return nil, violation("padding that is longer than its frame")
+	}
+	return payload[:len(payload)-padding], nil
+}
+
+// judge decides about a whole block: raw are its frames, text is what they carry.
+func (g *h2Guard) judge(stream uint32, end bool, raw, text []byte) error {
+	g.mu.Lock()
+	report := headReport{status: -1, length: -1, trailer: g.streams[stream].head}
+	g.mu.Unlock()
+	err := g.hpack.scan(text, report.field)
+	g.hpack.scratch.trim()
+	if err != nil {
+		return violation("%v", err)
+	}
+	g.out = raw
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s, open := g.streams[stream] // it may have ended meanwhile
+	if !open || s.remoteDone {
+		return g.idled(1)
+	}
+	flaw := report.flaw
+	if flaw == noFlaw {
+		flaw = s.take(&report, end, g.heads)
+	}
+	if flaw == noFlaw {
+		g.store(stream, s)
+		return nil
+	}
+	delete(g.streams, stream)
+	if len(text) > h2Frame {
+		return violation("%v", flaw)
+	}
+	// The block itself must come behind, for the decoder; in one frame, since net/http
+	// ends the connection on a CONTINUATION behind a malformed field.
+	own := poison(nil, stream, flaw)
+	own = frameHead{length: len(text), kind: frameHeaders, flags: flagEndHeaders | flagEndStream, stream: stream}.append(own)
+	g.out = append(own, text...)
+	return nil
+}
+
+// take brings a stream on by a header block that has no flaw in itself.
+func (s *guardedStream) take(r *headReport, end bool, limit int64) h2Flaw {
+	switch {
+	case r.size > uint64(limit)+headRoom:
+		return flawLarge
+	case s.head && !end:
+		return flawTrailerOpen
+	case s.head:
+	case r.status < 0:
+		return flawStatusMissing
+	case r.status < 200:
+		if end {
+			return flawInterimEnd
+		}
+		return noFlaw
+	default:
+		s.head = true
+		s.noContent = s.noContent || bodiless(r.status)
+		if !s.noContent {
+			s.left = r.length
+		}
+	}
+	s.remoteDone = end
+	if end && s.left > 0 {
+		return flawShort
+	}
+	return noFlaw
+}
+
+// h2BlockLimit is how many bytes of frames a header block may take: a good deal more than
+// the limit of heads, so that little more than that is the error of one stream only.
+func h2BlockLimit(heads int64) int64 { return 2*heads + h2ReadSize }
+
+// headRoom is what net/http adds to the limit of response heads on HTTP/2, where each
+// field counts for 32 bytes more.
+const headRoom = 320

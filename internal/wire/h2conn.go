@@ -1,0 +1,143 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync/atomic"
+	"time"
+)
+
+// h2Conn is a connection on which net/http speaks HTTP/2, behind a guard.
+type h2Conn struct {
+	cc    *http.ClientConn
+	guard *h2Guard
+	tls   *tls.ConnectionState
+	begun atomic.Bool // the first exchange is on its way
+}
+
+// newH2Conn speaks HTTP/2 on nc, which is encrypted when there is a state of that. net/http
+// is given no *tls.Conn, so that it begins at once.
+func (t *Transport) newH2Conn(key Key, nc net.Conn, state *tls.ConnectionState, c *conn) (*h2Conn, error) {
+	s := &h2Conn{guard: newH2Guard(nc, t.cfg.MaxHeaderBytes), tls: state}
+	if state != nil {
+		s.guard.force = c.nc
+	}
+	s.guard.onChange, s.guard.onEnd = func() { t.changed(c) }, func() { t.ended(c) }
+	var err error
+	s.cc, err = clientConn(t.h2c, key, s.guard)
+	return s, err
+}
+
+func (s *h2Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
+	if err := s.awaitSettings(req.Context()); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	req = withoutHops(req)
+	if req.Method == http.MethodHead {
+		req = s.markHead(req)
+	}
+	resp, err := s.cc.RoundTrip(req)
+	if err != nil {
+		return nil, s.fault(err, Headers, x)
+	}
+	x.Observer.Activity()
+	resp.TLS = s.tls
+	if bodiless(int64(resp.StatusCode)) {
+		resp.Body = emptyBody{resp.Body}
+	}
+	return resp, nil
+}
+
+// settingsWait bounds how long an exchange waits for a server that is slow to say what
+// it allows.
+const settingsWait = time.Second
+
+// awaitSettings keeps all but the first exchange back until the server has said how many
+// it takes at once. What came beyond that might be refused in a way that does not say
+// that nothing was done.
+func (s *h2Conn) awaitSettings(ctx context.Context) error {
+	select {
+	case <-s.guard.settled:
+		return nil
+	default:
+	}
+	if s.begun.CompareAndSwap(false, true) {
+		return nil
+	}
+	timer := time.NewTimer(settingsWait)
+	defer timer.Stop()
+	select {
+	case <-s.guard.settled:
+	case <-s.guard.ended:
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// markHead tells the guard which stream is a HEAD request's. net/http calls the trace
+// under the lock under which it writes the request.
+func (s *h2Conn) markHead(req *http.Request) *http.Request {
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		WroteHeaderField: func(string, []string) { s.guard.isHead = true },
+	}))
+}
+
+// emptyBody is the body of a response that can have none. net/http misses in it what
+// content-length says, which is about another response (RFC 9113, section 8.1.1).
+type emptyBody struct{ io.ReadCloser }
+
+func (b emptyBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.ErrUnexpectedEOF {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// withoutHops takes the fields out of a request that are about one HTTP/1
+// connection and mean nothing on HTTP/2 (RFC 9113, section 8.2.2).
+func withoutHops(req *http.Request) *http.Request {
+	copied := false
+	for name := range req.Header {
+		switch textproto.CanonicalMIMEHeaderKey(name) {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade":
+			if !copied {
+				copied = true
+				req = req.Clone(req.Context())
+			}
+			delete(req.Header, name)
+		}
+	}
+	return req
+}
+
+func (s *h2Conn) fault(err error, phase Phase, x *Exchange) error {
+	e := &Error{Phase: phase, Reused: x.Conn.Reused, Sent: s.guard.sent.Load(), Err: err}
+	var source *SourceError
+	if errors.As(err, &source) {
+		e.Phase, e.Fault, e.Err = Send, Source, source.Err
+		return e
+	}
+	goAway, readErr := s.guard.state()
+	h2Fault(e, goAway, readErr)
+	return e
+}
+
+func (s *h2Conn) room() (n int, open bool) { return s.guard.capacity() }
+func (s *h2Conn) reusable() bool           { return true }
+func (s *h2Conn) ended() <-chan struct{}   { return s.guard.ended }
+func (s *h2Conn) parted()                  {}
+
+func (s *h2Conn) close() {
+	s.cc.Close()
+	s.guard.Close()
+}
