@@ -6,12 +6,9 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
-
-	"github.com/netreply/netreply/internal/wire"
 )
 
 // Body is what a request carries: the result of BytesBody, StringBody,
@@ -35,6 +32,9 @@ type payload struct {
 	rewindable bool
 	// blocks: a Read of the source may wait for something that no context ends.
 	blocks bool
+	// last is the reading of a source that blocks and is rewound for the next one, which has
+	// to wait for it.
+	last *blockingSource
 	// ours: what open returns is closed after use.
 	ours bool
 }
@@ -131,7 +131,7 @@ func seekPayload(r io.ReadSeeker) (*payload, error) {
 	if err == nil {
 		var end int64
 		if end, err = r.Seek(0, io.SeekEnd); err == nil {
-			p := &payload{size: max(0, end-start), rewindable: true}
+			p := &payload{size: max(0, end-start), rewindable: true, blocks: !ready(r)}
 			p.open = func() (io.Reader, error) {
 				if _, err := r.Seek(start, io.SeekStart); err != nil {
 					return nil, err
@@ -142,6 +142,15 @@ func seekPayload(r io.ReadSeeker) (*payload, error) {
 		}
 	}
 	return nil, &Error{Code: ProtocolInvalidOperationError, Phase: PhaseLocal, Text: "The body cannot be read", Err: err}
+}
+
+// ready tells that a Read of r never waits for anything that may not come.
+func ready(r io.Reader) bool {
+	switch r.(type) {
+	case *bytes.Reader, *strings.Reader, *os.File: // a file that can seek is a regular one
+		return true
+	}
+	return false
 }
 
 // SourceBody sends what open gives. It is called once for each sending, and what
@@ -177,110 +186,4 @@ func (p *payload) limit(h Headers) (int64, error) {
 		return p.size, nil
 	}
 	return n, nil
-}
-
-// errUploadStopped ends a reading that nobody needs any more.
-var errUploadStopped = errors.New("upload stopped")
-
-// upload is the body of one sending, as net/http reads it: it counts, ends with
-// the transfer, and closes only what is ours.
-type upload struct {
-	ctx    context.Context
-	meter  *uploadMeter
-	src    io.Reader
-	left   int64 // -1: to the end of the source
-	blocks bool
-	close  io.Closer
-
-	done    atomic.Bool
-	waiting atomic.Bool // for the source, with the clock paused
-	mu      sync.Mutex  // held by a Read
-	once    sync.Once
-}
-
-// newUpload starts a reading of p, of limit bytes.
-func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter) (*upload, error) {
-	meter.reply.clock.pause() // opening is the caller's, too
-	src, err := p.open()
-	meter.reply.clock.resume()
-	if err != nil {
-		return nil, err
-	}
-	u := &upload{ctx: ctx, meter: meter, src: src, left: limit, blocks: p.blocks}
-	if p.ours {
-		u.close, _ = src.(io.Closer)
-	}
-	return u, nil
-}
-
-func (u *upload) Read(p []byte) (int, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	switch {
-	case u.ctx.Err() != nil:
-		return 0, context.Cause(u.ctx)
-	case u.done.Load():
-		return 0, errUploadStopped
-	case u.left == 0:
-		u.meter.end()
-		return 0, io.EOF
-	case u.left > 0 && int64(len(p)) > u.left:
-		p = p[:u.left]
-	}
-	n, err := u.readSource(p)
-	if u.done.Load() || u.ctx.Err() != nil {
-		return 0, errUploadStopped
-	}
-	if u.left > 0 {
-		u.left -= int64(n)
-	}
-	u.meter.add(n)
-	switch {
-	case err == io.EOF && u.left > 0:
-		return n, &wire.SourceError{Err: io.ErrUnexpectedEOF}
-	case err == io.EOF:
-		u.meter.end()
-	case err != nil:
-		err = &wire.SourceError{Err: err}
-	}
-	return n, err
-}
-
-// readSource reads from the caller's source, while the transfer's clock stands still:
-// it is not the peer that is waited for (rule N32).
-func (u *upload) readSource(p []byte) (int, error) {
-	u.meter.reply.clock.pause()
-	u.waiting.Store(true)
-	if u.done.Load() {
-		u.letGo()
-		return 0, errUploadStopped
-	}
-	defer u.letGo()
-	return u.src.Read(p)
-}
-
-// letGo ends the pause of a readSource: its own end does, or that of the reading, which
-// a source that never returns must not keep from being timed any more.
-func (u *upload) letGo() {
-	if u.waiting.CompareAndSwap(true, false) {
-		u.meter.reply.clock.resume()
-	}
-}
-
-// Close ends the reading. For a source that can be read again it returns when no
-// Read is going on any more; one that blocks is closed, when it is ours, and left
-// to itself. net/http calls it too, from any goroutine.
-func (u *upload) Close() error {
-	u.done.Store(true)
-	u.letGo()
-	if !u.blocks {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-	}
-	u.once.Do(func() {
-		if u.close != nil {
-			u.close.Close()
-		}
-	})
-	return nil
 }

@@ -159,8 +159,6 @@ func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error)
 	x.Priority = r.req.Priority.wire()
 	x.Fresh, x.Repeated = r.fresh, r.repeated || r.answering
 	x.Observer = x
-	x.Once = r.payload != nil && !r.payload.rewindable
-	x.BodyMayBlock = x.upload != nil && x.upload.blocks
 	return x, req, nil
 }
 
@@ -244,6 +242,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	r.clock.touch()
 	m := x.meter()
 	if m != nil {
+		x.upload.peer = c.Ended
 		m.ended = x.startHeadTimer
 	}
 	switch {

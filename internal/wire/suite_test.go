@@ -60,6 +60,7 @@ type watch struct {
 	told   []string
 	active atomic.Int64
 	onSend func()
+	onConn func(Conn)
 }
 
 func (w *watch) add(s string) {
@@ -72,8 +73,11 @@ func (w *watch) Encrypted(*tls.ConnectionState, *certs.Failure) { w.add("encrypt
 func (w *watch) Question(*Question)                             { w.add("question") }
 func (w *watch) Failed(error) bool                              { return false }
 func (w *watch) Activity()                                      { w.active.Add(1) }
-func (w *watch) Sending(Conn) {
+func (w *watch) Sending(c Conn) {
 	w.add("sending")
+	if w.onConn != nil {
+		w.onConn(c)
+	}
 	if w.onSend != nil {
 		w.onSend()
 	}
@@ -95,7 +99,6 @@ type call struct {
 	proto   Protocol
 	prio    Priority
 	fresh   bool
-	blocks  bool
 	again   func() io.Reader // the body once more
 	session *Session
 	owner   any
@@ -122,7 +125,7 @@ func (b *bench) send(ctx context.Context, c call) (*http.Response, *Exchange, er
 	if c.watch == nil {
 		c.watch = &watch{}
 	}
-	x := &Exchange{Observer: c.watch, Priority: c.prio, Fresh: c.fresh, BodyMayBlock: c.blocks, Session: c.session}
+	x := &Exchange{Observer: c.watch, Priority: c.prio, Fresh: c.fresh, Session: c.session}
 	x.Key = Key{Owner: c.owner, Scheme: req.URL.Scheme, Addr: req.URL.Host, Protocol: c.proto}
 	if req.URL.Scheme == "https" {
 		x.Key.Profile = b.tls
@@ -297,7 +300,6 @@ func TestCancel(t *testing.T) {
 	reason := errors.New("the reason")
 	never := make(chan struct{})
 	t.Cleanup(func() { close(never) })
-	blocked := readerFunc(func([]byte) (int, error) { <-never; return 0, io.EOF })
 	endless := readerFunc(func(p []byte) (int, error) { return len(p), nil })
 	silent := func(c *testserver.Conn) { io.Copy(io.Discard, c) }
 	deaf := func(c *testserver.Conn) { <-never }
@@ -310,13 +312,15 @@ func TestCancel(t *testing.T) {
 		name  string
 		serve func(*testserver.Conn)
 		tls   bool
-		call  call
+		// source: the body is one that blocks until the context ends
+		source bool
+		call   call
 	}{
 		{name: "handshake", serve: deaf, tls: true},
 		{name: "head", serve: silent},
 		{name: "body", serve: headOnly},
 		{name: "write", serve: deaf, call: call{method: "POST", body: endless, length: 1 << 40}},
-		{name: "source", serve: silent, call: call{method: "POST", body: blocked, length: 10, blocks: true}},
+		{name: "source", serve: silent, call: call{method: "POST", length: 10}, source: true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			eachEngine(t, func(t *testing.T, with func(Config) *bench) {
@@ -336,6 +340,9 @@ func TestCancel(t *testing.T) {
 					c.url = "https://" + s.Addr
 				}
 				ctx, cancel := context.WithCancelCause(t.Context())
+				if r.source {
+					c.body = readerFunc(func([]byte) (int, error) { <-ctx.Done(); return 0, context.Cause(ctx) })
+				}
 				time.AfterFunc(30*time.Millisecond, func() { cancel(reason) })
 				start := time.Now()
 				resp, _, err := b.send(ctx, c)
@@ -733,12 +740,10 @@ func TestSwitch(t *testing.T) {
 	})
 }
 
-// TestSource: an error of the request body is told as such, and a server that
-// goes away while the body blocks is noticed.
+// TestSource: an error of the request body is told as such, and a body that blocks is told
+// that its server goes away.
 func TestSource(t *testing.T) {
 	bad := errors.New("the disk is gone")
-	never := make(chan struct{})
-	t.Cleanup(func() { close(never) })
 	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			c.Head()
@@ -753,16 +758,18 @@ func TestSource(t *testing.T) {
 		assert.ErrorIs(t, err, bad)
 
 		first := true
+		ended := make(chan (<-chan struct{}), 1)
+		w := &watch{onConn: func(c Conn) { ended <- c.Ended }}
 		blocked := readerFunc(func(p []byte) (int, error) {
 			if first {
 				first = false
 				p[0] = 'x'
 				return 1, nil
 			}
-			<-never
-			return 0, io.EOF
+			<-<-ended
+			return 0, errors.New("nobody is there any more")
 		})
-		_, _, err = b.fetch(call{method: "POST", url: s.URL(), body: blocked, length: 9, blocks: true})
+		_, _, err = b.fetch(call{method: "POST", url: s.URL(), body: blocked, length: 9, watch: w})
 		fault, _ = faultOf(err)
 		assert.Equal(t, Closed, fault, "%v", err)
 	})

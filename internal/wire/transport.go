@@ -85,6 +85,10 @@ type Conn struct {
 	TLS        *tls.ConnectionState
 	LocalAddr  net.Addr
 	RemoteAddr net.Addr
+	// Ended is closed when the peer has ended the connection. A request body whose Read may
+	// wait for long must watch it, besides the context and its Close: net/http does not
+	// return from an exchange before that Read does.
+	Ended <-chan struct{}
 }
 
 // Exchange is one request on its way, and the facts about it.
@@ -102,12 +106,6 @@ type Exchange struct {
 	// Repeated says that the exchange has been tried before: nobody is told of a
 	// connection that takes the place of one that ended (rule N22).
 	Repeated bool
-	// Once says that the request cannot be sent a second time, so that it never goes
-	// to a connection of which it is not sure that it takes it.
-	Once bool
-	// BodyMayBlock says that a Read of the request body may wait for something
-	// that neither the context nor the connection ends.
-	BodyMayBlock bool
 
 	ending ending
 
@@ -220,7 +218,8 @@ type connKey struct{}
 
 // RoundTrip sends req on a connection of x.Key and returns the head of its
 // response. It returns as soon as the context of req ends. Interim responses are
-// the business of a trace in the context.
+// the business of a trace in the context. A Read of the request body must end with the
+// context, with the connection (Conn.Ended) and with Close.
 func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	ctx := req.Context()
 	c := t.claim(x)
@@ -250,14 +249,9 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	if c.http2 {
 		x.ending.watch(ctx, t, c)
 	}
-	var resp *http.Response
-	var err error
-	if x.BodyMayBlock {
-		resp, err = t.detached(c, req, x)
-	} else if resp, err = c.roundTrip(req, x); err != nil {
-		t.failed(c, x, err)
-	}
+	resp, err := c.roundTrip(req, x)
 	if err != nil {
+		t.failed(c, x, err)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -289,60 +283,6 @@ func (t *Transport) failed(c *conn, x *Exchange, err error) {
 	}
 	x.ending.finish()
 	t.put(c, false)
-}
-
-// blockedGrace is how long an exchange whose connection has ended may still take
-// to say so.
-const blockedGrace = 200 * time.Millisecond
-
-// detached is a roundTrip for a body that may block. net/http does not return
-// from an exchange that failed before the body's Read does; so it runs on a
-// goroutine of its own, which is left behind then and ends with that Read. The
-// place on the connection is given up only there.
-func (t *Transport) detached(c *conn, req *http.Request, x *Exchange) (*http.Response, error) {
-	type outcome struct {
-		resp *http.Response
-		err  error
-	}
-	back := make(chan outcome)
-	left := make(chan struct{})
-	ctx := req.Context()
-	go func() {
-		resp, err := c.roundTrip(req, x)
-		if err != nil {
-			t.failed(c, x, err)
-		}
-		select {
-		case back <- outcome{resp, err}:
-		case <-left:
-			if err == nil {
-				t.cut(c)
-				resp.Body.Close()
-				x.ending.finish()
-				t.put(c, false)
-			}
-		}
-	}()
-	var late <-chan time.Time
-	ended := c.ended()
-	for {
-		select {
-		case o := <-back:
-			return o.resp, o.err
-		case <-ctx.Done():
-			close(left)
-			if !c.http2 {
-				t.cut(c) // its place must not wait for the source
-			}
-			return nil, context.Cause(ctx)
-		case <-ended:
-			ended = nil
-			late = time.After(blockedGrace)
-		case <-late:
-			close(left)
-			return nil, c.fault(io.ErrUnexpectedEOF, Headers, x)
-		}
-	}
 }
 
 func closeBody(req *http.Request) {

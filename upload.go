@@ -1,0 +1,214 @@
+package netreply
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// errUploadStopped ends a reading that nobody needs any more.
+var errUploadStopped = errors.New("upload stopped")
+
+// upload is the body of one sending, as net/http reads it: it counts, ends with
+// the transfer, and closes only what is ours.
+type upload struct {
+	ctx   context.Context
+	meter *uploadMeter
+	src   io.Reader
+	left  int64           // -1: to the end of the source
+	slow  *blockingSource // src, where it may block; nil otherwise
+	close io.Closer
+	// peer is closed when the connection has ended, whose net/http waits for a Read to
+	// return. It is set before the first one.
+	peer <-chan struct{}
+
+	done    atomic.Bool
+	waiting atomic.Bool // for the source, with the clock paused
+	mu      sync.Mutex  // held by a Read
+	once    sync.Once
+}
+
+// newUpload starts a reading of p, of limit bytes.
+func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter) (*upload, error) {
+	clock := meter.reply.clock
+	clock.pause() // opening is the caller's, too
+	defer clock.resume()
+	if p.last != nil && !p.ours {
+		if err := p.last.idle(ctx); err != nil {
+			return nil, err
+		}
+	}
+	src, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	u := &upload{ctx: ctx, meter: meter, src: src, left: limit}
+	if p.ours {
+		u.close, _ = src.(io.Closer)
+	}
+	if p.blocks {
+		u.slow = newBlockingSource(src)
+		p.last = u.slow
+	}
+	return u, nil
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.ctx.Err() != nil:
+		return 0, context.Cause(u.ctx)
+	case u.done.Load():
+		return 0, errUploadStopped
+	case u.left == 0:
+		u.meter.end()
+		return 0, io.EOF
+	case u.left > 0 && int64(len(p)) > u.left:
+		p = p[:u.left]
+	}
+	n, err := u.readSource(p)
+	if u.done.Load() || u.ctx.Err() != nil {
+		return 0, errUploadStopped
+	}
+	if u.left > 0 {
+		u.left -= int64(n)
+	}
+	u.meter.add(n)
+	switch {
+	case err == io.EOF && u.left > 0:
+		return n, &wire.SourceError{Err: io.ErrUnexpectedEOF}
+	case err == io.EOF:
+		u.meter.end()
+	case err != nil:
+		err = &wire.SourceError{Err: err}
+	}
+	return n, err
+}
+
+// readSource reads from the caller's source, while the transfer's clock stands still:
+// it is not the peer that is waited for (rule N32).
+func (u *upload) readSource(p []byte) (int, error) {
+	u.meter.reply.clock.pause()
+	u.waiting.Store(true)
+	if u.done.Load() {
+		u.letGo()
+		return 0, errUploadStopped
+	}
+	defer u.letGo()
+	if u.slow != nil {
+		return u.slow.read(u.ctx, u.peer, p)
+	}
+	return u.src.Read(p)
+}
+
+// letGo ends the pause of a readSource: its own end does, or that of the reading, which
+// a source that never returns must not keep from being timed any more.
+func (u *upload) letGo() {
+	if u.waiting.CompareAndSwap(true, false) {
+		u.meter.reply.clock.resume()
+	}
+}
+
+// Close ends the reading. For a source that does not block it returns when no Read is going
+// on any more; one that blocks is closed, when it is ours, and left to itself. net/http
+// calls it too, from any goroutine.
+func (u *upload) Close() error {
+	u.done.Store(true)
+	u.letGo()
+	if u.slow != nil {
+		u.slow.stop()
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.once.Do(func() {
+		if u.close != nil {
+			u.close.Close()
+		}
+	})
+	return nil
+}
+
+// blockingSource reads a source whose Read may wait for something that no context ends, a
+// pipe for instance. Each Read runs on a goroutine of its own and into memory of its own, so
+// that whoever waits for the bytes can leave: net/http waits for the Read of a request body
+// before it lets go of an exchange, and over HTTP/2 the stream could not be reset without the
+// connection. The goroutine ends when the source's Read returns.
+type blockingSource struct {
+	src     io.Reader
+	stopped chan struct{}
+	once    sync.Once
+	came    chan sourceRead // of the Read under way; capacity 1
+
+	// of the one that reads
+	buf     []byte
+	reading bool
+	data    []byte // what came and was not taken
+	err     error
+}
+
+type sourceRead struct {
+	n   int
+	err error
+}
+
+// sourceBuffer is how much is read from a source that may block at once.
+const sourceBuffer = 64 << 10
+
+func newBlockingSource(src io.Reader) *blockingSource {
+	return &blockingSource{src: src, stopped: make(chan struct{}), came: make(chan sourceRead, 1)}
+}
+
+// read waits for bytes, until the context ends, the connection has, or stop is called.
+func (b *blockingSource) read(ctx context.Context, peer <-chan struct{}, p []byte) (int, error) {
+	if len(b.data) == 0 && b.err == nil {
+		if !b.reading {
+			if b.buf == nil {
+				b.buf = make([]byte, sourceBuffer)
+			}
+			b.reading = true
+			go func() {
+				n, err := b.src.Read(b.buf)
+				b.came <- sourceRead{n, err}
+			}()
+		}
+		select {
+		case r := <-b.came:
+			b.reading = false
+			b.data, b.err = b.buf[:r.n], r.err
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case <-b.stopped:
+			return 0, errUploadStopped
+		case <-peer:
+			return 0, errUploadStopped
+		}
+	}
+	n := copy(p, b.data)
+	if b.data = b.data[n:]; len(b.data) > 0 {
+		return n, nil
+	}
+	return n, b.err
+}
+
+// stop ends a read that waits.
+func (b *blockingSource) stop() { b.once.Do(func() { close(b.stopped) }) }
+
+// idle waits until the source is not being read, so that it can be rewound. It is called when
+// nobody reads any more.
+func (b *blockingSource) idle(ctx context.Context) error {
+	if !b.reading {
+		return nil
+	}
+	select {
+	case <-b.came:
+		b.reading = false
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
