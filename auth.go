@@ -3,6 +3,10 @@ package netreply
 import (
 	"maps"
 	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/netreply/netreply/internal/httpauth"
 )
 
 // Authenticator is the question for a user name and a password that a server asks
@@ -30,10 +34,14 @@ type Authenticator struct {
 // Options are the parameters of the server's challenge, by lower-case name.
 func (a *Authenticator) Options() map[string]string { return maps.Clone(a.options) }
 
-// SetCredentials answers. For NTLM the user may be DOMAIN\user. The very
-// credentials that were refused before are a Cancel (rule U6). It returns false
-// when there was an answer already.
+// SetCredentials answers, for Scheme and for what keeps the password better: a weaker
+// scheme is another question. For NTLM the user may be DOMAIN\user. No user and no
+// password, or the very credentials that were refused before, are a Cancel (rule U6).
+// It returns false when there was an answer already.
 func (a *Authenticator) SetCredentials(user, password string) bool {
+	if user == "" && password == "" {
+		return a.Cancel()
+	}
 	return a.settle(func() { a.answer = &credentials{user, password} })
 }
 
@@ -64,6 +72,9 @@ type Credential struct {
 	Realm string
 	// User and Password go out as the scheme of the server wants it.
 	User, Password string
+	// Schemes are those that they may go out by: Basic, Digest, NTLM. nil means the one
+	// that the server asks for first, and any that keeps the password better.
+	Schemes []string
 }
 
 // origin gives the scheme, host and port of a URL in one form.
@@ -75,7 +86,16 @@ func origin(u *url.URL) (string, bool) {
 // stored is a Credential made ready.
 type stored struct {
 	origin, realm string
+	upgraded      string // the origin that stands for it over TLS, if there is one (D11)
 	credentials   *credentials
+	schemes       []string
+}
+
+// fits tells whether they are for a space, and may go out by a scheme.
+func (k *stored) fits(s spaceKey, scheme string) bool {
+	return (s.origin == k.origin || s.origin == k.upgraded) && (k.realm == "" || k.realm == s.realm) &&
+		(s.user == "" || s.user == k.credentials.user) &&
+		(len(k.schemes) == 0 || slices.ContainsFunc(k.schemes, func(s string) bool { return strings.EqualFold(s, scheme) }))
 }
 
 func storedCredentials(list []Credential) ([]stored, error) {
@@ -84,14 +104,23 @@ func storedCredentials(list []Credential) ([]stored, error) {
 		u, err := parseURL(c.Origin)
 		bad := err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 			u.Path != "" && u.Path != "/"
-		at, ok := "", false
+		k := stored{realm: c.Realm, credentials: &credentials{c.User, c.Password}, schemes: slices.Clone(c.Schemes)}
+		ok := false
 		if !bad {
-			at, ok = origin(u)
+			k.origin, ok = origin(u)
 		}
 		if !ok {
 			return nil, &FieldError{Field: "Config.Credentials", Reason: "an Origin is not a scheme, host and port"}
 		}
-		out = append(out, stored{at, c.Realm, &credentials{c.User, c.Password}})
+		if host, found := strings.CutSuffix(k.origin, ":80"); found && u.Scheme == "http" {
+			k.upgraded = "https" + strings.TrimPrefix(host, "http") + ":443"
+		}
+		for _, s := range c.Schemes {
+			if httpauth.StrengthOf(s, nil) == httpauth.Unknown || strings.EqualFold(s, "SOCKS5") {
+				return nil, &FieldError{"Config.Credentials", s, "a scheme is Basic, Digest or NTLM"}
+			}
+		}
+		out = append(out, k)
 	}
 	return out, nil
 }

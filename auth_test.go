@@ -341,17 +341,6 @@ func TestAuthManual(t *testing.T) {
 	})
 }
 
-// TestAuthOwnHeader: rule U4.
-func TestAuthOwnHeader(t *testing.T) {
-	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
-		req := s.request("/r/")
-		req.Headers.Set("authorization", "Basic bad=")
-		req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("user", "pass") })
-		assert.Equal(t, "in", body(t, s.m.Get(t.Context(), req)))
-	})
-}
-
 // TestAuthStored: Config.Credentials, by origin and realm.
 func TestAuthStored(t *testing.T) {
 	s := &basicServer{}

@@ -51,6 +51,8 @@ type challenge struct {
 	negotiator *negotiator
 }
 
+func (c challenge) strength() httpauth.Strength { return httpauth.StrengthOf(c.Scheme, c.digest) }
+
 // choose takes the strongest challenge (rule U1): what the program plugged in, Digest
 // by its algorithm, NTLM, Basic. What authenticates connections does not work on
 // HTTP/2 (rule U12).
@@ -82,15 +84,15 @@ func (a *attempt) choose(resp *http.Response) challenge {
 
 // challenged makes the next request of a 401, or nil when that is the response.
 func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
-	if err := hold(resp); err != nil {
-		return nil, err
-	}
 	if a.negotiation != nil {
 		if again, err := a.leg(resp); again != nil || err != nil {
 			return again, err
 		}
 	}
-	if a.bearer() && !a.refreshed {
+	if a.bearer() {
+		if a.refreshed { // the caller's own word, as an Authorization field is
+			return nil, nil
+		}
 		a.refreshed = true
 		if err := a.takeToken(); err != nil {
 			return nil, err
@@ -118,16 +120,16 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 	if a.space != nil && a.space != s && a.space.key.realm != s.key.realm {
 		tried = nil // they were for something else
 	}
-	if c.digest != nil {
-		cache.challenge(s, c.digest)
-		if c.digest.Stale && tried != nil && a.stale < 3 { // rule U11: nobody has looked at them
-			a.stale++
-			a.space, a.creds = s, tried
-			return a.send(c.Scheme)
-		}
+	if c.strength() < a.strength {
+		tried = nil // who asks for less than was sent has not looked at it
+	}
+	if c.digest != nil && c.digest.Stale && tried != nil && a.stale < 3 && cache.claim(at, tried, c.strength()) {
+		a.stale++ // rule U11: nobody has looked at them
+		a.space, a.creds = s, tried
+		return a.send(c)
 	}
 	cache.refused(s, tried)
-	creds := a.credentials(c, s, tried)
+	creds := a.credentials(c, s, tried, resp)
 	if a.r.ctx.Err() != nil {
 		return nil, context.Cause(a.r.ctx)
 	}
@@ -135,58 +137,101 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 		return nil, nil
 	}
 	a.space, a.creds = s, creds
-	return a.send(c.Scheme)
+	return a.send(c)
 }
 
-// credentials finds an answer that was not tried yet, in the order of rule U5.
-func (a *attempt) credentials(c challenge, s *space, tried *credentials) *credentials {
+// credentials finds an answer that was not tried yet, in the order of rule U5, and that
+// was given for a scheme no stronger than the one that is asked for. resp is the
+// response that asks, nil where dial has it.
+func (a *attempt) credentials(c challenge, s *space, tried *credentials, resp *http.Response) *credentials {
 	cache := &a.layer.m.auth
-	if creds := a.own(); creds != nil && !a.urlTried {
-		a.urlTried = true
-		if !creds.same(tried) {
-			if known := cache.given(s, nil); known.same(creds) {
+	usable := func(k *credentials) bool {
+		return k != nil && !k.same(tried) && cache.claim(s.key.origin, k, c.strength())
+	}
+	own, whole := a.own()
+	if whole && !a.ownTried {
+		a.ownTried = true
+		if usable(own) {
+			if known := cache.given(s, nil); known.same(own) {
 				return known
 			}
-			return creds
+			return own
 		}
 	}
-	if known := cache.given(s, tried); known != nil {
-		return known
+	// a password that is remembered must not make the caller's look right
+	if !whole || a.proxy != nil {
+		if known := cache.given(s, tried); usable(known) {
+			return known
+		}
+		if k := a.fromConfig(c, s, usable); k != nil {
+			return k
+		}
 	}
-	for ; a.proxy == nil && a.stored < len(a.layer.m.credentials); a.stored++ {
-		if k := a.layer.m.credentials[a.stored]; k.origin == s.key.origin && (k.realm == "" || k.realm == s.key.realm) &&
-			(a.user == "" || a.user == k.credentials.user) && !k.credentials.same(tried) {
-			a.stored++
-			cache.offer(s, k.credentials)
-			return k.credentials
+	if own != nil && !a.ownTried { // a user without a password
+		a.ownTried = true
+		if usable(own) {
+			return own
 		}
 	}
 	if a.r.questions >= maxQuestions {
 		return nil
 	}
-	if a.r.req.Ask&a.terms().question == 0 {
-		answer, _ := a.ask(c, tried)
-		if answer != nil {
-			cache.offer(s, answer)
+	waits := a.r.req.Ask&a.terms().question != 0
+	if waits {
+		if resp != nil {
+			hold(resp)
 		}
-		return answer
+		a.r.clock.pause()
+		defer a.r.clock.resume()
 	}
-	a.r.clock.pause()
-	defer a.r.clock.resume()
-	return cache.ask(a.r.ctx, s, tried, func() (*credentials, bool) { return a.ask(c, tried) })
+	if waits && (!whole || a.proxy != nil) {
+		return cache.ask(a.r.ctx, s, tried, c.strength(), func() (*credentials, bool) { return a.ask(c, s, tried) })
+	}
+	answer, _ := a.ask(c, s, tried)
+	if answer != nil {
+		cache.offer(s, answer)
+		a.r.ownRefused = a.r.ownRefused || whole
+	}
+	return answer
 }
 
-// own are the credentials that came with the URL, or with the proxy; nil for none.
-func (a *attempt) own() *credentials {
+// fromConfig finds the next one of Config.Credentials that fits.
+func (a *attempt) fromConfig(c challenge, s *space, usable func(*credentials) bool) *credentials {
+	for ; a.proxy == nil && a.stored < len(a.layer.m.credentials); a.stored++ {
+		if k := &a.layer.m.credentials[a.stored]; k.fits(s.key, c.Scheme) && usable(k.credentials) {
+			a.stored++
+			a.layer.m.auth.offer(s, k.credentials)
+			return k.credentials
+		}
+	}
+	return nil
+}
+
+// nameUser finds the user information that counts: that of the first URL for all of its
+// origin (rule R18), else what stands in the URL of the hop.
+func (a *attempt) nameUser() {
+	a.urlUser = a.r.URL().User
+	if first := a.r.req.URL; first.User != nil && keepsCredentials(first, a.url) {
+		a.urlUser = first.User
+	} else {
+		a.foreign = a.urlUser != nil
+	}
+	if a.urlUser != nil {
+		a.user = a.urlUser.Username()
+	}
+}
+
+// own are the credentials that came with the URL, or with the proxy; nil for none. whole
+// tells that there is a password among them.
+func (a *attempt) own() (_ *credentials, whole bool) {
 	if a.proxy != nil {
 		return a.proxy.own()
 	}
-	u := a.r.URL().User
-	if u == nil || u.Username() == "" {
-		return nil
+	if a.user == "" || a.r.ownRefused {
+		return nil, false
 	}
-	password, _ := u.Password()
-	return &credentials{u.Username(), password}
+	password, whole := a.urlUser.Password()
+	return &credentials{a.user, password}, whole
 }
 
 // emit tells of a question.
@@ -211,7 +256,7 @@ func (a *attempt) question(c challenge, tried *credentials) *Authenticator {
 }
 
 // ask asks the program.
-func (a *attempt) ask(c challenge, tried *credentials) (answer *credentials, refused bool) {
+func (a *attempt) ask(c challenge, s *space, tried *credentials) (answer *credentials, refused bool) {
 	q := a.question(c, tried)
 	a.r.questions++
 	a.emit(q)
@@ -220,6 +265,9 @@ func (a *attempt) ask(c challenge, tried *credentials) (answer *credentials, ref
 	q.Cancel()
 	if answer = q.given(); answer.same(tried) {
 		answer = nil
+	}
+	if answer != nil { // for this scheme, which the question has named
+		a.layer.m.auth.give(s.key.origin, answer, c.strength())
 	}
 	return answer, answered && answer == nil
 }

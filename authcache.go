@@ -42,6 +42,8 @@ type authCache struct {
 
 	mu     sync.Mutex
 	spaces map[spaceKey]*space
+	// scopes are the weakest schemes by which secrets may go out; see claim.
+	scopes map[scopeKey]httpauth.Strength
 }
 
 // at returns the space of a challenge, a new one when it is not known.
@@ -118,8 +120,9 @@ func (c *authCache) find(at, path, user string) *space {
 // maxPaths bounds the paths of a space; beyond that the server has to ask.
 const maxPaths = 256
 
-// accepted keeps credentials that a server took, for where they hold.
-func (c *authCache) accepted(s *space, creds *credentials, scheme string, owner any, u *url.URL) {
+// accepted keeps credentials that a server took, for where they hold. share tells that
+// they are for requests, too, whose URL names no user.
+func (c *authCache) accepted(s *space, creds *credentials, scheme string, owner any, u *url.URL, share bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.known != creds && !s.known.same(creds) && s.known != nil && s.proven {
@@ -130,7 +133,7 @@ func (c *authCache) accepted(s *space, creds *credentials, scheme string, owner 
 	}
 	s.known, s.proven, s.scheme, s.owner = creds, true, scheme, owner
 	s.cover(c.reach(s, u))
-	if s.key.user != "" { // who names no user gets the one that was used last
+	if share && s.key.user != "" { // who names no user gets the one that was used last
 		plain := c.spaceLocked(spaceKey{s.key.origin, s.key.realm, ""})
 		if !plain.proven {
 			plain.known, plain.proven, plain.scheme, plain.owner, plain.digest, plain.count = creds, true, scheme, owner, s.digest, s.count
@@ -205,22 +208,24 @@ func (c *authCache) given(s *space, tried *credentials) *credentials {
 	return s.known
 }
 
-// challenge takes a new Digest challenge.
-func (c *authCache) challenge(s *space, d *httpauth.Digest) {
+// use counts a use of the nonce of a Digest challenge, and remembers the challenge for
+// the requests to come. With nil it is the one that is remembered; nil comes back when
+// creds may not go out for that.
+func (c *authCache) use(s *space, d *httpauth.Digest, creds *credentials) (*httpauth.Digest, uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.digest == nil || d == nil || s.digest.Nonce != d.Nonce {
-		s.count = 0
+	if d == nil {
+		if d = s.digest; d == nil || !c.claimLocked(s.key.origin, creds, httpauth.StrengthOf("Digest", d)) {
+			return nil, 0
+		}
+	} else {
+		if s.digest == nil || s.digest.Nonce != d.Nonce {
+			s.count = 0
+		}
+		s.digest = d
 	}
-	s.digest = d
-}
-
-// use counts a use of the nonce.
-func (c *authCache) use(s *space) (*httpauth.Digest, uint32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	s.count++
-	return s.digest, s.count
+	return d, s.count
 }
 
 // nextNonce is what the server wants used from now on (RFC 7616, section 3.5).
@@ -234,13 +239,13 @@ func (c *authCache) nextNonce(s *space, nonce string) {
 	}
 }
 
-// ask lets one reply ask while others that need the same answer wait for it. ask
-// returns nil for no answer, and whether that was a refusal, which counts for the
-// others too.
-func (c *authCache) ask(ctx context.Context, s *space, tried *credentials, ask func() (answer *credentials, refused bool)) *credentials {
+// ask lets one reply ask while others that need the same answer wait for it. An answer
+// for a stronger scheme than n is none for them. ask returns nil for no answer, and
+// whether that was a refusal, which counts for the others too.
+func (c *authCache) ask(ctx context.Context, s *space, tried *credentials, n httpauth.Strength, ask func() (answer *credentials, refused bool)) *credentials {
 	for {
 		c.mu.Lock()
-		if s.known != nil && !s.known.same(tried) {
+		if s.known != nil && !s.known.same(tried) && c.claimLocked(s.key.origin, s.known, n) {
 			defer c.mu.Unlock()
 			return s.known
 		}
@@ -294,6 +299,6 @@ func (c *authCache) learn(s *space, creds *credentials) {
 func (c *authCache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.spaces = nil
+	c.spaces, c.scopes = nil, nil
 	c.proven.Store(0)
 }

@@ -1,14 +1,13 @@
 package netreply
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
-	"errors"
-	"io"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/netreply/netreply/internal/httpauth"
 	"github.com/netreply/netreply/internal/wire"
@@ -32,6 +31,9 @@ type authLayer struct {
 func (l authLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := replyOf(req.Context())
 	r.owner, r.answering = nil, false
+	if len(req.Header["Authorization"]) > 0 { // rule U4: the caller's own word
+		return l.next.RoundTrip(req)
+	}
 	var asked *http.Response
 	if r.req.AuthenticationReuse == Manual || r.req.Bearer == nil && l.m.auth.proven.Load() == 0 {
 		// nothing is known that could be sent: the way of nearly every request
@@ -52,8 +54,8 @@ func (l authLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 // run sends until the server does not ask any more, or nobody has an answer. asked
 // is the first 401, nil when nothing has been sent yet.
 func (a *attempt) run(req *http.Request, asked *http.Response) (_ *http.Response, err error) {
-	if u := a.r.URL().User; u != nil && a.proxy == nil {
-		a.user = u.Username()
+	if a.proxy == nil {
+		a.nameUser()
 	}
 	a.last = req
 	if asked == nil {
@@ -80,13 +82,29 @@ func (a *attempt) run(req *http.Request, asked *http.Response) (_ *http.Response
 		if again, err = a.challenged(resp); err == nil && again == nil {
 			return resp, nil
 		}
-		resp.Body.Close()
+		a.discard(resp)
 		req = again
 	}
 	if err == nil {
-		err = a.failure(errors.New("it does not stop asking"))
+		err = a.failure(fmt.Errorf("%d requests were answered with a challenge", maxAuthRounds))
 	}
 	return nil, err
+}
+
+// legMoment is how long the body of a leg may take: its connection is the one that is
+// being authenticated.
+const legMoment = 5 * time.Second
+
+// discard ends a response that is answered. The time that takes is not the peer's
+// silence.
+func (a *attempt) discard(resp *http.Response) {
+	a.r.clock.pause()
+	defer a.r.clock.resume()
+	if a.legs > 0 {
+		discardWithin(resp, legMoment)
+		return
+	}
+	discard(resp)
 }
 
 // attempt is what one hop has tried.
@@ -95,19 +113,24 @@ type attempt struct {
 	r     *Reply
 	url   *url.URL // without user information
 	user  string   // that the URL names
+	// urlUser is the user information that counts for the URL; foreign tells that it
+	// came with a redirect.
+	urlUser *url.Userinfo
+	foreign bool
 	// proxy is whose questions are answered, nil for those of the server; then last is the
 	// request of which the next try is a copy.
 	proxy *proxied
 	last  *http.Request
 
 	// What the last sending carried.
-	space  *space
-	creds  *credentials
-	scheme string
-	digest *httpauth.Answer
-	token  string // bearer
+	space    *space
+	creds    *credentials
+	scheme   string
+	strength httpauth.Strength
+	digest   *httpauth.Answer
+	token    string // bearer
 
-	urlTried  bool // the credentials of the URL
+	ownTried  bool // the credentials of the URL, or of the proxy
 	stored    int  // of Config.Credentials, how many were looked at
 	refreshed bool // the bearer token
 	stale     int  // nonces that were
@@ -119,12 +142,9 @@ type attempt struct {
 	failed      map[*negotiator]bool
 }
 
-// beforehand adds what is known to be wanted, unless the caller has his own.
+// beforehand adds what is known to be wanted.
 func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 	field := a.terms().credentials
-	if len(req.Header[field]) > 0 {
-		return req, nil
-	}
 	if a.bearer() {
 		if err := a.takeToken(); err != nil {
 			return nil, err
@@ -140,16 +160,24 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 	if s == nil {
 		return req, nil
 	}
+	if own, whole := a.own(); whole && a.proxy == nil && !own.same(s.known) {
+		return req, nil // rule U5: the caller's word is tried before, and against, what is remembered
+	}
 	switch a.space, a.creds, a.scheme = s.self, s.known, s.scheme; s.scheme {
 	case "Basic":
+		a.strength = httpauth.ClearText
 		req.Header[field] = []string{httpauth.Basic(a.creds.user, a.creds.password)}
 	case "Digest":
 		if s.digest.NeedsBody() { // which is being opened
-			return a.send(s.scheme)
+			return a.send(challenge{Challenge: httpauth.Challenge{Scheme: s.scheme}})
 		}
-		line, err := a.authorize(req.Method)
+		line, err := a.authorize(req.Method, nil)
 		if err != nil {
 			return nil, err
+		}
+		if line == "" {
+			a.space, a.creds = nil, nil
+			break
 		}
 		req.Header[field] = []string{line}
 	default: // the connection is what is authenticated
@@ -167,7 +195,7 @@ func (a *attempt) bearer() bool {
 	if a.r.req.Bearer == nil || a.proxy != nil {
 		return false
 	}
-	return sameOrigin(a.url, a.r.req.URL)
+	return keepsCredentials(a.r.req.URL, a.url)
 }
 
 // takeToken gets a token that is not the last one, which was refused if there was
@@ -201,14 +229,14 @@ func (a *attempt) show(resp *http.Response) error {
 	return nil
 }
 
-// send makes the request with a.creds.
-func (a *attempt) send(scheme string) (*http.Request, error) {
-	a.scheme, a.digest = scheme, nil
-	switch scheme {
+// send makes the request with a.creds, as the challenge wants it.
+func (a *attempt) send(c challenge) (*http.Request, error) {
+	a.scheme, a.strength, a.digest = c.Scheme, c.strength(), nil
+	switch c.Scheme {
 	case "Basic":
 		return a.again(httpauth.Basic(a.creds.user, a.creds.password))
 	case "Digest":
-		line, err := a.authorize(a.r.method)
+		line, err := a.authorize(a.r.method, c.digest)
 		if err != nil {
 			return nil, err
 		}
@@ -228,11 +256,15 @@ func (a *attempt) again(line string) (*http.Request, error) {
 		if a.creds != nil && a.negotiation == nil {
 			// The server has asked for them here, and the next try has no other way to
 			// bring its body than to send them at once.
-			a.layer.m.auth.accepted(a.space, a.creds, a.scheme, nil, a.url)
+			a.layer.m.auth.accepted(a.space, a.creds, a.scheme, nil, a.url, !a.foreign)
 		}
 		return nil, err
 	}
-	req.Header[a.terms().credentials] = []string{line}
+	if line == "" {
+		a.space, a.creds = nil, nil
+	} else {
+		req.Header[a.terms().credentials] = []string{line}
+	}
 	return req, nil
 }
 
@@ -254,7 +286,7 @@ func (a *attempt) passed(resp *http.Response) error {
 	if a.space == nil || a.creds == nil && a.negotiator == nil {
 		return nil
 	}
-	cache.accepted(a.space, a.creds, a.scheme, a.r.owner, a.url)
+	cache.accepted(a.space, a.creds, a.scheme, a.r.owner, a.url, !a.foreign)
 	if a.digest == nil {
 		return nil
 	}
@@ -271,28 +303,4 @@ func (a *attempt) passed(resp *http.Response) error {
 	}
 	resp.Body = &provingBody{resp.Body, h, func() error { return a.proved(info, h) }}
 	return nil
-}
-
-// hold reads a body into memory, so that its connection is free while somebody
-// thinks about the answer, and the body is still there if that is no. The rest of a
-// large one stays where it is.
-func hold(resp *http.Response) error {
-	if resp.Body == http.NoBody {
-		return nil
-	}
-	var b bytes.Buffer
-	_, err := io.CopyN(&b, resp.Body, drainLimit)
-	switch err {
-	case nil:
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(&b, resp.Body), resp.Body}
-		return nil
-	case io.EOF:
-		resp.Body.Close()
-		resp.Body = io.NopCloser(&b)
-		return nil
-	}
-	return err
 }

@@ -8,9 +8,14 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// authorize answers the Digest challenge of the space.
-func (a *attempt) authorize(method string) (line string, err error) {
-	d, count := a.layer.m.auth.use(a.space)
+// authorize answers a Digest challenge, or with nil the last one that was answered in
+// the space. "" means that the credentials were not given for that.
+func (a *attempt) authorize(method string, d *httpauth.Digest) (line string, err error) {
+	d, count := a.layer.m.auth.use(a.space, d, a.creds)
+	if d == nil {
+		return "", nil
+	}
+	a.strength = httpauth.StrengthOf("Digest", d)
 	uri := a.url.RequestURI()
 	if a.proxy != nil { // as it stands in the request line
 		uri = a.proxy.target(a.last).URL.RequestURI()

@@ -75,7 +75,7 @@ func (r *Reply) newRequest(method string, u *url.URL) (*http.Request, error) {
 }
 
 // notAgain is rule E23.
-func notAgain(err error) error {
+func notAgain(err error) *Error {
 	return &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be sent again", Err: err}
 }
 

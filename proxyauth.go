@@ -29,7 +29,8 @@ func (h *proxied) known(cache *authCache) (*credentials, *space) {
 	if s := cache.find(h.key(), "", ""); s != nil {
 		return s.known, s.self
 	}
-	return h.own(), nil
+	own, _ := h.own()
+	return own, nil
 }
 
 // forTunnel finds credentials in the place of those that a proxy did not take, nil for
@@ -46,7 +47,7 @@ func (a *attempt) forTunnel(pe *dial.ProxyError) *credentials {
 	s := cache.at(spaceKey{a.proxy.key(), c.Realm(), ""})
 	tried := a.creds
 	cache.refused(s, tried)
-	if a.creds = a.credentials(c, s, tried); a.creds != nil {
+	if a.creds = a.credentials(c, s, tried, nil); a.creds != nil {
 		a.space = s
 	}
 	return a.creds
@@ -54,5 +55,5 @@ func (a *attempt) forTunnel(pe *dial.ProxyError) *credentials {
 
 // accepted keeps the credentials of a tunnel, for the next one.
 func (a *attempt) accepted() {
-	a.layer.m.auth.accepted(a.space, a.creds, "", nil, a.url)
+	a.layer.m.auth.accepted(a.space, a.creds, "", nil, a.url, true)
 }

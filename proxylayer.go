@@ -131,7 +131,7 @@ func (l proxyLayer) through(r *Reply, req *http.Request) (*http.Response, error)
 	if h.attempt.tunnels() {
 		a := h.attempt
 		a.creds, a.space = h.known(&l.m.auth)
-		a.urlTried = a.creds != nil && a.space == nil
+		a.ownTried = a.creds != nil && a.space == nil
 		h.choose(a.creds)
 	}
 	r.proxied = h
@@ -149,6 +149,10 @@ func (l proxyLayer) through(r *Reply, req *http.Request) (*http.Response, error)
 		if _, err := l.m.dialer.Resolve(r.ctx, req.URL.Hostname()); err != nil {
 			return nil, wire.DialError(err)
 		}
+	}
+	if len(req.Header["Proxy-Authorization"]) > 0 { // rule U4: the caller's own word
+		resp, err := l.next.RoundTrip(req)
+		return resp, h.blame(err)
 	}
 	resp, err := h.attempt.run(req, nil)
 	return resp, h.blame(err)
@@ -168,12 +172,12 @@ func (h *proxied) choose(creds *credentials) {
 	h.route = r.m.route(h.proxy, &r.req, h.url, creds)
 }
 
-// own are the credentials of the Proxy value.
-func (h *proxied) own() *credentials {
+// own are the credentials of the Proxy value; ok is false when it has none.
+func (h *proxied) own() (_ *credentials, ok bool) {
 	if h.proxy.User == "" && h.proxy.Password == "" {
-		return nil
+		return nil, false
 	}
-	return &credentials{h.proxy.User, h.proxy.Password}
+	return &credentials{h.proxy.User, h.proxy.Password}, true
 }
 
 // key names the proxy among the origins that want passwords. Who brings credentials along

@@ -33,7 +33,7 @@ func hops(status int) http.HandlerFunc {
 
 // TestRedirectMethods: rules R10, R13 and R14.
 func TestRedirectMethods(t *testing.T) {
-	for _, status := range []int{301, 302, 303, 305, 307, 308} {
+	for _, status := range []int{301, 302, 303, 307, 308} {
 		each(t, hops(status), netreply.Config{}, func(t *testing.T, s *side) {
 			for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH"} {
 				req := s.request("/2")
@@ -211,7 +211,7 @@ func TestRedirectURL(t *testing.T) {
 	base := strings.Replace(s.URL, "http://", "http://user:pw@", 1)
 	r := m.Get(t.Context(), newRequest(t, base+"/1#f"))
 	require.NoError(t, r.Wait(t.Context()))
-	assert.Equal(t, base+"/0", r.URL().String())
+	assert.Equal(t, base+"/0#f", r.URL().String(), "rule R11")
 
 	req := newRequest(t, base+"/1#f")
 	req.RedirectPolicy = netreply.UserVerifiedRedirectPolicy

@@ -52,6 +52,7 @@ type Reply struct {
 	fresh      bool // the next sending wants a new connection
 	repeated   bool // and is not the first of this hop
 	answering  bool // it answers a 401 or 407
+	ownRefused bool // the program has answered in the place of the URL's password
 	listed     bool // the reply is in the Manager's list: not when that was closed
 	// Of the authentication of connections.
 	session *wire.Session
