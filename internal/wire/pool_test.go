@@ -1,0 +1,282 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// scripted is a connection that does what a test says.
+type scripted struct {
+	streams atomic.Int64
+	going   atomic.Bool
+	stuck   chan struct{} // what asks or closes it waits for this, when it is not nil
+	closed  atomic.Bool
+	end     chan struct{}
+}
+
+func (s *scripted) roundTrip(*http.Request, *Exchange) (*http.Response, error) {
+	return nil, errors.New("not for that")
+}
+func (s *scripted) fault(err error, _ Phase, _ *Exchange) error { return err }
+func (s *scripted) room() (int, bool)                           { return int(s.streams.Load()), !s.going.Load() }
+func (s *scripted) reusable() bool {
+	if s.stuck != nil {
+		<-s.stuck
+	}
+	return true
+}
+func (s *scripted) ended() <-chan struct{} { return s.end }
+func (s *scripted) parted()                {}
+func (s *scripted) close() {
+	if s.stuck != nil {
+		<-s.stuck
+	}
+	s.closed.Store(true)
+}
+
+// introduceScripted brings a scripted connection into a pool as if it had been dialled.
+func introduceScripted(t *Transport, key Key, http2 bool, s *scripted) *conn {
+	near, far := net.Pipe()
+	far.Close()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := &conn{t: t, connection: s, host: t.hostOf(key), nc: near, http2: http2}
+	t.add(c)
+	t.introduce(c)
+	return c
+}
+
+// noDialer is for pools in which nothing is dialled.
+func noDialer() *dial.Dialer {
+	return &dial.Dialer{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+}
+
+// TestStuckConnection: a connection that does not answer when it is asked or closed keeps
+// nobody from using the pool, and Close does not wait for it for ever.
+func TestStuckConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 1})
+		bad, good := &scripted{stuck: make(chan struct{})}, &scripted{}
+		introduceScripted(tr, Key{Scheme: "http", Addr: "bad:80"}, false, bad)
+		introduceScripted(tr, Key{Scheme: "http", Addr: "good:80"}, false, good)
+		x := &Exchange{Observer: &watch{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}}
+		c, err := tr.take(t.Context(), x)
+		require.NoError(t, err)
+		go tr.put(c, true)
+		synctest.Wait() // it asks whether the connection can be used again
+
+		x = &Exchange{Observer: &watch{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "good:80"}}
+		for range 3 {
+			c, err := tr.take(t.Context(), x)
+			require.NoError(t, err)
+			tr.put(c, true)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = tr.take(ctx, &Exchange{Observer: &watch{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}})
+		require.ErrorIs(t, err, context.DeadlineExceeded, "who waits for it leaves at the end of its own context")
+
+		start := time.Now()
+		tr.Close()
+		assert.Equal(t, closeLimit, time.Since(start))
+		assert.True(t, good.closed.Load())
+		close(bad.stuck)
+		synctest.Wait()
+		assert.True(t, bad.closed.Load())
+	})
+}
+
+// TestIdleExpiry: each connection is closed when its own time is over, however many there
+// are, and use puts that off.
+func TestIdleExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hosts = 3 * expiryBatch
+		tr := NewTransport(Config{Dialer: noDialer(), IdleTimeout: time.Minute})
+		defer tr.Close()
+		key := func(i int) Key { return Key{Scheme: "http", Addr: fmt.Sprintf("h%d:80", i)} }
+		use := func(i int, limit time.Duration) {
+			c, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, IdleTimeout: limit, Key: key(i)})
+			require.NoError(t, err)
+			tr.put(c, true)
+		}
+		for i := range hosts {
+			introduceScripted(tr, key(i), false, &scripted{})
+		}
+		time.Sleep(30 * time.Second)
+		use(0, 0)
+		use(1, 10*time.Second)
+		busy, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, Key: key(2)})
+		require.NoError(t, err)
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		require.Equal(t, hosts-1, tr.Connections(), "one has a shorter time")
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 2, tr.Connections(), "one was used meanwhile, one is busy")
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, tr.Connections())
+		tr.put(busy, true)
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		require.Zero(t, tr.Connections())
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		assert.Empty(t, tr.hosts)
+		assert.Empty(t, tr.expiry.due)
+	})
+}
+
+// TestStreams: an HTTP/2 connection carries what its peer allows, follows a change of that,
+// and ends behind its last exchange once the peer takes no more.
+func TestStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := NewTransport(Config{Dialer: noDialer()})
+		defer tr.Close()
+		s := &scripted{}
+		s.streams.Store(2)
+		key := Key{Scheme: "http", Addr: "h:80", Protocol: HTTP2}
+		c := introduceScripted(tr, key, true, s)
+		got := make(chan *conn, 10)
+		take := func() {
+			go func() {
+				if c, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, Key: key}); err == nil {
+					got <- c
+				}
+			}()
+			synctest.Wait()
+		}
+		for range 5 {
+			take()
+		}
+		require.Len(t, got, 2)
+		s.streams.Store(3)
+		tr.changed(c)
+		synctest.Wait()
+		require.Len(t, got, 3)
+		tr.put(<-got, true)
+		synctest.Wait()
+		require.Len(t, got, 3, "the place went to the next")
+		s.streams.Store(0)
+		tr.changed(c)
+		tr.put(<-got, true)
+		synctest.Wait()
+		require.Len(t, got, 2)
+		s.streams.Store(100)
+		tr.changed(c)
+		synctest.Wait()
+		require.Len(t, got, 3)
+		s.going.Store(true)
+		tr.changed(c)
+		take()
+		require.Len(t, got, 3, "who comes now waits for another connection")
+		for range 3 {
+			require.False(t, s.closed.Load())
+			tr.put(<-got, true)
+		}
+		synctest.Wait()
+		require.True(t, s.closed.Load())
+	})
+}
+
+// TestFreshMakesRoom: who wants a connection that nothing was sent on gets one, though all
+// that are allowed have been used and lie idle.
+func TestFreshMakesRoom(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
+		b := with(Config{ConnsPerHost: 1})
+		first, _, err := b.send(t.Context(), call{url: s.URL})
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := b.fetch(call{url: s.URL, fresh: true})
+			done <- err
+		}()
+		require.Eventually(t, func() bool {
+			b.tr.mu.Lock()
+			defer b.tr.mu.Unlock()
+			for _, h := range b.tr.hosts {
+				return h.waiters == 1
+			}
+			return false
+		}, 10*time.Second, time.Millisecond)
+		io.Copy(io.Discard, first.Body)
+		first.Body.Close()
+		require.NoError(t, <-done)
+	})
+}
+
+// TestLeaveFreesQuestion: a dial that has asked somebody who is gone does not wait for the
+// answer.
+func TestLeaveFreesQuestion(t *testing.T) {
+	tr := NewTransport(Config{Dialer: noDialer()})
+	defer tr.Close()
+	tr.mu.Lock()
+	h := tr.hostOf(Key{Scheme: "http", Addr: "h:80"})
+	w := h.enqueue(&waiter{x: &Exchange{}})
+	tr.mu.Unlock()
+	seen := make(chan struct{})
+	w.ch <- msg{kind: asking, seen: seen}
+	tr.leave(h, w)
+	<-seen
+}
+
+// BenchmarkLeave: leaving costs the same however many wait.
+func BenchmarkLeave(b *testing.B) {
+	for _, n := range []int{100, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 1})
+			defer tr.Close()
+			tr.mu.Lock()
+			h := tr.hostOf(Key{Scheme: "http", Addr: "h:80"})
+			for range n {
+				h.enqueue(&waiter{x: &Exchange{Priority: Normal}})
+			}
+			tr.mu.Unlock()
+			for b.Loop() {
+				tr.mu.Lock()
+				w := h.enqueue(&waiter{x: &Exchange{Priority: Normal}})
+				tr.mu.Unlock()
+				tr.leave(h, w)
+			}
+		})
+	}
+}
+
+// BenchmarkExpiry: what an idle connection costs, with many other hosts.
+func BenchmarkExpiry(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			tr := NewTransport(Config{Dialer: noDialer()})
+			defer tr.Close()
+			for i := range n {
+				introduceScripted(tr, Key{Scheme: "http", Addr: fmt.Sprintf("h%d:80", i)}, false, &scripted{})
+			}
+			x := &Exchange{Observer: &watch{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "h7:80"}}
+			for b.Loop() {
+				c, err := tr.take(b.Context(), x)
+				if err != nil {
+					b.Fatal(err)
+				}
+				tr.put(c, true)
+			}
+		})
+	}
+}
