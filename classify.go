@@ -116,6 +116,7 @@ func classify(err error, phase Phase, host string) *Error {
 	var limit *limitError
 	var we *wire.Error
 	var ce *coding.Error
+	var size *SizeLimitError
 	switch {
 	case ended != nil:
 		e.Code = OperationCanceledError
@@ -144,6 +145,8 @@ func classify(err error, phase Phase, host string) *Error {
 		}
 	case errors.As(err, &ce):
 		e.Code, e.Phase = UnknownContentError, PhaseDecode
+	case errors.As(err, &size):
+		e.Code, e.Phase = UnknownContentError, PhaseBody
 	default:
 		e.Code = UnknownNetworkError
 	}
@@ -251,7 +254,9 @@ func errorText(e *Error, host string) string {
 	case ProtocolFailure:
 		return "Data corrupted"
 	case UnknownContentError:
-		return "Decompression failed: " + e.Err.Error()
+		if e.Phase == PhaseDecode {
+			return "Decompression failed: " + e.Err.Error()
+		}
 	}
 	if e.Err != nil {
 		return e.Err.Error()

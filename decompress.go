@@ -31,16 +31,26 @@ func (r *Reply) decompress(resp *http.Response) error {
 		Threshold: r.req.DecompressedSafetyCheckThreshold,
 		Max:       r.m.cfg.MaxDecodedSize,
 		Header:    int(min(r.m.cfg.MaxHeaderBytes, math.MaxInt32)),
+		Memory:    r.m.decoders,
 	}
 	if limits.Threshold == 0 {
 		limits.Threshold = defaultSafetyThreshold
 	}
-	decoder := coding.NewReader(resp.Body, codings, limits, r.clock.touch)
+	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: r.clock.touch, Wait: r.waitsForMemory, Done: r.ctx.Done()})
 	r.mu.Lock()
 	r.decoder = decoder
 	r.mu.Unlock()
 	resp.Body, resp.ContentLength = decoder, -1
 	return nil
+}
+
+// waitsForMemory holds the clock of the peer while others keep the reply waiting.
+func (r *Reply) waitsForMemory(waiting bool) {
+	if waiting {
+		r.clock.pause()
+	} else {
+		r.clock.resume()
+	}
 }
 
 // codings are what is to be taken off a response.

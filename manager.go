@@ -13,6 +13,7 @@ import (
 
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/hsts"
+	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -58,6 +59,15 @@ type Config struct {
 	// give, whatever its ratio; 0 means no limit. Beyond it a reply fails with
 	// UnknownContentError. See also Request.DecompressedSafetyCheckThreshold.
 	MaxDecodedSize int64
+	// MaxDecoderMemory bounds the memory in bytes that decoding content codings takes for
+	// all replies together, beyond 128 KiB for each: a server chooses the window of an
+	// encoded body, up to 16 MiB for br and 8 MiB for zstd. What exceeds 100
+	// times the bytes received counts against 24 MiB of it. 0 means 256 MiB, below 0 no
+	// limit. A body that finds too little left waits up to 5 s for others to end before
+	// it is decoded, and then fails with UnknownContentError and a *SizeLimitError.
+	MaxDecoderMemory int64
+	// MaxBodySize is for requests that have none; 0 means no limit.
+	MaxBodySize int64
 	// HSTS holds the hosts that are reached over TLS only (RFC 6797): their http URLs
 	// become https before anything is connected, and new ones are learned. nil means
 	// that this is off (rule K1). One store may serve several Managers.
@@ -117,7 +127,8 @@ func (c *Config) validate() error {
 	for _, n := range []struct {
 		name string
 		n    int64
-	}{{"ReadBufferSize", c.ReadBufferSize}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost)}, {"MaxDecodedSize", c.MaxDecodedSize}, {"MaxHeaderBytes", c.MaxHeaderBytes}} {
+	}{{"ReadBufferSize", c.ReadBufferSize}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost)}, {"MaxDecodedSize", c.MaxDecodedSize}, {"MaxBodySize", c.MaxBodySize},
+		{"MaxHeaderBytes", c.MaxHeaderBytes}} {
 		if n.n < 0 {
 			bad(n.name, strconv.FormatInt(n.n, 10), "negative")
 		}
@@ -167,6 +178,7 @@ type Manager struct {
 	dialer    *dial.Dialer
 	pipeline  http.RoundTripper
 	auth      authCache
+	decoders  *coding.Budget
 	routes    routes
 
 	credentials []stored
@@ -203,7 +215,7 @@ func NewManager(c Config) (*Manager, error) {
 	if c.CookieJar == nil {
 		c.CookieJar = cookies.NewJar(cookies.Options{})
 	}
-	m := &Manager{cfg: c, userAgent: []string{c.UserAgent}}
+	m := &Manager{cfg: c, decoders: newDecoderBudget(c.MaxDecoderMemory), userAgent: []string{c.UserAgent}}
 	for _, n := range c.Negotiators {
 		m.negotiators = append(m.negotiators, &negotiator{n})
 	}
@@ -310,6 +322,9 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	}
 	if q.ReadBufferSize == 0 {
 		q.ReadBufferSize = m.cfg.ReadBufferSize
+	}
+	if q.MaxBodySize == 0 {
+		q.MaxBodySize = m.cfg.MaxBodySize
 	}
 	if len(m.cfg.SecretHeaders) > 0 {
 		q.SecretHeaders = append(m.cfg.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is

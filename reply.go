@@ -190,6 +190,9 @@ func (r *Reply) perform() error {
 		return err
 	}
 	if err = r.decompress(resp); err == nil {
+		err = r.limitBody(resp)
+	}
+	if err == nil {
 		err = r.receive(resp)
 	}
 	resp.Body.Close()

@@ -70,6 +70,12 @@ type Request struct {
 	// ReadBufferSize stops the peer while that many bytes are unread (rule B2).
 	// 0 means the Manager's; below 0 no limit.
 	ReadBufferSize int64
+	// MaxBodySize fails a reply whose body has more bytes, as they are delivered to the
+	// reader, with UnknownContentError and a *SizeLimitError: at once where the
+	// Content-Length of a body without codings says so, else behind that many bytes,
+	// which can be read. Bodies of redirects and of responses to which the reply sends
+	// another request do not count. 0 means the Manager's; below 0 no limit.
+	MaxBodySize int64
 	// Priority orders requests that wait for a connection.
 	Priority Priority
 	// Background marks a request that nobody waits for; see

@@ -55,6 +55,8 @@ type Limits struct {
 	// Header is the longest header in bytes of a gzip member, names and comments
 	// included; 0 means 256 KiB.
 	Header int
+	// Memory is what the decoders take their memory from; nil means no limit.
+	Memory *Budget
 }
 
 // ratio is the growth that no honest data needs (rule Z7).

@@ -57,7 +57,7 @@ func encode(t testing.TB, form string, data []byte) []byte {
 var off = coding.Limits{Threshold: -1}
 
 func decode(codings []string, data []byte, l coding.Limits) ([]byte, error) {
-	r := coding.NewReader(io.NopCloser(bytes.NewReader(data)), codings, l, nil)
+	r := coding.NewReader(io.NopCloser(bytes.NewReader(data)), codings, l, coding.Hooks{})
 	defer r.Close()
 	return io.ReadAll(r)
 }
@@ -101,7 +101,7 @@ func TestRoundTrip(t *testing.T) {
 				src = iotest.OneByteReader(src)
 			}
 			reads := 0
-			r := coding.NewReader(io.NopCloser(src), []string{name(form)}, off, func() { reads++ })
+			r := coding.NewReader(io.NopCloser(src), []string{name(form)}, off, coding.Hooks{Read: func() { reads++ }})
 			got, err := io.ReadAll(r)
 			require.NoError(t, err, "%s %d", form, n)
 			require.True(t, bytes.Equal(data, got), "%s %d", form, n)
@@ -186,7 +186,7 @@ func TestTrailing(t *testing.T) {
 			}
 			for _, wrap := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader} {
 				enc := append(encode(t, form, data), extra...)
-				r := coding.NewReader(io.NopCloser(wrap(bytes.NewReader(enc))), []string{name(form)}, off, nil)
+				r := coding.NewReader(io.NopCloser(wrap(bytes.NewReader(enc))), []string{name(form)}, off, coding.Hooks{})
 				got, err := io.ReadAll(r)
 				var e *coding.Error
 				require.ErrorAs(t, err, &e, "%s %.5q", form, extra)
@@ -294,7 +294,7 @@ func TestBomb(t *testing.T) {
 		for _, f := range forms {
 			names = append(names, name(f))
 		}
-		r := coding.NewReader(io.NopCloser(bytes.NewReader(bomb)), names, coding.Limits{Threshold: 10 << 20}, nil)
+		r := coding.NewReader(io.NopCloser(bytes.NewReader(bomb)), names, coding.Limits{Threshold: 10 << 20}, coding.Hooks{})
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
@@ -344,7 +344,7 @@ func TestSourceError(t *testing.T) {
 		enc := encode(t, form, text(5000))
 		for _, n := range []int{0, 1, 5, len(enc) / 2, len(enc)} {
 			src := io.MultiReader(bytes.NewReader(enc[:n]), iotest.ErrReader(broken))
-			r := coding.NewReader(io.NopCloser(src), []string{name(form)}, off, nil)
+			r := coding.NewReader(io.NopCloser(src), []string{name(form)}, off, coding.Hooks{})
 			_, err := io.ReadAll(r)
 			require.Same(t, broken, err, "%s %d", form, n)
 			_, err = r.Read(make([]byte, 10))
@@ -359,7 +359,7 @@ func TestClose(t *testing.T) {
 	for form := range encoders {
 		enc := encode(t, form, text(5000))
 		server, client := net.Pipe()
-		r := coding.NewReader(client, []string{name(form)}, off, nil)
+		r := coding.NewReader(client, []string{name(form)}, off, coding.Hooks{})
 		done := make(chan error)
 		go func() {
 			_, err := io.Copy(io.Discard, r)
@@ -414,7 +414,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || len(list) == 0 {
 			return
 		}
-		r := coding.NewReader(io.NopCloser(bytes.NewReader(data)), list, coding.Limits{Threshold: 1 << 16, Max: 4 << 20}, nil)
+		r := coding.NewReader(io.NopCloser(bytes.NewReader(data)), list, coding.Limits{Threshold: 1 << 16, Max: 4 << 20}, coding.Hooks{})
 		defer r.Close()
 		_, err = io.Copy(io.Discard, r)
 		var e *coding.Error
@@ -432,7 +432,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for b.Loop() {
-				r := coding.NewReader(io.NopCloser(bytes.NewReader(enc)), []string{form}, off, nil)
+				r := coding.NewReader(io.NopCloser(bytes.NewReader(enc)), []string{form}, off, coding.Hooks{})
 				if n, err := io.Copy(io.Discard, struct{ io.Reader }{r}); err != nil || n != int64(len(data)) {
 					b.Fatal(n, err)
 				}

@@ -4,13 +4,10 @@ import (
 	"bufio"
 	"cmp"
 	"io"
-	"strings"
 	"sync"
 
-	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zlib"
-	"github.com/klauspost/compress/zstd"
 )
 
 // decoder is a pooled decoder at work.
@@ -20,64 +17,15 @@ type decoder interface {
 	release()
 }
 
-// newDecoder starts to decode src, which has at least one byte.
-func newDecoder(name string, src *bufio.Reader, limits Limits) (decoder, error) {
-	switch name {
+// newDecoder starts to decode the buffered source of a layer, which has at least one byte.
+func newDecoder(l *layer) (decoder, error) {
+	switch l.name {
 	case "zstd":
-		return newZstd(src)
+		return newZstd(l.buf, &l.mem)
 	case "br":
-		return newBrotli(src)
+		return newBrotli(l.buf, &l.mem)
 	}
-	return newDeflate(name, src, cmp.Or(limits.Header, defaultMaxHeader))
-}
-
-// maxWindow is the largest zstd window that a client has to take (RFC 9659).
-const maxWindow = 8 << 20
-
-type zstdDecoder struct{ *zstd.Decoder }
-
-var zstds sync.Pool
-
-func newZstd(src io.Reader) (decoder, error) {
-	d, _ := zstds.Get().(*zstd.Decoder)
-	if d == nil {
-		var err error
-		// no goroutines, and a history of little more than the window
-		if d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxWindow)); err != nil {
-			return nil, err
-		}
-	}
-	return zstdDecoder{d}, d.Reset(src)
-}
-
-func (d zstdDecoder) release() {
-	if d.Reset(nil) == nil {
-		zstds.Put(d.Decoder)
-	}
-}
-
-type brotliDecoder struct{ *brotli.Reader }
-
-var brotlis = sync.Pool{New: func() any { return brotli.NewReader(nil) }}
-
-func newBrotli(src io.Reader) (decoder, error) {
-	d := brotlis.Get().(*brotli.Reader)
-	return brotliDecoder{d}, d.Reset(src)
-}
-
-func (d brotliDecoder) release() {
-	d.Reset(nil)
-	brotlis.Put(d.Reader)
-}
-
-// Read tells data behind the end, which the decoder knows only as a text.
-func (d brotliDecoder) Read(p []byte) (int, error) {
-	n, err := d.Reader.Read(p)
-	if err != nil && strings.HasSuffix(err.Error(), "excessive input") {
-		err = ErrTrailing
-	}
-	return n, err
+	return newDeflate(l.name, l.buf, cmp.Or(l.r.limits.Header, defaultMaxHeader))
 }
 
 // deflateDecoder decodes what deflate made, in one of its three wrappings.

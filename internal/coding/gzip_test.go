@@ -87,7 +87,7 @@ func TestBehindGzip(t *testing.T) {
 	} {
 		for _, name := range []string{"gzip", "deflate"} {
 			for _, wrap := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader} {
-				r := coding.NewReader(io.NopCloser(wrap(strings.NewReader(enc+tail))), []string{name}, off, nil)
+				r := coding.NewReader(io.NopCloser(wrap(strings.NewReader(enc+tail))), []string{name}, off, coding.Hooks{})
 				got, err := io.ReadAll(r)
 				if want == nil {
 					require.NoError(t, err, "%.20q", tail)
@@ -104,7 +104,7 @@ func TestBehindGzip(t *testing.T) {
 // TestGzipAsItComes: a member that is whole is given before the next byte has come.
 func TestGzipAsItComes(t *testing.T) {
 	client, server := io.Pipe()
-	r := coding.NewReader(client, []string{"gzip"}, off, nil)
+	r := coding.NewReader(client, []string{"gzip"}, off, coding.Hooks{})
 	defer r.Close()
 	defer server.Close()
 	enc := encode(t, "gzip", []byte("first"))

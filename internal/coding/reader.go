@@ -2,6 +2,7 @@ package coding
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"io"
 	"sync"
@@ -13,22 +14,32 @@ import (
 type Reader struct {
 	src    io.ReadCloser
 	limits Limits
-	onRead func()
+	hooks  Hooks
 	wire   atomic.Int64
 	srcErr error // of the source, but for its end
+
+	closing sync.Once
+	closed  chan struct{}
 
 	mu     sync.Mutex // held by a Read
 	layers []layer    // the first is the one that was put on last
 	err    error      // what reading has ended in
 }
 
-// NewReader takes the codings that Parse returned off src. onRead is called after
-// each read of src that brought something.
-func NewReader(src io.ReadCloser, codings []string, limits Limits, onRead func()) *Reader {
-	r := &Reader{src: src, limits: limits, onRead: onRead, layers: make([]layer, len(codings))}
+// Hooks tell what a Read is doing; each may be nil.
+type Hooks struct {
+	Read func()             // a read of the source brought something
+	Wait func(waiting bool) // it begins, and ceases, to wait for memory
+	Done <-chan struct{}    // is closed when it shall not wait any more
+}
+
+// NewReader takes the codings that Parse returned off src.
+func NewReader(src io.ReadCloser, codings []string, limits Limits, hooks Hooks) *Reader {
+	r := &Reader{src: src, limits: limits, hooks: hooks, layers: make([]layer, len(codings)), closed: make(chan struct{})}
+	r.limits.Memory = cmp.Or(limits.Memory, unlimited)
 	for i := range codings {
 		l := &r.layers[i]
-		l.name, l.r = codings[len(codings)-1-i], r
+		l.name, l.r, l.mem.r = codings[len(codings)-1-i], r, r
 		l.src = source{r}
 		if i > 0 {
 			l.src = &r.layers[i-1]
@@ -84,9 +95,19 @@ func (r *Reader) cause(err error) error {
 	return err
 }
 
+// wait takes memory as soon as there is some.
+func (r *Reader) wait(a amount) bool {
+	if r.hooks.Wait != nil {
+		r.hooks.Wait(true)
+		defer r.hooks.Wait(false)
+	}
+	return r.limits.Memory.await(a, r.closed, r.hooks.Done)
+}
+
 // Close gives the decoders back and closes the source, which ends a Read that waits
 // for it.
 func (r *Reader) Close() error {
+	r.closing.Do(func() { close(r.closed) })
 	err := r.src.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,8 +133,8 @@ func (s source) Read(p []byte) (int, error) {
 	n, err := s.r.src.Read(p)
 	if n > 0 {
 		s.r.wire.Add(int64(n))
-		if s.r.onRead != nil {
-			s.r.onRead()
+		if s.r.hooks.Read != nil {
+			s.r.hooks.Read()
 		}
 	}
 	if err != nil && err != io.EOF {
@@ -129,6 +150,7 @@ type layer struct {
 	src   io.Reader
 	buf   *bufio.Reader
 	dec   decoder
+	mem   memory
 	begun bool
 	in    int64 // bytes taken from below
 	out   int64
@@ -187,7 +209,7 @@ func (l *layer) begin() error {
 		return err
 	}
 	var err error
-	l.dec, err = newDecoder(l.name, l.buf, l.r.limits)
+	l.dec, err = newDecoder(l)
 	return midway(err)
 }
 
@@ -213,6 +235,8 @@ func (l *layer) fail(err error) {
 	case err == io.EOF:
 		l.err = io.EOF
 		return
+	case l.mem.err != nil:
+		err = l.mem.err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = ErrTruncated
 	}
@@ -223,6 +247,7 @@ func (l *layer) release() {
 	if l.dec != nil {
 		l.dec.release()
 		l.dec = nil
+		l.mem.release()
 	}
 	if l.buf != nil {
 		l.buf.Reset(nil)

@@ -1,0 +1,90 @@
+package netreply
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+
+	"github.com/netreply/netreply/internal/coding"
+)
+
+// defaultMaxDecoderMemory lets a hundred usual bodies be decoded at once.
+const defaultMaxDecoderMemory = 256 << 20
+
+// SizeLimitError is the cause of a reply that has failed, with UnknownContentError, for a
+// limit of the Manager or the Request.
+type SizeLimitError struct {
+	// Limit is the setting: MaxBodySize or MaxDecoderMemory.
+	Limit string
+	// Max is its value in bytes.
+	Max int64
+	// Size is the Content-Length that is larger; -1 where none was sent.
+	Size int64
+}
+
+func (e *SizeLimitError) Error() string {
+	switch {
+	case e.Limit == decoderMemory:
+		return fmt.Sprintf("its decoder needs more memory than %s, %d bytes for all, has left", e.Limit, e.Max)
+	case e.Size >= 0:
+		return fmt.Sprintf("the body has %d bytes, %s allows %d", e.Size, e.Limit, e.Max)
+	}
+	return fmt.Sprintf("the body has more than the %d bytes that %s allows", e.Max, e.Limit)
+}
+
+const (
+	bodySize      = "MaxBodySize"
+	decoderMemory = "MaxDecoderMemory"
+)
+
+func newDecoderBudget(limit int64) *coding.Budget {
+	if limit < 0 {
+		limit = math.MaxInt64
+	}
+	limit = cmp.Or(limit, defaultMaxDecoderMemory)
+	return coding.NewBudget(limit, &SizeLimitError{decoderMemory, limit, -1})
+}
+
+// limitBody holds the final response to the limit of its body: as it is delivered, its
+// codings taken off. A length that is too large fails at once; bytes up to the limit are
+// delivered in any case.
+func (r *Reply) limitBody(resp *http.Response) error {
+	limit := r.req.MaxBodySize
+	if limit <= 0 || r.head.noBody || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil
+	}
+	over := &SizeLimitError{bodySize, limit, resp.ContentLength}
+	switch {
+	case resp.ContentLength > limit:
+		return over
+	case resp.ContentLength < 0:
+		resp.Body = &limitedBody{ReadCloser: resp.Body, left: limit, over: over}
+	}
+	return nil
+}
+
+// limitedBody ends in an error behind a number of bytes, unless they are all.
+type limitedBody struct {
+	io.ReadCloser
+	left  int64
+	over  error
+	extra [1]byte
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		n, err := b.ReadCloser.Read(b.extra[:])
+		if n > 0 {
+			err = b.over
+		}
+		return 0, err
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	return n, err
+}
