@@ -2,6 +2,7 @@ package atomicfile_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,7 +16,30 @@ import (
 	"github.com/netreply/netreply/internal/atomicfile"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(stuckWriter); name != "" {
+		writeForever(name)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// stuckWriter names the file that a process of the tests writes to.
+const stuckWriter = "NETREPLY_TEST_STUCK_WRITER"
+
+// writeForever begins to write a file, says so, and goes on when its input ends.
+func writeForever(name string) {
+	err := atomicfile.Write(name, func(w io.Writer) error {
+		io.WriteString(w, "half of it")
+		fmt.Println("writing")
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
 
 func text(s string) func(io.Writer) error {
 	return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
