@@ -1,8 +1,10 @@
 package netreply
 
 import (
+	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/netreply/netreply/hsts"
 )
@@ -14,6 +16,20 @@ func (m *Manager) upgrade(u *url.URL) *url.URL {
 		return u
 	}
 	return m.cfg.HSTS.Upgrade(u)
+}
+
+// flushWait bounds how long Manager.Close waits for the file of Config.HSTS.
+const flushWait = 2 * time.Second
+
+// flushPolicies writes what was learned. The store is the program's, which closes it; its
+// Err tells what could not be written.
+func (m *Manager) flushPolicies() {
+	if m.cfg.HSTS == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
+	defer cancel()
+	m.cfg.HSTS.Flush(ctx)
 }
 
 // hstsLayer learns from responses that came over TLS without any error (rule K4).

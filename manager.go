@@ -70,7 +70,8 @@ type Config struct {
 	MaxBodySize int64
 	// HSTS holds the hosts that are reached over TLS only (RFC 6797): their http URLs
 	// become https before anything is connected, and new ones are learned. nil means
-	// that this is off (rule K1). One store may serve several Managers.
+	// that this is off (rule K1). One store may serve several Managers; Close of each
+	// writes what was learned to its file, for two seconds at most, and leaves it open.
 	HSTS *hsts.Store
 	// Ask is what replies wait for an answer to, in addition to Request.Ask.
 	Ask Questions
@@ -444,6 +445,7 @@ func (m *Manager) Close() error {
 	m.wire.Close()
 	ended(none, closeLimit)
 	m.hub.close()
+	m.flushPolicies()
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package hsts_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -24,12 +25,16 @@ const storeFile = "NETREPLY_TEST_HSTS"
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(storeFile); file != "" {
+		if os.Getenv(stuckWriter) != "" {
+			writeForever(file)
+			os.Exit(0)
+		}
 		os.Exit(child(file, os.Getenv(storeFile+"_NAME")))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// child learns 50 hosts in a process of its own.
+// child learns 50 hosts in a process of its own, and says whenever they are in the file.
 func child(file, name string) int {
 	s, err := hsts.Open(file)
 	if err != nil {
@@ -38,10 +43,18 @@ func child(file, name string) int {
 	}
 	for i := range 50 {
 		s.Learn(fmt.Sprintf("%s%d.example", name, i), []string{"max-age=1000"})
-		if err := s.Err(); err != nil {
+		if i%10 > 0 {
+			continue // goes along with the next
+		}
+		if err := s.Flush(context.Background()); err != nil {
 			fmt.Println(err)
 			return 1
 		}
+		fmt.Println("flushed", i)
+	}
+	if err := s.Close(); err != nil {
+		fmt.Println(err)
+		return 1
 	}
 	return 0
 }
@@ -75,6 +88,8 @@ func TestParse(t *testing.T) {
 		"max-age=1; =x":                                   "-",
 		"max-age=1; x=":                                   "-",
 		"max-age=1; x y":                                  "-",
+		"max-age=1; x=" + strings.Repeat("y", 8<<10):      "-",
+		"max-age=1; preload; preload":                     "-",
 	} {
 		age, sub, ok := hsts.Parse(value)
 		got := "-"
@@ -94,6 +109,8 @@ func TestKnown(t *testing.T) {
 	for host, want := range map[string]bool{
 		"plain.example": true, "PLAIN.EXAMPLE.": true, "www.plain.example": false, "example": false, "all.example": true, "a.b.all.example": true,
 		"overall.example": false, "xn--bcher-kva.example": true, "BÜCHER.example": true, "127.0.0.1": false, "::1": false, "": false, "over.example": false,
+		"127.0.0.1.": false, "127.1": false, "0x7f.1": false, "b.all.example.": true, ".all.example": false, "b..all.example": false, "plain.example..": false,
+		strings.Repeat("a.", 50_000) + "all.example": false,
 	} {
 		assert.Equal(t, want, s.Known(host), host)
 	}
@@ -143,6 +160,16 @@ func TestLearn(t *testing.T) {
 	})
 }
 
+// TestOneSite: the names of one site do not drive out another's policy.
+func TestOneSite(t *testing.T) {
+	s := hsts.NewStore()
+	s.Learn("victim.example", []string{"max-age=1000"})
+	for i := range 10_100 {
+		s.Learn(fmt.Sprintf("x%d.evil.example", i), []string{"max-age=3153600000"})
+	}
+	assert.True(t, s.Known("victim.example"))
+}
+
 func TestLimit(t *testing.T) {
 	s := hsts.NewStore()
 	var all []hsts.Policy
@@ -159,43 +186,58 @@ func TestLimit(t *testing.T) {
 	assert.True(t, s.Known("h10049.example"))
 }
 
-func TestFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "hsts")
+// open gives a store with a file that is closed when the test ends.
+func open(t *testing.T, file string) *hsts.Store {
+	t.Helper()
 	s, err := hsts.Open(file)
 	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hsts")
+	s := open(t, file)
 	require.True(t, s.Learn("a.example", []string{"max-age=1000; includeSubDomains"}))
+	require.NoError(t, s.Flush(t.Context()))
 	require.NoError(t, s.Err())
-	o, err := hsts.Open(file)
-	require.NoError(t, err)
+	o := open(t, file)
 	require.True(t, o.Known("x.a.example"))
 	o.Learn("b.example", []string{"max-age=1000"})
 	o.Remove("a.example")
+	require.NoError(t, o.Flush(t.Context()))
 	require.False(t, s.Known("b.example"))
 	s.Learn("c.example", []string{"max-age=1000"})
-	assert.True(t, s.Known("b.example"), "seen with the next change")
+	require.NoError(t, s.Flush(t.Context()))
+	assert.True(t, s.Known("b.example"), "seen with the next writing")
 	assert.False(t, s.Known("a.example"), "and what was removed is not brought back")
 	require.NoError(t, o.Reload())
 	assert.True(t, o.Known("c.example"))
 	o.Clear()
-	s, err = hsts.Open(file)
-	require.NoError(t, err)
-	for range s.All() {
+	require.NoError(t, o.Close())
+	require.NoError(t, o.Close(), "again")
+	for range open(t, file).All() {
 		t.Error("not empty")
 	}
+	assert.True(t, o.Learn("d.example", []string{"max-age=1000"}))
+	assert.True(t, o.Known("d.example"), "in memory it goes on")
+	require.NoError(t, s.Reload())
+	assert.False(t, s.Known("c.example"), "cleared by the other one")
+	assert.False(t, s.Known("d.example"), "nothing is written once closed")
 
-	// a file that cannot be written does not stop the learning
-	s, err = hsts.Open(filepath.Join(t.TempDir(), "no", "folder"))
-	require.NoError(t, err)
-	s.Learn("a.example", []string{"max-age=1000"})
-	require.Error(t, s.Err())
-	assert.True(t, s.Known("a.example"))
+	memory := hsts.NewStore()
+	memory.Learn("a.example", []string{"max-age=1000"})
+	require.NoError(t, memory.Flush(t.Context()))
+	require.NoError(t, memory.Reload())
+	require.NoError(t, memory.Close())
+	assert.True(t, memory.Known("a.example"))
 }
 
 func TestDamagedFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hsts")
-	s, err := hsts.Open(file)
-	require.NoError(t, err)
+	s := open(t, file)
 	s.Learn("a.example", []string{"max-age=1000"})
+	require.NoError(t, s.Flush(t.Context()))
 	whole, err := os.ReadFile(file)
 	require.NoError(t, err)
 	bad := []string{"", "x", "{}", strings.Replace(string(whole), "a.example", "127.0.0.1", 1), strings.Replace(string(whole), `"version": 1`, `"version": 9`, 1)}
@@ -210,6 +252,13 @@ func TestDamagedFile(t *testing.T) {
 		require.ErrorAs(t, s.Reload(), &fe)
 		require.True(t, s.Known("a.example"), "what is known stays")
 	}
+	s.Learn("b.example", []string{"max-age=1000"})
+	var fe *hsts.FormatError
+	require.ErrorAs(t, s.Flush(t.Context()), &fe)
+	require.ErrorAs(t, s.Err(), &fe)
+	left, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, bad[len(bad)-1], string(left), "what is not the store's is not overwritten")
 }
 
 // TestProcesses: several write at once, and nothing that one of them has learned is

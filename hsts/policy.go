@@ -3,12 +3,11 @@
 package hsts
 
 import (
-	"net"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/net/idna"
+	"github.com/netreply/netreply/internal/site"
 )
 
 // Policy is what one host has said.
@@ -28,12 +27,18 @@ func (p Policy) expired(now time.Time) bool { return !p.Expires.After(now) }
 // hundred years.
 const maxAge = 100 * 365 * 24 * 60 * 60
 
+// maxValue bounds a field that is read; no policy needs a hundredth of it.
+const maxValue = 8 << 10
+
 // Parse reads the value of a Strict-Transport-Security field (RFC 6797, section
-// 6.1; rule K5). A value that breaks the grammar anywhere says nothing. age is how long
-// the policy is to be kept; 0 means that it ends now.
+// 6.1; rule K5). A value that breaks the grammar anywhere says nothing, nor does one of
+// more than 8 KiB. age is how long the policy is to be kept; 0 means that it ends now.
 func Parse(value string) (age time.Duration, includeSubdomains, ok bool) {
+	if len(value) > maxValue {
+		return 0, false, false
+	}
 	p := parser{s: value}
-	found := map[string]bool{}
+	found := make(map[string]bool, 3)
 	for {
 		p.space()
 		if p.end() {
@@ -136,20 +141,12 @@ func (p *parser) argument() (arg string, has, valid bool) {
 }
 
 // canonical gives the name of a host in the form it is kept, "" for what cannot have
-// a policy: addresses (rule K3), and what is no name.
+// a policy: addresses (rule K3), and what is no name. A dot at the end makes no other host
+// (RFC 6797, section 8.2, compares labels).
 func canonical(host string) string {
-	host = strings.TrimSuffix(host, ".")
-	if host == "" || net.ParseIP(host) != nil || strings.ContainsAny(host, ":[]/ ") {
+	host, ok := site.Canonical(host)
+	if !ok || site.IsAddress(host) {
 		return ""
 	}
-	for i := range len(host) {
-		if host[i] >= 0x80 {
-			ascii, err := idna.Lookup.ToASCII(host)
-			if err != nil {
-				return ""
-			}
-			return ascii
-		}
-	}
-	return strings.ToLower(host)
+	return strings.TrimSuffix(host, ".")
 }

@@ -2,13 +2,10 @@ package hsts
 
 import (
 	"cmp"
-	"encoding/json"
+	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"iter"
-	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -20,41 +17,59 @@ import (
 	"github.com/netreply/netreply/internal/atomicfile"
 )
 
-// maxPolicies bounds a store; those that end first go first.
-const maxPolicies = 10_000
-
-// Store holds policies. It is safe for concurrent use.
+// Store holds policies. It is safe for concurrent use. Nothing but Open, Reload, Flush
+// and Close waits for a file.
 type Store struct {
-	file  string
-	count atomic.Int64
+	count atomic.Int64 // of the records; written under mu
 
-	mu       sync.Mutex
-	policies map[string]Policy
-	err      error // of the last writing
+	mu      sync.Mutex // held over no I/O
+	table   *table
+	cleared time.Time // records up to then do not count
+	last    time.Time // the latest stamp of all that was seen
+
+	// Only of a store with a file. file is used by save alone, and so never by two
+	// goroutines at a time.
+	saver *saver
+	file  *sharedFile
 }
 
 // NewStore makes an empty store in memory.
-func NewStore() *Store { return &Store{policies: map[string]Policy{}} }
+func NewStore() *Store { return &Store{table: newTable(maxPolicies)} }
 
-// Open makes a store that is kept in a file, which need not be there. Every change is
-// written at once, in one step: a crash leaves the file as it was before or after. Any
-// number of processes may have the file open; each sees what the others have learned
-// with its own next change, or by Reload. A file that is not one of a Store is refused
-// with a *FormatError.
+// Open makes a store that is kept in a file. What changes counts at once and is written
+// a moment later, together with what else has changed by then, on a goroutine that lives
+// for the writing only. Each writing is one step: a crash leaves the file as it was
+// before or after. Close writes what is still to be written; a program that ends without
+// Close or Flush loses what it learned in the last moment, at most a few tenths of a second
+// as a rule. What cannot be written is tried again, with growing pauses up to five
+// minutes, and is not forgotten meanwhile; Err tells why.
+//
+// Any number of processes may have the file open, even under the names of several
+// symbolic links; each sees what the others have learned with its own next writing, or by
+// Reload. A file that is missing is made, and one that is deleted later says nothing: the
+// next writing brings it back whole. The lock of the file is another one beside it, with
+// ".lock" behind its name, which stays.
+//
+// A file that is not one of a Store is refused with a *FormatError. One that cannot be
+// made is Err's, and no error of Open.
 func Open(file string) (*Store, error) {
 	s := NewStore()
-	s.file = file
-	return s, s.Reload()
+	s.file = &sharedFile{name: file}
+	s.saver = &saver{save: s.save}
+	atomicfile.Sweep(file) // what a killed process has left; no harm if it stays
+	if err := s.Reload(); err != nil {
+		return s, err
+	}
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		once, cancel := context.WithCancel(context.Background())
+		cancel()
+		// Another process that has the lock is making it, too.
+		if err := s.save(once); !errors.Is(err, errLocked) {
+			s.saver.err = err
+		}
+	}
+	return s, nil
 }
-
-// FormatError tells that a file holds no policies of this package.
-type FormatError struct {
-	File string
-	Err  error
-}
-
-func (e *FormatError) Error() string { return fmt.Sprintf("hsts: %s: %v", e.File, e.Err) }
-func (e *FormatError) Unwrap() error { return e.Err }
 
 // Known tells whether a host is to be reached over TLS only: by its own policy or by
 // one of a domain above that includes it (RFC 6797, section 8.2).
@@ -70,7 +85,7 @@ func (s *Store) Known(host string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, own := host, true; ; own = false {
-		if p, ok := s.policies[name]; ok && !p.expired(now) && (own || p.IncludeSubdomains) {
+		if e := s.table.hosts[name]; e != nil && !e.expired(now) && (own || e.IncludeSubdomains) {
 			return true
 		}
 		_, above, ok := strings.Cut(name, ".")
@@ -104,45 +119,103 @@ func (s *Store) Learn(host string, values []string) bool {
 		return false
 	}
 	for _, v := range values {
-		age, sub, ok := Parse(v)
-		if !ok {
-			continue
+		if age, sub, ok := Parse(v); ok {
+			return s.learn(host, sub, age)
 		}
-		now := time.Now()
-		s.mu.Lock()
-		old, known := s.policies[host]
-		s.mu.Unlock()
-		if age == 0 && !known {
-			return false
-		}
-		p := Policy{host, sub, now.Add(age)}
-		// A busy host says the same with every response: the file is not written for
-		// a little more time.
-		if known && old.IncludeSubdomains == sub && age > 0 && p.Expires.Sub(old.Expires) < age/100 && !old.Expires.After(p.Expires) {
-			return false
-		}
-		s.change(p)
-		return true
 	}
 	return false
 }
 
+func (s *Store) learn(host string, sub bool, age time.Duration) bool {
+	now := time.Now()
+	p := Policy{host, sub, now.Add(age)}
+	s.mu.Lock()
+	old := s.table.hosts[host]
+	known := old != nil && !old.expired(now)
+	// A busy host says the same with every response: nothing is written for a little
+	// more time.
+	same := known && age > 0 && old.IncludeSubdomains == sub &&
+		p.Expires.Sub(old.Expires) < age/100 && !old.Expires.After(p.Expires)
+	if same || age == 0 && !known {
+		s.mu.Unlock()
+		return false
+	}
+	s.set(p, now)
+	s.mu.Unlock()
+	s.changed()
+	return true
+}
+
 // Add puts policies into the store, preloaded ones for instance. One that has
 // expired removes its host (rule K8). Names that can have none are left out.
-func (s *Store) Add(policies ...Policy) { s.change(policies...) }
+func (s *Store) Add(policies ...Policy) {
+	now := time.Now()
+	for _, p := range policies {
+		if p.Host = canonical(p.Host); p.Host != "" {
+			s.mu.Lock()
+			s.set(p, now)
+			s.mu.Unlock()
+		}
+	}
+	s.changed()
+}
 
 // Remove forgets a host, which may tell its policy again.
-func (s *Store) Remove(host string) { s.change(Policy{Host: host}) }
+func (s *Store) Remove(host string) { s.Add(Policy{Host: host}) }
 
-// Clear forgets all.
+// Clear forgets all, of the other processes, too.
 func (s *Store) Clear() {
 	s.mu.Lock()
-	gone := make([]Policy, 0, len(s.policies))
-	for host := range s.policies {
-		gone = append(gone, Policy{Host: host})
-	}
+	s.cleared = s.stamp(time.Now())
+	s.table = newTable(maxPolicies)
+	s.count.Store(0)
 	s.mu.Unlock()
-	s.change(gone...)
+	s.changed()
+}
+
+// set takes a new policy, or the end of one. The caller holds the lock.
+func (s *Store) set(p Policy, now time.Time) {
+	old := s.table.hosts[p.Host]
+	r := record{Policy: p, stamp: s.stamp(now), keep: p.Expires}
+	switch {
+	case s.file == nil: // there are no copies that could come back
+		if p.expired(now) {
+			if old != nil {
+				s.table.remove(old)
+			}
+			break
+		}
+		s.table.put(r, now)
+	default:
+		if old != nil {
+			r.keep = latest(r.keep, old.keep)
+		} else if p.expired(now) {
+			r.keep = now.Add(unknownKeep)
+		}
+		s.table.put(r, now)
+	}
+	s.count.Store(int64(len(s.table.hosts)))
+}
+
+// unknownKeep is how long it is remembered that a host has no policy any more when it
+// is not known that it had one: another process may know.
+const unknownKeep = 30 * 24 * time.Hour
+
+// stamp gives each change a time of its own, later than all that were seen, even when
+// the clock has been put back.
+func (s *Store) stamp(now time.Time) time.Time {
+	now = now.Round(0).UTC()
+	if !now.After(s.last) {
+		now = s.last.Add(1)
+	}
+	s.last = now
+	return now
+}
+
+func (s *Store) changed() {
+	if s.saver != nil {
+		s.saver.changed()
+	}
 }
 
 // All yields the policies that hold, by host.
@@ -150,7 +223,10 @@ func (s *Store) All() iter.Seq[Policy] {
 	return func(yield func(Policy) bool) {
 		now := time.Now()
 		s.mu.Lock()
-		all := slices.Collect(maps.Values(s.policies))
+		all := make([]Policy, 0, len(s.table.hosts))
+		for _, e := range s.table.hosts {
+			all = append(all, e.Policy)
+		}
 		s.mu.Unlock()
 		slices.SortFunc(all, func(a, b Policy) int { return cmp.Compare(a.Host, b.Host) })
 		for _, p := range all {
@@ -162,130 +238,88 @@ func (s *Store) All() iter.Seq[Policy] {
 }
 
 // Err is the error of the last writing to the file, nil when it went well. What was
-// learned counts in memory all the same.
+// learned counts in memory all the same, and is written when that is possible again.
 func (s *Store) Err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// change makes changes, in the file too: with what others have written there since.
-func (s *Store) change(changes ...Policy) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.file == "" {
-		apply(s.policies, changes)
-		s.count.Store(int64(len(s.policies)))
-		return
-	}
-	unlock, err := lock(s.file + ".lock")
-	if err == nil {
-		defer unlock()
-		var there map[string]Policy
-		if there, err = read(s.file); err == nil {
-			s.policies = there
-		}
-	}
-	apply(s.policies, changes)
-	s.count.Store(int64(len(s.policies)))
-	if err == nil {
-		err = write(s.file, s.policies)
-	}
-	s.err = err
-}
-
-// apply puts changes into a set of policies and takes out what has expired.
-func apply(to map[string]Policy, changes []Policy) {
-	now := time.Now()
-	for _, p := range changes {
-		if p.Host = canonical(p.Host); p.Host != "" {
-			to[p.Host] = p
-		}
-	}
-	maps.DeleteFunc(to, func(_ string, p Policy) bool { return p.expired(now) })
-	for len(to) > maxPolicies {
-		first := Policy{}
-		for _, p := range to {
-			if first.Host == "" || p.Expires.Before(first.Expires) {
-				first = p
-			}
-		}
-		delete(to, first.Host)
-	}
-}
-
-// Reload takes what is in the file now.
-func (s *Store) Reload() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.file == "" {
+	if s.saver == nil {
 		return nil
 	}
-	there, err := read(s.file)
-	if err != nil {
-		return err
-	}
-	apply(there, nil)
-	s.policies = there
-	s.count.Store(int64(len(there)))
-	return nil
+	return s.saver.lastError()
 }
 
-const (
-	formatName    = "netreply hsts"
-	formatVersion = 1
-	maxFile       = 16 << 20
-)
-
-type document struct {
-	Format   string   `json:"format"`
-	Version  int      `json:"version"`
-	Policies []stored `json:"policies"`
+// Flush writes what has changed so far to the file and waits until it is there. It
+// returns the error of that writing, or that of the context when it ends before; then the
+// writing goes on. Without a file it does nothing.
+func (s *Store) Flush(ctx context.Context) error {
+	if s.saver == nil {
+		return nil
+	}
+	return s.saver.flush(ctx)
 }
 
-type stored struct {
-	Host       string    `json:"host"`
-	Subdomains bool      `json:"includeSubdomains,omitempty"`
-	Expires    time.Time `json:"expires"`
+// Close is Flush, for five seconds at most, and the end of writing: the store can still
+// be used, but what it learns from then on stays in memory. It returns the error that
+// kept changes out of the file.
+func (s *Store) Close() error {
+	if s.saver == nil {
+		return nil
+	}
+	return s.saver.close()
 }
 
-// read gives the policies of a file, none when it is not there.
-func read(name string) (map[string]Policy, error) {
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return map[string]Policy{}, nil
+// Reload takes what is in the file now, and waits for it. When it fails the store is as
+// before. A file that is not there says nothing.
+func (s *Store) Reload() error {
+	if s.file == nil {
+		return nil
 	}
-	if err != nil {
-		return nil, err
+	c, err := readFile(s.file.name)
+	if err == nil {
+		s.take(c)
 	}
-	defer f.Close()
-	var d document
-	if err := json.NewDecoder(io.LimitReader(f, maxFile)).Decode(&d); err != nil {
-		return nil, &FormatError{name, err}
-	}
-	if d.Format != formatName || d.Version != formatVersion {
-		return nil, &FormatError{name, fmt.Errorf("format %q, version %d", d.Format, d.Version)}
-	}
-	all := map[string]Policy{}
-	for _, p := range d.Policies {
-		host := canonical(p.Host)
-		if host == "" || host != p.Host {
-			return nil, &FormatError{name, fmt.Errorf("%.40q is no host", p.Host)}
+	return err
+}
+
+// save is the saver's, and Open's before there is anything for that to do.
+func (s *Store) save(ctx context.Context) error { return s.file.update(ctx, s.take, s.give) }
+
+// takeBatch is how many records are merged before others may have the lock.
+const takeBatch = 100
+
+// take merges what is in the file.
+func (s *Store) take(c content) {
+	now := time.Now()
+	s.mu.Lock()
+	if c.cleared.After(s.cleared) {
+		s.cleared = c.cleared
+		s.last = latest(s.last, c.cleared)
+		old := s.table
+		s.table = newTable(maxPolicies)
+		for _, r := range old.records(now) {
+			s.merge(r, now)
 		}
-		all[host] = Policy{host, p.Subdomains, p.Expires}
 	}
-	return all, nil
+	s.mu.Unlock()
+	for batch := range slices.Chunk(c.records, takeBatch) {
+		s.mu.Lock()
+		for _, r := range batch {
+			s.merge(r, now)
+		}
+		s.count.Store(int64(len(s.table.hosts)))
+		s.mu.Unlock()
+	}
 }
 
-func write(name string, policies map[string]Policy) error {
-	d := document{Format: formatName, Version: formatVersion, Policies: []stored{}}
-	for _, host := range slices.Sorted(maps.Keys(policies)) {
-		p := policies[host]
-		d.Policies = append(d.Policies, stored{p.Host, p.IncludeSubdomains, p.Expires.UTC()})
+// merge takes a record that was made elsewhere. The caller holds the lock.
+func (s *Store) merge(r record, now time.Time) {
+	if r.stamp.After(s.cleared) || s.cleared.IsZero() {
+		s.last = latest(s.last, r.stamp)
+		s.table.merge(r, now)
 	}
-	return atomicfile.Write(name, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "\t")
-		return e.Encode(d)
-	})
+}
+
+// give is what is to be in the file.
+func (s *Store) give() content {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return content{s.cleared, s.table.records(time.Now())}
 }

@@ -1,0 +1,105 @@
+package hsts
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func at(host string, expires, keep time.Time) record {
+	return record{Policy: Policy{Host: host, Expires: expires}, keep: keep}
+}
+
+// TestEviction: what has ended goes first, then the largest site gives way, and within
+// it what ends first.
+func TestEviction(t *testing.T) {
+	now := time.Now()
+	after := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
+	tab := newTable(4)
+	has := func(want ...string) {
+		t.Helper()
+		var got []string
+		for host := range tab.hosts {
+			got = append(got, host)
+		}
+		assert.ElementsMatch(t, want, got)
+	}
+	tab.put(at("victim.org", after(1), after(1)), now)
+	tab.put(at("gone.org", after(-1), after(1000)), now)
+	tab.put(at("a.evil.org", after(100), after(100)), now)
+	tab.put(at("b.evil.org", after(300), after(300)), now)
+	tab.put(at("c.evil.org", after(200), after(200)), now)
+	has("victim.org", "a.evil.org", "b.evil.org", "c.evil.org")
+	tab.put(at("d.evil.org", after(50), after(50)), now)
+	has("victim.org", "a.evil.org", "b.evil.org", "c.evil.org")
+	tab.put(at("other.org", after(10), after(10)), now)
+	has("victim.org", "other.org", "b.evil.org", "c.evil.org")
+	tab.put(at("third.org", after(10), after(10)), now)
+	has("victim.org", "other.org", "third.org", "b.evil.org")
+	tab.put(at("fourth.org", after(10), after(10)), now)
+	has("fourth.org", "other.org", "third.org", "b.evil.org") // all are as large
+	tab.put(at("fifth.org", after(20), after(20)), after(11))
+	has("b.evil.org", "fifth.org")
+}
+
+// TestTableKeepsItsOrder: heaps and maps agree after anything.
+func TestTableKeepsItsOrder(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	now := time.Now()
+	tab := newTable(50)
+	for range 5000 {
+		now = now.Add(time.Second)
+		host := fmt.Sprintf("h%d.s%d.org", rnd.IntN(20), rnd.IntN(10))
+		if e := tab.hosts[host]; e != nil && rnd.IntN(3) == 0 {
+			tab.remove(e)
+		} else {
+			expires := now.Add(time.Duration(rnd.IntN(100)-5) * time.Second)
+			tab.put(at(host, expires, expires.Add(time.Duration(rnd.IntN(20))*time.Second)), now)
+		}
+		require.LessOrEqual(t, len(tab.hosts), 50)
+		require.Equal(t, len(tab.hosts), tab.ending.Len())
+		require.Equal(t, len(tab.sites), tab.crowded.Len())
+		n := 0
+		for _, s := range tab.sites {
+			n += s.ending.Len()
+			require.LessOrEqual(t, s.ending.Len(), tab.crowded.First().ending.Len())
+			for _, e := range s.ending.Items() {
+				require.Same(t, e, tab.hosts[e.Host])
+				require.False(t, endsBefore(e, s.ending.First()))
+				require.False(t, endsBefore(e, tab.ending.First()))
+			}
+		}
+		require.Equal(t, len(tab.hosts), n)
+	}
+}
+
+// TestCost: learning at the limit costs about as much whatever the limit is.
+func TestCost(t *testing.T) {
+	cost := func(limit int) time.Duration {
+		const rounds, n = 5, 5000
+		now, next := time.Now(), 0
+		tab := newTable(limit)
+		learn := func() {
+			next++
+			tab.put(at(fmt.Sprintf("h%d.s%d.org", next, next%977), now.Add(time.Duration(next)), now.Add(time.Hour)), now.Add(-time.Hour))
+		}
+		for range limit {
+			learn()
+		}
+		best := time.Hour
+		for range rounds {
+			began := time.Now()
+			for range n {
+				learn()
+			}
+			best = min(best, time.Since(began))
+		}
+		return best
+	}
+	small, large := cost(1000), cost(64_000)
+	assert.Less(t, large, 16*small, "a store of 64 times the size")
+}
