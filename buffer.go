@@ -115,15 +115,11 @@ func (b *buffer) size(left int64) int {
 	return b.next
 }
 
-// filled takes n bytes that were read into the space. The space may be gone when the
-// reply has ended meanwhile.
+// filled takes n bytes that were read into the space.
 func (b *buffer) filled(n int) {
 	b.filling = false
 	if b.dropped {
 		b.chunks = nil
-		return
-	}
-	if len(b.chunks) == 0 {
 		return
 	}
 	b.chunks[len(b.chunks)-1].w += n
@@ -168,7 +164,7 @@ func (b *buffer) consumed(n int) {
 // whole gives everything that is unread as one slice, without a copy when one
 // unpooled chunk holds it all.
 func (b *buffer) whole() []byte {
-	if len(b.chunks) == 1 && b.chunks[0].pooled == nil && b.chunks[0].r == 0 {
+	if len(b.chunks) == 1 && b.chunks[0].pooled == nil && b.chunks[0].r == 0 && !b.filling {
 		c := b.chunks[0]
 		b.chunks, b.unread = nil, 0
 		return c.data[:c.w:c.w]

@@ -420,8 +420,8 @@ const (
 // Requests that are sent afterwards fail with OperationCanceledError. It waits until
 // everything that the Manager has started has ended, but hardly longer than a second or two: a
 // callback or a body source of the program's that does not return keeps its goroutine, and
-// so does a Config.DialContext that ignores its context. Close may be called several times,
-// and returns nil.
+// so does a Config.DialContext that ignores its context. Inside OnSignal it does not wait.
+// Close may be called several times, and returns nil.
 func (m *Manager) Close() error {
 	m.mu.Lock()
 	m.closed = true
@@ -441,9 +441,14 @@ func (m *Manager) Close() error {
 	for _, r := range replies {
 		r.abort(errManagerClosed)
 	}
-	ended(none, closeGrace)
+	waits := !calledBack() // else for itself
+	if waits {
+		ended(none, closeGrace)
+	}
 	m.wire.Close()
-	ended(none, closeLimit)
+	if waits {
+		ended(none, closeLimit)
+	}
 	m.hub.close()
 	m.flushPolicies()
 	return nil

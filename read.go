@@ -91,6 +91,9 @@ func (r *Reply) await() ([]byte, error) {
 		if r.loan.wanted && r.loan.body != nil {
 			return nil, errLent
 		}
+		if r.insideCallback() {
+			return nil, errWouldWait()
+		}
 		r.cond.Wait()
 	}
 }
@@ -151,11 +154,14 @@ func (r *Reply) WriteTo(w io.Writer) (int64, error) {
 }
 
 // ReadAll waits for the end of the reply and returns what is unread of its
-// body, with Err: the body of a 404 comes along with ContentNotFoundError.
+// body, with Err: the body of a 404 comes along with ContentNotFoundError. Inside
+// OnSignal it does not wait: at ErrorOccurred that is all the same, since nothing more
+// comes, and earlier it returns what is there with ErrInsideOnSignal.
 func (r *Reply) ReadAll() ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var all []byte
+	var early error
 	for r.state != finished && r.readErr == nil {
 		if r.buf.limit > 0 {
 			if data := r.buf.head(); len(data) > 0 {
@@ -163,6 +169,12 @@ func (r *Reply) ReadAll() ([]byte, error) {
 				r.take(len(data))
 				continue
 			}
+		}
+		if r.insideCallback() {
+			if r.state == running {
+				early = errWouldWait()
+			}
+			break
 		}
 		r.cond.Wait()
 	}
@@ -177,7 +189,7 @@ func (r *Reply) ReadAll() ([]byte, error) {
 	if r.err != nil {
 		return all, r.err
 	}
-	return all, nil
+	return all, early
 }
 
 // Peek copies bytes that are there already without taking them, and never

@@ -63,6 +63,7 @@ type Reply struct {
 	clock   *clock // of the peer's silence; nil without a TransferTimeout
 	started time.Time
 	stage   atomic.Int32 // the Phase that the transfer has come to
+	calls   atomic.Int32 // of OnSignal that are running
 	release func() bool  // stops waiting for the end of the caller's context; nil when that has none
 
 	mu         sync.Mutex
@@ -247,6 +248,16 @@ func (r *Reply) end(e *Error, discard bool) {
 		r.emitLocked(sigError, int64(e.Code), 0, nil)
 		r.mu.Lock()
 	}
+	r.finish()
+}
+
+// finish tells the rest of the terminal sequence, unless somebody has done so meanwhile.
+// The caller holds the lock, which it gives up.
+func (r *Reply) finish() {
+	if r.state != ending {
+		r.mu.Unlock()
+		return
+	}
 	r.state = finished
 	p := finalProgress(r.received, r.head.length, r.head.noBody)
 	if r.head.status == 0 {
@@ -327,12 +338,14 @@ func (r *Reply) discard(e error) {
 func (r *Reply) Abort() { r.abort(errAborted) }
 
 func (r *Reply) abort(cause error) {
+	r.cancel(cause)
 	r.mu.Lock()
-	if r.state == ending { // rule S62
+	if r.state == ending { // rule S62: whoever tells the error may take its time
 		r.discard(r.err)
+		r.finish()
+		return
 	}
 	r.mu.Unlock()
-	r.cancel(cause)
 	r.end(classify(cause, PhaseLocal, ""), true)
 }
 
@@ -343,6 +356,10 @@ func (r *Reply) abort(cause error) {
 func (r *Reply) stop(cause error) {
 	r.cancel(cause)
 	r.mu.Lock()
+	if r.state == ending {
+		r.finish()
+		return
+	}
 	whole := r.whole
 	r.mu.Unlock()
 	if !whole {
@@ -374,19 +391,34 @@ func (r *Reply) Close() error {
 	return nil
 }
 
-// Wait returns when the reply is finished, with Err, or when ctx ends, with its
-// error.
+// Wait returns when the reply is finished, with Err, or when ctx ends before that, with
+// its error. Inside OnSignal it does not wait, but gives Err if there is one already, and
+// otherwise fails with ErrInsideOnSignal.
 func (r *Reply) Wait(ctx context.Context) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	r.mu.Lock()
-	if r.state != finished && r.done == nil {
+	if r.state == finished {
+		defer r.mu.Unlock()
+		return r.errLocked()
+	}
+	if r.insideCallback() {
+		defer r.mu.Unlock()
+		if err := r.errLocked(); err != nil {
+			return err
+		}
+		return errWouldWait()
+	}
+	if r.done == nil {
 		r.done = make(chan struct{})
 	}
 	done := r.done
 	r.mu.Unlock()
-	if done != nil {
-		select {
-		case <-done:
-		case <-ctx.Done():
+	select {
+	case <-done:
+	case <-ctx.Done():
+		if !r.IsFinished() {
 			return context.Cause(ctx)
 		}
 	}
@@ -398,6 +430,10 @@ func (r *Reply) Wait(ctx context.Context) error {
 func (r *Reply) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.errLocked()
+}
+
+func (r *Reply) errLocked() error {
 	if r.err == nil {
 		return nil
 	}

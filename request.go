@@ -135,7 +135,8 @@ type Request struct {
 	// the transfer goes on when it returns. It is for what must be decided there,
 	// such as an Abort at Encrypted before anything is sent (Qt: a direct
 	// connection). It runs on the goroutines of the transfer, must not block, and
-	// may call every method of the Reply that does not wait.
+	// may call every method of the Reply; what would wait for the Reply fails with
+	// ErrInsideOnSignal there.
 	OnSignal func(*Reply, Event)
 
 	attributes map[any]any

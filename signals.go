@@ -295,7 +295,8 @@ func (r *Reply) ErrorOccurred() <-chan NetworkError {
 
 // Events yields every signal of the reply in order, from its beginning to
 // Finished, or until ctx ends. Each call has its own place in the list; of
-// progress it sees the newest at the time it looks.
+// progress it sees the newest at the time it looks. Inside OnSignal it ends where it
+// would have to wait.
 func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		var seen uint32
@@ -304,7 +305,7 @@ func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
 			e, ok := r.record.after(seen)
 			var changed chan struct{}
 			if !ok {
-				if r.record.closed {
+				if r.record.closed || r.insideCallback() {
 					r.mu.Unlock()
 					return
 				}
@@ -346,15 +347,7 @@ func (r *Reply) emitLocked(k signal, a, b int64, ref any) {
 	r.m.hub.publish(r, k, a, b, ref)
 	e := r.record.note(k, a, b, ref)
 	r.mu.Unlock()
-	if r.m.cfg.OnSignal == nil && r.req.OnSignal == nil {
-		return
-	}
-	r.clock.pause() // what the program takes its time for is not the peer's silence
-	defer r.clock.resume()
-	if f := r.m.cfg.OnSignal; f != nil {
-		f(r, e.event())
-	}
-	if f := r.req.OnSignal; f != nil {
-		f(r, e.event())
+	if r.m.cfg.OnSignal != nil || r.req.OnSignal != nil {
+		r.callBack(e)
 	}
 }
