@@ -3,28 +3,41 @@ package netreply
 import (
 	"context"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"weak"
 )
 
 // hub spreads the signals of all replies of a Manager to those who listen to
-// the Manager (rule G20). It keeps nothing while nobody listens.
+// the Manager (rule G20). It keeps nothing while nobody listens, and knows its
+// listeners weakly: an iterator that is never ranged over goes, with what was queued for
+// it, when the program has let go of it.
 type hub struct {
 	watched   atomic.Int32
 	mu        sync.Mutex
-	listeners []*listener
+	listeners []weak.Pointer[listener]
 	closed    bool
 }
 
-// listener is one running iterator. Its queue holds what it has not taken yet;
-// progress of one reply overwrites itself there as it does in the reply.
+// listener is one iterator. Its queue holds what it has not taken yet.
 type listener struct {
-	only    signal // signals: all
-	left    bool
-	queue   []managerEntry
+	only    signal        // signals: all
 	changed chan struct{} // capacity 1: a flag
+	unhook  func() bool   // from the context
+
+	// guarded by hub.mu
+	left   bool
+	queue  []managerEntry
+	recent map[*Reply]*conflated
 }
+
+// conflated says where the queue has progress of a reply that newer progress may take the
+// place of: its position and one more, by the kinds that conflate. A reply has such places
+// until something else happens to it, so that the queue grows with the discrete events,
+// however many replies there are and however much they move.
+type conflated struct{ ready, download, upload int }
 
 type managerEntry struct {
 	reply *Reply
@@ -38,46 +51,96 @@ func (h *hub) publish(r *Reply, k signal, a, b int64, ref any) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, l := range h.listeners {
-		if l.only != signals && l.only != k {
-			continue
-		}
-		if k.conflates() {
-			for i := len(l.queue) - 1; i >= 0 && l.queue[i].reply == r && l.queue[i].kind.conflates(); i-- {
-				if l.queue[i].kind == k {
-					l.queue = slices.Delete(l.queue, i, i+1)
-					break
-				}
-			}
-		}
-		l.queue = append(l.queue, managerEntry{r, entry{kind: k, a: a, b: b, ref: ref}})
-		select {
-		case l.changed <- struct{}{}:
-		default:
+	for _, w := range h.listeners {
+		if l := w.Value(); l != nil && (l.only == signals || l.only == k) {
+			l.add(managerEntry{r, entry{kind: k, a: a, b: b, ref: ref}})
 		}
 	}
+}
+
+// add queues an entry, or puts it in the place of an older one. The caller holds the lock.
+func (l *listener) add(e managerEntry) {
+	if !e.kind.conflates() {
+		delete(l.recent, e.reply)
+	} else if at := l.place(e.reply, e.kind); *at > 0 {
+		l.queue[*at-1] = e
+		return
+	} else {
+		*at = len(l.queue) + 1
+	}
+	l.queue = append(l.queue, e)
+	l.wake()
+}
+
+// place finds the place of a kind that conflates. The caller holds the lock.
+func (l *listener) place(r *Reply, k signal) *int {
+	c := l.recent[r]
+	if c == nil {
+		if c = new(conflated); l.recent == nil {
+			l.recent = map[*Reply]*conflated{}
+		}
+		l.recent[r] = c
+	}
+	switch k {
+	case sigReadyRead:
+		return &c.ready
+	case sigDownloadProgress:
+		return &c.download
+	}
+	return &c.upload
+}
+
+func (l *listener) wake() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// take gives what is queued. over says that nothing comes any more.
+func (h *hub) take(l *listener) (queue []managerEntry, over bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	queue = l.queue
+	l.queue, l.recent = nil, nil
+	return queue, h.closed || l.left
 }
 
 // listen starts to queue, until leave or the end of the context.
 func (h *hub) listen(ctx context.Context, only signal) *listener {
 	l := &listener{only: only, changed: make(chan struct{}, 1)}
 	h.mu.Lock()
-	h.listeners = append(h.listeners, l)
+	defer h.mu.Unlock()
+	if h.closed {
+		l.left = true
+		return l
+	}
+	w := weak.Make(l)
+	h.listeners = append(h.listeners, w)
 	h.watched.Add(1)
-	h.mu.Unlock()
-	context.AfterFunc(ctx, func() { h.leave(l) })
+	// neither of these may keep l
+	unhook := context.AfterFunc(ctx, func() { h.leave(w) })
+	l.unhook = unhook
+	runtime.AddCleanup(l, func(w weak.Pointer[listener]) {
+		unhook()
+		h.leave(w)
+	}, w)
 	return l
 }
 
-func (h *hub) leave(l *listener) {
+// leave ends the queueing for a listener, which may be gone.
+func (h *hub) leave(w weak.Pointer[listener]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l.left {
-		return
+	n := len(h.listeners)
+	h.listeners = slices.DeleteFunc(h.listeners, func(o weak.Pointer[listener]) bool { return o == w })
+	if len(h.listeners) < n {
+		h.watched.Add(-1)
 	}
-	l.left, l.queue = true, nil
-	h.listeners = slices.DeleteFunc(h.listeners, func(o *listener) bool { return o == l })
-	h.watched.Add(-1)
+	if l := w.Value(); l != nil {
+		l.left, l.queue, l.recent = true, nil, nil
+		l.wake()
+	}
 }
 
 // close ends the iterators once they have taken what is queued.
@@ -85,21 +148,20 @@ func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	for _, l := range h.listeners {
-		select {
-		case l.changed <- struct{}{}:
-		default:
+	for _, w := range h.listeners {
+		if l := w.Value(); l != nil {
+			l.wake()
 		}
 	}
 }
 
 func (h *hub) events(ctx context.Context, l *listener, yield func(*Reply, Event) bool) {
-	defer h.leave(l)
+	defer h.leave(weak.Make(l))
+	if l.unhook != nil {
+		defer l.unhook()
+	}
 	for {
-		h.mu.Lock()
-		queue, closed := l.queue, h.closed || l.left
-		l.queue = nil
-		h.mu.Unlock()
+		queue, over := h.take(l)
 		for _, e := range queue {
 			if !yield(e.reply, e.event()) {
 				return
@@ -108,7 +170,7 @@ func (h *hub) events(ctx context.Context, l *listener, yield func(*Reply, Event)
 		if len(queue) > 0 {
 			continue
 		}
-		if closed {
+		if over {
 			return
 		}
 		select {
@@ -121,18 +183,27 @@ func (h *hub) events(ctx context.Context, l *listener, yield func(*Reply, Event)
 
 // Events yields the signals of all replies of the Manager from the call on, in
 // order, each before the reply shows it itself (rule S6), until ctx ends or the
-// Manager is closed. What is not taken is queued until then, so a listener that
-// stops taking should leave the loop. It can be ranged over once.
+// Manager is closed. What is not taken is queued until then, of progress the newest for
+// each reply, so a listener that stops taking should leave the loop. An iterator that is
+// not ranged over ends when nothing refers to it any more. It can be ranged over once. A
+// nil ctx never ends.
 func (m *Manager) Events(ctx context.Context) iter.Seq2[*Reply, Event] {
-	l := m.hub.listen(ctx, signals)
-	return func(yield func(*Reply, Event) bool) { m.hub.events(ctx, l, yield) }
+	return m.signals(ctx, signals)
 }
 
 // Finished yields every reply of the Manager that finishes from the call on,
 // until ctx ends or the Manager is closed. It can be ranged over once.
 func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
-	l := m.hub.listen(ctx, sigFinished)
+	all := m.signals(ctx, sigFinished)
 	return func(yield func(*Reply) bool) {
-		m.hub.events(ctx, l, func(r *Reply, _ Event) bool { return yield(r) })
+		all(func(r *Reply, _ Event) bool { return yield(r) })
 	}
+}
+
+func (m *Manager) signals(ctx context.Context, only signal) iter.Seq2[*Reply, Event] {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	l := m.hub.listen(ctx, only)
+	return func(yield func(*Reply, Event) bool) { m.hub.events(ctx, l, yield) }
 }

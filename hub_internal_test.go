@@ -1,0 +1,130 @@
+package netreply
+
+import (
+	"context"
+	"iter"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// told gives a listener's queue as "reply number, kind, first number".
+func told(replies []*Reply, queue []managerEntry) (list [][3]int64) {
+	for _, e := range queue {
+		for i, r := range replies {
+			if e.reply == r {
+				list = append(list, [3]int64{int64(i), int64(e.kind), e.a})
+			}
+		}
+	}
+	return list
+}
+
+// TestEventQueue: progress of a reply takes the place of its older progress, whatever
+// other replies did meanwhile, but nothing passes what else happened to the reply.
+func TestEventQueue(t *testing.T) {
+	a, b := new(Reply), new(Reply)
+	all := []*Reply{a, b}
+	var h hub
+	l := h.listen(context.Background(), signals)
+	for n := range int64(1000) {
+		for _, r := range all {
+			h.publish(r, sigReadyRead, 0, 0, nil)
+			h.publish(r, sigDownloadProgress, n, 0, nil)
+			if r == b && n == 500 {
+				h.publish(r, sigMetaData, 200, 0, nil)
+			}
+		}
+	}
+	queue, over := h.take(l)
+	require.False(t, over)
+	assert.Equal(t, [][3]int64{
+		{0, int64(sigReadyRead), 0}, {0, int64(sigDownloadProgress), 999},
+		{1, int64(sigReadyRead), 0}, {1, int64(sigDownloadProgress), 500},
+		{1, int64(sigMetaData), 200},
+		{1, int64(sigReadyRead), 0}, {1, int64(sigDownloadProgress), 999},
+	}, told(all, queue))
+	h.publish(a, sigDownloadProgress, 1000, 0, nil)
+	queue, _ = h.take(l)
+	assert.Equal(t, [][3]int64{{0, int64(sigDownloadProgress), 1000}}, told(all, queue), "what was taken does not change")
+}
+
+// TestEventQueueGrowth: the queue grows with the discrete events.
+func TestEventQueueGrowth(t *testing.T) {
+	const replies = 1000
+	var h hub
+	slow, other := h.listen(context.Background(), signals), h.listen(context.Background(), sigFinished)
+	all := make([]Reply, replies)
+	for n := range int64(50) {
+		for i := range all {
+			h.publish(&all[i], sigReadyRead, 0, 0, nil)
+			h.publish(&all[i], sigDownloadProgress, n, 0, nil)
+			h.publish(&all[i], sigUploadProgress, n, 0, nil)
+		}
+	}
+	assert.Len(t, slow.queue, 3*replies)
+	for i := range all {
+		h.publish(&all[i], sigFinished, 0, 0, nil)
+	}
+	assert.Len(t, slow.queue, 4*replies)
+	assert.Empty(t, slow.recent)
+	assert.Len(t, other.queue, replies)
+	runtime.KeepAlive(slow)
+}
+
+// TestListenersGo: an iterator that is not ranged over holds nothing once it is let go of,
+// and one that was ranged over holds nothing behind its end, the context neither.
+func TestListenersGo(t *testing.T) {
+	m := new(Manager)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	watched := func() int32 { return m.hub.watched.Load() }
+	for range 100 {
+		m.Events(ctx)
+		m.Finished(context.Background())
+	}
+	for end := time.Now().Add(10 * time.Second); watched() > 0 && time.Now().Before(end); {
+		runtime.GC()
+		runtime.Gosched()
+	}
+	require.Zero(t, watched())
+	require.Empty(t, m.hub.listeners)
+
+	kept := []iter.Seq2[*Reply, Event]{m.Events(ctx), m.Events(ctx)}
+	runtime.GC()
+	require.EqualValues(t, 2, watched())
+	r := new(Reply)
+	m.hub.publish(r, sigFinished, 0, 0, nil)
+	for _, events := range kept {
+		n := 0
+		for got, e := range events {
+			n++
+			assert.Same(t, r, got)
+			assert.Equal(t, Finished{}, e)
+			break
+		}
+		require.Equal(t, 1, n)
+		for range events {
+			t.Error("an iterator is for one loop")
+		}
+	}
+	require.Zero(t, watched())
+
+	ended := m.Events(ctx)
+	m.hub.publish(r, sigFinished, 0, 0, nil)
+	cancel()
+	for end := time.Now().Add(10 * time.Second); watched() > 0 && time.Now().Before(end); {
+		runtime.Gosched()
+	}
+	require.Zero(t, watched(), "the context has ended")
+	runtime.KeepAlive(ended)
+
+	m.hub.close()
+	for range m.Events(nil) { // a nil context never ends
+		t.Error("the Manager is closed")
+	}
+	require.Zero(t, watched())
+}
