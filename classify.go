@@ -133,7 +133,7 @@ func classify(err error, phase Phase, host string) *Error {
 		e.Code = OperationCanceledError
 	case errors.As(err, &we):
 		e.Phase = wirePhase[we.Phase]
-		e.Sent = we.Sent
+		e.Sent, e.unprocessed = we.Sent, we.Unprocessed
 		e.Err = we.Err
 		e.Code = wireCode(we)
 		e.Attempts = attempts(we.Err)

@@ -147,7 +147,8 @@ type Error struct {
 	// Err is the cause, or nil.
 	Err error
 
-	reason string // phrase of a status that is an error
+	reason      string // phrase of a status that is an error
+	unprocessed bool   // the server has promised not to have acted on it
 }
 
 // Attempt is an address that could not be connected to. Two families of addresses are

@@ -50,11 +50,20 @@ func (c *h2conn) headers() uint32 {
 	}
 }
 
+// block encodes fields, name and value in turn.
+func block(fields ...string) []byte {
+	var b bytes.Buffer
+	e := hpack.NewEncoder(&b)
+	e.SetMaxDynamicTableSizeLimit(0) // each block by itself
+	for i := 0; i < len(fields); i += 2 {
+		e.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
+	}
+	return b.Bytes()
+}
+
 // answer sends a response without a body.
 func (c *h2conn) answer(id uint32, status string) {
-	var b bytes.Buffer
-	hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: ":status", Value: status})
-	c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: b.Bytes(), EndHeaders: true, EndStream: true})
+	c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(":status", status), EndHeaders: true, EndStream: true})
 }
 
 // drain reads until the client goes.

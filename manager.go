@@ -181,6 +181,7 @@ type Manager struct {
 	auth      authCache
 	decoders  *coding.Budget
 	routes    routes
+	http11    http11Origins
 
 	credentials []stored
 	negotiators []*negotiator

@@ -31,7 +31,7 @@ import (
 // goroutine without growing once more, which a small request would feel.
 func (m *Manager) newPipeline() http.RoundTripper {
 	var rt http.RoundTripper = exchangeLayer{m.wire}
-	rt = retryLayer{rt}
+	rt = retryLayer{rt, m}
 	rt = proxyLayer{rt, m}
 	if m.cfg.CookieJar != cookies.None {
 		rt = newCookieLayer(rt, m.cfg.CookieJar)
@@ -65,20 +65,33 @@ const maxRepeats = 3
 
 // retryLayer sends a request again when its connection broke in a way that
 // cannot have made the server act, or may make it act twice without harm.
-type retryLayer struct{ next http.RoundTripper }
+type retryLayer struct {
+	next http.RoundTripper
+	m    *Manager
+}
 
 func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := replyOf(req.Context())
 	r.fresh, r.repeated = false, false
 	for n := 0; ; n++ {
 		resp, err := l.next.RoundTrip(req)
-		if err == nil || n == maxRepeats || r.ctx.Err() != nil || r.session.Bound() || !mayRepeat(err, req.Method, r.req.Idempotent) {
+		if err == nil || n == maxRepeats || r.ctx.Err() != nil || r.session.Bound() {
 			return resp, err
 		}
-		// a stream that was refused may do on the same connection, anything else
-		// wants a new one
-		var we *wire.Error
-		r.fresh, r.repeated = errors.As(err, &we) && we.Fault != wire.Reset, true
+		if asksForHTTP11(err) && r.req.HTTP == HTTPAny {
+			if addr, addrErr := address(req.URL); addrErr == nil {
+				l.m.http11.add(req.URL.Scheme, addr)
+			}
+			r.fresh = false
+		} else if mayRepeat(err, req.Method, r.req.Idempotent) {
+			// a stream that was refused may do on the same connection, anything else
+			// wants a new one
+			var we *wire.Error
+			r.fresh = errors.As(err, &we) && we.Fault != wire.Reset
+		} else {
+			return resp, err
+		}
+		r.repeated = true
 		again, bodyErr := r.newRequest(req.Method, req.URL)
 		if bodyErr != nil {
 			return nil, bodyErr
@@ -133,6 +146,9 @@ func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error)
 	x := &exchange{reply: r, upload: r.upload}
 	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(r.req.HTTP)}
+	if r.req.HTTP == HTTPAny && r.m.http11.has(req.URL.Scheme, addr) {
+		x.Key.Protocol = wire.HTTP1
+	}
 	switch {
 	case isLocal(x.Key.Scheme):
 		x.Key.Scheme, x.Key.Addr = wire.Local, r.req.LocalServerName

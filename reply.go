@@ -310,6 +310,9 @@ func (r *Reply) retryable(e *Error) bool {
 	if blocked := (*BlockedAddressError)(nil); errors.As(e.Err, &blocked) {
 		return false
 	}
+	if e.unprocessed {
+		return true
+	}
 	if e.Code > 200 && e.Code < 400 && e.Code != ProtocolFailure {
 		return false // the server has answered
 	}

@@ -27,7 +27,8 @@ const (
 type HTTPVersion int
 
 const (
-	// HTTPAny uses HTTP/2 where TLS agrees on it, and HTTP/1.1 otherwise.
+	// HTTPAny uses HTTP/2 where TLS agrees on it, and HTTP/1.1 otherwise, also where a
+	// server of HTTP/2 has asked for it by HTTP_1_1_REQUIRED (rule E30).
 	HTTPAny HTTPVersion = iota
 	// HTTP1Only never offers HTTP/2.
 	HTTP1Only

@@ -1,0 +1,200 @@
+package netreply_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// TestH2GoAwayCodes: rule E30 holds for a code in GOAWAY as for one in RST_STREAM, on the
+// first stream of a connection and on later ones, and whether the server had taken the
+// stream or not. What it had not taken is sent again, and may be by the caller.
+func TestH2GoAwayCodes(t *testing.T) {
+	want := map[uint32]netreply.NetworkError{1: 399, 2: 401, 4: 4, 10: 99, 11: 499, 12: 201, 77: 399}
+	for code, w := range want {
+		for _, first := range []bool{true, false} {
+			for _, taken := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%d, first %v, taken %v", code, first, taken), func(t *testing.T) {
+					posts := make(chan struct{}, 10)
+					s := newH2Server(t, func(c *h2conn) {
+						if !first {
+							c.answer(c.headers(), "200")
+						}
+						id := c.headers()
+						if id == 0 {
+							return
+						}
+						posts <- struct{}{}
+						last := id
+						if !taken {
+							last = 0
+						}
+						c.fr.WriteGoAway(last, httpCode(code), nil)
+						if taken {
+							c.Close()
+							return
+						}
+						c.drain()
+					})
+					m := newManager(t, netreply.Config{})
+					req := newRequest(t, s)
+					req.HTTP = netreply.HTTP2Direct
+					if !first {
+						require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+					}
+					err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
+					if !first && !taken {
+						require.NoError(t, err, "the first of another connection is answered")
+						assert.Len(t, posts, 1)
+						return
+					}
+					require.ErrorIs(t, err, w)
+					assert.Equal(t, !taken, err.(*netreply.Error).Retryable, "%v", err)
+					if taken {
+						assert.Len(t, posts, 1, "never twice")
+					} else {
+						assert.Len(t, posts, 4)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestH2NeverTwice: a POST whose stream the server resets with PROTOCOL_ERROR is not sent
+// again, whatever else is on the connection.
+func TestH2NeverTwice(t *testing.T) {
+	var mu sync.Mutex
+	posts := 0
+	s := newH2Server(t, func(c *h2conn) {
+		get, post := c.headers(), c.headers()
+		mu.Lock()
+		posts++
+		mu.Unlock()
+		c.fr.WriteRSTStream(post, http2.ErrCodeProtocol)
+		c.answer(get, "200")
+		for id := c.headers(); id != 0; id = c.headers() {
+			mu.Lock()
+			posts++
+			mu.Unlock()
+			c.answer(id, "200")
+		}
+	})
+	m := newManager(t, netreply.Config{})
+	req := newRequest(t, s)
+	req.HTTP = netreply.HTTP2Direct
+	get := m.Get(t.Context(), req)
+	<-get.RequestSent()
+	err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
+	assert.ErrorIs(t, err, netreply.ProtocolFailure)
+	assert.False(t, err.(*netreply.Error).Retryable)
+	assert.NoError(t, get.Wait(soon(t)))
+	mu.Lock()
+	defer mu.Unlock()
+	assert.Equal(t, 1, posts)
+}
+
+// h2Certificate is one for a raw server, and what accepts it.
+func h2Certificate(t *testing.T) (*tls.Config, *netreply.SSLConfiguration) {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	return &tls.Config{Certificates: s.TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}},
+		&netreply.SSLConfiguration{PeerVerifyMode: netreply.VerifyNone}
+}
+
+// TestHTTP11Required: a server that asks for HTTP/1.1, by the stream or by the connection,
+// gets the request again over HTTP/1.1, and every later one at once. A body that cannot be
+// read again is the error it always is.
+func TestHTTP11Required(t *testing.T) {
+	for _, goAway := range []bool{false, true} {
+		t.Run(fmt.Sprintf("GOAWAY %v", goAway), func(t *testing.T) {
+			cfg, accept := h2Certificate(t)
+			seen := make(chan string, 20)
+			s := testserver.NewRaw(t, cfg, func(c *testserver.Conn) {
+				if preface, _ := c.R.Peek(3); string(preface) != "PRI" {
+					for {
+						req, body, ok := c.Request()
+						if !ok {
+							return
+						}
+						seen <- req.Proto + " " + req.Method + " " + string(body)
+						c.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					}
+				}
+				io.ReadFull(c.R, make([]byte, len(http2.ClientPreface)))
+				h := &h2conn{c, http2.NewFramer(c.Conn, c.R)}
+				h.fr.WriteSettings()
+				for id := h.headers(); id != 0; id = h.headers() {
+					seen <- "HTTP/2"
+					if goAway {
+						h.fr.WriteGoAway(0, http2.ErrCodeHTTP11Required, nil)
+					} else {
+						h.fr.WriteRSTStream(id, http2.ErrCodeHTTP11Required)
+					}
+				}
+			})
+			url := "https://" + s.Addr + "/"
+			m := newManager(t, netreply.Config{SSLConfiguration: accept})
+			b, err := m.Post(t.Context(), newRequest(t, url), netreply.StringBody("x")).ReadAll()
+			require.NoError(t, err)
+			assert.Equal(t, "ok", string(b))
+			_, err = m.Get(t.Context(), newRequest(t, url)).ReadAll()
+			require.NoError(t, err)
+			close(seen)
+			var list []string
+			for what := range seen {
+				list = append(list, what)
+			}
+			assert.Equal(t, []string{"HTTP/2", "HTTP/1.1 POST x", "HTTP/1.1 GET "}, list)
+
+			seen = make(chan string, 20)
+			m = newManager(t, netreply.Config{SSLConfiguration: accept})
+			req := newRequest(t, url)
+			req.DoNotBufferUploadData = true
+			once := bufio.NewReader(io.LimitReader(strings.NewReader("once"), 4))
+			assert.ErrorIs(t, m.Post(t.Context(), req, netreply.ReaderBody(once)).Wait(soon(t)), netreply.ContentReSendError)
+		})
+	}
+}
+
+// TestH2NoContent: a response that has no content may say how long the other one is that
+// it stands for.
+func TestH2NoContent(t *testing.T) {
+	for _, ended := range []bool{true, false} {
+		for _, status := range []string{"204", "304"} {
+			s := newH2Server(t, func(c *h2conn) {
+				for id := c.headers(); id != 0; id = c.headers() {
+					c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(":status", status, "content-length", "5"),
+						EndHeaders: true, EndStream: ended})
+					if !ended {
+						c.fr.WriteData(id, true, nil)
+					}
+				}
+			})
+			m := newManager(t, netreply.Config{})
+			for _, method := range []string{http.MethodGet, http.MethodHead} {
+				req := newRequest(t, s)
+				req.HTTP = netreply.HTTP2Direct
+				r := m.Send(t.Context(), method, req, nil)
+				b, err := r.ReadAll()
+				assert.NoError(t, err, "%s %s, ended %v", method, status, ended)
+				assert.Empty(t, b)
+				assert.Equal(t, "5", r.RawHeader("Content-Length"))
+			}
+		}
+	}
+}

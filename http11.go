@@ -1,0 +1,59 @@
+package netreply
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// h2HTTP11Required is the HTTP/2 error code by which a server asks for HTTP/1.1, for a
+// request that it has not acted on (RFC 9113, section 7).
+const h2HTTP11Required = 13
+
+// asksForHTTP11 tells whether a request failed because of that.
+func asksForHTTP11(err error) bool {
+	var we *wire.Error
+	return errors.As(err, &we) && (we.Fault == wire.Reset || we.Fault == wire.GoAway) && we.Code == h2HTTP11Required
+}
+
+// maxHTTP11Origins bounds what a Manager remembers of servers that asked for HTTP/1.1.
+const maxHTTP11Origins = 1000
+
+// http11Origins are the servers that have asked for HTTP/1.1 (rule E30): nobody asks them
+// for HTTP/2 again.
+type http11Origins struct {
+	any atomic.Bool // which saves the look where there is none, and that is the rule
+
+	mu      sync.Mutex
+	origins map[http11Origin]struct{}
+}
+
+type http11Origin struct{ scheme, addr string }
+
+func (o *http11Origins) add(scheme, addr string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.origins == nil {
+		o.origins = map[http11Origin]struct{}{}
+	}
+	if len(o.origins) >= maxHTTP11Origins {
+		for old := range o.origins {
+			delete(o.origins, old)
+			break
+		}
+	}
+	o.origins[http11Origin{scheme, addr}] = struct{}{}
+	o.any.Store(true)
+}
+
+func (o *http11Origins) has(scheme, addr string) bool {
+	if !o.any.Load() {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, ok := o.origins[http11Origin{scheme, addr}]
+	return ok
+}
