@@ -158,6 +158,7 @@ func (c *Config) validate() error {
 	if err := c.Proxy.validate("Config.Proxy"); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.Guard.validate("Config.Guard")...)
 	if c.Proxy != nil && c.ProxyFactory != nil {
 		bad("ProxyFactory", "", "there is a Proxy, too")
 	}
@@ -224,8 +225,7 @@ func NewManager(c Config) (*Manager, error) {
 	m.credentials, _ = storedCredentials(c.Credentials)
 	var check func(netip.Addr) error
 	if c.Guard != nil {
-		guard := AddressGuard{slices.Clone(c.Guard.Allow), slices.Clone(c.Guard.Deny)}
-		check = guard.check
+		check = newGuard(c.Guard).check
 	}
 	m.dialer = &dial.Dialer{
 		ConnectTimeout: limit(c.ConnectTimeout),
