@@ -241,7 +241,7 @@ func (a *attempt) emit(q *Authenticator) {
 		return
 	}
 	p := *a.proxy.proxy
-	p.User, p.Password = "", ""
+	p.User, p.Password, p.Headers = "", "", Headers{}
 	a.r.emit(sigProxyAuthentication, 0, 0, &ProxyAuthenticator{&p, q})
 }
 

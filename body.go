@@ -21,8 +21,8 @@ type Body interface {
 // payload is a body that is ready to be sent.
 type payload struct {
 	size int64 // -1 when not known
-	// open starts a reading from the beginning. A second call fails with
-	// errNotRewindable where the source cannot start again.
+	// open starts a reading from the beginning. It fails with errNotRewindable where the
+	// source has been read from and cannot start again.
 	open func() (io.Reader, error)
 	// memory is the whole body where it is in memory anyway.
 	memory []byte
@@ -84,14 +84,8 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) 
 		// a pipe is an *os.File, too: it has the method, and cannot seek
 	}
 	if !buffer {
-		opened := false
-		return &payload{size: -1, blocks: true, open: func() (io.Reader, error) {
-			if opened {
-				return nil, errNotRewindable
-			}
-			opened = true
-			return b.r, nil
-		}}, nil
+		source := &sequential{src: b.r}
+		return &payload{size: -1, blocks: true, open: source.open}, nil
 	}
 	type outcome struct {
 		all []byte

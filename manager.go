@@ -210,10 +210,7 @@ func NewManager(c Config) (*Manager, error) {
 	if c.SSLConfiguration == nil {
 		c.SSLConfiguration = &SSLConfiguration{}
 	}
-	if c.Proxy != nil {
-		own := *c.Proxy
-		c.Proxy = &own
-	}
+	c.Proxy = c.Proxy.clone()
 	c.SecretHeaders = slices.Clip(slices.Clone(c.SecretHeaders))
 	if c.CookieJar == nil {
 		c.CookieJar = cookies.NewJar(cookies.Options{})
@@ -450,6 +447,7 @@ func (m *Manager) Close() error {
 	if waits {
 		ended(none, closeLimit)
 	}
+	m.routes.clear()
 	m.hub.close()
 	m.flushPolicies()
 	return nil

@@ -158,12 +158,11 @@ func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error)
 	case r.proxied != nil:
 		x.Key.Route = r.proxied.route
 		if x.Key.Route.Kind == dial.Forward {
-			x.Key.Addr, x.Key.Protocol = x.Key.Route.Addr, wire.HTTP1
+			x.Key.Addr, x.Key.Protocol, x.Key.Target = x.Key.Route.Addr, wire.HTTP1, addr
 			req = r.proxied.target(req)
 		}
 	case r.m.cfg.DialContext == nil && unresolvable(req.URL.Hostname()):
-		return nil, nil, &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + req.URL.Hostname() + " not found",
-			Err: errors.New("no resolver knows such a name")}
+		return nil, nil, unresolvableError(req.URL.Hostname())
 	}
 	if x.Key.Scheme == "https" {
 		x.setProfile(r.profile(req.URL.Hostname()))

@@ -27,6 +27,9 @@ func (m *Manager) ConnectToHostEncrypted(ctx context.Context, host string, port 
 }
 
 func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint16, c *SSLConfiguration) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	u := &url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(int(port)))}
 	if port == 0 {
 		u.Host = strings.TrimSuffix(u.Host, ":0")
@@ -37,8 +40,14 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 			err = &contextError{ctx.Err(), context.Cause(ctx)}
 		}
 		e := classify(err, PhaseLocal, host)
-		e.Method, e.URL = "CONNECT", u.String()
+		e.Method = "CONNECT"
+		if checkHost(host) == "" { // else it is nothing to show: it may hold a password
+			e.URL = u.String()
+		}
 		return e
+	}
+	if m == nil || m.wire == nil {
+		return fail(localError(ProtocolInvalidOperationError, "Invalid Manager", &FieldError{Field: "Manager", Reason: "make it with NewManager"}))
 	}
 	if err := q.validate("GET"); err != nil {
 		return fail(err)
@@ -51,28 +60,39 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 	if scheme == "https" {
 		key.Profile = m.sslConfiguration(q).profiles().strict
 	}
-	p, err := m.chooseProxy(q, u)
+	list, err := m.chooseProxies(q, u)
 	if err != nil {
 		return fail(err)
 	}
-	if p == nil {
-		if m.cfg.DialContext == nil && unresolvable(host) {
-			return fail(localError(HostNotFoundError, "Host "+host+" not found", nil))
+	for i, p := range list {
+		if err = m.open(ctx, key, q, p); err == nil {
+			return nil
 		}
-		if err := m.wire.Open(ctx, key); err != nil {
-			return fail(err)
+		if i == len(list)-1 || ctx.Err() != nil || !nextProxy(err) {
+			break
 		}
-		return nil
 	}
-	h := &proxied{proxy: p, url: u}
+	return fail(err)
+}
+
+// open opens a connection by way of a proxy, directly where p is nil.
+func (m *Manager) open(ctx context.Context, key wire.Key, q *Request, p *Proxy) error {
+	if p == nil {
+		if host := q.URL.Hostname(); m.cfg.DialContext == nil && unresolvable(host) {
+			return unresolvableError(host)
+		}
+		return m.wire.Open(ctx, key)
+	}
+	h := &proxied{proxy: p, url: q.URL}
 	creds, _ := h.known(&m.auth)
-	h.route = m.route(p, q, u, creds)
+	h.route = m.route(p, q, q.URL, creds)
 	if h.route.Kind == dial.Forward {
-		key.Addr, key.Protocol = h.route.Addr, wire.HTTP1
+		key.Target, key.Addr, key.Protocol = key.Addr, h.route.Addr, wire.HTTP1
 	}
 	key.Route = h.route
-	if err := m.wire.Open(ctx, key); err != nil {
-		return fail(h.blame(err))
+	err := m.wire.Open(ctx, key)
+	if err != nil {
+		h.route.Close() // nobody is asked for credentials
 	}
-	return nil
+	return h.blame(err)
 }

@@ -3,6 +3,9 @@ package netreply
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -52,6 +55,13 @@ type Proxy struct {
 	// User and Password are given when it asks for them, as its scheme wants; for NTLM
 	// the user may be DOMAIN\user. They never go to anybody else.
 	User, Password string
+	// Headers go to the proxy only: with CONNECT, and with requests that it forwards,
+	// where they do not replace the request's own fields, and may be passed on by it. A
+	// Proxy-Authorization among them is what the proxy has to be content with: its
+	// questions are not answered. Host and the fields about the message's length and
+	// connection are refused, and all fields for a Socks5Proxy. They may hold secrets,
+	// and are not printed.
+	Headers Headers
 	// ResolveLocally makes a Socks5Proxy be asked for addresses instead of names.
 	ResolveLocally bool
 	// SSLConfiguration is for the connection to an HTTPSProxy itself; nil means the
@@ -96,6 +106,18 @@ func (p *Proxy) String() string {
 	return scheme + "://" + p.addr()
 }
 
+// Format writes what String does for every verb, so that nothing prints a secret.
+func (p Proxy) Format(f fmt.State, verb rune) {
+	text := p.String()
+	if verb == 'q' {
+		text = strconv.Quote(text)
+	}
+	io.WriteString(f, text)
+}
+
+// LogValue is String for package log/slog.
+func (p Proxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
 func (p *Proxy) addr() string {
 	port := p.Port
 	if port == 0 {
@@ -108,20 +130,82 @@ func (p *Proxy) addr() string {
 			port = 8080
 		}
 	}
-	return net.JoinHostPort(p.Host, strconv.Itoa(int(port)))
+	return net.JoinHostPort(p.hostname(), strconv.Itoa(int(port)))
+}
+
+// hostname is Host in ASCII.
+func (p *Proxy) hostname() string {
+	if ascii, err := asciiHost(p.Host); err == nil {
+		return ascii
+	}
+	return p.Host
 }
 
 func (p *Proxy) validate(field string) error {
 	if p == nil {
 		return nil
 	}
-	switch {
-	case p.Type < DefaultProxy || p.Type > HTTPSProxy:
+	if p.Type < DefaultProxy || p.Type > HTTPSProxy {
 		return &FieldError{field, strconv.Itoa(int(p.Type)), "no such type"}
-	case p.Type != DefaultProxy && p.Type != NoProxy && (p.Host == "" || strings.ContainsAny(p.Host, " /@[]\r\n\x00")):
-		return &FieldError{field, p.Host, "names no host"}
+	}
+	if p.Type != DefaultProxy && p.Type != NoProxy {
+		if err := p.validateHost(field + ".Host"); err != nil {
+			return err
+		}
+	}
+	if err := p.validateHeaders(field + ".Headers"); err != nil {
+		return err
 	}
 	return p.SSLConfiguration.validate(field + ".SSLConfiguration")
+}
+
+// validateHost refuses what is no host. It is not quoted where it may hold a password.
+func (p *Proxy) validateHost(field string) error {
+	if p.Host == "" {
+		return &FieldError{Field: field, Reason: "a proxy needs one"}
+	}
+	reason := checkHost(p.Host)
+	if reason == "" {
+		return nil
+	}
+	switch {
+	case strings.ContainsAny(p.Host, "@/"):
+		return &FieldError{Field: field, Reason: "it is a name or an address alone; ParseProxy takes a URL"}
+	case strings.HasPrefix(p.Host, "["):
+		reason = "an IPv6 address stands without brackets here"
+	case strings.Contains(p.Host, ":"):
+		reason += ", and a port goes into Port"
+	}
+	return &FieldError{field, p.Host, reason}
+}
+
+// validateHeaders refuses the fields that are not the program's to set.
+func (p *Proxy) validateHeaders(field string) error {
+	if f, badName, found := p.Headers.Invalid(); found {
+		if badName {
+			return &FieldError{field, f.Name, "not a header name"}
+		}
+		return &FieldError{Field: field, Reason: "the value of " + f.Name + " is not a header value"}
+	}
+	if p.Type == Socks5Proxy && p.Headers.Len() > 0 {
+		return &FieldError{Field: field, Reason: "SOCKS has no header fields"}
+	}
+	for _, name := range []string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Upgrade", "Expect"} {
+		if p.Headers.Has(name) {
+			return &FieldError{field, name, "not for a program to set"}
+		}
+	}
+	return nil
+}
+
+// clone is a copy that shares nothing but SSLConfiguration; nil for nil.
+func (p *Proxy) clone() *Proxy {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	c.Headers = p.Headers.Clone()
+	return &c
 }
 
 // ProxyQuery is what a ProxyFactory is asked about.
@@ -130,8 +214,10 @@ type ProxyQuery struct {
 }
 
 // ProxyFactory chooses proxies (Qt: QNetworkProxyFactory). Of the list, which is in
-// order of preference, the first that can be used for the URL is (rule X3); NoProxy
-// among them means to connect directly, as does an empty list. It is called for every
+// order of preference, the first that can be used for the URL is; the next of them when
+// it cannot be reached or closes the connection (101 to 104) and nothing of the request
+// has been sent (rule X3). NoProxy among them means to connect directly, as does an empty
+// list. It is called for every
 // request and redirect, on its goroutine, by several at once.
 type ProxyFactory func(ProxyQuery) []Proxy
 
@@ -196,8 +282,9 @@ func (r *Reply) ProxyResponse() *ProxyResponse {
 	return &ProxyResponse{e.Response.StatusCode, reason, headersFrom(e.Response.Header, false), slices.Clone(e.Body)}
 }
 
-// chooseProxy finds the proxy for a URL; nil for none (rules X2 and X3).
-func (m *Manager) chooseProxy(q *Request, u *url.URL) (*Proxy, error) {
+// chooseProxies lists the proxies that can be used for a URL, nil for none of them; it
+// ends with the first nil (rules X2 and X3).
+func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
 	var list []Proxy
 	switch {
 	case q.Proxy != nil && q.Proxy.Type != DefaultProxy:
@@ -210,18 +297,27 @@ func (m *Manager) chooseProxy(q *Request, u *url.URL) (*Proxy, error) {
 		list = []Proxy{*m.cfg.Proxy}
 	}
 	if len(list) == 0 {
-		return nil, nil
+		return []*Proxy{nil}, nil
 	}
+	var usable []*Proxy
 	for i := range list {
 		p := &list[i]
 		switch {
 		case p.Type == NoProxy || p.Type == DefaultProxy:
-			return nil, nil
+			return append(usable, nil), nil
 		case p.Type == HTTPCachingProxy && (u.Scheme != "http" || q.HTTP == HTTP2Direct), p.validate("") != nil:
 			continue
 		}
-		return p, nil
+		if usable = append(usable, p); len(usable) == maxProxies {
+			break
+		}
+	}
+	if len(usable) > 0 {
+		return usable, nil
 	}
 	return nil, &Error{Code: ProxyNotFoundError, Phase: PhaseProxy, Text: "No suitable proxy found",
 		Err: &FieldError{Field: "proxy", Reason: "none of those given can be used for " + u.Scheme}}
 }
+
+// maxProxies bounds how many proxies are tried for one hop.
+const maxProxies = 16

@@ -366,7 +366,7 @@ func TestProxyFailures(t *testing.T) {
 	}{
 		"closed":    {func(c *testserver.Conn) { io.ReadFull(c.R, make([]byte, 4)) }, netreply.ProxyConnectionClosedError},
 		"garbage":   {func(c *testserver.Conn) { io.ReadFull(c.R, make([]byte, 4)); c.Say("HTTP/1.1 400 Bad Request\r\n\r\n") }, netreply.UnknownProxyError},
-		"nobody":    {func(c *testserver.Conn) { io.ReadFull(c.R, make([]byte, 4)); c.Say("\x05\xff") }, netreply.UnknownProxyError},
+		"nobody":    {func(c *testserver.Conn) { io.ReadFull(c.R, make([]byte, 4)); c.Say("\x05\xff") }, netreply.ProxyAuthenticationRequiredError},
 		"other":     {func(c *testserver.Conn) { io.ReadFull(c.R, make([]byte, 4)); c.Say("\x05\x01") }, netreply.UnknownProxyError},
 		"password":  {func(c *testserver.Conn) { io.ReadFull(c.R, make([]byte, 4)); c.Say("\x05\x02") }, netreply.ProxyAuthenticationRequiredError},
 		"silent":    {silent, netreply.ProxyTimeoutError},

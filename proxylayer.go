@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"sync"
 
@@ -23,7 +25,7 @@ type routeKey struct {
 	credentials    bool
 	user, password string
 	local          bool
-	agent          string
+	fields         string // of CONNECT
 }
 
 // routes gives the same address to the same way.
@@ -32,28 +34,56 @@ type routes struct {
 	known map[routeKey]*dial.Proxy
 }
 
+// clear forgets them, with the connections on which credentials are waited for.
 func (r *routes) clear() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	known := r.known
 	r.known = nil
+	r.mu.Unlock()
+	for _, p := range known {
+		p.Close()
+	}
 }
 
 // maxRoutes bounds them; beyond, connections of before are not found any more.
 const maxRoutes = 256
 
+// at gives the one of a key, and makes it if need be.
+func (r *routes) at(k routeKey, make func() *dial.Proxy) *dial.Proxy {
+	r.mu.Lock()
+	p, full := r.known[k], len(r.known) >= maxRoutes
+	r.mu.Unlock()
+	if p != nil {
+		return p
+	}
+	if full {
+		r.clear()
+	}
+	p = make()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.known[k]; known != nil { // somebody was faster
+		return known
+	}
+	if r.known == nil {
+		r.known = map[routeKey]*dial.Proxy{}
+	}
+	r.known[k] = p
+	return p
+}
+
 // route is the way through a proxy for a URL, with credentials or without.
 func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *dial.Proxy {
 	k := routeKey{kind: dial.Tunnel, addr: p.addr(), tls: p.Type == HTTPSProxy, local: p.ResolveLocally}
+	var fields [][2]string
 	switch {
 	case p.Type == Socks5Proxy:
 		k.kind = dial.SOCKS5
 	case u.Scheme == "http" && q.HTTP != HTTP2Direct:
 		k.kind = dial.Forward
 	default:
-		k.agent = m.userAgent[0]
-		if q.Headers.Has("User-Agent") { // rule X4
-			k.agent = q.Headers.Get("User-Agent")
-		}
+		fields = m.connectFields(p, q)
+		k.fields = fmt.Sprintf("%q", fields)
 	}
 	if k.tls {
 		k.ssl = p.SSLConfiguration
@@ -61,21 +91,33 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *d
 	if creds != nil && k.kind != dial.Forward {
 		k.credentials, k.user, k.password = true, creds.user, creds.password
 	}
-	m.routes.mu.Lock()
-	defer m.routes.mu.Unlock()
-	if r := m.routes.known[k]; r != nil {
+	return m.routes.at(k, func() *dial.Proxy {
+		r := &dial.Proxy{Kind: k.kind, Addr: k.addr, Credentials: k.credentials, User: k.user, Password: k.password,
+			LocalNames: k.local, Fields: fields}
+		if k.tls {
+			r.TLS = proxyTLS(p)
+		}
 		return r
+	})
+}
+
+// connectFields are the header fields of CONNECT: the User-Agent (rule X4) and
+// Proxy.Headers.
+func (m *Manager) connectFields(p *Proxy, q *Request) [][2]string {
+	var fields [][2]string
+	if !p.Headers.Has("User-Agent") {
+		agent := m.userAgent[0]
+		if q.Headers.Has("User-Agent") {
+			agent = q.Headers.Get("User-Agent")
+		}
+		if agent != "" {
+			fields = append(fields, [2]string{"User-Agent", agent})
+		}
 	}
-	if m.routes.known == nil || len(m.routes.known) >= maxRoutes {
-		m.routes.known = map[routeKey]*dial.Proxy{}
+	for name, value := range p.Headers.All() {
+		fields = append(fields, [2]string{name, value})
 	}
-	r := &dial.Proxy{Kind: k.kind, Addr: k.addr, Credentials: k.credentials, User: k.user, Password: k.password,
-		LocalNames: k.local, UserAgent: k.agent}
-	if k.tls {
-		r.TLS = proxyTLS(p)
-	}
-	m.routes.known[k] = r
-	return r
+	return fields
 }
 
 // proxyTLS is the encryption of the connection to a proxy.
@@ -86,7 +128,7 @@ func proxyTLS(p *Proxy) *tls.Config {
 	}
 	cfg := c.profiles().config.Clone()
 	if cfg.ServerName == "" {
-		cfg.ServerName = p.Host
+		cfg.ServerName = p.hostname()
 	}
 	cfg.NextProtos = []string{"http/1.1"}
 	cfg.ClientSessionCache = nil
@@ -117,11 +159,48 @@ func (l proxyLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return l.through(r, req)
 }
 
+// through tries the proxies of the list in turn (rule X3).
 func (l proxyLayer) through(r *Reply, req *http.Request) (*http.Response, error) {
-	p, err := l.m.chooseProxy(&r.req, req.URL)
+	list, err := l.m.chooseProxies(&r.req, req.URL)
 	if err != nil {
 		return nil, err
 	}
+	header := req.Header
+	for i := 0; ; i++ {
+		last := i == len(list)-1
+		if !last {
+			req.Header = maps.Clone(header)
+		}
+		resp, err := l.by(r, req, list[i])
+		if err == nil || last || r.ctx.Err() != nil || !nextProxy(err) {
+			return resp, err
+		}
+		again, bodyErr := r.newRequest(req.Method, req.URL)
+		if bodyErr != nil {
+			return nil, err
+		}
+		again.Header = header
+		req = again
+	}
+}
+
+// nextProxy tells that a proxy has failed before anything was sent, in a way that says
+// nothing of the others.
+func nextProxy(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.Sent > 0 {
+		return false
+	}
+	switch e.Code {
+	case ProxyConnectionRefusedError, ProxyConnectionClosedError, ProxyNotFoundError, ProxyTimeoutError:
+		return true
+	}
+	return false
+}
+
+// by sends through one proxy, or directly where p is nil.
+func (l proxyLayer) by(r *Reply, req *http.Request, p *Proxy) (*http.Response, error) {
+	r.proxied = nil
 	if p == nil {
 		return l.next.RoundTrip(req)
 	}
@@ -145,12 +224,17 @@ func (l proxyLayer) through(r *Reply, req *http.Request) (*http.Response, error)
 		return resp, h.blame(err)
 	}
 	if l.m.cfg.Guard != nil {
-		// the proxy looks the name up once more; all that can be seen from here is seen
-		if _, err := l.m.dialer.Resolve(r.ctx, req.URL.Hostname()); err != nil {
+		// The proxy looks the name up once more, and may take any of its addresses.
+		if err := l.m.dialer.CheckAll(r.ctx, req.URL.Hostname()); err != nil {
 			return nil, wire.DialError(err)
 		}
 	}
-	if len(req.Header["Proxy-Authorization"]) > 0 { // rule U4: the caller's own word
+	for name, values := range toMap(p.Headers) {
+		if _, own := req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !r.headers.Has(name) { // the request's own word counts
+			req.Header[name] = values
+		}
+	}
+	if len(req.Header["Proxy-Authorization"]) > 0 { // the program's own word (rule U4)
 		resp, err := l.next.RoundTrip(req)
 		return resp, h.blame(err)
 	}
@@ -206,11 +290,18 @@ func (h *proxied) refused(err error) bool {
 	if !errors.As(err, &pe) || pe.Fault != dial.ProxyUnwilling {
 		return false
 	}
+	old := h.route
+	if h.proxy.Headers.Has("Proxy-Authorization") { // the program's word, which nothing replaces
+		old.Close()
+		return false
+	}
 	creds := h.attempt.forTunnel(pe)
 	if creds == nil {
+		old.Close()
 		return false
 	}
 	h.choose(creds)
+	h.route.Follow(old, pe)
 	return true
 }
 
@@ -249,7 +340,7 @@ func proxyCode(pe *dial.ProxyError) NetworkError {
 	switch pe.Fault {
 	case dial.ProxyClosed:
 		return ProxyConnectionClosedError
-	case dial.ProxyUnwilling:
+	case dial.ProxyUnwilling, dial.ProxyNoMethod:
 		return ProxyAuthenticationRequiredError
 	case dial.TargetNotFound:
 		return HostNotFoundError

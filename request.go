@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -230,10 +231,7 @@ func (q *Request) copyTo(c *Request, u *url.URL) {
 	c.Headers = q.Headers.Clone()
 	c.SecretHeaders = slices.Clone(q.SecretHeaders)
 	c.IgnoreSSLErrors = slices.Clone(q.IgnoreSSLErrors)
-	if q.Proxy != nil {
-		own := *q.Proxy
-		c.Proxy = &own
-	}
+	c.Proxy = q.Proxy.clone()
 	c.attributes = nil
 	for k, v := range q.attributes {
 		c.setAttribute(k, v)
@@ -399,6 +397,15 @@ func unresolvable(host string) bool {
 		}
 	}
 	return strings.Count(host, ".") != 3
+}
+
+// unresolvableError says why no resolver is asked.
+func unresolvableError(host string) error {
+	why := "no name ends in a number, and it is no IPv4 address, which has four of them from 0 to 255"
+	if strings.HasSuffix(strings.ToLower(strings.TrimSuffix(host, ".")), "invalid") {
+		why = "names below .invalid never exist (RFC 6761)"
+	}
+	return &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found", Err: errors.New(quote(host) + ": " + why)}
 }
 
 // redact formats a URL without its password.

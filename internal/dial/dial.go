@@ -6,44 +6,14 @@ package dial
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
-
-// Phase is the step of opening a connection in which it failed.
-type Phase int
-
-const (
-	Resolve  Phase = iota // looking the name up
-	Connect               // opening the TCP connection
-	TLS                   // shaking hands
-	Proxying              // reaching a proxy, and being let through
-)
-
-func (p Phase) String() string { return [...]string{"resolve", "connect", "tls", "proxy"}[p] }
-
-// Error is the failure to open a connection.
-type Error struct {
-	Phase Phase
-	Addr  string // host:port that was asked for
-	Err   error
-}
-
-func (e *Error) Error() string { return e.Phase.String() + " " + e.Addr + ": " + e.Err.Error() }
-func (e *Error) Unwrap() error { return e.Err }
-
-// ErrTimeout is the cause when a limit of the Dialer, not of the caller's
-// context, ended an attempt.
-var ErrTimeout error = timeoutError{}
-
-type timeoutError struct{}
-
-func (timeoutError) Error() string   { return "timed out" }
-func (timeoutError) Timeout() bool   { return true }
-func (timeoutError) Temporary() bool { return true }
 
 // Dialer opens connections. Its zero value has no limits of its own.
 // It is safe for concurrent use and must not be changed once in use.
@@ -66,18 +36,6 @@ type Dialer struct {
 	KeepAlive net.KeepAliveConfig
 }
 
-// refused asks Check about an address with its port, as package net writes it.
-func (d *Dialer) refused(address string) error {
-	if d.Check == nil {
-		return nil
-	}
-	a, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
-	}
-	return d.Check(a.Addr())
-}
-
 // TCP opens a TCP connection to addr. connecting, when not nil, is called once,
 // before the first packet leaves and after the name was resolved, from another
 // goroutine than the caller's.
@@ -91,14 +49,7 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 		}
 	}
 	if d.DialContext != nil {
-		start()
-		c, err := d.DialContext(ctx, "tcp", addr)
-		if err == nil {
-			if err = d.refused(c.RemoteAddr().String()); err != nil {
-				c.Close()
-				c = nil
-			}
-		}
+		c, err := d.custom(ctx, addr, start)
 		return c, fail(ctx, Connect, addr, err)
 	}
 	list, looked, err := d.addresses(ctx, addr)
@@ -120,29 +71,84 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 			return nil
 		},
 	}
-	c, err := d.race(ctx, list, func(ctx context.Context, addr string) (net.Conn, error) { return nd.DialContext(ctx, "tcp", addr) })
+	c, err := race(ctx, list, func(ctx context.Context, addr string) (net.Conn, error) { return nd.DialContext(ctx, "tcp", addr) })
 	if err != nil {
 		if ctx.Err() != nil {
-			err = &outOfTime{context.Cause(ctx), err}
-			return nil, &Error{Phase: Connect, Addr: addr, Err: err}
+			return nil, &Error{Phase: Connect, Addr: addr, Err: &outOfTime{cause(ctx, Connect, addr), err}}
 		}
 		return nil, fail(ctx, Connect, addr, err)
 	}
 	return c, nil
 }
 
-// outOfTime is the reason the context ended for, and what had been tried until then.
-type outOfTime struct{ why, tried error }
+// custom is TCP by DialContext. An address that needs no look-up is checked before it
+// is called, and what it has connected to afterwards.
+func (d *Dialer) custom(ctx context.Context, addr string, start func()) (net.Conn, error) {
+	if err := d.refusedLiterally(addr); err != nil {
+		return nil, err
+	}
+	start()
+	c, err := call(ctx, func() (net.Conn, error) {
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err == nil && c == nil {
+			err = errors.New("DialContext returned neither a connection nor an error")
+		}
+		return c, err
+	}, closeConn)
+	if err != nil {
+		return nil, err
+	}
+	if d.Check != nil {
+		remote := c.RemoteAddr()
+		if remote == nil {
+			err = errors.New("the connection of DialContext does not tell its remote address, which has to be checked")
+		} else {
+			err = d.refused(remote.String())
+		}
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
 
-func (e *outOfTime) Error() string   { return e.why.Error() }
-func (e *outOfTime) Unwrap() []error { return []error{e.why, e.tried} }
+// refused asks Check about an address with its port, as package net writes it.
+func (d *Dialer) refused(address string) error {
+	if d.Check == nil {
+		return nil
+	}
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("the address connected to cannot be checked: %w", err)
+	}
+	return d.Check(a.Addr())
+}
+
+// refusedLiterally asks Check about a host that is an address, or loopback by its name,
+// which is refused when no loopback address is let through.
+func (d *Dialer) refusedLiterally(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if d.Check == nil || err != nil {
+		return err
+	}
+	list := loopback[:]
+	if a, err := netip.ParseAddr(host); err == nil {
+		list = []netip.Addr{a}
+	} else if !isLocalhost(host) {
+		return nil
+	}
+	for _, a := range list {
+		if err = d.Check(a); err == nil {
+			return nil
+		}
+	}
+	return err
+}
 
 // limited is ctx within ConnectTimeout.
 func (d *Dialer) limited(ctx context.Context) (context.Context, context.CancelFunc) {
-	if d.ConnectTimeout <= 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeoutCause(ctx, d.ConnectTimeout, ErrTimeout)
+	return within(ctx, "ConnectTimeout", d.ConnectTimeout)
 }
 
 // Unix connects to a local socket.
@@ -170,32 +176,23 @@ func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, addr string, cfg *
 	return c, nil
 }
 
-// Secure is Handshake for whatever handshake shakes hands. It must end with its
-// context.
+// Secure is Handshake for whatever handshake shakes hands. It should end with its
+// context, or when raw is closed; if it does not, it is left to itself.
 func (d *Dialer) Secure(ctx context.Context, raw net.Conn, addr string, handshake func(context.Context) (net.Conn, error)) (net.Conn, error) {
-	if d.TLSTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d.TLSTimeout, ErrTimeout)
-		defer cancel()
+	ctx, cancel := within(ctx, "TLSTimeout", d.TLSTimeout)
+	defer cancel()
+	stop := interrupt(ctx, raw)
+	c, err := call(ctx, func() (net.Conn, error) { return handshake(ctx) }, closeConn)
+	whole := stop() // else raw is being closed
+	if err == nil && !whole {
+		c.Close()
+		err = context.Cause(ctx)
 	}
-	c, err := handshake(ctx)
 	if err != nil {
-		raw.Close()
+		if whole {
+			raw.Close()
+		}
 		return nil, fail(ctx, TLS, addr, err)
 	}
 	return c, nil
-}
-
-// fail wraps err, and prefers the reason the context ended for to the text
-// that its end made somebody else produce.
-func fail(ctx context.Context, phase Phase, addr string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-	}
-	return &Error{Phase: phase, Addr: addr, Err: err}
 }

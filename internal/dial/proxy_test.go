@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,11 +22,12 @@ type scripted struct {
 	sent bytes.Buffer
 }
 
-func (c *scripted) Read(p []byte) (int, error)  { return c.r.Read(p) }
-func (c *scripted) Write(p []byte) (int, error) { return c.sent.Write(p) }
-func (c *scripted) Close() error                { return nil }
-func (c *scripted) SetDeadline(time.Time) error { return nil }
-func (c *scripted) RemoteAddr() net.Addr        { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+func (c *scripted) Read(p []byte) (int, error)      { return c.r.Read(p) }
+func (c *scripted) Write(p []byte) (int, error)     { return c.sent.Write(p) }
+func (c *scripted) Close() error                    { return nil }
+func (c *scripted) SetDeadline(time.Time) error     { return nil }
+func (c *scripted) SetReadDeadline(time.Time) error { return nil }
+func (c *scripted) RemoteAddr() net.Addr            { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 func dialScripted(said []byte, conns *int) *Dialer {
 	return &Dialer{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		*conns++
@@ -46,6 +49,7 @@ func FuzzProxy(f *testing.F) {
 		for _, kind := range []Kind{Tunnel, SOCKS5} {
 			conns := 0
 			p := &Proxy{Kind: kind, Addr: "proxy.test:1", Credentials: known, User: "user", Password: "hidden"}
+			defer p.Close()
 			c, err := dialScripted(said, &conns).Through(t.Context(), p, "target.test:443", nil)
 			if conns > maxRounds+1 {
 				t.Fatalf("%d connections", conns)
@@ -63,6 +67,9 @@ func FuzzProxy(f *testing.F) {
 			}
 			if bytes.Contains([]byte(err.Error()), []byte("hidden")) {
 				t.Fatal("the password is in the error")
+			}
+			if i := strings.IndexFunc(err.Error(), unicode.IsControl); i >= 0 {
+				t.Fatalf("a control character in %q", err.Error())
 			}
 		}
 	})

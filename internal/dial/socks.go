@@ -80,7 +80,7 @@ func (p *Proxy) socks(c net.Conn, addr string) error {
 }
 
 func (p *Proxy) noSOCKS() error {
-	return &ProxyError{Fault: ProxyMalformed, Proxy: p.Addr, Err: errors.New("does not speak SOCKS 5")}
+	return &ProxyError{Fault: ProxyMalformed, Proxy: p.Addr, Err: errors.New("it does not answer in SOCKS 5; is it an HTTP proxy?")}
 }
 
 func (p *Proxy) socksRefused(code byte) error {
@@ -114,13 +114,14 @@ func (p *Proxy) greet(c net.Conn) error {
 	case b[1] == socksNoAuth:
 		return nil
 	case b[1] == socksNone:
-		return &ProxyError{Fault: ProxyRefused, Proxy: p.Addr, Err: errors.New("takes neither a password nor nobody")}
+		return &ProxyError{Fault: ProxyNoMethod, Proxy: p.Addr,
+			Err: errors.New("it accepts none of the offered authentication methods: none, user name and password")}
 	case b[1] != socksPassword:
 		return p.noSOCKS()
 	case !p.Credentials:
-		return unwilling("wants a user name and a password")
+		return unwilling("it wants a user name and a password: Proxy.User and Proxy.Password")
 	case len(p.User) == 0 || len(p.User) > 255 || len(p.Password) == 0 || len(p.Password) > 255:
-		return unwilling("takes user names and passwords of 1 to 255 bytes")
+		return unwilling("SOCKS 5 takes user names and passwords of 1 to 255 bytes")
 	}
 	msg := append([]byte{socksNegotiate, byte(len(p.User))}, p.User...)
 	msg = append(append(msg, byte(len(p.Password))), p.Password...)
@@ -131,7 +132,7 @@ func (p *Proxy) greet(c net.Conn) error {
 		return err
 	}
 	if b[1] != 0 {
-		return unwilling("does not take the user name and the password")
+		return unwilling("it does not accept the user name and the password")
 	}
 	return nil
 }

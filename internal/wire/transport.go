@@ -40,6 +40,9 @@ type Key struct {
 	Profile *Profile
 	// Route is the proxy, nil for none; its address is its identity.
 	Route *dial.Proxy
+	// Target is, with a Route that forwards, the host:port that the requests are for:
+	// connections and their limit are per target (rule N41).
+	Target string
 	// Owner is whom the connections are authenticated for, anything comparable; nil
 	// for nobody, as long as the requests carry their credentials themselves.
 	Owner any
