@@ -138,6 +138,8 @@ func (c *SSLConfiguration) check(field string) error {
 		return bad("PeerVerifyMode", strconv.Itoa(int(c.PeerVerifyMode)), "no such mode")
 	case c.PeerVerifyDepth < 0:
 		return bad("PeerVerifyDepth", strconv.Itoa(c.PeerVerifyDepth), "negative")
+	case c.PeerVerifyName != "" && checkHost(c.PeerVerifyName) != "":
+		return bad("PeerVerifyName", c.PeerVerifyName, checkHost(c.PeerVerifyName))
 	case c.PSK != nil && len(c.Pins) > 0:
 		return bad("Pins", "", "with a pre-shared key there is no certificate to pin")
 	case slices.Contains(c.AddedCAs, nil):
