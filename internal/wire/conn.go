@@ -24,8 +24,12 @@ type connection interface {
 	// under its lock.
 	room() (n int, open bool)
 	// reusable asks, once an exchange is over, whether an HTTP/1 connection may carry
-	// another. It may wait for the locks of net/http, so it must not be called under a lock.
-	reusable() bool
+	// another, and how long its peer keeps it idle, 0 when it has not said. It may wait for
+	// the locks of net/http, so it must not be called under a lock.
+	reusable() (ok bool, hint time.Duration)
+	// fit tells, before a request goes out, whether the peer has left the idle HTTP/1
+	// connection alone. It may ask the system.
+	fit() bool
 	// ended is closed when the peer has ended the connection.
 	ended() <-chan struct{}
 	// parted is called when an exchange on it is over.
@@ -111,10 +115,11 @@ func clientConn(transport *http.Transport, key Key, nc net.Conn) (*http.ClientCo
 type stdConn struct {
 	cc  *http.ClientConn
 	tap *tapConn
+	raw net.Conn // the socket under the tap, and under TLS
 }
 
 func (t *Transport) newStdConn(key Key, nc net.Conn, c *conn) (*stdConn, error) {
-	s := &stdConn{tap: newTapConn(nc, t.cfg.MaxHeaderBytes)}
+	s := &stdConn{tap: newTapConn(nc, t.cfg.MaxHeaderBytes), raw: c.nc}
 	s.tap.onEnd = func() { t.ended(c) }
 	var err error
 	s.cc, err = clientConn(t.std, key, s.tap)
@@ -122,23 +127,19 @@ func (t *Transport) newStdConn(key Key, nc net.Conn, c *conn) (*stdConn, error) 
 }
 
 func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
-	s.tap.arm(x.Observer.Activity)
+	s.tap.arm(req.Method, x.Observer.Activity)
 	resp, err := s.cc.RoundTrip(req)
 	if err != nil {
 		return nil, s.fault(err, Headers, x)
 	}
-	s.tap.headDone()
-	var ok bool
-	s.tap.mu.Lock()
-	x.Head, ok = s.tap.tap.head(resp)
-	s.tap.mu.Unlock()
+	head, ok := s.tap.final(resp)
 	if !ok {
-		x.Head = ""
 		resp.Body.Close()
 		s.cc.Close()
 		return nil, &Error{Phase: Headers, Fault: Malformed, Reused: x.Conn.Reused, Began: true,
-			Err: errors.New("malformed status line, or a response that nobody asked for")}
+			Err: errors.New("a response head that can be read in two ways")}
 	}
+	x.Head = head
 	return resp, nil
 }
 
@@ -157,20 +158,25 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 		return e
 	}
 	received, sent := s.tap.counts()
-	malformed, gone, readErr := s.tap.state()
+	gone, readErr := s.tap.state()
+	wrong, stray, at := s.tap.fault()
 	e.Sent = sent
 	if phase == Headers {
-		e.Began = received > 0
+		// what is no response at all was meant for an exchange before
+		e.Stray = stray && e.Reused
+		e.Began = received > 0 && !e.Stray
 	}
 	switch {
+	case wrong != nil:
+		e.Fault, e.Err = Malformed, wrong
 	case isAlert(err) || readErr != nil && isAlert(readErr):
 		e.Fault = Alert
 		if !e.Began {
 			e.Phase = TLS
 		}
-	case phase == Headers && malformed:
-		e.Fault = Malformed
-	case gone && (phase == Headers || peerClosed(err)):
+	case phase == Headers && at != inHead:
+		e.Fault = Malformed // net/http has refused it
+	case gone && at != over:
 		e.Fault = Closed
 		e.Err = endError(err, readErr)
 	case readErr != nil && !gone:
@@ -199,7 +205,11 @@ func endError(err, readErr error) error {
 
 func (s *stdConn) room() (n int, open bool) { return 1, true }
 
-func (s *stdConn) reusable() bool { return s.cc.Err() == nil && s.cc.Available() > 0 }
+func (s *stdConn) reusable() (ok bool, hint time.Duration) {
+	return s.tap.usable() && s.cc.Err() == nil && s.cc.Available() > 0, s.tap.keepsFor()
+}
+
+func (s *stdConn) fit() bool { return s.tap.usable() && !s.tap.hasPending(s.raw) }
 
 func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
 

@@ -48,7 +48,10 @@ type Error struct {
 	Code   uint32 // HTTP/2 error code (RFC 9113, section 7) for Reset and GoAway
 	Reused bool   // the connection had carried an exchange before, or had been idle
 	Began  bool   // a byte of the response had come
-	Sent   int64  // bytes of the request that were given to the connection
+	// Stray says that something came that is no response, on a connection used before:
+	// the rest of an exchange before, most likely.
+	Stray bool
+	Sent  int64 // bytes of the request that were given to the connection
 	// Unprocessed says that the peer has promised not to have acted on it.
 	Unprocessed bool
 	Err         error

@@ -132,10 +132,11 @@ func (s *h2Conn) fault(err error, phase Phase, x *Exchange) error {
 	return e
 }
 
-func (s *h2Conn) room() (n int, open bool) { return s.guard.capacity() }
-func (s *h2Conn) reusable() bool           { return true }
-func (s *h2Conn) ended() <-chan struct{}   { return s.guard.ended }
-func (s *h2Conn) parted()                  {}
+func (s *h2Conn) room() (n int, open bool)                { return s.guard.capacity() }
+func (s *h2Conn) reusable() (ok bool, hint time.Duration) { return true, 0 }
+func (s *h2Conn) fit() bool                               { return true }
+func (s *h2Conn) ended() <-chan struct{}                  { return s.guard.ended }
+func (s *h2Conn) parted()                                 {}
 
 func (s *h2Conn) close() {
 	s.cc.Close()

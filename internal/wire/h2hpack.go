@@ -299,7 +299,7 @@ func decimal(text []byte) int64 {
 	}
 	n := int64(0)
 	for _, b := range text {
-		if !digit(b) || n > (math.MaxInt64-9)/10 {
+		if !digit(b) || n > (math.MaxInt64-int64(b-'0'))/10 {
 			return -1
 		}
 		n = n*10 + int64(b-'0')

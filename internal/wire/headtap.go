@@ -2,114 +2,395 @@ package wire
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/textproto"
 	"strings"
-
-	"golang.org/x/net/http/httpguts"
+	"time"
 
 	"github.com/netreply/netreply/headers"
 )
 
-// headTap keeps the bytes of response heads as they come off an HTTP/1
-// connection, since net/http gives back a map, without order and spelling.
+// maxBlank is how many bytes of empty lines may stand before a status line, or between
+// two exchanges (RFC 9112, sections 2.2 and 9.2).
+const maxBlank = 64
+
+// headTap follows the response on an HTTP/1 connection, byte by byte and each byte once.
+// It checks the lines of a head as they come, keeps the final head as it was spelled
+// (net/http gives back a map), and finds where the response ends, so that nothing
+// behind that end is taken for the next one.
 type headTap struct {
-	buf    []byte
-	start  int // where the current block of header lines begins
-	line   int // where the current line begins
-	limit  int
-	done   bool // the final head is complete
-	closed bool // too large: nothing more is kept
+	limit int // of the bytes of all heads of an exchange
+	head  []byte
+	line  int // where the current line of head begins
+	size  int // bytes of all heads so far
+	blank int // bytes of empty lines so far
+	cr    bool
+	stage stage
+	// fault is what is wrong with the response.
+	fault error
+	// spent says that the response leaves doubt about where it ends, or that the
+	// peer goes away: the connection must not be used for another exchange.
+	spent bool
+	// stray says that the fault is in the very first bytes: they are no head at all.
+	stray bool
+
+	toHEAD bool // HEAD was asked
+
+	headFacts
+	chunks chunkScanner
+	left   int64 // bytes missing from a body of known length
 }
 
-// reset prepares the tap for the next response.
-func (t *headTap) reset() {
-	if cap(t.buf) > 16<<10 {
-		t.buf = nil
+// headFacts are what the lines of one head say about the connection.
+type headFacts struct {
+	status, minor      int // status 0: no status line yet
+	framing            framing
+	length             int64 // of Content-Length, -1 without one
+	chunked            bool
+	framingField       bool // the last line was one of those two
+	any                bool // there was a header line
+	keepAlive          time.Duration
+	limitsKeep, closes bool // keepAlive is set; Proxy-Connection: close
+}
+
+type stage uint8
+
+const (
+	inHead stage = iota
+	inBody
+	over
+)
+
+// reset prepares the tap for the response to the next request.
+func (t *headTap) reset(method string) {
+	buf := t.head
+	if cap(buf) > 16<<10 {
+		buf = nil
 	}
-	t.buf, t.start, t.line, t.done, t.closed = t.buf[:0], 0, 0, false, false
+	*t = headTap{limit: t.limit, head: buf[:0], toHEAD: method == http.MethodHead}
+	t.length = -1
 }
 
-// feed takes the bytes of one read, up to the end of the final head.
-func (t *headTap) feed(p []byte) {
-	for len(p) > 0 && !t.done && !t.closed {
+// feed takes the bytes of one read. kept of them, moved to the front of p, are the
+// response's: empty lines before a head are taken out, for net/http does not skip them.
+// used is where the response ends, or goes wrong; what lies behind belongs to nobody.
+func (t *headTap) feed(p []byte) (kept, used int) {
+	for used < len(p) && t.fault == nil && t.stage != over {
+		rest := p[used:]
+		if t.stage == inHead && len(t.head) == 0 {
+			if n := t.skipBlank(rest); n > 0 || t.fault != nil {
+				used += n
+				continue
+			}
+		}
+		n := t.take(rest)
+		if kept != used {
+			copy(p[kept:], rest[:n])
+		}
+		kept += n
+		used += n
+	}
+	return kept, used
+}
+
+// skipBlank tells how many bytes of empty lines p begins with.
+func (t *headTap) skipBlank(p []byte) (n int) {
+	for n < len(p) && t.fault == nil {
+		switch {
+		case p[n] == '\n':
+			t.cr = false
+		case t.cr:
+			t.fault = errors.New("bare CR before the status line")
+			return n
+		case p[n] == '\r':
+			t.cr = true
+		default:
+			return n
+		}
+		n++
+		if t.blank++; t.blank > maxBlank {
+			t.fault = errors.New("too many empty lines before the status line")
+		}
+	}
+	return n
+}
+
+// take takes bytes up to the end of a line of the head, or as much as there is of the
+// body.
+func (t *headTap) take(p []byte) (n int) {
+	switch {
+	case t.stage == inHead:
+		n = len(p)
 		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			t.keep(p)
+		if i >= 0 {
+			n = i + 1
+		}
+		if t.size += n; t.size > t.limit {
+			t.fault = fmt.Errorf("response head of more than %d bytes", t.limit)
+			return 0
+		}
+		t.head = append(t.head, p[:n]...)
+		if t.status == 0 {
+			t.checkStart()
+		}
+		if i >= 0 && t.fault == nil {
+			line := cutEOL(t.head[t.line:])
+			t.line = len(t.head)
+			t.endLine(line)
+		}
+	case t.framing == byLength:
+		n = int(min(int64(len(p)), t.left))
+		if t.left -= int64(n); t.left == 0 {
+			t.stage = over
+		}
+	case t.framing == byChunks:
+		n, t.fault = t.chunks.scan(p)
+		if t.chunks.done() {
+			t.stage = over
+		}
+	default:
+		n = len(p)
+	}
+	return n
+}
+
+// cutEOL takes the end off a line: CR LF, or LF alone (RFC 9112, section 2.2).
+func cutEOL(line []byte) []byte {
+	line = line[:len(line)-1]
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	return line
+}
+
+// startForm is what every status line begins with; 0 stands for a digit.
+const startForm = "HTTP/0.0 000"
+
+// checkStart checks as much of the status line as is there, so that a peer which speaks
+// something else is known by its first bytes.
+func (t *headTap) checkStart() {
+	for i := range min(len(t.head), len(startForm)) {
+		if want, c := startForm[i], t.head[i]; want == '0' && !digit(c) || want != '0' && c != want {
+			t.stray = i < len("HTTP/")
+			t.fault = fmt.Errorf("malformed status line: %q", t.head[:min(len(t.head), 40)])
 			return
 		}
-		t.keep(p[:i+1])
-		p = p[i+1:]
-		line := t.buf[t.line:]
-		t.line = len(t.buf)
-		if len(line) > 2 || len(line) == 2 && line[0] != '\r' {
-			continue
-		}
-		// an empty line ends a block; the parser skips none before the status line
-		if interim(t.buf[t.start:]) {
-			t.start = len(t.buf)
-			continue
-		}
-		t.done = true
 	}
 }
 
-func (t *headTap) keep(p []byte) {
-	if len(t.buf)+len(p) > t.limit {
-		t.closed = true
+// endLine takes a line of the head.
+func (t *headTap) endLine(line []byte) {
+	switch {
+	case t.status == 0:
+		t.statusLine(line)
+	case len(line) == 0:
+		t.endHead()
+	case line[0] == ' ' || line[0] == '\t':
+		switch {
+		case !t.any:
+			t.fault = errors.New("the first header line is folded")
+		case t.framingField:
+			t.fault = errors.New("folded Content-Length or Transfer-Encoding")
+		default:
+			t.checkValue(line, nil)
+		}
+	default:
+		t.field(line)
+	}
+}
+
+func (t *headTap) statusLine(line []byte) {
+	if len(line) < len(startForm) || len(line) > len(startForm) && line[len(startForm)] != ' ' {
+		t.fault = fmt.Errorf("malformed status line: %q", line[:min(len(line), 40)])
 		return
 	}
-	t.buf = append(t.buf, p...)
+	for _, c := range line[len(startForm):] {
+		if !textByte(c) {
+			t.fault = fmt.Errorf("control character %#02x in the reason phrase", c)
+			return
+		}
+	}
+	if line[5] != '1' {
+		t.fault = fmt.Errorf("%s on a connection that speaks HTTP/1.1", line[:8])
+		return
+	}
+	t.minor = int(line[7] - '0')
+	t.status = int(line[9]-'0')*100 + int(line[10]-'0')*10 + int(line[11]-'0')
+	if t.status == 0 {
+		t.fault = errors.New("status code 000")
+	}
 }
 
-// interim tells whether a head is one of 1xx that another head follows
-// (RFC 9110, section 15.2); 101 ends the exchange.
-func interim(head []byte) bool {
-	if !bytes.HasPrefix(head, []byte("HTTP/1.")) {
-		return false
+// field takes a header line.
+func (t *headTap) field(line []byte) {
+	name, value, ok := bytes.Cut(line, []byte(":"))
+	if !ok {
+		t.fault = errors.New("header line without a colon")
+		return
 	}
-	_, rest, ok := bytes.Cut(head, []byte(" "))
-	return ok && len(rest) >= 3 && rest[0] == '1' && string(rest[:3]) != "101" && digit(rest[1]) && digit(rest[2])
+	for _, c := range name {
+		if !tokenByte[c] {
+			t.fault = fmt.Errorf("%q in the name of a header field", c)
+			return
+		}
+	}
+	if len(name) == 0 {
+		t.fault = errors.New("header field without a name")
+		return
+	}
+	t.any, t.framingField = true, false
+	if !t.checkValue(value, name) {
+		return
+	}
+	switch len(name) {
+	case len("Keep-Alive"):
+		if is(name, "Keep-Alive") {
+			t.hint(value)
+		}
+	case len("Content-Length"):
+		if is(name, "Content-Length") {
+			t.contentLength(value)
+		}
+	case len("Proxy-Connection"):
+		if is(name, "Proxy-Connection") && is(bytes.TrimSpace(value), "close") {
+			t.closes = true
+		}
+	case len("Transfer-Encoding"):
+		if is(name, "Transfer-Encoding") {
+			t.transferEncoding(value)
+		}
+	}
+}
+
+func is(b []byte, s string) bool { return len(b) == len(s) && strings.EqualFold(string(b), s) }
+
+// checkValue checks a value, or a part of one that was folded, whose name is nil then.
+func (t *headTap) checkValue(value, name []byte) bool {
+	for _, c := range value {
+		if !textByte(c) {
+			if name == nil {
+				name = []byte("a folded header field")
+			}
+			t.fault = fmt.Errorf("control character %#02x in the value of %.40s", c, name)
+			return false
+		}
+	}
+	return true
+}
+
+func (t *headTap) contentLength(value []byte) {
+	t.framingField = true
+	n := decimal(bytes.Trim(value, " \t"))
+	switch {
+	case n < 0:
+		t.fault = fmt.Errorf("malformed Content-Length: %.40q", bytes.Trim(value, " \t"))
+	case t.length >= 0 && t.length != n:
+		t.fault = fmt.Errorf("two different Content-Length fields: %d and %d", t.length, n)
+	default:
+		t.length = n
+	}
+}
+
+func (t *headTap) transferEncoding(value []byte) {
+	t.framingField = true
+	value = bytes.Trim(value, " \t")
+	switch {
+	case t.minor == 0:
+		t.fault = errors.New("Transfer-Encoding in a response of HTTP/1.0")
+	case t.chunked || !is(value, "chunked"):
+		t.fault = fmt.Errorf("unsupported Transfer-Encoding: %.40q", value)
+	default:
+		t.chunked = true
+	}
+}
+
+// hint takes what the server says about keeping the connection (RFC 2068, section
+// 19.7.1, as servers use it).
+func (t *headTap) hint(value []byte) {
+	for part := range bytes.SplitSeq(value, []byte(",")) {
+		name, number, _ := bytes.Cut(part, []byte("="))
+		n := decimal(bytes.Trim(number, " \t"))
+		if n < 0 {
+			continue
+		}
+		switch name = bytes.Trim(name, " \t"); {
+		case is(name, "timeout"):
+			t.keepAlive, t.limitsKeep = time.Duration(min(n, 1<<31))*time.Second, true
+		case is(name, "max") && n == 0:
+			t.closes = true
+		}
+	}
 }
 
 func digit(c byte) bool { return '0' <= c && c <= '9' }
 
+// endHead decides what follows a head: another one behind an interim response, which
+// leaves 1xx but 101 (RFC 9110, section 15.2), else the body.
+func (t *headTap) endHead() {
+	bodiless := t.status/100 == 1 || t.status == 204 || t.status == 304
+	if bodiless && (t.length >= 0 || t.chunked) {
+		// A server that counts a body there may send it, too.
+		t.spent = true
+	}
+	if t.length >= 0 && t.chunked || t.closes {
+		t.spent = true // RFC 9112, section 6.1
+	}
+	if t.status/100 == 1 && t.status != 101 {
+		t.headFacts = headFacts{length: -1}
+		t.head, t.line = t.head[:0], 0
+		return
+	}
+	t.stage = inBody
+	switch {
+	case t.status == 101:
+		t.framing = tunnel
+	case t.toHEAD || bodiless || t.length == 0 && !t.chunked:
+		t.stage = over
+	case t.chunked:
+		t.framing = byChunks
+	case t.length > 0:
+		t.framing, t.left = byLength, t.length
+	default:
+		t.framing = byClose
+	}
+}
+
 // Field is one header line.
 type Field = headers.Field
 
-// head gives the bytes of the final head. ok is false when they do not agree with
-// what net/http made of them: then the two are out of step.
-func (t *headTap) head(resp *http.Response) (head string, ok bool) {
-	if !t.done {
+// final gives the final head. ok is false when net/http has read something else than
+// the tap: then the two are out of step.
+func (t *headTap) final(resp *http.Response) (head string, ok bool) {
+	if t.stage == inHead {
 		return "", false
 	}
-	head = string(t.buf[t.start:])
-	status, lines := cutHead(head)
-	// net/http lets blanks pass that no status line has, and a code that is none
-	return head, status == resp.Status && resp.StatusCode != 0 && agrees(lines, resp.Header)
+	head = string(t.head)
+	status, _ := cutHead(head)
+	return head, status == resp.Status && t.status == resp.StatusCode && t.framed(resp)
+}
+
+// framed tells whether net/http delimits the body in the same way.
+func (t *headTap) framed(resp *http.Response) bool {
+	switch t.framing {
+	case byLength:
+		return resp.ContentLength == t.length
+	case byChunks:
+		return resp.ContentLength == -1 && len(resp.TransferEncoding) == 1
+	case byClose:
+		return resp.ContentLength == -1 && len(resp.TransferEncoding) == 0
+	case tunnel:
+		return true
+	}
+	return resp.Body == http.NoBody
 }
 
 // cutHead gives the status and the header lines of a head.
 func cutHead(head string) (status, lines string) {
 	line, lines, _ := strings.Cut(head, "\n")
-	_, status, _ = strings.Cut(strings.TrimRight(line, "\r"), " ")
+	_, status, _ = strings.Cut(strings.TrimSuffix(line, "\r"), " ")
 	return status, lines
-}
-
-// cutLine gives the next field and the lines behind it. more is false at the end
-// of the head; fold says that value continues the field before (obs-fold, RFC
-// 9112, section 5.2).
-func cutLine(lines string) (name, value, rest string, fold, more bool) {
-	line, rest, _ := strings.Cut(lines, "\n")
-	line = strings.TrimRight(line, "\r")
-	if line == "" {
-		return "", "", "", false, false
-	}
-	if line[0] == ' ' || line[0] == '\t' {
-		return "", textproto.TrimString(line), rest, true, true
-	}
-	name, value, _ = strings.Cut(line, ":")
-	return name, textproto.TrimString(value), rest, false, true
 }
 
 // ParseHead splits a head that Exchange.Head gave into reason phrase and
@@ -118,119 +399,35 @@ func ParseHead(head string) (reason string, list []Field) {
 	status, lines := cutHead(head)
 	_, reason, _ = strings.Cut(status, " ")
 	list = make([]Field, 0, strings.Count(lines, "\n"))
-	for {
-		name, value, rest, fold, more := cutLine(lines)
-		if !more {
-			return reason, list
+	for lines != "" {
+		var line string
+		line, lines, _ = strings.Cut(lines, "\n")
+		line = strings.TrimSuffix(line, "\r")
+		if line == "" {
+			break
 		}
-		if n := len(list); fold && n > 0 {
-			list[n-1].Value = textproto.TrimString(list[n-1].Value + " " + value)
-		} else if !fold {
-			list = append(list, Field{Name: name, Value: value})
+		name, value, _ := strings.Cut(line, ":")
+		value = textproto.TrimString(value)
+		if folded(lines) {
+			value, lines = unfold(value, lines)
 		}
-		lines = rest
+		list = append(list, Field{Name: name, Value: value})
 	}
+	return reason, list
 }
 
-// agrees tells whether every field stands in h, in the same order within a name,
-// as far as that can be seen without building a list: folded fields are trusted.
-// The names that net/http takes out or rewrites are left out.
-func agrees(lines string, h http.Header) bool {
-	all := lines
-	for {
-		name, value, rest, fold, more := cutLine(lines)
-		if !more {
-			return true
-		}
-		lines = rest
-		if fold {
-			continue
-		}
-		if _, _, _, folded, _ := cutLine(rest); folded {
-			continue
-		}
-		if !httpguts.ValidHeaderFieldName(name) {
-			return false // net/http lets blanks pass in names, too
-		}
-		key := textproto.CanonicalMIMEHeaderKey(name)
-		switch key {
-		case "Trailer", "Transfer-Encoding", "Content-Length", "Connection":
-			continue
-		}
-		vs := h[key]
-		nth := 0
-		if len(vs) > 1 {
-			nth = countBefore(all, len(all)-len(rest), name)
-		}
-		if nth >= len(vs) || vs[nth] != value {
-			return false
-		}
+// folded tells whether the next line continues the value of the one before (obs-fold,
+// RFC 9112, section 5.2).
+func folded(lines string) bool { return lines != "" && (lines[0] == ' ' || lines[0] == '\t') }
+
+// unfold joins a value with the lines that continue it, and gives the lines behind
+// those.
+func unfold(value, lines string) (whole, rest string) {
+	parts := []string{value}
+	for folded(lines) {
+		var line string
+		line, lines, _ = strings.Cut(lines, "\n")
+		parts = append(parts, textproto.TrimString(strings.TrimSuffix(line, "\r")))
 	}
-}
-
-// countBefore counts the fields called name in front of the last one of
-// all[:end].
-func countBefore(all string, end int, name string) int {
-	n := -1
-	for lines := all[:end]; ; {
-		other, _, rest, fold, more := cutLine(lines)
-		if !more {
-			return n
-		}
-		if !fold && len(other) == len(name) && strings.EqualFold(other, name) {
-			n++
-		}
-		lines = rest
-	}
-}
-
-// headFault tells whether the bytes of an unfinished head are already wrong,
-// so that the end of the connection is not what is to blame.
-func headFault(raw []byte) bool {
-	first := true
-	for {
-		line, rest, complete := bytes.Cut(raw, []byte("\n"))
-		if first && wrongStart(line, complete) {
-			return true
-		}
-		if !complete {
-			return false
-		}
-		line = bytes.TrimRight(line, "\r")
-		switch {
-		case first:
-			if _, _, ok := http.ParseHTTPVersion(string(firstWord(line))); !ok || !statusCode(line) {
-				return true
-			}
-		case len(line) == 0:
-			return true // a whole head that was refused
-		case line[0] == ' ' || line[0] == '\t':
-		default:
-			name, _, ok := bytes.Cut(line, []byte(":"))
-			if !ok || !httpguts.ValidHeaderFieldName(string(name)) {
-				return true
-			}
-		}
-		first = false
-		raw = rest
-	}
-}
-
-func wrongStart(line []byte, complete bool) bool {
-	const start = "HTTP/"
-	if len(line) < len(start) {
-		return complete || string(line) != start[:len(line)]
-	}
-	return string(line[:len(start)]) != start
-}
-
-func firstWord(line []byte) []byte {
-	w, _, _ := bytes.Cut(line, []byte(" "))
-	return w
-}
-
-func statusCode(line []byte) bool {
-	_, rest, ok := bytes.Cut(line, []byte(" "))
-	code, _, _ := bytes.Cut(bytes.TrimLeft(rest, " "), []byte(" "))
-	return ok && len(code) == 3 && digit(code[0]) && digit(code[1]) && digit(code[2])
+	return textproto.TrimString(strings.Join(parts, " ")), lines
 }

@@ -370,12 +370,16 @@ func (h *host) handOver(c *conn) bool {
 // connection knows.
 func (t *Transport) put(c *conn, ok bool) {
 	c.parted()
-	ok = ok && (c.http2 || c.reusable()) // which may wait for net/http
+	var hint time.Duration
+	if ok && !c.http2 {
+		ok, hint = c.reusable() // which may wait for net/http
+	}
 	now := time.Now()
 	var old []*conn
 	t.mu.Lock()
 	h := c.host
 	c.streams--
+	c.hint = hint
 	switch {
 	case c.gone: // and not here any more
 	case c.http2:

@@ -33,12 +33,13 @@ func (s *scripted) roundTrip(*http.Request, *Exchange) (*http.Response, error) {
 }
 func (s *scripted) fault(err error, _ Phase, _ *Exchange) error { return err }
 func (s *scripted) room() (int, bool)                           { return int(s.streams.Load()), !s.going.Load() }
-func (s *scripted) reusable() bool {
+func (s *scripted) reusable() (bool, time.Duration) {
 	if s.stuck != nil {
 		<-s.stuck
 	}
-	return true
+	return true, 0
 }
+func (s *scripted) fit() bool              { return true }
 func (s *scripted) ended() <-chan struct{} { return s.end }
 func (s *scripted) parted()                {}
 func (s *scripted) close() {

@@ -23,12 +23,15 @@ func (t *Transport) claim(x *Exchange) *conn {
 	}
 	c := s.c
 	s.c = nil
-	usable := c.reusable()
+	usable, _ := c.reusable()
 	t.mu.Lock()
 	if usable && !c.dead && !t.closed {
 		c.begin(x)
 		t.mu.Unlock()
-		return c
+		if t.fits(c, x) {
+			return c
+		}
+		return nil
 	}
 	t.mu.Unlock()
 	t.put(c, false)

@@ -134,14 +134,14 @@ func (b *bench) send(ctx context.Context, c call) (*http.Response, *Exchange, er
 	return resp, x, err
 }
 
-// fetch repeats what the server has promised not to have seen, as the layer above
-// does.
+// fetch repeats what was not sent, or what the server has promised not to have seen, as
+// the layer above does.
 func (b *bench) fetch(c call) (status int, body string, err error) {
 	for range 4 {
 		if status, body, err = b.fetchOnce(c); err == nil || c.body != nil && c.again == nil {
 			break
 		}
-		if e := (*Error)(nil); !errors.As(err, &e) || !e.Unprocessed {
+		if e := (*Error)(nil); !errors.As(err, &e) || !e.Unprocessed && !(e.Reused && !e.Began && e.Sent == 0) {
 			break
 		}
 		if c.again != nil {

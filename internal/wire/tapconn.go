@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -12,56 +13,35 @@ import (
 // already be on its way.
 const holdLimit = 5 * time.Second
 
-// tapConn lies between net/http and the network on HTTP/1. It keeps the
-// response head, counts bytes and holds a write error back until the read side
-// has had its say: a server that refuses an upload answers and then resets, and
-// the answer matters more than the reset.
+// tapConn lies between net/http and the network on HTTP/1. It keeps the response head,
+// counts bytes, hands on what belongs to a response and nothing else (see turn), and holds
+// a write error back until the read side has had its say: a server that refuses an upload
+// answers and then resets, and the answer matters more than the reset.
 type tapConn struct {
 	net.Conn
 	onEnd func() // called once, when reading has ended for good
 
 	mu       sync.Mutex
-	tap      headTap
-	armed    bool
 	received int64 // bytes of the current exchange
 	sent     int64
 	readErr  error // the terminal one
 	writeErr error // the one held back
 	activity func()
+	exchanges
 
 	ended    chan struct{} // closed with readErr
 	closed   chan struct{}
 	endOne   sync.Once
 	closeOne sync.Once
+
+	// for one goroutine at a time, before an exchange
+	pending *pendingCheck
 }
 
 func newTapConn(c net.Conn, headLimit int64) *tapConn {
-	return &tapConn{Conn: c, ended: make(chan struct{}), closed: make(chan struct{}),
-		tap: headTap{limit: int(min(headLimit, 1<<30))}}
-}
-
-// arm makes the connection keep the next head; from here to disarm it belongs
-// to one exchange. activity is called for every read that brought something.
-func (c *tapConn) arm(activity func()) {
-	c.mu.Lock()
-	c.tap.reset()
-	c.armed, c.activity = true, activity
-	c.received, c.sent = 0, 0
-	c.mu.Unlock()
-}
-
-// headDone ends the keeping of a head; the byte counts go on.
-func (c *tapConn) headDone() {
-	c.mu.Lock()
-	c.armed = false
-	c.mu.Unlock()
-}
-
-// disarm parts the connection from its exchange.
-func (c *tapConn) disarm() {
-	c.mu.Lock()
-	c.armed, c.activity = false, nil
-	c.mu.Unlock()
+	t := &tapConn{Conn: c, ended: make(chan struct{}), closed: make(chan struct{})}
+	t.tap.limit = int(min(headLimit, 1<<30))
+	return t
 }
 
 func (c *tapConn) counts() (received, sent int64) {
@@ -70,29 +50,20 @@ func (c *tapConn) counts() (received, sent int64) {
 	return c.received, c.sent
 }
 
-// state gives whether the head kept so far is wrong, whether the peer has ended
-// the stream, and the error that reading ended with.
-func (c *tapConn) state() (malformed, gone bool, readErr error) {
+// state gives whether the peer has ended the stream, and the error that reading ended
+// with.
+func (c *tapConn) state() (gone bool, readErr error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return headFault(c.tap.buf[c.tap.start:]), c.readErr != nil && peerClosed(c.readErr), c.readErr
+	return c.readErr != nil && peerClosed(c.readErr), c.readErr
 }
 
-func (c *tapConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+// took books what a read has brought.
+func (c *tapConn) took(n int, err error) (int, error) {
 	c.mu.Lock()
 	c.received += int64(n)
-	if n > 0 && c.armed {
-		c.tap.feed(p[:n])
-	}
 	activity := c.activity
-	if err == io.EOF && c.writeErr != nil {
-		// the failed write has used the socket's error up: this is no clean end
-		err = c.writeErr
-	}
-	if err != nil && c.readErr == nil && !isTimeout(err) {
-		c.readErr = err
-	}
+	err = c.readEnded(err)
 	ended := c.readErr != nil
 	c.mu.Unlock()
 	if n > 0 && activity != nil {
@@ -102,6 +73,18 @@ func (c *tapConn) Read(p []byte) (int, error) {
 		c.end()
 	}
 	return n, err
+}
+
+// readEnded keeps the error that reading ends with; the caller holds the lock.
+func (c *tapConn) readEnded(err error) error {
+	if err == io.EOF && c.writeErr != nil {
+		// the failed write has used the socket's error up: this is no clean end
+		err = c.writeErr
+	}
+	if err != nil && c.readErr == nil && !isTimeout(err) {
+		c.readErr = err
+	}
+	return err
 }
 
 // end must not run inside Close: net/http closes connections under locks that
@@ -115,7 +98,13 @@ func (c *tapConn) end() {
 	})
 }
 
+// errNotSent is the end of a request that came too late for its connection.
+var errNotSent = errors.New("the connection ended before the request was sent")
+
 func (c *tapConn) Write(p []byte) (int, error) {
+	if !c.mayWrite() {
+		return 0, errNotSent
+	}
 	n, err := c.Conn.Write(p)
 	return n, c.wrote(int64(n), err)
 }
@@ -152,9 +141,9 @@ func (c *tapConn) wrote(n int64, err error) error {
 			return err
 		case <-timer.C:
 			c.mu.Lock()
-			done := c.tap.done
+			answered := c.tap.stage != inHead
 			c.mu.Unlock()
-			if !done {
+			if !answered {
 				return err
 			}
 			// the answer is being read: its end decides
@@ -171,4 +160,30 @@ func (c *tapConn) Close() error {
 func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// pendingCheck tells whether bytes, or the end, lie unread in a socket. Its function is
+// made once per connection, since RawConn wants one that escapes.
+type pendingCheck struct {
+	raw  syscall.RawConn
+	look func(fd uintptr)
+	any  bool
+}
+
+// hasPending tells whether something lies unread in nc, which must be the socket under c;
+// false where that cannot be told.
+func (c *tapConn) hasPending(nc net.Conn) bool {
+	if c.pending == nil {
+		c.pending = &pendingCheck{}
+		if sc, ok := nc.(syscall.Conn); ok {
+			c.pending.open(sc)
+		}
+	}
+	p := c.pending
+	if p.raw == nil {
+		return false
+	}
+	p.any = false
+	p.raw.Control(p.look)
+	return p.any
 }

@@ -230,7 +230,10 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		var err error
 		for {
 			if c, err = t.take(ctx, x); err == nil {
-				break
+				if t.fits(c, x) {
+					break
+				}
+				continue
 			}
 			if ctx.Err() == nil && x.Observer.Failed(err) {
 				x.Repeated = true
@@ -276,6 +279,16 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	}
 	resp.Body = b
 	return resp, nil
+}
+
+// fits tells whether c, taken for x, is as it was left by the exchange before. If not, it
+// is given up before anything is sent.
+func (t *Transport) fits(c *conn, x *Exchange) bool {
+	if c.http2 || !x.Conn.Reused || c.fit() {
+		return true
+	}
+	t.put(c, false)
+	return false
 }
 
 // failed ends an exchange that has no response.

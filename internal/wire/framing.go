@@ -1,0 +1,197 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// framing says how the body of a response is delimited (RFC 9112, section 6.3).
+type framing uint8
+
+const (
+	noBody   framing = iota
+	byLength         // Content-Length
+	byChunks         // Transfer-Encoding: chunked
+	byClose          // it ends with the connection
+	tunnel           // 101: what follows is another protocol
+)
+
+// chunkScanner finds the end of a chunked body (RFC 9112, section 7.1), whatever the
+// pieces it comes in. It keeps nothing. What it accepts net/http accepts too, so that
+// both see the same end.
+type chunkScanner struct {
+	state chunkState
+	left  uint64 // data missing from the chunk, or what is read of its size
+	line  int    // bytes of the line, in the trailer section of all its lines
+	more  bool   // a digit of the size, or a trailer line, has come
+}
+
+type chunkState uint8
+
+const (
+	chunkSize chunkState = iota
+	chunkBlank
+	chunkExtension
+	chunkSizeLF
+	chunkData
+	chunkDataCR
+	chunkDataLF
+	trailerStart
+	trailerName
+	trailerValue
+	trailerLF
+	chunksLF
+	chunksEnd
+)
+
+// maxChunkLine bounds the line of a chunk's size with its extensions, and the trailer
+// section as a whole. net/http reads both into its buffer.
+const maxChunkLine = readBuffer - 2
+
+var errChunkLine = fmt.Errorf("chunk size line or trailers of more than %d bytes", maxChunkLine)
+
+// scan takes the next bytes. n is how many of them belong to the body, up to its end
+// or to the first that is wrong.
+func (s *chunkScanner) scan(p []byte) (n int, err error) {
+	for n < len(p) && s.state != chunksEnd {
+		if s.state == chunkData {
+			k := min(uint64(len(p)-n), s.left)
+			n += int(k)
+			if s.left -= k; s.left == 0 {
+				s.state = chunkDataCR
+			}
+			continue
+		}
+		if err := s.step(p[n]); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (s *chunkScanner) done() bool { return s.state == chunksEnd }
+
+// step takes one byte that is no data.
+func (s *chunkScanner) step(c byte) error {
+	if s.line++; s.line > maxChunkLine {
+		return errChunkLine
+	}
+	switch s.state {
+	case chunkSize:
+		if d, ok := hexDigit(c); ok {
+			// net/http wants at most 16 digits, leading zeros included
+			if s.line > 16 || s.left > math.MaxInt64>>4 {
+				return errors.New("chunk size out of range")
+			}
+			s.left, s.more = s.left<<4|uint64(d), true
+			return nil
+		}
+		if !s.more {
+			return fmt.Errorf("chunk size without a hexadecimal digit: %q", c)
+		}
+		return s.behindSize(c, "chunk size")
+	case chunkBlank:
+		if c == ';' {
+			return errors.New("blank between chunk size and extension")
+		}
+		return s.behindSize(c, "line end behind the chunk size")
+	case chunkExtension:
+		return s.text(c, chunkSizeLF, "chunk extension")
+	case chunkSizeLF:
+		last := s.left == 0
+		s.line, s.more = 0, false
+		if last {
+			return s.expect(c, '\n', trailerStart)
+		}
+		return s.expect(c, '\n', chunkData)
+	case chunkDataCR:
+		return s.expect(c, '\r', chunkDataLF)
+	case chunkDataLF:
+		s.line = 0
+		return s.expect(c, '\n', chunkSize)
+	case trailerStart:
+		switch {
+		case c == '\r':
+			s.state = chunksLF
+		case s.more && (c == ' ' || c == '\t'):
+			s.state = trailerValue // folded
+		case tokenByte[c]:
+			s.state = trailerName
+		default:
+			return fmt.Errorf("malformed trailer line: it begins with %q", c)
+		}
+		return nil
+	case trailerName:
+		if c == ':' {
+			s.state, s.more = trailerValue, true
+		} else if !tokenByte[c] {
+			return fmt.Errorf("%q in the name of a trailer", c)
+		}
+		return nil
+	case trailerValue:
+		return s.text(c, trailerLF, "trailer")
+	case trailerLF:
+		return s.expect(c, '\n', trailerStart)
+	default: // chunksLF
+		return s.expect(c, '\n', chunksEnd)
+	}
+}
+
+// behindSize takes what ends the digits of a size.
+func (s *chunkScanner) behindSize(c byte, what string) error {
+	switch c {
+	case ';':
+		s.state = chunkExtension
+	case ' ', '\t':
+		s.state = chunkBlank
+	case '\r':
+		s.state = chunkSizeLF
+	default:
+		return fmt.Errorf("%q in %s", c, what)
+	}
+	return nil
+}
+
+func (s *chunkScanner) text(c byte, end chunkState, what string) error {
+	if c == '\r' {
+		s.state = end
+	} else if !textByte(c) {
+		return fmt.Errorf("%q in a %s", c, what)
+	}
+	return nil
+}
+
+// expect wants one byte. Bare line feeds end nothing here: parsers that differ about them
+// differ about where the body ends.
+func (s *chunkScanner) expect(c, want byte, next chunkState) error {
+	if c != want {
+		return fmt.Errorf("%q where chunked coding has %q", c, want)
+	}
+	s.state = next
+	return nil
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return c | 0x20 - 'a' + 10, true
+	}
+	return 0, false
+}
+
+// tokenByte tells the bytes of a token (RFC 9110, section 5.6.2).
+var tokenByte = func() (t [256]bool) {
+	for c := range 128 {
+		t[c] = httpguts.IsTokenRune(rune(c))
+	}
+	return t
+}()
+
+// textByte tells the bytes that a field value or a reason phrase may have.
+func textByte(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' }
