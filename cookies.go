@@ -3,6 +3,7 @@ package netreply
 import (
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // LoadControl says whether the Manager does something by itself or leaves it to
@@ -62,7 +63,7 @@ func (l cookieLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if q.CookieLoadControl == Automatic {
 		if line := l.jar.Header(req.URL); line != "" {
-			req.Header["Cookie"] = []string{line} // rule A11: the jar's replace the caller's
+			req.Header["Cookie"] = []string{mergeCookies(req.Header["Cookie"], line)}
 		}
 	}
 	resp, err := l.next.RoundTrip(req)
@@ -73,6 +74,30 @@ func (l cookieLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return resp, err
+}
+
+// mergeCookies adds to the Cookie fields of a caller those cookies of a jar whose names
+// they do not have (rule C1). The caller's stand first, as they were written.
+func mergeCookies(own []string, jar string) string {
+	line := strings.Trim(strings.Join(own, "; "), "; \t")
+	if line == "" {
+		return jar
+	}
+	taken := map[string]bool{}
+	for pair := range strings.SplitSeq(line, ";") {
+		if name, _, ok := strings.Cut(pair, "="); ok {
+			taken[strings.Trim(name, " \t")] = true
+		}
+	}
+	b := strings.Builder{}
+	b.WriteString(line)
+	for pair := range strings.SplitSeq(jar, "; ") {
+		if name, _, _ := strings.Cut(pair, "="); !taken[name] {
+			b.WriteString("; ")
+			b.WriteString(pair)
+		}
+	}
+	return b.String()
 }
 
 // CookieJar is the jar that the Manager's requests use: that of its Config, or the

@@ -49,7 +49,7 @@ func TestCookies(t *testing.T) {
 	})
 }
 
-// TestCookieControl: rules A11, A13 and D11.
+// TestCookieControl: rules C1, A13 and D11.
 func TestCookieControl(t *testing.T) {
 	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
 		req := s.request("/a")
@@ -60,7 +60,7 @@ func TestCookieControl(t *testing.T) {
 		req = s.request("/a")
 		req.Headers.Set("cookie", "own=1")
 		assert.Equal(t, "own=1", body(t, s.m.Get(t.Context(), req)), "an empty jar replaces nothing")
-		assert.Equal(t, "a=1", body(t, s.m.Get(t.Context(), req)))
+		assert.Equal(t, "own=1; a=1", body(t, s.m.Get(t.Context(), req)))
 		req.CookieLoadControl = netreply.Manual
 		assert.Equal(t, "own=1", body(t, s.m.Get(t.Context(), req)))
 		req.URL.RawQuery = "to=/b"

@@ -88,8 +88,8 @@ type Request struct {
 	// when a kept connection breaks (rule D33).
 	Idempotent bool
 	// CookieLoadControl: with Manual no cookies of the jar are sent, on no hop; a
-	// Cookie header of the caller's is. Automatic replaces it when the jar has
-	// cookies for the URL (rules A11 and D11).
+	// Cookie header of the caller's is. Automatic adds to it the jar's cookies of other
+	// names (rule C1). The caller's goes to the origin of the request only (rule D11).
 	CookieLoadControl LoadControl
 	// AuthenticationReuse: with Manual no password is sent, known, asked for or in the
 	// URL; a server that wants one gets its 401 shown (rule A12).

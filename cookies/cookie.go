@@ -110,11 +110,13 @@ func parse(line string, now time.Time) (Cookie, bool) {
 				c.Expires, maxAge = t, true
 			}
 		case "domain":
-			domain, ok := canonicalHost(strings.TrimPrefix(v, "."))
+			domain, ok := canonicalDomain(v)
 			if !ok {
 				return Cookie{}, false
 			}
-			c.Domain = domain
+			if domain != "" { // an empty one does not count (rule C6)
+				c.Domain = domain
+			}
 		case "path":
 			if c.Path = v; !strings.HasPrefix(v, "/") {
 				c.Path = ""
@@ -221,7 +223,7 @@ func fromHTTP(h *http.Cookie, now time.Time) (Cookie, bool) {
 		c.SameSite = SameSiteStrict
 	}
 	var ok bool
-	c.Domain, ok = canonicalHost(strings.TrimPrefix(h.Domain, "."))
+	c.Domain, ok = canonicalDomain(h.Domain)
 	return c, ok && c.valid()
 }
 

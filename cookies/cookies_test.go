@@ -21,7 +21,12 @@ import (
 	"github.com/netreply/netreply/cookies"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(stuckWriter); name != "" {
+		writeForever(name)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func parseURL(t testing.TB, s string) *url.URL {
 	u, err := url.Parse(s)

@@ -55,7 +55,9 @@ type stored struct {
 
 // Save writes the cookies that outlive a session to a file, and with session the
 // others too. The file is replaced in one step: a crash leaves the old one or the
-// new one. Only its owner can read it. Cookies are secrets.
+// new one. Of a symbolic link the target is replaced. Cookies are secrets: only its
+// owner can read a new file; one that is there keeps its permissions. The jar can be
+// used meanwhile.
 func (j *Jar) Save(name string, session bool) error {
 	f := file{Format: formatName, Version: formatVersion, Cookies: []stored{}}
 	for _, c := range j.snapshot() {
@@ -71,6 +73,7 @@ func (j *Jar) Save(name string, session bool) error {
 		}
 		f.Cookies = append(f.Cookies, s)
 	}
+	atomicfile.Sweep(name) // what a killed process has left; no harm if it stays
 	return atomicfile.Write(name, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "\t")
@@ -84,6 +87,7 @@ func (j *Jar) Save(name string, session bool) error {
 // *FormatError, and the jar is as before. A file that is not there is
 // fs.ErrNotExist.
 func (j *Jar) Load(name string) error {
+	atomicfile.Sweep(name)
 	r, err := os.Open(name)
 	if err != nil {
 		return err
@@ -118,8 +122,8 @@ func (j *Jar) Load(name string) error {
 	}
 	now := time.Now()
 	for _, c := range all {
-		if !c.expired(now) && !j.has(c) {
-			j.restore(c, now)
+		if !c.expired(now) {
+			j.restore(c, ifMissing, now)
 		}
 	}
 	return nil

@@ -12,8 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/netreply/netreply/internal/site"
 )
 
 // Options configure a Jar. The zero value is that of a browser.
@@ -23,23 +24,27 @@ type Options struct {
 	PublicSuffix interface {
 		PublicSuffix(domain string) string
 	}
-	// MaxPerDomain is how many cookies a registrable domain may have; 180. Those
-	// that were sent longest ago go first.
+	// MaxPerDomain is how many cookies a registrable domain may have; 180. What has
+	// expired goes first, then what is not Secure, then the rest, each in the order of
+	// the last use.
 	MaxPerDomain int
-	// Max is how many there may be in all; 3000.
+	// Max is how many there may be in all; 3000. What has expired goes first, then what
+	// was used longest ago; a domain that has more than half of all gives way before the
+	// others do.
 	Max int
 	// MaxAge bounds how long a cookie is kept from when it was set; 0 means no
 	// limit. RFC 6265bis wants 400 days of browsers.
 	MaxAge time.Duration
 }
 
-// Jar holds cookies. It is safe for concurrent use.
+// Jar holds cookies. It is safe for concurrent use. No cookie costs more than a time
+// that grows with the logarithm of their number, but where all are listed.
 type Jar struct {
 	opts  Options
 	count atomic.Int64 // of all cookies; written under mu
 
-	mu      sync.Mutex
-	domains map[string][]*Cookie // by registrable domain, oldest first
+	mu      sync.Mutex // held over no I/O and no callback
+	entries *entries
 }
 
 var _ http.CookieJar = (*Jar)(nil)
@@ -55,94 +60,21 @@ func NewJar(o Options) *Jar {
 	if o.Max <= 0 {
 		o.Max = 3000
 	}
-	return &Jar{opts: o, domains: map[string][]*Cookie{}}
+	return &Jar{opts: o, entries: newEntries(o.MaxPerDomain, o.Max)}
 }
 
 // Len is how many cookies the jar holds, those that have expired and were not
 // looked at since included.
 func (j *Jar) Len() int { return int(j.count.Load()) }
 
-// canonicalHost gives a name in lower case and ASCII, "" for "".
-func canonicalHost(host string) (string, bool) {
-	if host == "" {
-		return "", true
-	}
-	ascii := true
-	for i := range len(host) {
-		switch c := host[i]; {
-		case c >= 0x80:
-			ascii = false
-		case c <= ' ' || c == 0x7f || strings.IndexByte("/\\?#@%;,\"<>", c) >= 0:
-			return "", false
-		}
-	}
-	if ascii {
-		return strings.ToLower(host), true
-	}
-	a, err := idna.Lookup.ToASCII(host)
-	return a, err == nil && a != ""
+// unlock ends a change.
+func (j *Jar) unlock() {
+	j.count.Store(int64(len(j.entries.all)))
+	j.mu.Unlock()
 }
 
-func hostOf(u *url.URL) (string, bool) {
-	host, ok := canonicalHost(u.Hostname())
-	return host, ok && host != ""
-}
-
-// registrable is the key under which the cookies of a host are kept: the public
-// suffix and one label more.
-func (j *Jar) registrable(host string) string {
-	if isIP(host) {
-		return host
-	}
-	suffix := j.opts.PublicSuffix.PublicSuffix(host)
-	if suffix == host || suffix == "" {
-		return host
-	}
-	i := len(host) - len(suffix)
-	if i <= 1 || host[i-1] != '.' {
-		return host
-	}
-	return host[strings.LastIndexByte(host[:i-1], '.')+1:]
-}
-
-func isIP(host string) bool { return net.ParseIP(host) != nil || strings.Contains(host, ":") }
-
-// domainMatch is RFC 6265bis, section 5.1.3.
-func domainMatch(host, domain string) bool {
-	return host == domain ||
-		len(host) > len(domain) && strings.HasSuffix(host, domain) && host[len(host)-len(domain)-1] == '.' && !isIP(host)
-}
-
-// pathMatch is RFC 6265bis, section 5.1.4.
-func pathMatch(path, prefix string) bool {
-	return strings.HasPrefix(path, prefix) &&
-		(len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/')
-}
-
-func pathOf(u *url.URL) string {
-	if p := u.EscapedPath(); strings.HasPrefix(p, "/") {
-		return p
-	}
-	return "/"
-}
-
-// defaultPath is the folder of a path.
-func defaultPath(path string) string {
-	if i := strings.LastIndexByte(path, '/'); i > 0 {
-		return path[:i]
-	}
-	return "/"
-}
-
-// isSecure tells whether a URL may set Secure cookies: besides https, whatever
-// comes from this very machine, which nobody in between can have changed.
-func isSecure(u *url.URL, host string) bool {
-	if u.Scheme == "https" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
-}
+// site is where the cookies of a host are counted.
+func (j *Jar) site(host string) string { return site.Of(host, j.opts.PublicSuffix) }
 
 // SetHeader takes the values of the Set-Cookie fields of a response from u, and
 // returns how many of them changed the jar.
@@ -171,7 +103,7 @@ func (j *Jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 // Set sets a cookie as if a response from u had (Qt: setCookiesFromUrl). Domain and
 // Path may be empty. It returns false when the rules forbid it.
 func (j *Jar) Set(u *url.URL, c Cookie) bool {
-	domain, ok := canonicalHost(strings.TrimPrefix(c.Domain, "."))
+	domain, ok := canonicalDomain(c.Domain)
 	c.Domain = domain
 	return ok && c.valid() && j.set(u, c, time.Now())
 }
@@ -179,38 +111,37 @@ func (j *Jar) Set(u *url.URL, c Cookie) bool {
 // set is the storage model of RFC 6265bis, section 5.7. false means that the cookie
 // was refused; an expired one deletes and is true.
 func (j *Jar) set(u *url.URL, c Cookie, now time.Time) bool {
-	host, ok := hostOf(u)
+	host, ok := site.Canonical(u.Hostname())
 	if !ok {
 		return false
 	}
-	secure := isSecure(u, host)
-	if c.Domain != "" && !isIP(c.Domain) && j.opts.PublicSuffix.PublicSuffix(c.Domain) == c.Domain {
-		if c.Domain != host {
-			return false
-		}
-		c.Domain = ""
-	}
+	of := j.site(host)
 	switch {
-	case c.Domain == "":
+	case c.Domain == "",
+		c.Domain == host && (site.IsAddress(host) || site.IsPublicSuffix(host, j.opts.PublicSuffix)):
 		c.Domain, c.HostOnly = host, true
-	case !domainMatch(host, c.Domain):
+	case !site.Within(host, c.Domain), !site.Within(c.Domain, of):
+		// Above the site there are others, even where the domain itself is no public
+		// suffix: those below kobe.jp are sites of their own.
 		return false
 	default:
 		c.HostOnly = false
 	}
-	hostPrefix, path := hasPrefix(c.Name, "__Host-"), c.Path
+	path := c.Path
 	if c.Path == "" {
 		c.Path = defaultPath(pathOf(u))
 	}
+	secure := isSecure(u, host)
 	switch {
-	case c.Secure && !secure,
+	case len(c.Path) > maxPair,
+		c.Secure && !secure,
 		hasPrefix(c.Name, "__Secure-") && !c.Secure,
-		hostPrefix && (!c.Secure || !c.HostOnly || path != "/"):
+		hasPrefix(c.Name, "__Host-") && (!c.Secure || !c.HostOnly || path != "/"):
 		return false
 	}
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.insert(c, secure, now)
+	defer j.unlock()
+	return j.insert(c, of, secure, now)
 }
 
 func hasPrefix(name, prefix string) bool {
@@ -219,120 +150,61 @@ func hasPrefix(name, prefix string) bool {
 
 // insert puts a cookie in its place, or out of it when it has expired. The caller
 // holds the lock.
-func (j *Jar) insert(c Cookie, secure bool, now time.Time) bool {
-	key := j.registrable(c.Domain)
-	list := j.domains[key]
-	if !c.Secure && !secure { // an attacker in between must not replace a Secure one
-		for _, o := range list {
-			if o.Secure && o.Name == c.Name && pathMatch(c.Path, o.Path) && (domainMatch(o.Domain, c.Domain) || domainMatch(c.Domain, o.Domain)) {
-				return false
-			}
-		}
+func (j *Jar) insert(c Cookie, of string, secure bool, now time.Time) bool {
+	if !c.Secure && !secure && j.entries.shadows(&c, of) {
+		return false // by an attacker in between, perhaps
 	}
 	if limit := j.opts.MaxAge; limit > 0 && c.Expires.After(now.Add(limit)) {
 		c.Expires = now.Add(limit)
 	}
 	c.Created, c.LastAccess = cmp.Or(c.Created, now), cmp.Or(c.LastAccess, now)
-	i := slices.IndexFunc(list, c.same)
-	switch {
-	case c.expired(now):
-		if i >= 0 {
-			j.put(key, slices.Delete(list, i, i+1))
-		}
-	case i >= 0:
-		c.Created = list[i].Created
-		*list[i] = c
-	default:
-		j.put(key, append(list, &c))
-		j.evict(key, now)
+	if !c.expired(now) {
+		j.entries.put(c, of, now)
+	} else if e := j.entries.all[c.identity()]; e != nil {
+		j.entries.remove(e)
 	}
 	return true
 }
 
-// same tells whether o has the identity of c (rule C8).
-func (c *Cookie) same(o *Cookie) bool {
-	return o.Name == c.Name && o.Domain == c.Domain && o.Path == c.Path && o.HostOnly == c.HostOnly
-}
-
-// put replaces the list of a domain and keeps the count.
-func (j *Jar) put(key string, list []*Cookie) {
-	j.count.Add(int64(len(list) - len(j.domains[key])))
-	if len(list) == 0 {
-		delete(j.domains, key)
-		return
-	}
-	j.domains[key] = list
-}
-
-// evict holds the limits: what has expired goes first, then what is not Secure,
-// then the rest, each in the order of their last use.
-func (j *Jar) evict(key string, now time.Time) {
-	if list := j.domains[key]; len(list) > j.opts.MaxPerDomain {
-		j.purge(key, now)
-		if list = j.domains[key]; len(list) > j.opts.MaxPerDomain {
-			victim := slices.MinFunc(list, func(a, b *Cookie) int {
-				if a.Secure != b.Secure {
-					if a.Secure {
-						return 1
-					}
-					return -1
-				}
-				return a.LastAccess.Compare(b.LastAccess)
-			})
-			j.put(key, slices.DeleteFunc(slices.Clone(list), func(c *Cookie) bool { return c == victim }))
-		}
-	}
-	if j.Len() <= j.opts.Max {
-		return
-	}
-	for key := range j.domains {
-		j.purge(key, now)
-	}
-	for j.Len() > j.opts.Max {
-		var from string
-		var victim *Cookie
-		for key, list := range j.domains {
-			for _, c := range list {
-				if victim == nil || c.LastAccess.Before(victim.LastAccess) {
-					from, victim = key, c
-				}
-			}
-		}
-		j.put(from, slices.DeleteFunc(slices.Clone(j.domains[from]), func(c *Cookie) bool { return c == victim }))
-	}
-}
-
-func (j *Jar) purge(key string, now time.Time) {
-	j.put(key, slices.DeleteFunc(slices.Clone(j.domains[key]), func(c *Cookie) bool { return c.expired(now) }))
-}
-
 // match finds the cookies for u in the order they are sent: longer paths first,
 // then older ones (RFC 6265bis, section 5.8.3). The caller holds the lock.
-func (j *Jar) match(u *url.URL, now time.Time) []*Cookie {
-	host, ok := hostOf(u)
+func (j *Jar) match(u *url.URL, now time.Time) []*entry {
+	host, ok := site.Canonical(u.Hostname())
 	if !ok {
 		return nil
 	}
-	key := j.registrable(host)
-	list := j.domains[key]
-	if len(list) == 0 {
-		return nil
-	}
-	if slices.ContainsFunc(list, func(c *Cookie) bool { return c.expired(now) }) {
-		j.purge(key, now)
-		list = j.domains[key]
-	}
-	path := pathOf(u)
-	var found []*Cookie
-	for _, c := range list {
-		if (c.Domain == host || !c.HostOnly && domainMatch(host, c.Domain)) && pathMatch(path, c.Path) && (!c.Secure || u.Scheme == "https") {
-			found = append(found, c)
-		}
-	}
-	slices.SortStableFunc(found, func(a, b *Cookie) int {
-		return cmp.Or(cmp.Compare(len(b.Path), len(a.Path)), a.Created.Compare(b.Created))
+	j.entries.removeExpired(now)
+	found := j.entries.find(host, j.site(host), pathOf(u), u.Scheme == "https")
+	slices.SortFunc(found, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(len(b.Path), len(a.Path)), a.Created.Compare(b.Created), cmp.Compare(a.seq, b.seq))
 	})
 	return found
+}
+
+// use is match for a request that is sent. The caller holds the lock.
+func (j *Jar) use(u *url.URL) []*entry {
+	now := time.Now()
+	found := j.match(u, now)
+	for _, e := range found {
+		j.entries.touch(e, now)
+	}
+	return found
+}
+
+// For lists the cookies that a request to u would send, in their order (Qt:
+// cookiesForUrl). It does not count as a use.
+func (j *Jar) For(u *url.URL) []Cookie {
+	j.mu.Lock()
+	defer j.unlock()
+	return values(j.match(u, time.Now()))
+}
+
+func values(es []*entry) []Cookie {
+	cs := make([]Cookie, 0, len(es))
+	for _, e := range es {
+		cs = append(cs, e.Cookie)
+	}
+	return cs
 }
 
 // Header is the value of the Cookie field for a request to u; "" for none.
@@ -340,12 +212,10 @@ func (j *Jar) Header(u *url.URL) string {
 	if j.Len() == 0 {
 		return ""
 	}
-	now := time.Now()
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	var b strings.Builder
-	for _, c := range j.match(u, now) {
-		c.LastAccess = now
+	for _, c := range j.use(u) {
 		if b.Len() > 0 {
 			b.WriteString("; ")
 		}
@@ -356,30 +226,12 @@ func (j *Jar) Header(u *url.URL) string {
 	return b.String()
 }
 
-// For lists the cookies that a request to u would send, in their order (Qt:
-// cookiesForUrl). It does not count as a use.
-func (j *Jar) For(u *url.URL) []Cookie {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return values(j.match(u, time.Now()))
-}
-
-func values(ps []*Cookie) []Cookie {
-	cs := make([]Cookie, 0, len(ps))
-	for _, p := range ps {
-		cs = append(cs, *p)
-	}
-	return cs
-}
-
 // Cookies implements http.CookieJar.
 func (j *Jar) Cookies(u *url.URL) []*http.Cookie {
-	now := time.Now()
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	defer j.unlock()
 	var hs []*http.Cookie
-	for _, c := range j.match(u, now) {
-		c.LastAccess = now
+	for _, c := range j.use(u) {
 		h := &http.Cookie{Name: c.Name, Value: c.Value}
 		if v := c.Value; len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
 			h.Value, h.Quoted = v[1:len(v)-1], true
@@ -404,15 +256,9 @@ func (j *Jar) All() iter.Seq[Cookie] {
 func (j *Jar) snapshot() []Cookie {
 	now := time.Now()
 	j.mu.Lock()
-	var all []Cookie
-	for _, list := range j.domains {
-		for _, c := range list {
-			if !c.expired(now) {
-				all = append(all, *c)
-			}
-		}
-	}
-	j.mu.Unlock()
+	j.entries.removeExpired(now)
+	all := values(j.entries.used.Items())
+	j.unlock()
 	slices.SortFunc(all, func(a, b Cookie) int {
 		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Name, b.Name), a.Created.Compare(b.Created))
 	})
@@ -424,11 +270,20 @@ func (j *Jar) snapshot() []Cookie {
 // expired deletes. It returns false when the cookie is not valid or has expired.
 func (j *Jar) Insert(c Cookie) bool {
 	now := time.Now()
-	return j.restore(c, now) && !c.expired(now)
+	return j.restore(c, always, now) && !c.expired(now)
 }
 
-func (j *Jar) restore(c Cookie, now time.Time) bool {
-	domain, ok := canonicalHost(strings.TrimPrefix(c.Domain, "."))
+// condition says when a cookie is restored.
+type condition int
+
+const (
+	always condition = iota
+	ifMissing
+	ifPresent
+)
+
+func (j *Jar) restore(c Cookie, when condition, now time.Time) bool {
+	domain, ok := canonicalDomain(c.Domain)
 	if c.Path == "" {
 		c.Path = "/"
 	}
@@ -436,40 +291,67 @@ func (j *Jar) restore(c Cookie, now time.Time) bool {
 		return false
 	}
 	c.Domain = domain
+	of := j.site(domain)
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.insert(c, true, now)
+	defer j.unlock()
+	if present := j.entries.all[c.identity()] != nil; when == ifMissing && present || when == ifPresent && !present {
+		return false
+	}
+	return j.insert(c, of, true, now)
 }
 
 // Update is Insert for a cookie that is there already, and false when it is not
 // (Qt: updateCookie).
-func (j *Jar) Update(c Cookie) bool { return j.has(c) && j.Insert(c) }
-
-func (j *Jar) has(c Cookie) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.ContainsFunc(j.domains[j.registrable(c.Domain)], c.same)
+func (j *Jar) Update(c Cookie) bool {
+	now := time.Now()
+	return j.restore(c, ifPresent, now) && !c.expired(now)
 }
 
 // Delete removes the cookie with the name, domain and path of c, and tells whether
 // there was one (Qt: deleteCookie).
 func (j *Jar) Delete(c Cookie) bool {
-	return j.DeleteFunc(func(o Cookie) bool { return c.same(&o) }) > 0
+	j.mu.Lock()
+	defer j.unlock()
+	e := j.entries.all[c.identity()]
+	if e != nil {
+		j.entries.remove(e)
+	}
+	return e != nil
 }
 
-// DeleteFunc removes every cookie for which del is true, and counts them.
+// DeleteFunc removes every cookie for which del is true, and counts them. del may use the
+// jar; a cookie that is changed after del has seen it stays.
 func (j *Jar) DeleteFunc(del func(Cookie) bool) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	before := j.Len()
-	for key, list := range j.domains {
-		j.put(key, slices.DeleteFunc(slices.Clone(list), func(c *Cookie) bool { return del(*c) }))
+	n := 0
+	for _, c := range j.snapshot() {
+		if del(c) && j.deleteSame(c) {
+			n++
+		}
 	}
-	return before - j.Len()
+	return n
+}
+
+// deleteSame deletes a cookie unless it has become another; to be used does not count.
+func (j *Jar) deleteSame(c Cookie) bool {
+	j.mu.Lock()
+	defer j.unlock()
+	e := j.entries.all[c.identity()]
+	if e == nil {
+		return false
+	}
+	if c.LastAccess = e.LastAccess; c != e.Cookie {
+		return false
+	}
+	j.entries.remove(e)
+	return true
 }
 
 // Clear empties the jar.
-func (j *Jar) Clear() { j.DeleteFunc(func(Cookie) bool { return true }) }
+func (j *Jar) Clear() {
+	j.mu.Lock()
+	defer j.unlock()
+	j.entries = newEntries(j.opts.MaxPerDomain, j.opts.Max)
+}
 
 // None is the jar of a program that wants no cookies: it takes none and sends none.
 var None http.CookieJar = none{}
@@ -478,3 +360,44 @@ type none struct{}
 
 func (none) SetCookies(*url.URL, []*http.Cookie) {}
 func (none) Cookies(*url.URL) []*http.Cookie     { return nil }
+
+// canonicalDomain reads a Domain attribute; "" for none.
+func canonicalDomain(attribute string) (string, bool) {
+	attribute = strings.TrimPrefix(attribute, ".")
+	if attribute == "" {
+		return "", true
+	}
+	return site.Canonical(attribute)
+}
+
+// pathMatch is RFC 6265bis, section 5.1.4.
+func pathMatch(path, prefix string) bool {
+	return strings.HasPrefix(path, prefix) &&
+		(len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/')
+}
+
+func pathOf(u *url.URL) string {
+	if p := u.EscapedPath(); strings.HasPrefix(p, "/") {
+		return p
+	}
+	return "/"
+}
+
+// defaultPath is the folder of a path, without the slash at its end (RFC 6265bis,
+// section 5.1.4).
+func defaultPath(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i > 0 {
+		return path[:i]
+	}
+	return "/"
+}
+
+// isSecure tells whether a URL may set Secure cookies: besides https, whatever
+// comes from this very machine, which nobody in between can have changed.
+func isSecure(u *url.URL, host string) bool {
+	if u.Scheme == "https" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,83 @@
+package netreply_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/cookies"
+)
+
+// TestCookieMerge: what the jar has is added to a Cookie field of the caller's, whose own
+// win (rule C1).
+func TestCookieMerge(t *testing.T) {
+	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
+		for _, c := range []struct {
+			jar  []string
+			own  []string
+			want string
+		}{
+			{[]string{"a=1", "b=2"}, nil, "a=1; b=2"},
+			{[]string{"a=1", "b=2"}, []string{"own=3"}, "own=3; a=1; b=2"},
+			{[]string{"a=1", "b=2"}, []string{"b=3"}, "b=3; a=1"},
+			{[]string{"a=1", "b=2"}, []string{"b=3; a=4"}, "b=3; a=4"},
+			{[]string{"a=1", "b=2"}, []string{"c=5; b = 3;"}, "c=5; b = 3; a=1"},
+			{[]string{"a=1"}, []string{"A=2"}, "A=2; a=1"},
+			{[]string{"a=1; path=/x", "a=2; path=/"}, []string{"own=3"}, "own=3; a=1; a=2"},
+			{[]string{"a=1; path=/x", "a=2; path=/"}, []string{"a=3"}, "a=3"},
+			{[]string{`a="x=y"`}, []string{"own=a=b"}, `own=a=b; a="x=y"`},
+			{[]string{"a=1"}, []string{"a"}, "a; a=1"}, // a value without a name
+			{[]string{"a=1"}, []string{""}, "a=1"},
+			{[]string{"a=1"}, []string{" ; "}, "a=1"},
+			{nil, []string{"own=3; own=4"}, "own=3; own=4"},
+		} {
+			jar := s.m.CookieJar().(*cookies.Jar)
+			jar.Clear()
+			req := s.request("/x/y")
+			jar.SetHeader(req.URL, c.jar)
+			for _, v := range c.own {
+				req.Headers.Add("Cookie", v)
+			}
+			req.CookieSaveControl = netreply.Manual
+			assert.Equal(t, c.want, body(t, s.m.Get(t.Context(), req)), "%q and %q", c.jar, c.own)
+			req.CookieLoadControl = netreply.Manual
+			want := strings.Join(c.own, "; ")
+			if s.kind == "h2" || s.kind == "h2c" || want == " ; " { // HTTP/2 sends pairs, and nobody an empty field
+				continue
+			}
+			assert.Equal(t, want, body(t, s.m.Get(t.Context(), req)), "%q only", c.own)
+		}
+	})
+}
+
+// TestCookieMergeOnHops: each hop of the origin merges anew, so that what the jar learns on
+// the way counts and does not become the caller's.
+func TestCookieMergeOnHops(t *testing.T) {
+	each(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/1":
+			w.Header()["Set-Cookie"] = []string{"jar=1; path=/", "mine=jar's; path=/"}
+			http.Redirect(w, r, "/2", http.StatusFound)
+		case "/2":
+			w.Header()["Set-Cookie"] = []string{"jar=2; path=/"}
+			http.Redirect(w, r, "/3", http.StatusTemporaryRedirect)
+		default:
+			w.Write([]byte(r.Header.Get("Cookie")))
+		}
+	}, netreply.Config{}, func(t *testing.T, s *side) {
+		req := s.request("/1")
+		req.Headers.Set("Cookie", "mine=own")
+		assert.Equal(t, "mine=own; jar=2", body(t, s.m.Get(t.Context(), req)))
+		assert.Equal(t, "mine=own", req.Headers.Get("Cookie"), "the request stays")
+		req.Headers.Del("Cookie")
+		assert.Equal(t, "jar=2; mine=jar's", body(t, s.m.Get(t.Context(), req)))
+		req.CookieLoadControl = netreply.Manual
+		req.Headers.Set("Cookie", "mine=own")
+		r := s.m.Get(t.Context(), req)
+		require.Equal(t, "mine=own", body(t, r))
+	})
+}
