@@ -120,13 +120,19 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 	if a.space != nil && a.space != s && a.space.key.realm != s.key.realm {
 		tried = nil // they were for something else
 	}
-	if c.strength() < a.strength {
-		tried = nil // who asks for less than was sent has not looked at it
-	}
-	if c.digest != nil && c.digest.Stale && tried != nil && a.stale < 3 && cache.claim(at, tried, c.strength()) {
-		a.stale++ // rule U11: nobody has looked at them
-		a.space, a.creds = s, tried
-		return a.send(c)
+	if tried != nil && a.unseen < maxUnseen {
+		switch {
+		case c.strength() != a.strength: // who asks for something else has not looked at them
+			a.unseen++
+			if own, _ := a.own(); own.same(tried) {
+				a.ownTried = false
+			}
+			tried = nil
+		case c.digest != nil && c.digest.Stale && cache.claim(at, tried, c.strength()): // rule U11
+			a.unseen++
+			a.space, a.creds = s, tried
+			return a.send(c)
+		}
 	}
 	cache.refused(s, tried)
 	creds := a.credentials(c, s, tried, resp)

@@ -18,6 +18,7 @@ const (
 	maxAuthRounds = 32 // sendings of one hop
 	maxLegs       = 8  // of one negotiation
 	maxQuestions  = 64 // that one reply asks
+	maxUnseen     = 3  // answers of one hop that were to another challenge
 )
 
 // authLayer answers 401: with what the Manager knows, or with what it asks for
@@ -133,7 +134,7 @@ type attempt struct {
 	ownTried  bool // the credentials of the URL, or of the proxy
 	stored    int  // of Config.Credentials, how many were looked at
 	refreshed bool // the bearer token
-	stale     int  // nonces that were
+	unseen    int  // credentials that the server cannot have looked at
 
 	session     *wire.Session // that was begun for it
 	negotiation Negotiation   // that goes on

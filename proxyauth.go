@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/httpauth"
 )
 
 // ProxyAuthenticator is the question for a user name and a password that a proxy asks.
@@ -46,11 +47,22 @@ func (a *attempt) forTunnel(pe *dial.ProxyError) *credentials {
 	cache := &a.layer.m.auth
 	s := cache.at(spaceKey{a.proxy.key(), c.Realm(), ""})
 	tried := a.creds
+	a.claimed()
+	if pe.Weaker {
+		tried = nil // the proxy has not seen them
+	}
 	cache.refused(s, tried)
 	if a.creds = a.credentials(c, s, tried, nil); a.creds != nil {
 		a.space = s
 	}
 	return a.creds
+}
+
+// claimed notes by which scheme the credentials of a tunnel have gone out.
+func (a *attempt) claimed() {
+	if n := a.proxy.route.Allowed(); n != httpauth.Unknown && a.creds != nil {
+		a.layer.m.auth.claim(a.proxy.key(), a.creds, n)
+	}
 }
 
 // accepted keeps the credentials of a tunnel, for the next one.

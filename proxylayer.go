@@ -13,6 +13,7 @@ import (
 
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/httpauth"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -91,7 +92,7 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *d
 	if creds != nil && k.kind != dial.Forward {
 		k.credentials, k.user, k.password = true, creds.user, creds.password
 	}
-	return m.routes.at(k, func() *dial.Proxy {
+	route := m.routes.at(k, func() *dial.Proxy {
 		r := &dial.Proxy{Kind: k.kind, Addr: k.addr, Credentials: k.credentials, User: k.user, Password: k.password,
 			LocalNames: k.local, Fields: fields}
 		if k.tls {
@@ -99,6 +100,12 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *d
 		}
 		return r
 	})
+	if k.credentials {
+		if n := m.auth.scope((&proxied{proxy: p}).key(), creds); n != httpauth.Unknown {
+			route.Allow(n)
+		}
+	}
+	return route
 }
 
 // connectFields are the header fields of CONNECT: the User-Agent (rule X4) and
@@ -218,6 +225,7 @@ func (l proxyLayer) by(r *Reply, req *http.Request, p *Proxy) (*http.Response, e
 	if h.route.Kind != dial.Forward {
 		delete(req.Header, "Proxy-Authorization") // which is not the target's to see
 		resp, err := l.next.RoundTrip(req)
+		h.attempt.claimed()
 		if err == nil && h.attempt.space != nil {
 			h.attempt.accepted()
 		}

@@ -21,6 +21,35 @@ type memory struct {
 	proven bool
 }
 
+// strength is that of the scheme by which credentials go out.
+func (m *memory) strength() httpauth.Strength {
+	switch {
+	case m.digest != nil:
+		return httpauth.StrengthOf("Digest", m.digest)
+	case m.ntlm:
+		return httpauth.NTLM
+	case m.basic:
+		return httpauth.ClearText
+	}
+	return httpauth.Unknown
+}
+
+// Allow says by which scheme the credentials may go out at the weakest. Without it that
+// is the first one that the proxy asks for.
+func (p *Proxy) Allow(weakest httpauth.Strength) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.weakest = weakest
+}
+
+// Allowed is the weakest scheme by which the credentials may go out, Unknown as long as
+// that is open.
+func (p *Proxy) Allowed() httpauth.Strength {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.weakest
+}
+
 // own tells that the program has set what the proxy is to believe.
 func (p *Proxy) own() bool {
 	for _, f := range p.Fields {
@@ -37,9 +66,13 @@ func (p *Proxy) beforehand(addr string) (line string, tried bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := &p.memory
-	switch {
-	case !p.Credentials || p.own():
+	if !p.Credentials || p.own() {
 		return "", false
+	}
+	if p.weakest == httpauth.Unknown {
+		p.weakest = m.strength()
+	}
+	switch {
 	case m.digest != nil:
 		return p.digestLine(addr), !m.proven
 	case m.ntlm:
@@ -111,8 +144,9 @@ func (n *negotiation) answer(r *refusal) (string, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	stale := p.learn(challenges)
-	if n.tried && !stale {
+	stale, weaker := p.learn(challenges)
+	refused.Weaker = weaker
+	if weaker || n.tried && !stale {
 		return "", refused
 	}
 	line, err := n.credentials()
@@ -123,6 +157,9 @@ func (n *negotiation) answer(r *refusal) (string, error) {
 		return "", refused
 	}
 	n.tried = true
+	if p.weakest == httpauth.Unknown {
+		p.weakest = p.memory.strength()
+	}
 	return line, nil
 }
 
@@ -149,8 +186,9 @@ func (n *negotiation) credentials() (string, error) {
 }
 
 // learn takes note of the strongest of the challenges: Digest, NTLM, Basic. stale tells
-// that no credentials were looked at. The caller holds the lock.
-func (p *Proxy) learn(challenges []httpauth.Challenge) (stale bool) {
+// that no credentials were looked at, and weaker that all of them are weaker than the
+// credentials may go out by, and nothing was learned. The caller holds the lock.
+func (p *Proxy) learn(challenges []httpauth.Challenge) (stale, weaker bool) {
 	m := memory{proven: p.memory.proven}
 	for _, c := range challenges {
 		switch {
@@ -164,8 +202,11 @@ func (p *Proxy) learn(challenges []httpauth.Challenge) (stale bool) {
 			m.ntlm = true
 		}
 	}
+	if n := m.strength(); n != httpauth.Unknown && n < p.weakest {
+		return false, true
+	}
 	p.memory = m
-	return m.digest != nil && m.digest.Stale
+	return m.digest != nil && m.digest.Stale, false
 }
 
 // parked is a connection on which a proxy has refused a tunnel and waits for

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"github.com/netreply/netreply/internal/httpauth"
 )
 
 // Kind is how a proxy is spoken to.
@@ -38,9 +40,10 @@ type Proxy struct {
 	// Proxy-Authorization among them what the proxy asks is not answered.
 	Fields [][2]string
 
-	mu     sync.Mutex
-	memory memory
-	parked *parked
+	mu      sync.Mutex
+	memory  memory
+	weakest httpauth.Strength // by which the credentials may go out; see Allow
+	parked  *parked
 }
 
 // Fault is what a proxy has failed with.
@@ -65,7 +68,10 @@ type ProxyError struct {
 	// most 64 KiB.
 	Response *http.Response
 	Body     []byte
-	Err      error
+	// Weaker says that the proxy has not seen the credentials: it asks for a weaker scheme
+	// than they may go out by.
+	Weaker bool
+	Err    error
 }
 
 func (e *ProxyError) Error() string {
