@@ -165,7 +165,7 @@ func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error)
 		return nil, nil, unresolvableError(req.URL.Hostname())
 	}
 	if x.Key.Scheme == "https" {
-		x.setProfile(r.profile(req.URL.Hostname()))
+		x.setProfile(r.profile(req.URL))
 	}
 	if x.Session = r.session; r.owner != nil {
 		// what authenticates a connection is for HTTP/1

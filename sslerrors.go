@@ -259,6 +259,7 @@ func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
 type leniency struct {
 	accepted []SSLError
 	profile  *wire.Profile
+	of       *profiles // that profile is one of, where it is a reply's; see under
 }
 
 // excused tells whether all of it was accepted.
@@ -270,11 +271,8 @@ func (r *Reply) except(flaws []SSLError) *wire.Profile {
 	if r.lenient == nil {
 		r.lenient = &leniency{}
 	}
-	r.lenient.accepted = append(r.lenient.accepted, flaws...)
-	list := append(slices.Clone(r.lenient.accepted), r.req.IgnoreSSLErrors...)
-	all := r.req.IgnoreAllSSLErrors && len(r.req.IgnoreSSLErrors) == 0
-	r.lenient.profile = r.m.sslConfiguration(&r.req).profiles().accepting(func(f *certs.Failure) bool { return all || covers(list, f.Problems) })
-	return r.lenient.profile
+	r.lenient.accepted, r.lenient.of = append(r.lenient.accepted, flaws...), nil
+	return r.lenient.under(r.hopProfiles(r.URL()), &r.req)
 }
 
 // accepts tells of flaws that settings have accepted, but for VerifyNone (rule T8); those

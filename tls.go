@@ -173,7 +173,8 @@ type SSLState struct {
 	// holds PeerCertificates only. VerifiedChains is empty if anything was ignored.
 	tls.ConnectionState
 
-	addr string // of the server
+	addr     string    // of the server
+	profiles *profiles // that were used
 }
 
 // SSLConfiguration tells how the reply is encrypted (rule T10). What lies behind the
@@ -185,6 +186,7 @@ func (r *Reply) SSLConfiguration() SSLState {
 	if r.tls != nil {
 		s.ConnectionState = *r.tls
 		s.addr, _ = address(r.url)
+		s.profiles = r.hopProfiles(r.url)
 	}
 	return s
 }
@@ -194,10 +196,10 @@ func (r *Reply) SSLConfiguration() SSLState {
 // takes it. It holds the keys of the session: whoever has it reads along, and can be the
 // server. A session for which something was ignored is not given away.
 func (s SSLState) SessionTicket() []byte {
-	if len(s.VerifiedChains) == 0 {
+	if len(s.VerifiedChains) == 0 || s.profiles == nil {
 		return nil
 	}
-	return s.Configuration.profiles().pool.ticket(s.addr)
+	return s.profiles.pool.ticket(s.addr)
 }
 
 // sslConfiguration is the one that a request has.

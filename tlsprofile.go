@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net/url"
 	"slices"
 	"sync"
 
@@ -28,6 +29,7 @@ type profiles struct {
 	mu        sync.Mutex
 	lenient   []leniency    // no two with the same flaws
 	verifying *wire.Profile // see held
+	nameless  *profiles     // see withoutIdentity
 }
 
 // maxLenient bounds the sets of ignored flaws that share connections.
@@ -135,7 +137,7 @@ func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
 	}
 	flaws = slices.Clone(flaws)
 	w := p.accepting(func(f *certs.Failure) bool { return flaws == nil || covers(flaws, f.Problems) })
-	p.lenient = append(p.lenient, leniency{flaws, w})
+	p.lenient = append(p.lenient, leniency{accepted: flaws, profile: w})
 	return w
 }
 
@@ -280,16 +282,16 @@ func parseTicket(b []byte) (*session, error) {
 	return &session{addr, state}, nil
 }
 
-// profile is the encryption of the next exchange with a host.
-func (r *Reply) profile(host string) *wire.Profile {
-	p := r.m.sslConfiguration(&r.req).profiles()
+// profile is the encryption of the next exchange, which is for a URL.
+func (r *Reply) profile(u *url.URL) *wire.Profile {
+	p := r.hopProfiles(u)
 	switch {
-	case r.m.strict(host):
+	case r.m.strict(u.Hostname()):
 		return p.held()
 	case p.from.reportOnly():
 		return p.strict
 	case r.lenient != nil:
-		return r.lenient.profile
+		return r.lenient.under(p, &r.req)
 	case len(r.req.IgnoreSSLErrors) > 0:
 		return p.ignoring(r.req.IgnoreSSLErrors)
 	case r.req.IgnoreAllSSLErrors:
