@@ -82,7 +82,7 @@ func TestGuardBeforeDialer(t *testing.T) {
 		called.Add(1)
 		return nil, netreply.ConnectionRefusedError
 	}})
-	for _, host := range []string{"127.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "[fe80::1%eth0]", "169.254.169.254", "localhost", "localhost.", "a.localhost", "[64:ff9b::7f00:1]"} {
+	for _, host := range []string{"127.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "[fe80::1%eth0]", "169.254.169.254", "127.0.0.1.", "localhost", "localhost.", "a.localhost", "[64:ff9b::7f00:1]"} {
 		for _, scheme := range []string{"http", "https"} {
 			r := m.Get(t.Context(), newRequest(t, scheme+"://"+host+"/"))
 			var blocked *netreply.BlockedAddressError

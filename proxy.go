@@ -174,7 +174,7 @@ func (p *Proxy) validateHost(field string) error {
 	case strings.HasPrefix(p.Host, "["):
 		reason = "an IPv6 address stands without brackets here"
 	case strings.Contains(p.Host, ":"):
-		reason += ", and a port goes into Port"
+		return &FieldError{Field: field, Reason: reason + ", and a port goes into Port"}
 	}
 	return &FieldError{field, p.Host, reason}
 }

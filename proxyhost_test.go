@@ -23,9 +23,7 @@ func TestProxyHost(t *testing.T) {
 			assert.Equal(t, "Config.Proxy.Host", field.Field)
 			assert.NotEmpty(t, field.Reason)
 			assert.NotContains(t, err.Error(), "\n")
-			if host != "a:secret" {
-				assert.NotContains(t, err.Error(), "secret")
-			}
+			assert.NotContains(t, err.Error(), "secret")
 			m := newManager(t, netreply.Config{ProxyFactory: listOf(p), DialContext: func(context.Context, string, string) (net.Conn, error) {
 				t.Error("a connection was opened")
 				return nil, net.ErrClosed

@@ -285,7 +285,7 @@ func (h *proxied) target(req *http.Request) *http.Request {
 	if path == "" {
 		path = "/"
 	}
-	u.Opaque = "//" + u.Host + path
+	u.Opaque = "//" + authority(&u) + path
 	out := *req
 	out.URL = &u
 	return &out

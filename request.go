@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"errors"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -356,6 +357,26 @@ func address(u *url.URL) (string, error) {
 	return host + ":" + port, nil
 }
 
+// authority gives the host and, where there is one, the port of a URL as they go over the
+// wire: in ASCII, and without the zone of an IPv6 address (RFC 6874, section 1).
+func authority(u *url.URL) string {
+	if plainHost(u.Host) {
+		return u.Host
+	}
+	host, err := asciiHost(u.Hostname())
+	if err != nil {
+		return u.Host
+	}
+	if strings.Contains(host, ":") {
+		host, _, _ = strings.Cut(host, "%")
+		host = "[" + host + "]"
+	}
+	if port := u.Port(); port != "" {
+		host += ":" + port
+	}
+	return host
+}
+
 // plainHost tells that a host with a port is an address as it stands.
 func plainHost(host string) bool {
 	port := false
@@ -388,15 +409,25 @@ func unresolvable(host string) bool {
 	if strings.EqualFold(last, "invalid") {
 		return true
 	}
-	if strings.Contains(host, ":") || last == "" {
+	if strings.Contains(host, ":") || !isNumber(last) {
 		return false
 	}
-	for _, c := range last {
-		if c < '0' || c > '9' {
+	_, err := netip.ParseAddr(host)
+	return err != nil
+}
+
+// isNumber tells that a label is a number as C libraries read addresses.
+func isNumber(label string) bool {
+	hex := len(label) >= 2 && strings.EqualFold(label[:2], "0x")
+	if hex {
+		label = label[2:]
+	}
+	for i := range len(label) {
+		if c := label[i]; (c < '0' || c > '9') && !(hex && isHex(c)) {
 			return false
 		}
 	}
-	return strings.Count(host, ".") != 3
+	return hex || label != ""
 }
 
 // unresolvableError says why no resolver is asked.

@@ -133,7 +133,7 @@ func (d *Dialer) refusedLiterally(addr string) error {
 		return err
 	}
 	list := loopback[:]
-	if a, err := netip.ParseAddr(host); err == nil {
+	if a, ok := literal(host); ok {
 		list = []netip.Addr{a}
 	} else if !isLocalhost(host) {
 		return nil

@@ -87,10 +87,16 @@ func isLocalhost(host string) bool {
 	return n >= 0 && strings.EqualFold(host[n:], name) && (n == 0 || n > 1 && host[n-1] == '.')
 }
 
+// literal reads a host that is an address, which may have the dot of a name behind it.
+func literal(host string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(strings.TrimSuffix(host, "."))
+	return a, err == nil
+}
+
 // lookup gives the addresses of a host, at least one; named tells whether it is a name.
 // It ends with ctx: the resolver of package net sees to that whatever its Dial does.
 func (d *Dialer) lookup(ctx context.Context, host string) (all []netip.Addr, named bool, err error) {
-	if a, err := netip.ParseAddr(host); err == nil {
+	if a, ok := literal(host); ok {
 		return []netip.Addr{a.Unmap()}, false, nil
 	}
 	if isLocalhost(host) {

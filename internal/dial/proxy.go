@@ -79,7 +79,11 @@ func (e *ProxyError) Error() string {
 	if e.Err != nil {
 		return text + printable(e.Err.Error())
 	}
-	return text + "it answered CONNECT with status " + printable(e.Response.Status)
+	text += "it answered CONNECT with status " + printable(e.Response.Status)
+	if e.Fault == ProxyUnwilling {
+		text += ": it wants a user name and a password, or others"
+	}
+	return text
 }
 
 func (e *ProxyError) Unwrap() error { return e.Err }
