@@ -151,8 +151,8 @@ type Error struct {
 	unprocessed bool   // the server has promised not to have acted on it
 }
 
-// Attempt is an address that could not be connected to. Two families of addresses are
-// tried side by side, the second one 250 ms later (RFC 8305).
+// Attempt is an address that could not be connected to. The addresses of a name are tried
+// side by side, each 250 ms after the one before, or when that has failed (RFC 8305).
 type Attempt struct {
 	Addr netip.AddrPort
 	Err  error

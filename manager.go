@@ -32,7 +32,8 @@ type Config struct {
 	RedirectPolicy RedirectPolicy
 	// TransferTimeout is for requests that have none; 0 means no limit.
 	TransferTimeout time.Duration
-	// ConnectTimeout bounds name resolution and TCP; 30 s, below 0 no limit.
+	// ConnectTimeout bounds name resolution and TCP, and with a proxy all until there is
+	// a tunnel; 30 s, below 0 no limit.
 	ConnectTimeout time.Duration
 	// TLSTimeout bounds a handshake; 30 s, below 0 no limit.
 	TLSTimeout time.Duration
@@ -87,7 +88,8 @@ type Config struct {
 	Resolver *net.Resolver
 	// DialContext opens connections instead of resolver and TCP. An error of it
 	// that wraps a NetworkError fails the reply with that code: a dialer that goes
-	// through a proxy can say ProxyConnectionRefusedError.
+	// through a proxy can say ProxyConnectionRefusedError. One that ignores its context
+	// is left to itself when that ends, and its connection is closed when it comes.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// LocalAddr is the address to connect from, a *net.TCPAddr; nil means any. Without
 	// an effect on DialContext.
@@ -392,7 +394,10 @@ func (m *Manager) admit(q *Request) error {
 
 // ClearConnectionCache closes the connections that carry nothing at the moment;
 // transfers go on (rule N13, D32).
-func (m *Manager) ClearConnectionCache() { m.wire.CloseIdle() }
+func (m *Manager) ClearConnectionCache() {
+	m.wire.CloseIdle()
+	m.routes.closeParked()
+}
 
 // ClearAccessCache forgets the passwords that servers and proxies have accepted or that
 // were given for them, and closes the connections that carry nothing (rule U8).

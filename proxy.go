@@ -285,32 +285,32 @@ func (r *Reply) ProxyResponse() *ProxyResponse {
 // chooseProxies lists the proxies that can be used for a URL, nil for none of them; it
 // ends with the first nil (rules X2 and X3).
 func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
-	var list []Proxy
+	var list []*Proxy
 	switch {
 	case q.Proxy != nil && q.Proxy.Type != DefaultProxy:
-		list = []Proxy{*q.Proxy}
+		list = []*Proxy{q.Proxy}
 	case m.cfg.ProxyFactory != nil:
 		bare := *u
 		bare.User = nil
-		list = m.cfg.ProxyFactory(ProxyQuery{&bare})
+		given := m.cfg.ProxyFactory(ProxyQuery{&bare})
+		for i := range given[:min(len(given), maxProxies)] {
+			list = append(list, &given[i])
+		}
 	case m.cfg.Proxy != nil:
-		list = []Proxy{*m.cfg.Proxy}
+		list = []*Proxy{m.cfg.Proxy}
 	}
 	if len(list) == 0 {
 		return []*Proxy{nil}, nil
 	}
-	var usable []*Proxy
-	for i := range list {
-		p := &list[i]
+	usable := list[:0]
+	for _, p := range list {
 		switch {
 		case p.Type == NoProxy || p.Type == DefaultProxy:
 			return append(usable, nil), nil
-		case p.Type == HTTPCachingProxy && (u.Scheme != "http" || q.HTTP == HTTP2Direct), p.validate("") != nil:
+		case p.Type == HTTPCachingProxy && (u.Scheme != "http" || q.HTTP == HTTP2Direct), m.cfg.ProxyFactory != nil && p.validate("") != nil:
 			continue
 		}
-		if usable = append(usable, p); len(usable) == maxProxies {
-			break
-		}
+		usable = append(usable, p)
 	}
 	if len(usable) > 0 {
 		return usable, nil
@@ -319,5 +319,5 @@ func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
 		Err: &FieldError{Field: "proxy", Reason: "none of those given can be used for " + u.Scheme}}
 }
 
-// maxProxies bounds how many proxies are tried for one hop.
+// maxProxies bounds how many proxies of a list are looked at.
 const maxProxies = 16

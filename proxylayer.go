@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"sync"
 
 	"github.com/netreply/netreply/internal/certs"
@@ -26,7 +28,7 @@ type routeKey struct {
 	credentials    bool
 	user, password string
 	local          bool
-	fields         string // of CONNECT
+	agent, fields  string // of CONNECT
 }
 
 // routes gives the same address to the same way.
@@ -42,6 +44,16 @@ func (r *routes) clear() {
 	r.known = nil
 	r.mu.Unlock()
 	for _, p := range known {
+		p.Close()
+	}
+}
+
+// closeParked ends the connections on which credentials are waited for.
+func (r *routes) closeParked() {
+	r.mu.Lock()
+	all := slices.Collect(maps.Values(r.known))
+	r.mu.Unlock()
+	for _, p := range all {
 		p.Close()
 	}
 }
@@ -76,15 +88,19 @@ func (r *routes) at(k routeKey, make func() *dial.Proxy) *dial.Proxy {
 // route is the way through a proxy for a URL, with credentials or without.
 func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *dial.Proxy {
 	k := routeKey{kind: dial.Tunnel, addr: p.addr(), tls: p.Type == HTTPSProxy, local: p.ResolveLocally}
-	var fields [][2]string
 	switch {
 	case p.Type == Socks5Proxy:
 		k.kind = dial.SOCKS5
 	case u.Scheme == "http" && q.HTTP != HTTP2Direct:
 		k.kind = dial.Forward
 	default:
-		fields = m.connectFields(p, q)
-		k.fields = fmt.Sprintf("%q", fields)
+		k.agent = m.userAgent[0]
+		if q.Headers.Has("User-Agent") { // rule X4
+			k.agent = q.Headers.Get("User-Agent")
+		}
+		if p.Headers.Len() > 0 {
+			k.fields = fmt.Sprintf("%q", slices.Collect(pairs(p.Headers)))
+		}
 	}
 	if k.tls {
 		k.ssl = p.SSLConfiguration
@@ -94,7 +110,10 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *d
 	}
 	route := m.routes.at(k, func() *dial.Proxy {
 		r := &dial.Proxy{Kind: k.kind, Addr: k.addr, Credentials: k.credentials, User: k.user, Password: k.password,
-			LocalNames: k.local, Fields: fields}
+			LocalNames: k.local}
+		if k.kind == dial.Tunnel {
+			r.Fields = connectFields(k.agent, p.Headers)
+		}
 		if k.tls {
 			r.TLS = proxyTLS(p)
 		}
@@ -108,23 +127,25 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *d
 	return route
 }
 
-// connectFields are the header fields of CONNECT: the User-Agent (rule X4) and
-// Proxy.Headers.
-func (m *Manager) connectFields(p *Proxy, q *Request) [][2]string {
+// connectFields are the header fields of CONNECT: Proxy.Headers and the User-Agent, if
+// there is none among them.
+func connectFields(agent string, h Headers) [][2]string {
 	var fields [][2]string
-	if !p.Headers.Has("User-Agent") {
-		agent := m.userAgent[0]
-		if q.Headers.Has("User-Agent") {
-			agent = q.Headers.Get("User-Agent")
-		}
-		if agent != "" {
-			fields = append(fields, [2]string{"User-Agent", agent})
+	if agent != "" && !h.Has("User-Agent") {
+		fields = append(fields, [2]string{"User-Agent", agent})
+	}
+	return slices.AppendSeq(fields, pairs(h))
+}
+
+// pairs gives the names and values of h.
+func pairs(h Headers) iter.Seq[[2]string] {
+	return func(yield func([2]string) bool) {
+		for name, value := range h.All() {
+			if !yield([2]string{name, value}) {
+				return
+			}
 		}
 	}
-	for name, value := range p.Headers.All() {
-		fields = append(fields, [2]string{name, value})
-	}
-	return fields
 }
 
 // proxyTLS is the encryption of the connection to a proxy.

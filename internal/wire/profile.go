@@ -146,7 +146,10 @@ func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.Conne
 			nc, state, err = h(ctx, raw, s.cfg, func(about any) error { return s.t.question(ctx, s.d, &Question{About: about}) })
 			return nc, err
 		})
-		return nc, state, err
+		if err != nil { // the handshake may still be going on
+			return nil, nil, err
+		}
+		return nc, state, nil
 	}
 	var tc *tls.Conn
 	_, err := dialer.Secure(ctx, raw, s.key.Addr, func(ctx context.Context) (net.Conn, error) {
