@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/netreply/netreply/internal/httpauth"
 )
@@ -28,7 +29,7 @@ type Authenticator struct {
 
 	decision
 	options map[string]string
-	answer  *credentials
+	answer  atomic.Pointer[credentials] // written under mu; package fmt does not look into it
 }
 
 // Options are the parameters of the server's challenge, by lower-case name.
@@ -42,7 +43,7 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 	if user == "" && password == "" {
 		return a.Cancel()
 	}
-	return a.settle(func() { a.answer = &credentials{user, password} })
+	return a.settle(func() { a.answer.Store(&credentials{user, password}) })
 }
 
 // Cancel gives up: the server's 401 is the response of the reply, which fails with
@@ -51,11 +52,7 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 func (a *Authenticator) Cancel() bool { return a.settle(func() {}) }
 
 // given is the answer, nil for none.
-func (a *Authenticator) given() *credentials {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.answer
-}
+func (a *Authenticator) given() *credentials { return a.answer.Load() }
 
 // credentials never change: their address tells one set from the next.
 type credentials struct{ user, password string }

@@ -222,6 +222,7 @@ func NewManager(c Config) (*Manager, error) {
 		m.negotiators = append(m.negotiators, &negotiator{n})
 	}
 	m.credentials, _ = storedCredentials(c.Credentials)
+	m.cfg.Credentials = nil // those have pointers, where package fmt does not look by itself
 	var check func(netip.Addr) error
 	if c.Guard != nil {
 		check = newGuard(c.Guard).check

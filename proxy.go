@@ -3,9 +3,6 @@ package netreply
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -70,17 +67,21 @@ type Proxy struct {
 	SSLConfiguration *SSLConfiguration
 }
 
+// proxyForm says how a proxy is written. What was written instead is not told: anything in
+// it may be a password.
+const proxyForm = "write it as http://host:port, or with https, socks5 or socks5h; what is no letter or digit in a password is percent-encoded"
+
 // ParseProxy reads a proxy from a URL: http, https, socks5 or socks5h, with user and
 // password if there are. The error does not quote them.
 func ParseProxy(raw string) (*Proxy, error) {
 	u, err := parseURL(raw)
 	if err != nil {
-		return nil, &FieldError{Field: "proxy URL", Reason: err.Error()}
+		return nil, &FieldError{Field: "proxy URL", Reason: proxyForm}
 	}
 	types := map[string]ProxyType{"http": HTTPProxy, "https": HTTPSProxy, "socks5": Socks5Proxy, "socks5h": Socks5Proxy}
 	p := &Proxy{Type: types[u.Scheme], Host: u.Hostname()}
 	if p.Type == DefaultProxy {
-		return nil, &FieldError{"proxy URL", u.Scheme, "a proxy has scheme http, https, socks5 or socks5h"}
+		return nil, &FieldError{Field: "proxy URL", Reason: proxyForm}
 	}
 	if u.User != nil {
 		p.User = u.User.Username()
@@ -89,7 +90,7 @@ func ParseProxy(raw string) (*Proxy, error) {
 	if port := u.Port(); port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
-			return nil, &FieldError{"proxy URL", port, "not a port"}
+			return nil, &FieldError{Field: "proxy URL", Reason: "its port is not a number from 0 to 65535"}
 		}
 		p.Port = uint16(n)
 	}
@@ -97,28 +98,17 @@ func ParseProxy(raw string) (*Proxy, error) {
 }
 
 // String writes the proxy as a URL without its password.
-func (p *Proxy) String() string {
+func (p Proxy) String() string {
 	schemes := map[ProxyType]string{HTTPProxy: "http", HTTPCachingProxy: "http", HTTPSProxy: "https", Socks5Proxy: "socks5"}
 	scheme, ok := schemes[p.Type]
 	if !ok {
 		return strings.ToLower(p.Type.String())
 	}
+	p.Host = withoutUser(p.Host) // one that is no host, see validate
 	return scheme + "://" + p.addr()
 }
 
-// Format writes what String does for every verb, so that nothing prints a secret.
-func (p Proxy) Format(f fmt.State, verb rune) {
-	text := p.String()
-	if verb == 'q' {
-		text = strconv.Quote(text)
-	}
-	io.WriteString(f, text)
-}
-
-// LogValue is String for package log/slog.
-func (p Proxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
-
-func (p *Proxy) addr() string {
+func (p Proxy) addr() string {
 	port := p.Port
 	if port == 0 {
 		switch p.Type {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync/atomic"
 )
 
 // PSKDialer shakes hands by a key that both sides have beforehand, without certificates
@@ -46,9 +47,10 @@ type PreSharedKeyAuthenticator struct {
 	MaximumIdentityLength, MaximumPreSharedKeyLength int
 
 	decision
-	identity, key []byte
-	set           bool
+	set atomic.Pointer[preSharedKey] // written under mu; package fmt does not look into it
 }
+
+type preSharedKey struct{ identity, key []byte }
 
 // Set answers. It returns false when there was an answer already, or one of both is
 // empty or too long, and then changes nothing.
@@ -56,7 +58,7 @@ func (a *PreSharedKeyAuthenticator) Set(identity, key []byte) bool {
 	if len(identity) == 0 || len(key) == 0 || len(identity) > a.MaximumIdentityLength || len(key) > a.MaximumPreSharedKeyLength {
 		return false
 	}
-	return a.settle(func() { a.identity, a.key, a.set = slices.Clone(identity), slices.Clone(key), true })
+	return a.settle(func() { a.set.Store(&preSharedKey{slices.Clone(identity), slices.Clone(key)}) })
 }
 
 // Cancel fails the reply.
@@ -64,9 +66,11 @@ func (a *PreSharedKeyAuthenticator) Cancel() bool { return a.settle(func() {}) }
 
 // Answer is what was set, for a PSKDialer; ok is false when nothing was.
 func (a *PreSharedKeyAuthenticator) Answer() (identity, key []byte, ok bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.identity, a.key, a.set
+	set := a.set.Load()
+	if set == nil {
+		return nil, nil, false
+	}
+	return set.identity, set.key, true
 }
 
 // noPSK says what AskPreSharedKey needs.

@@ -164,10 +164,7 @@ func parseURL(raw string) (*url.URL, error) {
 		u, err = url.Parse(encodePercent(raw))
 	}
 	if err != nil {
-		if ue, ok := err.(*url.Error); ok {
-			err = ue.Err
-		}
-		return nil, err
+		return nil, errors.New(parseReason(err))
 	}
 	u.Host = strings.ToLower(u.Host)
 	if name := u.Hostname(); name != "" && !strings.HasPrefix(u.Host, "[") {
@@ -177,6 +174,20 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	u.RawQuery = encodeQuery(encodePercent(u.RawQuery))
 	return u, nil
+}
+
+// parseReason is what net/url says, unless it quotes the URL: what it takes for a port or a
+// host may be a password that ends early at a character that is not encoded.
+func parseReason(err error) string {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		switch reason := ue.Err.Error(); reason {
+		case "empty url", "missing protocol scheme", "first path segment in URL cannot contain colon", "invalid URI for request",
+			"net/url: invalid control character in URL", "net/url: invalid userinfo", "missing ']' in host":
+			return reason
+		}
+	}
+	return "its host or port is none; in a password, what is no letter or digit is percent-encoded"
 }
 
 // encodePercent writes the percent signs that two hexadecimal digits do not
@@ -439,12 +450,28 @@ func unresolvableError(host string) error {
 	return &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found", Err: errors.New(quote(host) + ": " + why)}
 }
 
-// redact formats a URL without its password.
+// redact formats a URL without its password. In one that lacks a host, or that nobody has
+// parsed, it may stand anywhere.
 func redact(u *url.URL) string {
-	if u == nil {
+	switch {
+	case u == nil:
 		return ""
+	case u.Host == "" && u.Scheme != "file" && *u != (url.URL{Scheme: u.Scheme}):
+		return (&url.URL{Scheme: u.Scheme, Opaque: hidden}).String()
+	case strings.Contains(u.Host, "@"):
+		c := *u
+		c.Host = withoutUser(c.Host)
+		return c.Redacted()
 	}
 	return u.Redacted()
+}
+
+// withoutUser hides what stands before an @.
+func withoutUser(s string) string {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		return hidden + s[i:]
+	}
+	return s
 }
 
 func quote(s string) string {

@@ -3,7 +3,7 @@ package netreply
 import (
 	"context"
 	"errors"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -22,9 +22,8 @@ type Token struct {
 type TokenSource struct {
 	fetch func(context.Context) (Token, error)
 
-	lock  chan struct{} // held while fetching; a mutex that a context can leave
-	mu    sync.Mutex
-	token Token
+	lock  chan struct{}         // held while fetching; a mutex that a context can leave
+	token atomic.Pointer[Token] // written under lock; package fmt does not look into it
 }
 
 // NewTokenSource makes a source. fetch gets a new token; it is never called by two
@@ -58,17 +57,14 @@ func (s *TokenSource) Token(ctx context.Context, refused string) (string, error)
 	if t.Value == "" || !httpguts.ValidHeaderFieldValue(t.Value) {
 		return "", errors.New("the token is empty, or no header value")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.token = t
+	s.token.Store(&t)
 	return t.Value, nil
 }
 
 func (s *TokenSource) current(refused string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.token.Value == refused || !s.token.Expires.IsZero() && time.Until(s.token.Expires) < earlyRefresh {
+	token := s.token.Load()
+	if token == nil || token.Value == refused || !token.Expires.IsZero() && time.Until(token.Expires) < earlyRefresh {
 		return ""
 	}
-	return s.token.Value
+	return token.Value
 }

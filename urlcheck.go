@@ -24,7 +24,11 @@ func checkTarget(u *url.URL) *FieldError {
 	}
 	if port := u.Port(); port != "" {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil { // 0 is for the system to refuse, as in Qt
-			return &FieldError{"port", port, "not a number from 1 to 65535"}
+			bad := &FieldError{Field: "port", Reason: "not a number from 1 to 65535"}
+			if len(port) <= len("65535") { // a longer one may be a password that ends early
+				bad.Value = port
+			}
+			return bad
 		}
 	}
 	if hasBlank(u.Opaque) || hasBlank(u.RawQuery) {
@@ -35,7 +39,7 @@ func checkTarget(u *url.URL) *FieldError {
 
 // hostValue is a host for an error: not with what may be user information.
 func hostValue(host string) string {
-	if strings.Contains(host, "@") {
+	if strings.ContainsAny(host, "@:") {
 		return ""
 	}
 	return host
