@@ -60,6 +60,9 @@ func (a *attempt) choose(resp *http.Response) challenge {
 	var best challenge
 	rank := 0
 	for _, c := range httpauth.Parse(resp.Header[a.terms().challenge]) {
+		if len(c.Realm()) > httpauth.MaxValue {
+			continue // it would be kept, for as many realms as the server likes
+		}
 		this, n := challenge{Challenge: c}, 0
 		// a connection can be authenticated once
 		switch h1 := resp.ProtoMajor == 1 && (a.proxy == nil || a.r.session == nil); {

@@ -289,7 +289,8 @@ func (m *Manager) Delete(ctx context.Context, req *Request) *Reply {
 	return m.Send(ctx, http.MethodDelete, req, nil)
 }
 
-// Send sends any verb, with a body or, when it is nil, without one.
+// Send sends any verb, with a body or, when it is nil, without one. "get" is GET, and
+// so with the other verbs that a Manager has; all else goes out as it is spelled.
 func (m *Manager) Send(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	r := m.newReply(ctx, verb, req, body)
 	go r.run()
@@ -310,7 +311,7 @@ func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Bod
 
 // newReply makes a reply and enters it in the list of those that run.
 func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body Body) *Reply {
-	r := &Reply{m: m, method: verb, body: body, started: time.Now()}
+	r := &Reply{m: m, method: canonicalMethod(verb), body: body, started: time.Now()}
 	r.cond.L = &r.mu
 	if req != nil {
 		req.copyTo(&r.req, &r.reqURL)

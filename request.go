@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"errors"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -339,6 +340,18 @@ func (q *Request) badControl() (string, LoadControl) {
 		return "CookieSaveControl", q.CookieSaveControl
 	}
 	return "", Automatic
+}
+
+// canonicalMethod gives the methods that the Manager has verbs for, and OPTIONS, their
+// own spelling, however the program wrote them. All others are case-sensitive
+// (RFC 9110, section 9.1).
+func canonicalMethod(verb string) string {
+	for _, m := range [...]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
+		if len(m) == len(verb) && strings.EqualFold(m, verb) { // of one length: ASCII only
+			return m
+		}
+	}
+	return verb
 }
 
 // validToken tells whether s is a token of RFC 9110, section 5.6.2.

@@ -21,6 +21,10 @@ func (c Challenge) Is(scheme string) bool { return strings.EqualFold(c.Scheme, s
 // Realm is the name of the protection space, "" when there is none.
 func (c Challenge) Realm() string { return c.Params["realm"] }
 
+// MaxValue bounds the parameters of a challenge that are kept or sent back, the realm
+// first of all.
+const MaxValue = 4 << 10
+
 // maxChallenges bounds what is looked at of one response.
 const maxChallenges = 32
 
@@ -135,7 +139,8 @@ func (p *parser) params(c *Challenge) {
 		if p.i < len(p.s) && p.s[p.i] == '"' {
 			value = p.quoted()
 		} else {
-			value = p.take(func(b byte) bool { return b != ',' && b != ' ' && b != '\t' })
+			// a copy: it may be kept, and the line is long
+			value = strings.Clone(p.take(func(b byte) bool { return b != ',' && b != ' ' && b != '\t' }))
 		}
 		if name = strings.ToLower(name); !has(c.Params, name) { // the first one counts
 			c.Params[name] = value

@@ -13,6 +13,8 @@ import (
 	"io"
 	"net/url"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Digest is a Digest challenge (RFC 7616) that can be answered.
@@ -41,6 +43,9 @@ func btoi(b bool) int {
 	return 0
 }
 
+// maxDomains bounds the URIs of a protection space; beyond, the server has to ask.
+const maxDomains = 256
+
 // NewDigest reads a challenge. The error says what nobody can answer: an algorithm
 // or a quality of protection that is not known, or no nonce.
 func NewDigest(c Challenge) (*Digest, error) {
@@ -49,6 +54,11 @@ func NewDigest(c Challenge) (*Digest, error) {
 		Stale: strings.EqualFold(p["stale"], "true"), user: strings.EqualFold(p["userhash"], "true")}
 	if d.Nonce == "" {
 		return nil, errors.New("digest: no nonce")
+	}
+	for _, name := range [...]string{"realm", "nonce", "opaque"} { // which are sent back
+		if v := p[name]; len(v) > MaxValue || !httpguts.ValidHeaderFieldValue(v) {
+			return nil, fmt.Errorf("digest: %s is too long, or has control characters", name)
+		}
 	}
 	name, sess := strings.CutSuffix(strings.ToUpper(d.algo), "-SESS")
 	d.sess = sess
@@ -75,7 +85,11 @@ func NewDigest(c Challenge) (*Digest, error) {
 			return nil, fmt.Errorf("digest: unknown qop %.20q", p["qop"])
 		}
 	}
-	d.Domain = strings.Fields(p["domain"])
+	for u := range strings.FieldsSeq(p["domain"]) {
+		if d.Domain = append(d.Domain, strings.Clone(u)); len(d.Domain) == maxDomains {
+			break
+		}
+	}
 	return d, nil
 }
 
@@ -165,7 +179,7 @@ func (a *Answer) response(a2 string) string {
 
 func isASCII(s string) bool {
 	for i := range len(s) {
-		if s[i] >= 0x80 || s[i] < 0x20 {
+		if s[i] >= 0x7f || s[i] < 0x20 {
 			return false
 		}
 	}
@@ -188,7 +202,11 @@ func ParseInfo(lines []string) (i Info, ok bool) {
 	c.Params = map[string]string{}
 	p := parser{s: strings.Join(lines, ", ")}
 	p.params(&c)
-	return Info{c.Params["nextnonce"], strings.ToLower(c.Params["rspauth"]), strings.ToLower(c.Params["qop"])}, true
+	next := c.Params["nextnonce"]
+	if len(next) > MaxValue || !httpguts.ValidHeaderFieldValue(next) {
+		next = ""
+	}
+	return Info{next, strings.ToLower(c.Params["rspauth"]), strings.ToLower(c.Params["qop"])}, true
 }
 
 // Hash is what the response body has to be written to before Verify, nil when the

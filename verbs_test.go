@@ -1,0 +1,42 @@
+package netreply_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/netreply/netreply"
+)
+
+// TestVerbSpelling: a standard method is meant however it is written; others are what
+// they are (RFC 9110, section 9.1).
+func TestVerbSpelling(t *testing.T) {
+	each(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Method", r.Method)
+		io.Copy(w, r.Body)
+	}, netreply.Config{}, func(t *testing.T, s *side) {
+		for _, c := range []struct {
+			verb, want string
+			operation  netreply.Operation
+		}{
+			{"get", "GET", netreply.GetOperation}, {"Head", "HEAD", netreply.HeadOperation}, {"post", "POST", netreply.PostOperation},
+			{"pUT", "PUT", netreply.PutOperation}, {"delete", "DELETE", netreply.DeleteOperation}, {"patch", "PATCH", netreply.CustomOperation},
+			{"options", "OPTIONS", netreply.CustomOperation}, {"purge", "purge", netreply.CustomOperation}, {"Trace2", "Trace2", netreply.CustomOperation},
+		} {
+			for _, send := range []func() *netreply.Reply{
+				func() *netreply.Reply { return s.m.Send(t.Context(), c.verb, s.request("/"), nil) },
+				func() *netreply.Reply { return s.m.Fetch(t.Context(), c.verb, s.request("/"), nil) },
+			} {
+				r := send()
+				assert.Equal(t, c.operation, r.Operation(), c.verb)
+				assert.Equal(t, c.want, r.Method())
+				assert.Empty(t, body(t, r))
+				assert.Equal(t, c.want, r.RawHeader("X-Method"))
+			}
+		}
+	})
+	r := newManager(t, netreply.Config{}).Send(t.Context(), "po\u017ft", newRequest(t, "http://127.0.0.1:1/"), nil)
+	assert.ErrorIs(t, r.Wait(soon(t)), netreply.ProtocolInvalidOperationError, "no letter of ASCII")
+}
