@@ -187,20 +187,26 @@ func (s *entries) removeExpired(now time.Time) {
 	}
 }
 
-// find gives the cookies that go to a host and path, in no order. siteName is the site of
-// the host: a cookie of a domain above it goes to nobody but that domain.
-func (s *entries) find(host, siteName, path string, secure bool) []*entry {
-	if s.sites[siteName] == nil {
+// target is where cookies may go. site is that of the host: a cookie of a domain above it
+// goes to nobody but that domain.
+type target struct {
+	host, site, path string
+	secure           bool
+}
+
+// find gives the cookies that go to a target, in no order.
+func (s *entries) find(t target) []*entry {
+	if s.sites[t.site] == nil {
 		return nil
 	}
 	var found []*entry
-	for domain := host; domain != ""; {
+	for domain := t.host; domain != ""; {
 		for _, e := range s.domains[domain] {
-			if (domain == host || !e.HostOnly) && pathMatch(path, e.Path) && (!e.Secure || secure) {
+			if (domain == t.host || !e.HostOnly) && pathMatch(t.path, e.Path) && (!e.Secure || t.secure) {
 				found = append(found, e)
 			}
 		}
-		if domain == siteName {
+		if domain == t.site {
 			break
 		}
 		_, domain, _ = strings.Cut(domain, ".")

@@ -3,7 +3,6 @@ package cookies
 import (
 	"cmp"
 	"iter"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -144,10 +143,6 @@ func (j *Jar) set(u *url.URL, c Cookie, now time.Time) bool {
 	return j.insert(c, of, secure, now)
 }
 
-func hasPrefix(name, prefix string) bool {
-	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
-}
-
 // insert puts a cookie in its place, or out of it when it has expired. The caller
 // holds the lock.
 func (j *Jar) insert(c Cookie, of string, secure bool, now time.Time) bool {
@@ -166,15 +161,20 @@ func (j *Jar) insert(c Cookie, of string, secure bool, now time.Time) bool {
 	return true
 }
 
-// match finds the cookies for u in the order they are sent: longer paths first,
-// then older ones (RFC 6265bis, section 5.8.3). The caller holds the lock.
-func (j *Jar) match(u *url.URL, now time.Time) []*entry {
+// target is what of a URL decides which cookies it gets; false for none.
+func (j *Jar) target(u *url.URL) (target, bool) {
 	host, ok := site.Canonical(u.Hostname())
 	if !ok {
-		return nil
+		return target{}, false
 	}
+	return target{host: host, site: j.site(host), path: pathOf(u), secure: u.Scheme == "https"}, true
+}
+
+// match finds the cookies for t in the order they are sent: longer paths first,
+// then older ones (RFC 6265bis, section 5.8.3). The caller holds the lock.
+func (j *Jar) match(t target, now time.Time) []*entry {
 	j.entries.removeExpired(now)
-	found := j.entries.find(host, j.site(host), pathOf(u), u.Scheme == "https")
+	found := j.entries.find(t)
 	slices.SortFunc(found, func(a, b *entry) int {
 		return cmp.Or(cmp.Compare(len(b.Path), len(a.Path)), a.Created.Compare(b.Created), cmp.Compare(a.seq, b.seq))
 	})
@@ -182,9 +182,9 @@ func (j *Jar) match(u *url.URL, now time.Time) []*entry {
 }
 
 // use is match for a request that is sent. The caller holds the lock.
-func (j *Jar) use(u *url.URL) []*entry {
+func (j *Jar) use(t target) []*entry {
 	now := time.Now()
-	found := j.match(u, now)
+	found := j.match(t, now)
 	for _, e := range found {
 		j.entries.touch(e, now)
 	}
@@ -194,9 +194,13 @@ func (j *Jar) use(u *url.URL) []*entry {
 // For lists the cookies that a request to u would send, in their order (Qt:
 // cookiesForUrl). It does not count as a use.
 func (j *Jar) For(u *url.URL) []Cookie {
+	t, ok := j.target(u)
+	if !ok {
+		return nil
+	}
 	j.mu.Lock()
 	defer j.unlock()
-	return values(j.match(u, time.Now()))
+	return values(j.match(t, time.Now()))
 }
 
 func values(es []*entry) []Cookie {
@@ -212,10 +216,14 @@ func (j *Jar) Header(u *url.URL) string {
 	if j.Len() == 0 {
 		return ""
 	}
+	t, ok := j.target(u)
+	if !ok {
+		return ""
+	}
 	j.mu.Lock()
 	defer j.unlock()
 	var b strings.Builder
-	for _, c := range j.use(u) {
+	for _, c := range j.use(t) {
 		if b.Len() > 0 {
 			b.WriteString("; ")
 		}
@@ -228,10 +236,14 @@ func (j *Jar) Header(u *url.URL) string {
 
 // Cookies implements http.CookieJar.
 func (j *Jar) Cookies(u *url.URL) []*http.Cookie {
+	t, ok := j.target(u)
+	if !ok {
+		return nil
+	}
 	j.mu.Lock()
 	defer j.unlock()
 	var hs []*http.Cookie
-	for _, c := range j.use(u) {
+	for _, c := range j.use(t) {
 		h := &http.Cookie{Name: c.Name, Value: c.Value}
 		if v := c.Value; len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
 			h.Value, h.Quoted = v[1:len(v)-1], true
@@ -360,44 +372,3 @@ type none struct{}
 
 func (none) SetCookies(*url.URL, []*http.Cookie) {}
 func (none) Cookies(*url.URL) []*http.Cookie     { return nil }
-
-// canonicalDomain reads a Domain attribute; "" for none.
-func canonicalDomain(attribute string) (string, bool) {
-	attribute = strings.TrimPrefix(attribute, ".")
-	if attribute == "" {
-		return "", true
-	}
-	return site.Canonical(attribute)
-}
-
-// pathMatch is RFC 6265bis, section 5.1.4.
-func pathMatch(path, prefix string) bool {
-	return strings.HasPrefix(path, prefix) &&
-		(len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/')
-}
-
-func pathOf(u *url.URL) string {
-	if p := u.EscapedPath(); strings.HasPrefix(p, "/") {
-		return p
-	}
-	return "/"
-}
-
-// defaultPath is the folder of a path, without the slash at its end (RFC 6265bis,
-// section 5.1.4).
-func defaultPath(path string) string {
-	if i := strings.LastIndexByte(path, '/'); i > 0 {
-		return path[:i]
-	}
-	return "/"
-}
-
-// isSecure tells whether a URL may set Secure cookies: besides https, whatever
-// comes from this very machine, which nobody in between can have changed.
-func isSecure(u *url.URL, host string) bool {
-	if u.Scheme == "https" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
-}

@@ -2,6 +2,7 @@ package cookies_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,4 +112,21 @@ func TestDeleteFunc(t *testing.T) {
 	})
 	assert.Equal(t, 1, n)
 	assert.Equal(t, "b=2", j.Header(u))
+}
+
+// TestListThatUsesTheJar: the list of public suffixes is the program's code, for which no
+// lock is held.
+func TestListThatUsesTheJar(t *testing.T) {
+	var j *cookies.Jar
+	j = cookies.NewJar(cookies.Options{PublicSuffix: suffixes(func(domain string) string {
+		names(j)
+		return domain[strings.LastIndexByte(domain, '.')+1:]
+	})})
+	u := parseURL(t, "https://www.example.org/")
+	assert.Equal(t, 1, j.SetHeader(u, []string{"a=1; domain=example.org"}))
+	assert.Equal(t, "a=1", j.Header(u))
+	assert.Len(t, j.For(u), 1)
+	assert.Len(t, j.Cookies(u), 1)
+	assert.True(t, j.Update(j.For(u)[0]))
+	assert.True(t, j.Delete(j.For(u)[0]))
 }

@@ -2,6 +2,7 @@ package hsts
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -21,6 +22,8 @@ const (
 	// closeWait bounds closing.
 	closeWait = 5 * time.Second
 )
+
+var errClosed = errors.New("hsts: the store is closed, and not written any more")
 
 // saver brings changes to a file without anybody waiting for it. The first change plans a
 // save; the save runs on a goroutine of its own, which ends with it, takes all changes up
@@ -109,13 +112,17 @@ func (s *saver) run(ctx context.Context, r *saveRun, upTo uint64) {
 }
 
 // flush saves what has changed before it is called. It gives the error of a save that was
-// begun for it, or that of the context if this ends before.
+// begun for it, or that of the context if this ends before; errClosed for what changed
+// after closing.
 func (s *saver) flush(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for upTo := s.changes; s.saved < upTo; {
 		if s.closed && s.running == nil {
-			return s.err
+			if s.err != nil {
+				return s.err
+			}
+			return errClosed
 		}
 		r, mine := s.running, s.running == nil
 		if mine {

@@ -129,8 +129,10 @@ func TestFlushTakesAll(t *testing.T) {
 		s.changed()
 		require.NoError(t, s.close())
 		assert.Equal(t, 3, d.count())
+		require.NoError(t, s.close())
 		s.changed()
 		time.Sleep(time.Hour)
+		require.ErrorIs(t, s.flush(t.Context()), errClosed)
 		assert.Equal(t, 3, d.count())
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -321,4 +322,41 @@ func TestKilledWhileLearning(t *testing.T) {
 		s.Learn("mine.example", year)
 		require.NoError(t, s.Close())
 	}
+}
+
+// TestConcurrent: everything at the same time, in two stores of one file.
+func TestConcurrent(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hsts")
+	stores := []*hsts.Store{open(t, file), open(t, file)}
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			s := stores[g%2]
+			for i := range 60 {
+				host := fmt.Sprintf("h%d.g%d.example", i, g)
+				s.Learn(host, year)
+				assert.True(t, s.Known(host))
+				switch i % 6 {
+				case 0:
+					assert.NoError(t, s.Flush(t.Context()))
+				case 1:
+					assert.NoError(t, s.Reload())
+				case 2:
+					for range s.All() {
+					}
+				case 3:
+					s.Remove(host)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	wg.Go(func() { assert.NoError(t, stores[0].Close()) })
+	wg.Go(func() { assert.NoError(t, stores[1].Close()) })
+	wg.Wait()
+	n := 0
+	for range open(t, file).All() {
+		n++
+	}
+	assert.Equal(t, 8*50, n)
 }

@@ -28,8 +28,8 @@ type record struct {
 // entry is a record in a table.
 type entry struct {
 	record
-	site           *siteEntries
-	byEnd, withinS int // places in table.ending and siteEntries.ending
+	site          *siteEntries
+	byEnd, inSite int // places in table.ending and siteEntries.ending
 }
 
 // siteEntries are the entries of one registrable domain.
@@ -90,30 +90,33 @@ func (t *table) put(r record, now time.Time) {
 func (t *table) add(r record) {
 	name := site.Of(r.Host, publicsuffix.List)
 	s := t.sites[name]
-	if s == nil {
-		s = &siteEntries{name: name, ending: indexheap.New(endsBefore, func(e *entry) *int { return &e.withinS })}
+	isNew := s == nil
+	if isNew {
+		s = &siteEntries{name: name, ending: indexheap.New(endsBefore, func(e *entry) *int { return &e.inSite })}
 		t.sites[name] = s
-	} else {
-		t.crowded.Remove(s)
 	}
 	e := &entry{record: r, site: s}
 	t.hosts[r.Host] = e
 	t.ending.Push(e)
 	s.ending.Push(e)
-	t.crowded.Push(s)
+	if isNew {
+		t.crowded.Push(s)
+	} else {
+		t.crowded.Fix(s)
+	}
 }
 
 func (t *table) remove(e *entry) {
 	s := e.site
 	delete(t.hosts, e.Host)
 	t.ending.Remove(e)
-	t.crowded.Remove(s)
-	s.ending.Remove(e)
-	if s.ending.Len() == 0 {
+	if s.ending.Len() == 1 {
+		t.crowded.Remove(s)
 		delete(t.sites, s.name)
-	} else {
-		t.crowded.Push(s)
+		return
 	}
+	s.ending.Remove(e)
+	t.crowded.Fix(s)
 }
 
 // merge takes a record of another store into account.

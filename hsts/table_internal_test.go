@@ -51,7 +51,7 @@ func TestTableKeepsItsOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	now := time.Now()
 	tab := newTable(50)
-	for range 5000 {
+	for i := range 5000 {
 		now = now.Add(time.Second)
 		host := fmt.Sprintf("h%d.s%d.org", rnd.IntN(20), rnd.IntN(10))
 		if e := tab.hosts[host]; e != nil && rnd.IntN(3) == 0 {
@@ -61,6 +61,9 @@ func TestTableKeepsItsOrder(t *testing.T) {
 			tab.put(at(host, expires, expires.Add(time.Duration(rnd.IntN(20))*time.Second)), now)
 		}
 		require.LessOrEqual(t, len(tab.hosts), 50)
+		if i%20 > 0 {
+			continue
+		}
 		require.Equal(t, len(tab.hosts), tab.ending.Len())
 		require.Equal(t, len(tab.sites), tab.crowded.Len())
 		n := 0
@@ -80,7 +83,7 @@ func TestTableKeepsItsOrder(t *testing.T) {
 // TestCost: learning at the limit costs about as much whatever the limit is.
 func TestCost(t *testing.T) {
 	cost := func(limit int) time.Duration {
-		const rounds, n = 5, 5000
+		const rounds, n = 3, 2000
 		now, next := time.Now(), 0
 		tab := newTable(limit)
 		learn := func() {
@@ -100,6 +103,6 @@ func TestCost(t *testing.T) {
 		}
 		return best
 	}
-	small, large := cost(1000), cost(64_000)
+	small, large := cost(500), cost(32_000)
 	assert.Less(t, large, 16*small, "a store of 64 times the size")
 }

@@ -18,18 +18,20 @@ const maxName = 254
 // its usual form; false for what is neither. A dot at the end stays: to browsers, and so
 // to RFC 6265bis, it makes another host.
 func Canonical(host string) (string, bool) {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		if addr.Zone() != "" { // means something on this machine only
-			return "", false
+	if mayBeAddress(host) {
+		if addr, err := netip.ParseAddr(host); err == nil {
+			if addr.Zone() != "" { // means something on this machine only
+				return "", false
+			}
+			return addr.String(), true
 		}
-		return addr.String(), true
 	}
 	ascii := true
 	for i := range len(host) {
 		switch c := host[i]; {
 		case c >= 0x80:
 			ascii = false
-		case c <= ' ' || c == 0x7f || strings.IndexByte(`/\?#@%:;,"<>[]`, c) >= 0:
+		case forbidden[c]:
 			return "", false
 		}
 	}
@@ -48,6 +50,26 @@ func Canonical(host string) (string, bool) {
 		return "", false
 	}
 	return host, true
+}
+
+// forbidden are the characters that stand in no name of a host.
+var forbidden = func() (set [0x80]bool) {
+	for c := range byte(' ' + 1) {
+		set[c] = true
+	}
+	for _, c := range []byte("/\\?#@%:;,\"<>[]\x7f") {
+		set[c] = true
+	}
+	return set
+}()
+
+// mayBeAddress spares most names the try to read them as addresses.
+func mayBeAddress(host string) bool {
+	if host == "" {
+		return false
+	}
+	last := host[len(host)-1]
+	return '0' <= last && last <= '9' || strings.IndexByte(host, ':') >= 0
 }
 
 // IsAddress tells whether a canonical host is an IP address, in whatever form: a name
