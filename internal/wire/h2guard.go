@@ -26,8 +26,7 @@ type h2Guard struct {
 	// force, when not nil, is closed when closing Conn takes too long.
 	force io.Closer
 	// onChange is called when the peer has changed how many streams it allows, or takes no
-	// more; onEnd when reading has ended. Both are called by the reading goroutine only, on
-	// which net/http holds no lock then.
+	// more; onEnd once, when the connection has ended on either side.
 	onChange, onEnd func()
 	heads           int64 // how large a response head may be
 
@@ -51,9 +50,8 @@ type h2Guard struct {
 	obeyed  bool
 	settled chan struct{} // closed when net/http has obeyed the first SETTINGS: obeyed
 
-	ended  chan struct{} // closed when reading has ended
-	closed chan struct{}
-	once   sync.Once
+	ended chan struct{} // closed when reading has ended, or net/http has closed the connection
+	once  sync.Once
 
 	room   atomic.Int64 // streams the peer allows
 	ending atomic.Bool  // no more exchanges can begin
@@ -128,7 +126,7 @@ func violation(format string, a ...any) error { return &h2Violation{fmt.Sprintf(
 func newH2Guard(nc net.Conn, headLimit int64) *h2Guard {
 	g := &h2Guard{Conn: nc, onChange: func() {}, onEnd: func() {}, heads: min(headLimit, 1<<30),
 		in: make([]byte, h2ReadSize), skip: h2Preface,
-		settled: make(chan struct{}), ended: make(chan struct{}), closed: make(chan struct{}),
+		settled: make(chan struct{}), ended: make(chan struct{}),
 		streams: map[uint32]guardedStream{}, initial: 1<<16 - 1}
 	g.hpack.limit = hpackTable
 	g.room.Store(h2RoomAtFirst)
@@ -216,8 +214,7 @@ func (g *h2Guard) need(n int) error {
 // fail ends reading.
 func (g *h2Guard) fail(err error) error {
 	g.mu.Lock()
-	first := g.readErr == nil
-	if first {
+	if g.readErr == nil {
 		if err == io.EOF && g.writeErr != nil {
 			// the failed write has used the socket's error up: this is no clean end
 			err = g.writeErr
@@ -226,12 +223,16 @@ func (g *h2Guard) fail(err error) error {
 	}
 	err = g.readErr
 	g.mu.Unlock()
-	if first {
-		g.ending.Store(true)
+	g.end()
+	return err
+}
+
+func (g *h2Guard) end() {
+	g.ending.Store(true)
+	g.once.Do(func() {
 		close(g.ended)
 		g.onEnd()
-	}
-	return err
+	})
 }
 
 // retire says that no more streams can begin.
@@ -286,15 +287,13 @@ func (g *h2Guard) awaitReason(err error) {
 	defer timer.Stop()
 	select {
 	case <-g.ended:
-	case <-g.closed:
 	case <-timer.C:
 	}
 }
 
 // Close ends the connection, the polite end of TLS included if that takes no time.
 func (g *h2Guard) Close() error {
-	g.ending.Store(true)
-	g.once.Do(func() { close(g.closed) })
+	g.end()
 	if g.force != nil {
 		timer := time.AfterFunc(endGrace, func() { g.force.Close() })
 		defer timer.Stop()
