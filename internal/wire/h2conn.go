@@ -10,7 +10,6 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"sync/atomic"
-	"time"
 )
 
 // h2Conn is a connection on which net/http speaks HTTP/2, behind a guard.
@@ -55,13 +54,9 @@ func (s *h2Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, erro
 	return resp, nil
 }
 
-// settingsWait bounds how long an exchange waits for a server that is slow to say what
-// it allows.
-const settingsWait = time.Second
-
 // awaitSettings keeps all but the first exchange back until the server has said how many
-// it takes at once. What came beyond that might be refused in a way that does not say
-// that nothing was done.
+// it takes at once, which is the first thing it says. What came beyond that might be
+// refused in a way that does not say that nothing was done.
 func (s *h2Conn) awaitSettings(ctx context.Context) error {
 	select {
 	case <-s.guard.settled:
@@ -71,12 +66,9 @@ func (s *h2Conn) awaitSettings(ctx context.Context) error {
 	if s.begun.CompareAndSwap(false, true) {
 		return nil
 	}
-	timer := time.NewTimer(settingsWait)
-	defer timer.Stop()
 	select {
 	case <-s.guard.settled:
 	case <-s.guard.ended:
-	case <-timer.C:
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -131,3 +131,21 @@ func (b *bench) exchangeOnce(c call) (*http.Response, string, error) {
 	body, err := io.ReadAll(resp.Body)
 	return resp, string(body), err
 }
+
+// newRawH2 gives each connection to serve, behind the client's preface.
+func newRawH2(t *testing.T, serve func(io.ReadWriter)) string {
+	return testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+		if _, err := io.ReadFull(c.R, make([]byte, len(http2.ClientPreface))); err == nil {
+			serve(struct {
+				io.Reader
+				io.Writer
+			}{c.R, c.Conn})
+		}
+	}).URL()
+}
+
+// How long something may take that has no signal of its own, and how often one looks.
+const (
+	soonEnough = 20 * time.Second
+	tick       = 5 * time.Millisecond
+)
