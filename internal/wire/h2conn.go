@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"sync/atomic"
+	"time"
 )
 
 // h2Conn is a connection on which net/http speaks HTTP/2, behind a guard.
