@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -71,9 +73,10 @@ func ReaderBody(r io.Reader) Body { return readerBody{r} }
 type readerBody struct{ r io.Reader }
 
 func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) {
+	if isNil(b.r) {
+		return nil, invalidBody(fmt.Sprintf("a nil %T gives nothing: was it opened? A request without a body has a nil Body", b.r))
+	}
 	switch r := b.r.(type) {
-	case nil:
-		return nil, localError(ProtocolInvalidOperationError, "Invalid body", &FieldError{Field: "body", Reason: "nil reader"})
 	case *bytes.Buffer:
 		return memoryPayload(r.Next(r.Len())), nil
 	case io.ReadSeeker:
@@ -101,7 +104,7 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) 
 		return nil, context.Cause(ctx)
 	case o := <-read:
 		if o.err != nil {
-			return nil, &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: "Reading the body failed", Err: o.err}
+			return nil, bodyFailure("reading the body", o.err)
 		}
 		return memoryPayload(o.all), nil
 	}
@@ -135,7 +138,29 @@ func seekPayload(r io.ReadSeeker) (*payload, error) {
 			return p, nil
 		}
 	}
-	return nil, &Error{Code: ProtocolInvalidOperationError, Phase: PhaseLocal, Text: "The body cannot be read", Err: err}
+	return nil, &Error{Code: ProtocolInvalidOperationError, Phase: PhaseLocal, Text: "The body cannot be read", Err: fmt.Errorf("finding the body's length: %w", err)}
+}
+
+// isNil finds nil pointers behind an interface, too: a file that was not opened, for one.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch p := reflect.ValueOf(v); p.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Chan, reflect.Slice:
+		return p.IsNil()
+	}
+	return false
+}
+
+func invalidBody(reason string) error {
+	return localError(ProtocolInvalidOperationError, "Invalid body", &FieldError{Field: "body", Reason: reason})
+}
+
+// bodyFailure is the failure of a body's source.
+func bodyFailure(doing string, err error) error {
+	err = fmt.Errorf("%s: %w", doing, err)
+	return &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: err.Error(), Err: err}
 }
 
 // ready tells that a Read of r never waits for anything that may not come.
@@ -158,10 +183,20 @@ type sourceBody struct {
 }
 
 func (b sourceBody) prepare(context.Context, bool) (*payload, error) {
-	if b.open == nil || b.size < -1 {
-		return nil, localError(ProtocolInvalidOperationError, "Invalid body", &FieldError{Field: "body", Reason: "no source, or a negative size"})
+	switch {
+	case b.open == nil:
+		return nil, invalidBody("SourceBody wants a function that opens it, and got nil")
+	case b.size < -1:
+		return nil, invalidBody(fmt.Sprintf("SourceBody wants a size, or -1 when it is not known, and got %d", b.size))
 	}
-	return &payload{size: b.size, rewindable: true, blocks: true, ours: true, open: func() (io.Reader, error) { return b.open() }}, nil
+	open := func() (io.Reader, error) {
+		r, err := b.open()
+		if err == nil && isNil(r) {
+			err = fmt.Errorf("the function has given a nil %T and no error", r)
+		}
+		return r, err
+	}
+	return &payload{size: b.size, rewindable: true, blocks: true, ours: true, open: open}, nil
 }
 
 // limit is the length that goes out: the smaller one of the source's and the

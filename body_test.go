@@ -261,6 +261,16 @@ func TestMultipart(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "multipart/form-data 1.0|a  1|f od%22d.txt 8|g g.bin 100000", string(body))
 
+		m = &netreply.Multipart{}
+		m.AddField("a", "1")
+		body, err = s.m.Post(t.Context(), s.request("/"), m).ReadAll()
+		require.NoError(t, err)
+		assert.Equal(t, "multipart/form-data 1.0|a  1", string(body), "what has fields is a form")
+		m.Add(netreply.NewHeaders("X-A", "b"), nil)
+		body, err = s.m.Post(t.Context(), s.request("/"), m).ReadAll()
+		require.NoError(t, err)
+		assert.Equal(t, "multipart/mixed 1.0|a  1|  0", string(body))
+
 		req := s.request("/")
 		req.DoNotBufferUploadData = true
 		m = &netreply.Multipart{Type: netreply.RelatedType}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
@@ -14,19 +15,29 @@ import (
 
 // The reasons a transfer's context is ended for by this package.
 var (
-	errAborted         = errors.New("aborted")
-	errManagerClosed   = errors.New("manager closed")
-	errTransferTimeout = &limitError{"no byte within TransferTimeout", PhaseLocal}
-	errHeadTimeout     = &limitError{"no response head within HeadTimeout", PhaseHeaders}
+	errAborted       = errors.New("aborted")
+	errManagerClosed = errors.New("manager closed")
 )
 
 // limitError is a time limit of the Manager or of a Request that passed.
 type limitError struct {
-	text  string
-	phase Phase
+	wanted string
+	name   string
+	limit  time.Duration
+	phase  Phase // PhaseLocal: where the transfer stood
 }
 
-func (e *limitError) Error() string { return e.text }
+func transferTimeout(limit time.Duration) *limitError {
+	return &limitError{"byte from the peer", "TransferTimeout", limit, PhaseLocal}
+}
+
+func headTimeout(limit time.Duration) *limitError {
+	return &limitError{"response head", "HeadTimeout", limit, PhaseHeaders}
+}
+
+func (e *limitError) Error() string {
+	return "no " + e.wanted + " within the " + e.name + " of " + e.limit.String()
+}
 func (e *limitError) Timeout() bool { return true }
 
 // contextError is the end of the caller's context.
@@ -42,8 +53,7 @@ func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
 // as it is, the caller's as a contextError.
 func whyEnded(ctx context.Context) error {
 	cause := context.Cause(ctx)
-	switch cause {
-	case errAborted, errManagerClosed, error(errTransferTimeout), error(errHeadTimeout):
+	if _, ours := cause.(*limitError); ours || cause == errAborted || cause == errManagerClosed {
 		return cause
 	}
 	return &contextError{ctx.Err(), cause}
@@ -110,7 +120,7 @@ func classify(err error, phase Phase, host string) *Error {
 	var ended *contextError
 	if !errors.As(err, &ended) && errors.As(err, &known) {
 		e := *known // it may be the caller's, and in use elsewhere
-		return &e
+		return e.printable()
 	}
 	e := &Error{Phase: phase, Err: err}
 	var limit *limitError
@@ -151,7 +161,7 @@ func classify(err error, phase Phase, host string) *Error {
 		e.Code = UnknownNetworkError
 	}
 	e.Text = errorText(e, host)
-	return e
+	return e.printable()
 }
 
 // attempts are the addresses that an error is about.
@@ -265,15 +275,15 @@ func errorText(e *Error, host string) string {
 }
 
 // statusFailure is the error of a response that says it failed (rule E5).
-func statusFailure(status int, reason, url string) *Error {
-	text := "Error transferring " + url + " - server replied: " + reason
+func statusFailure(status int, reason, url string, h http.Header) *Error {
+	text := "Error transferring " + url + " - server replied: " + printable(reason, maxReason)
 	switch status {
 	case http.StatusUnauthorized:
 		text = "Host requires authentication"
 	case http.StatusProxyAuthRequired:
 		text = "Proxy requires authentication"
 	}
-	return &Error{Code: statusError(status), Phase: PhaseBody, StatusCode: status, reason: reason, Text: text}
+	return &Error{Code: statusError(status), Phase: PhaseBody, StatusCode: status, reason: reason, Text: text, RetryAfter: retryAfter(h, time.Now())}
 }
 
 // localError is a failure that was found before anything was sent.

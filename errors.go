@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // NetworkError is the reason a reply failed, with Qt's names and numbers
@@ -100,6 +102,7 @@ type Phase int
 
 const (
 	PhaseLocal   Phase = iota // before anything was sent: the request or a local limit
+	PhaseQueue                // waiting for a connection, all that there may be being in use
 	PhaseResolve              // looking the host name up
 	PhaseConnect              // opening the TCP connection
 	PhaseProxy                // talking to a proxy
@@ -111,7 +114,7 @@ const (
 )
 
 func (p Phase) String() string {
-	names := [...]string{"local", "resolve", "connect", "proxy", "tls", "send", "headers", "body", "decode"}
+	names := [...]string{"local", "waiting for a connection", "resolve", "connect", "proxy", "tls", "send", "headers", "body", "decode"}
 	if p < 0 || int(p) >= len(names) {
 		return "Phase(" + strconv.Itoa(int(p)) + ")"
 	}
@@ -140,8 +143,13 @@ type Error struct {
 	Sent, Received int64
 	// Retryable says that sending the request again cannot make anything happen
 	// twice: the server did not act on it, or its method is idempotent
-	// (RFC 9110, section 9.2.2), or it was marked so.
+	// (RFC 9110, section 9.2.2), or it was marked so. It is false where the same would
+	// only happen again: of the statuses 408, 425, 429 and those of 500 and above may pass,
+	// 501, 505 and 511 do not.
 	Retryable bool
+	// RetryAfter is how long the server asks to wait before the next try (RFC 9110, section
+	// 10.2.3), at most 24 h; 0 when it does not say.
+	RetryAfter time.Duration
 	// Attempts are the addresses that were tried, where none could be connected to.
 	Attempts []Attempt
 	// Err is the cause, or nil.
@@ -166,9 +174,9 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "%s %s: ", e.Method, e.URL)
 	}
 	b.WriteString(e.Code.String())
-	if e.Err == nil && e.StatusCode >= 400 && e.Phase == PhaseBody {
+	if e.isStatus() {
 		fmt.Fprintf(&b, " (%s)", strings.TrimSpace(strconv.Itoa(e.StatusCode)+" "+e.reason))
-		return b.String()
+		return printable(b.String(), maxMessage)
 	}
 	if e.Phase != PhaseLocal {
 		fmt.Fprintf(&b, " (%s)", e.Phase)
@@ -178,8 +186,11 @@ func (e *Error) Error() string {
 	} else if e.Text != "" {
 		b.WriteString(": " + e.Text)
 	}
-	return b.String()
+	return printable(b.String(), maxMessage)
 }
+
+// isStatus tells whether the response came whole and its status is the error.
+func (e *Error) isStatus() bool { return e.Err == nil && e.StatusCode >= 400 && e.Phase == PhaseBody }
 
 func (e *Error) Unwrap() error { return e.Err }
 
@@ -191,8 +202,25 @@ func (e *Error) Is(target error) bool {
 	case context.DeadlineExceeded:
 		return e.Code.Timeout()
 	}
-	code, ok := target.(NetworkError)
-	return ok && code == e.Code
+	switch target := target.(type) {
+	case NetworkError:
+		return target == e.Code
+	case statusTarget:
+		return e.isStatus() && e.StatusCode == int(target)
+	}
+	return false
+}
+
+// TooManyRequests is a target of errors.Is for a reply that failed with status 429 (RFC
+// 6585, section 4). Qt has no code for it: its Error.Code is UnknownContentError.
+// Error.RetryAfter says how long to wait, if the server does.
+var TooManyRequests error = statusTarget(http.StatusTooManyRequests)
+
+// statusTarget is a status as a target of errors.Is.
+type statusTarget int
+
+func (s statusTarget) Error() string {
+	return "status " + strconv.Itoa(int(s)) + " " + http.StatusText(int(s))
 }
 
 // Timeout tells whether a time limit passed.

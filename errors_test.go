@@ -110,7 +110,7 @@ func TestEveryCode(t *testing.T) {
 		netreply.AuthenticationRequiredError: 401, netreply.ContentConflictError: 409, netreply.ContentGoneError: 410, netreply.UnknownContentError: 499,
 		netreply.InternalServerError: 500, netreply.OperationNotImplementedError: 501, netreply.ServiceUnavailableError: 503, netreply.UnknownServerError: 599,
 		netreply.ProxyAuthenticationRequiredError: 407} {
-		ways = append(ways, way{code: code, url: status(n), phase: netreply.PhaseBody, retry: code >= 400})
+		ways = append(ways, way{code: code, url: status(n), phase: netreply.PhaseBody, retry: n >= 500 && n != 501})
 	}
 	// a dialer through a proxy says itself what happened there
 	for _, code := range []netreply.NetworkError{netreply.ProxyConnectionRefusedError, netreply.ProxyConnectionClosedError, netreply.ProxyNotFoundError,

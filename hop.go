@@ -68,7 +68,7 @@ func (r *Reply) newRequest(method string, u *url.URL) (*http.Request, error) {
 		if errors.Is(err, errNotRewindable) {
 			return nil, notAgain(err)
 		}
-		return nil, &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: "Opening the body failed", Err: err}
+		return nil, bodyFailure("opening the body", err)
 	}
 	req.Body = r.upload
 	return req, nil

@@ -333,7 +333,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		q.SecretHeaders = append(m.cfg.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is
 	}
 	if q.TransferTimeout > 0 {
-		r.clock = newClock(q.TransferTimeout, func() { r.stop(errTransferTimeout) })
+		r.clock = newClock(q.TransferTimeout, func() { r.stop(transferTimeout(q.TransferTimeout)) })
 	}
 	q.Ask |= m.cfg.Ask
 	r.buf.limit = max(0, q.ReadBufferSize)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"strings"
 )
 
 // MultipartType is the kind of a multipart body (RFC 2046, section 5.1).
@@ -42,6 +43,8 @@ type Part struct {
 // is copied into memory, unless it is sequential and the request does not say
 // DoNotBufferUploadData. Requests that have no Content-Type get the fitting one.
 type Multipart struct {
+	// Type is the kind. MixedType, the zero value, becomes FormDataType where all parts are
+	// fields or files of a form.
 	Type  MultipartType
 	Parts []Part
 	// Boundary separates the parts; "" means a random one.
@@ -109,7 +112,34 @@ func validBoundary(s string) bool {
 	return true
 }
 
+// kind is Type, or what the parts say.
+func (m *Multipart) kind() MultipartType {
+	if m.Type != MixedType || len(m.Parts) == 0 {
+		return m.Type
+	}
+	for i := range m.Parts {
+		disposition, _, _ := strings.Cut(m.Parts[i].Headers.Get("Content-Disposition"), ";")
+		if !strings.EqualFold(strings.TrimSpace(disposition), "form-data") {
+			return MixedType
+		}
+	}
+	return FormDataType
+}
+
+// maxNesting bounds how deep one Multipart may lie in others, itself included.
+const maxNesting = 16
+
+type nestingKey struct{}
+
 func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) {
+	if m == nil {
+		return nil, invalidBody("a nil *Multipart")
+	}
+	depth, _ := ctx.Value(nestingKey{}).(int)
+	if depth == maxNesting {
+		return nil, invalidBody("a Multipart that lies in itself, or in too many others")
+	}
+	ctx = context.WithValue(ctx, nestingKey{}, depth+1)
 	boundary := m.Boundary
 	if boundary == "" {
 		boundary = randomBoundary()
@@ -117,7 +147,7 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) 
 	if !validBoundary(boundary) {
 		return nil, localError(ProtocolInvalidOperationError, "Invalid boundary", &FieldError{Field: "boundary", Value: boundary})
 	}
-	out := &payload{mime: "multipart/" + m.Type.String() + `; boundary="` + boundary + `"`}
+	out := &payload{mime: "multipart/" + m.kind().String() + `; boundary="` + boundary + `"`}
 	var pieces []*payload
 	for _, part := range m.Parts {
 		if err := validateHeaders(part.Headers); err != nil {
@@ -161,6 +191,7 @@ type pieceReader struct {
 	left []*payload
 	now  io.Reader
 	size int64 // what is missing of the current one; below 0 not known
+	full int64 // its length
 	ours bool
 }
 
@@ -203,7 +234,7 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 			if err != nil {
 				return 0, err
 			}
-			r.left, r.now, r.size, r.ours = r.left[1:], src, next.size, next.ours
+			r.left, r.now, r.size, r.full, r.ours = r.left[1:], src, next.size, next.size, next.ours
 		}
 		q := p
 		if r.size >= 0 && int64(len(q)) > r.size {
@@ -219,7 +250,7 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 		}
 		switch {
 		case err == io.EOF && r.size > 0:
-			return n, io.ErrUnexpectedEOF
+			return n, &shortSource{r.full - r.size, r.full}
 		case err != nil && !errors.Is(err, io.EOF):
 			return n, err
 		case err == io.EOF || r.size == 0:

@@ -83,7 +83,7 @@ func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 				l.m.http11.add(req.URL.Scheme, addr)
 			}
 			r.fresh = false
-		} else if mayRepeat(err, req.Method, r.req.Idempotent) {
+		} else if mayRepeat(err, r.req.idempotent(req.Method)) {
 			// a stream that was refused may do on the same connection, anything else
 			// wants a new one
 			var we *wire.Error
@@ -102,14 +102,14 @@ func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // mayRepeat is rule D33.
-func mayRepeat(err error, method string, marked bool) bool {
+func mayRepeat(err error, idempotent bool) bool {
 	var we *wire.Error
 	if !errors.As(err, &we) {
 		return false
 	}
 	return we.Unprocessed ||
 		we.Reused && !we.Began && we.Fault == wire.Closed && (we.Phase == wire.Send || we.Phase == wire.Headers) &&
-			(we.Sent == 0 || marked || idempotent(method))
+			(we.Sent == 0 || idempotent)
 }
 
 // exchangeLayer hands one request to the wire and tells the reply what becomes
@@ -301,7 +301,7 @@ func (x *exchange) headLate() {
 	over := x.headOver
 	x.reply.mu.Unlock()
 	if !over {
-		x.reply.stop(errHeadTimeout)
+		x.reply.stop(headTimeout(x.reply.m.cfg.HeadTimeout))
 	}
 }
 

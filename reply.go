@@ -3,7 +3,6 @@ package netreply
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"io/fs"
 	"net"
@@ -213,7 +212,7 @@ func (r *Reply) perform() error {
 	h, u := r.head, r.url
 	r.mu.Unlock()
 	if statusError(h.status) != NoError {
-		return statusFailure(h.status, h.reason, redact(u))
+		return statusFailure(h.status, h.reason, redact(u), resp.Header)
 	}
 	return nil
 }
@@ -297,32 +296,7 @@ func (r *Reply) describe(e *Error) {
 	if r.meter != nil && e.Sent == 0 {
 		e.Sent = r.meter.sent.Load()
 	}
-	e.Retryable = r.retryable(e)
-}
-
-// retryable tells whether sending the request again is safe and may help.
-func (r *Reply) retryable(e *Error) bool {
-	switch e.Code {
-	case OperationCanceledError, SslHandshakeFailedError, TooManyRedirectsError, InsecureRedirectError, BackgroundRequestNotAllowedError,
-		ProxyAuthenticationRequiredError:
-		return false // the same would happen again, or nobody wants it
-	}
-	if blocked := (*BlockedAddressError)(nil); errors.As(e.Err, &blocked) {
-		return false
-	}
-	if e.unprocessed {
-		return true
-	}
-	if e.Code > 200 && e.Code < 400 && e.Code != ProtocolFailure {
-		return false // the server has answered
-	}
-	switch e.Phase {
-	case PhaseLocal:
-		return e.Code == TimeoutError
-	case PhaseResolve, PhaseConnect, PhaseProxy, PhaseTLS:
-		return true // nothing was sent
-	}
-	return idempotent(r.method) || r.req.Idempotent
+	e.Retryable = retryable(e, r.req.idempotent(r.method))
 }
 
 // discard takes the unread bytes away; reading ends in e. The caller holds the

@@ -3,12 +3,22 @@ package netreply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
 
 	"github.com/netreply/netreply/internal/wire"
 )
+
+// shortSource is the failure of a body that ended before its length.
+type shortSource struct{ got, want int64 }
+
+func (e *shortSource) Error() string {
+	return fmt.Sprintf("the body's source ended after %d of the %d bytes that its size or a Content-Length promised", e.got, e.want)
+}
+
+func (e *shortSource) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // errUploadStopped ends a reading that nobody needs any more.
 var errUploadStopped = errors.New("upload stopped")
@@ -81,7 +91,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.meter.add(n)
 	switch {
 	case err == io.EOF && u.left > 0:
-		return n, &wire.SourceError{Err: io.ErrUnexpectedEOF}
+		return n, &wire.SourceError{Err: &shortSource{u.meter.sent.Load(), u.meter.total}}
 	case err == io.EOF:
 		u.meter.end()
 	case err != nil:
