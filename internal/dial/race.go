@@ -2,11 +2,9 @@ package dial
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -36,7 +34,7 @@ func (a Attempts) Error() string {
 // first.
 func (a Attempts) Unwrap() error {
 	for i := range a {
-		if errors.Is(a[i].Err, syscall.ECONNREFUSED) {
+		if isRefused(a[i].Err) {
 			return a[i].Err
 		}
 	}
