@@ -89,12 +89,18 @@ func ParseProxy(raw string) (*Proxy, error) {
 	}
 	if port := u.Port(); port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil {
-			return nil, &FieldError{Field: "proxy URL", Reason: "its port is not a number from 0 to 65535"}
+		if err != nil || n == 0 {
+			return nil, &FieldError{Field: "proxy URL", Reason: "its port is not a number from 1 to 65535"}
 		}
 		p.Port = uint16(n)
 	}
-	return p, p.validate("proxy URL")
+	if p.Host == "" {
+		return nil, &FieldError{Field: "proxy URL", Reason: "it names no host; " + proxyForm}
+	}
+	if err := p.validate("proxy URL"); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // String writes the proxy as a URL without its password.

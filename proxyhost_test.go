@@ -72,3 +72,15 @@ func TestConnectToHostMistakes(t *testing.T) {
 	assert.NotContains(t, err.Error(), "secret")
 	require.Error(t, m.ConnectToHostEncrypted(t.Context(), "a.test", 80, &netreply.SSLConfiguration{MinProtocol: 1}))
 }
+
+// TestParseProxyMistakes: what is wrong is said, and there is no proxy then.
+func TestParseProxyMistakes(t *testing.T) {
+	for raw, text := range map[string]string{
+		"127.0.0.1:8080": "http://host:port", "proxy.test": "http://host:port", "socks4://proxy.test": "socks5", "": "http://host:port",
+		"http://:80": "it names no host", "http://proxy.test:0": "from 1 to 65535", "http://proxy.test:65536": "from 1 to 65535", "socks5://a%0d%0ab": "http://host:port",
+	} {
+		p, err := netreply.ParseProxy(raw)
+		require.ErrorContains(t, err, text, raw)
+		assert.Nil(t, p)
+	}
+}
