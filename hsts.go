@@ -19,7 +19,7 @@ func (m *Manager) upgrade(u *url.URL) *url.URL {
 }
 
 // flushWait bounds how long Manager.Close waits for the file of Config.HSTS.
-const flushWait = 2 * time.Second
+const flushWait = time.Second
 
 // flushPolicies writes what was learned. The store is the program's, which closes it; its
 // Err tells what could not be written.

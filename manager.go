@@ -72,7 +72,7 @@ type Config struct {
 	// HSTS holds the hosts that are reached over TLS only (RFC 6797): their http URLs
 	// become https before anything is connected, and new ones are learned. nil means
 	// that this is off (rule K1). One store may serve several Managers; Close of each
-	// writes what was learned to its file, for two seconds at most, and leaves it open.
+	// writes what was learned to its file, for a second at most, and leaves it open.
 	HSTS *hsts.Store
 	// Ask is what replies wait for an answer to, in addition to Request.Ask.
 	Ask Questions
@@ -425,7 +425,8 @@ const (
 // Requests that are sent afterwards fail with OperationCanceledError. It waits until
 // everything that the Manager has started has ended, but hardly longer than a second or two: a
 // callback or a body source of the program's that does not return keeps its goroutine, and
-// so does a Config.DialContext that ignores its context. Inside OnSignal it does not wait.
+// so does a Config.DialContext that ignores its context. Inside OnSignal it does not wait for
+// replies. What Config.HSTS has learned is written to its file, for one more second at most.
 // Close may be called several times, and returns nil.
 func (m *Manager) Close() error {
 	m.mu.Lock()
