@@ -61,7 +61,8 @@ type credentials struct{ user, password string }
 func (c *credentials) same(o *credentials) bool { return c != nil && o != nil && *c == *o }
 
 // Credential is a password that a Manager knows beforehand. It is sent when the
-// server asks for it, and never to another origin.
+// server asks for it, and never to another origin; https at its usual port is not
+// another one for http at its usual port (D11).
 type Credential struct {
 	// Origin is scheme, host and port, as in "https://example.org:8443".
 	Origin string

@@ -220,7 +220,7 @@ func (a *attempt) fromConfig(c challenge, s *space, usable func(*credentials) bo
 // origin (rule R18), else what stands in the URL of the hop.
 func (a *attempt) nameUser() {
 	a.urlUser = a.r.URL().User
-	if first := a.r.req.URL; first.User != nil && keepsCredentials(first, a.url) {
+	if first := a.r.req.URL; first.User != nil && a.r.sameOrigin(a.url) {
 		a.urlUser = first.User
 	} else {
 		a.foreign = a.urlUser != nil

@@ -196,7 +196,7 @@ func (a *attempt) bearer() bool {
 	if a.r.req.Bearer == nil || a.proxy != nil {
 		return false
 	}
-	return keepsCredentials(a.r.req.URL, a.url)
+	return a.r.sameOrigin(a.url)
 }
 
 // takeToken gets a token that is not the last one, which was refused if there was

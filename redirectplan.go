@@ -151,6 +151,12 @@ func keepsCredentials(from, to *url.URL) bool {
 	return from.Scheme == "http" && to.Scheme == "https" && http && https && a == b
 }
 
+// sameOrigin tells whether u is of the origin that the request was made for, or what
+// HSTS has made of that since.
+func (r *Reply) sameOrigin(u *url.URL) bool {
+	return keepsCredentials(r.req.URL, u) || keepsCredentials(r.m.upgrade(r.req.URL), u)
+}
+
 // contentFields are about the body of a request (RFC 9110, section 15.4), besides all
 // that begin with Content-.
 var contentFields = [...]string{"Digest", "Repr-Digest", "Last-Modified", "Transfer-Encoding", "Trailer", "Expect"}

@@ -269,10 +269,17 @@ func TestRedirectUpgradeByHSTS(t *testing.T) {
 			}
 			return new(net.Dialer).DialContext(ctx, network, to.Listener.Addr().String())
 		}})
-	req := newRequest(t, "http://example.com:8080/")
-	req.Headers.Set("Authorization", "Bearer x")
-	r := m.Get(t.Context(), req)
-	require.NoError(t, r.Wait(soon(t)))
-	assert.Equal(t, "https://example.com:8080/secure", r.URL().String())
-	assert.Equal(t, "Bearer x", <-got)
+	for _, byToken := range []bool{false, true} {
+		store.Clear()
+		req := newRequest(t, "http://example.com:8080/")
+		if byToken {
+			req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "x"}, nil })
+		} else {
+			req.Headers.Set("Authorization", "Bearer x")
+		}
+		r := m.Get(t.Context(), req)
+		require.NoError(t, r.Wait(soon(t)))
+		assert.Equal(t, "https://example.com:8080/secure", r.URL().String())
+		assert.Equal(t, "Bearer x", <-got)
+	}
 }

@@ -54,7 +54,8 @@ type Request struct {
 	// of the target, the user information.
 	URL *url.URL
 	// Headers are sent in net/http's order. Host is honoured; Content-Length may
-	// shorten the body (rule H35); Transfer-Encoding is not the caller's. With
+	// shorten the body (rule H35); Transfer-Encoding is not the caller's. An
+	// Authorization is sent as it is, and a 401 to it is shown (rule U4). With
 	// Accept-Encoding or Range among them the body is delivered as it comes, else
 	// its content codings are taken off (rule Z2).
 	Headers Headers

@@ -48,6 +48,8 @@ type SSLConfiguration struct {
 	RootCAs  *x509.CertPool
 	AddedCAs []*x509.Certificate
 	// Certificates are shown to a server that asks for one, if it accepts their issuer.
+	// They, ClientCertificate and PSK are for the origin of a request, and not for
+	// another one that it is redirected to (D11).
 	Certificates []tls.Certificate
 	// ClientCertificate chooses one instead when a server asks. A certificate without
 	// content means that there is none.
