@@ -77,6 +77,20 @@ func TestOwnProxyHeader(t *testing.T) {
 	assert.NotContains(t, names(t, r), "proxy question")
 }
 
+// TestOwnProxyHeaderTunnel: such a field is never the target's to see.
+func TestOwnProxyHeaderTunnel(t *testing.T) {
+	got := make(chan http.Header, 1)
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got <- r.Header }))
+	px := newProxy(t, s.Listener.Addr().String(), nil)
+	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.Socks5Proxy, px.Addr)})
+	for _, name := range []string{"Proxy-Authorization", "proxy-authorization", "PROXY-AUTHORIZATION"} {
+		req := newRequest(t, "http://example.com/")
+		req.Headers.Set(name, basicField("a", "b"))
+		require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+		assert.Empty(t, (<-got).Values("Proxy-Authorization"), name)
+	}
+}
+
 // TestWrongURLPassword: what is remembered does not make a wrong password of the URL
 // look right (rule U5), neither the Manager's memory nor its Config nor an answer that
 // was given to somebody else.

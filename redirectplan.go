@@ -97,11 +97,10 @@ func (p *redirectPlan) resolve(location string, from *url.URL) *url.URL {
 	if !strings.Contains(location, "#") {
 		u.Fragment, u.RawFragment = from.Fragment, from.RawFragment
 	}
-	p.target = u
 	if u.Scheme != "http" && u.Scheme != "https" && !isLocal(u.Scheme) {
 		return u // the budget comes first
 	}
-	if bad := checkTarget(u); bad != nil {
+	if bad := checkTarget(u); bad != nil { // nobody can do anything with it: no RedirectionTarget
 		p.refuse(ProtocolUnknownError, unknownProtocol, bad.Field+" of Location", bad.Value, bad.Reason)
 	} else if port := strings.TrimLeft(u.Port(), "0"); port == "" && u.Port() != "" {
 		p.refuse(ProtocolUnknownError, unknownProtocol, "port of Location", "0", "not a number from 1 to 65535")

@@ -78,6 +78,8 @@ func TestRedirectRefused(t *testing.T) {
 		assert.Equal(t, "connecting sent head "+c.code.String()+" down finished", strings.Join(names(t, r), " "), c.locations)
 		assert.Equal(t, s.URL()+"/x#f", r.URL().String())
 		assert.Equal(t, 302, r.StatusCode())
+		_, ok := netreply.RedirectionTarget.Of(r)
+		assert.Equal(t, strings.Contains(c.locations, "ftp:"), ok, "D10, where there is a target")
 	}
 }
 
