@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -20,9 +21,10 @@ const endGrace = 200 * time.Millisecond
 
 // ending ends an exchange on a shared connection with its context.
 type ending struct {
-	t    *Transport
-	c    *conn
-	stop func() bool
+	t     *Transport
+	c     *conn
+	began time.Time
+	stop  func() bool
 
 	mu       sync.Mutex
 	response *body // once there is one
@@ -35,12 +37,26 @@ func (e *ending) watch(ctx context.Context, t *Transport, c *conn) {
 	if ctx.Done() == nil {
 		return
 	}
-	e.t, e.c = t, c
-	e.stop = context.AfterFunc(ctx, e.giveUp)
+	e.t, e.c, e.began = t, c, time.Now()
+	e.stop = context.AfterFunc(ctx, func() { e.giveUp(ctx) })
 }
 
+// outOfTime tells that a context has ended by a time limit.
+func outOfTime(ctx context.Context) bool {
+	var limit interface{ Timeout() bool }
+	return errors.As(context.Cause(ctx), &limit) && limit.Timeout()
+}
+
+// silence is how long nothing may have come on a shared connection for an exchange that
+// runs into a time limit to be a reason not to begin another one on it; half the exchange
+// if that was shorter.
+const silence = 250 * time.Millisecond
+
 // giveUp runs at the end of the context, on a goroutine of its own.
-func (e *ending) giveUp() {
+func (e *ending) giveUp(ctx context.Context) {
+	if h, ok := e.c.connection.(*h2Conn); ok && outOfTime(ctx) && h.silentFor() >= min(silence, time.Since(e.began)/2) {
+		e.t.retire(e.c)
+	}
 	e.mu.Lock()
 	e.given = true
 	b := e.response

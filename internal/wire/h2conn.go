@@ -125,7 +125,13 @@ func (s *h2Conn) fault(err error, phase Phase, x *Exchange) error {
 	return e
 }
 
-func (s *h2Conn) room() (n int, open bool)                { return s.guard.capacity() }
+func (s *h2Conn) room() (n int, open bool) { return s.guard.capacity() }
+
+// silentFor is how long ago the peer was heard last.
+func (s *h2Conn) silentFor() time.Duration {
+	return time.Since(time.Unix(0, s.guard.heard.Load()))
+}
+
 func (s *h2Conn) reusable() (ok bool, hint time.Duration) { return true, 0 }
 func (s *h2Conn) fit() bool                               { return true }
 func (s *h2Conn) ended() <-chan struct{}                  { return s.guard.ended }

@@ -56,6 +56,7 @@ type h2Guard struct {
 	room   atomic.Int64 // streams the peer allows
 	ending atomic.Bool  // no more exchanges can begin
 	sent   atomic.Int64
+	heard  atomic.Int64 // when something came last, in Unix nanoseconds
 
 	mu       sync.Mutex
 	streams  map[uint32]guardedStream // open ones
@@ -176,10 +177,18 @@ func (g *h2Guard) payload(p []byte) (n int, err error) {
 	if g.r < g.w {
 		n = copy(p, g.in[g.r:g.w])
 		g.r += n
-	} else if n, err = g.Conn.Read(p); err != nil {
+	} else if n, err = g.read(p); err != nil {
 		err = g.fail(err)
 	}
 	g.pass -= n
+	return n, err
+}
+
+func (g *h2Guard) read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	if n > 0 {
+		g.heard.Store(time.Now().UnixNano())
+	}
 	return n, err
 }
 
@@ -195,7 +204,7 @@ func (g *h2Guard) need(n int) error {
 		g.r = 0
 	}
 	for empty := 0; ; {
-		m, err := g.Conn.Read(g.in[g.w:])
+		m, err := g.read(g.in[g.w:])
 		g.w += m
 		if g.w-g.r >= n {
 			return nil // the error comes again

@@ -33,7 +33,7 @@ func (t *Transport) Open(ctx context.Context, key Key) error {
 				return nil
 			}
 		case <-ctx.Done():
-			t.leave(h, w)
+			t.leave(ctx, h, w)
 			return context.Cause(ctx)
 		}
 	}

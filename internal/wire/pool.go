@@ -16,7 +16,8 @@ type host struct {
 	idle, unused conns
 	h2           conns // HTTP/2 connections that take one more exchange
 	open         int   // HTTP/1 connections, busy ones included
-	h2Open       int   // HTTP/2 connections, full ones included
+	h2Open       int   // HTTP/2 connections that take new exchanges, full ones included
+	h2Ending     int   // those that take none any more, and still carry some
 	protocol     protocol
 
 	waiting [priorities]lanes
@@ -168,7 +169,7 @@ func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (*conn, erro
 			}
 		case <-ctx.Done():
 		}
-		t.leave(h, w)
+		t.leave(ctx, h, w)
 		return nil, context.Cause(ctx)
 	}
 }
@@ -283,8 +284,9 @@ func (h *host) enter(c *conn) {
 }
 
 // leave takes w out of the queue because its context ended. What it was given
-// in that very moment goes back, and a dial that nobody else needs ends.
-func (t *Transport) leave(h *host, w *waiter) {
+// in that very moment goes back, and a dial that nobody else needs ends. So does one that a
+// time limit has passed over: whoever took it over would wait for the same silence.
+func (t *Transport) leave(ctx context.Context, h *host, w *waiter) {
 	t.mu.Lock()
 	if w.done {
 		t.mu.Unlock()
@@ -296,7 +298,7 @@ func (t *Transport) leave(h *host, w *waiter) {
 		return
 	}
 	d := w.dial
-	if d != nil && (h.opening >= h.waiters || d.asked > 0) {
+	if d != nil && (h.opening >= h.waiters || d.asked > 0 || outOfTime(ctx)) {
 		h.lose(d)
 	} else {
 		d = nil
@@ -412,8 +414,7 @@ func (h *host) rest(c *conn) {
 func (t *Transport) putH2(c *conn, now time.Time) (old []*conn) {
 	n, open := c.room()
 	if !open || t.closed {
-		c.dead = true
-		c.host.h2.remove(c)
+		t.exclude(c)
 	}
 	if c.streams == 0 && (c.dead || c.expiry < 0 && c.host.waiters == 0) {
 		if t.remove(c) {
@@ -443,8 +444,7 @@ func (t *Transport) changed(c *conn) {
 	var old []*conn
 	switch {
 	case !open:
-		c.dead = true
-		h.h2.remove(c)
+		t.exclude(c)
 		if c.streams == 0 && t.remove(c) {
 			old = append(old, c)
 		}
@@ -467,13 +467,12 @@ func (t *Transport) changed(c *conn) {
 // closed leaves the pool at once, or with the last exchange on it.
 func (t *Transport) ended(c *conn) {
 	t.mu.Lock()
-	c.dead = true
+	t.exclude(c)
 	if c.gone || !c.listed.in { // it is in the pool no more, or not yet
 		t.mu.Unlock()
 		return
 	}
 	h := c.host
-	h.h2.remove(c)
 	var old []*conn
 	if c.streams == 0 && t.remove(c) {
 		old = append(old, c)
@@ -489,17 +488,38 @@ func (t *Transport) ended(c *conn) {
 // retire takes c out of use: what it carries goes on, nothing is added.
 func (t *Transport) retire(c *conn) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.exclude(c)
+	var old []*conn
+	if c.host.waiters > 0 {
+		old = t.startDials(c.host)
+	}
+	t.mu.Unlock()
+	t.shut(old...)
+}
+
+// exclude keeps new exchanges off a connection: they have another one opened, however long
+// this one takes to end. The caller holds the lock.
+func (t *Transport) exclude(c *conn) {
+	if c.dead {
+		return
+	}
 	c.dead = true
-	c.host.h2.remove(c)
+	if h := c.host; c.http2 && c.listed.in {
+		h.h2.remove(c)
+		h.h2Open--
+		h.h2Ending++
+	}
 }
 
 // add enters a connection into the books of its host; the caller holds the lock.
 func (t *Transport) add(c *conn) {
-	if h := c.host; c.http2 {
-		h.h2Open++
-	} else {
+	switch h := c.host; {
+	case !c.http2:
 		h.open++
+	case c.dead:
+		h.h2Ending++
+	default:
+		h.h2Open++
 	}
 	t.all.pushBack(c)
 	t.live.Add(1)
@@ -511,12 +531,12 @@ func (t *Transport) remove(c *conn) bool {
 	if c.gone {
 		return false
 	}
-	c.gone, c.dead = true, true
+	t.exclude(c)
+	c.gone = true
 	h := c.host
 	switch {
 	case c.http2:
-		h.h2.remove(c)
-		h.h2Open--
+		h.h2Ending--
 	case c.uses == 0:
 		h.unused.remove(c)
 		h.open--
@@ -551,7 +571,7 @@ func (t *Transport) removeIdle(h *host) (old []*conn) {
 
 // forget drops a host that holds nothing.
 func (t *Transport) forget(h *host) {
-	if h.open == 0 && h.h2Open == 0 && h.dials == 0 && h.waiters == 0 && t.hosts[h.key] == h {
+	if h.open == 0 && h.h2Open == 0 && h.h2Ending == 0 && h.dials == 0 && h.waiters == 0 && t.hosts[h.key] == h {
 		delete(t.hosts, h.key)
 	}
 }

@@ -235,7 +235,7 @@ func TestLeaveFreesQuestion(t *testing.T) {
 	tr.mu.Unlock()
 	seen := make(chan struct{})
 	w.ch <- msg{kind: asking, seen: seen}
-	tr.leave(h, w)
+	tr.leave(context.Background(), h, w)
 	<-seen
 }
 
@@ -255,7 +255,7 @@ func BenchmarkLeave(b *testing.B) {
 				tr.mu.Lock()
 				w := h.enqueue(&waiter{x: &Exchange{Priority: Normal}})
 				tr.mu.Unlock()
-				tr.leave(h, w)
+				tr.leave(context.Background(), h, w)
 			}
 		})
 	}
