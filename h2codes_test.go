@@ -2,6 +2,7 @@ package netreply_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -72,6 +73,30 @@ func TestH2GoAwayCodes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestH2GoAwayLast: where a request that a server has refused with a code cannot be sent
+// again, that code is what is told.
+func TestH2GoAwayLast(t *testing.T) {
+	n := 0
+	s := newH2Server(t, func(c *h2conn) {
+		if n++; n > 1 {
+			c.fr.WriteGoAway(0, 0, nil) // and takes nothing
+			c.drain()
+			return
+		}
+		c.headers()
+		c.fr.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, bytes.Repeat([]byte("why\n"), 10_000))
+		c.drain()
+	})
+	m := newManager(t, netreply.Config{})
+	req := newRequest(t, s)
+	req.HTTP = netreply.HTTP2Direct
+	err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
+	require.ErrorIs(t, err, netreply.UnknownServerError)
+	assert.True(t, err.(*netreply.Error).Retryable)
+	assert.ErrorContains(t, err, "ENHANCE_YOUR_CALM")
+	assert.Less(t, len(err.Error()), 300)
 }
 
 // TestH2NeverTwice: a POST whose stream the server resets with PROTOCOL_ERROR is not sent

@@ -73,8 +73,12 @@ type retryLayer struct {
 func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := replyOf(req.Context())
 	r.fresh, r.repeated = false, false
+	var said error // with a code, by the server, to what could be sent again
 	for n := 0; ; n++ {
 		resp, err := l.next.RoundTrip(req)
+		if said != nil && nothingSent(err) && r.ctx.Err() == nil {
+			return nil, said
+		}
 		if err == nil || n == maxRepeats || r.ctx.Err() != nil || r.session.Bound() {
 			return resp, err
 		}
@@ -88,6 +92,9 @@ func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 			// wants a new one
 			var we *wire.Error
 			r.fresh = errors.As(err, &we) && we.Fault != wire.Reset
+			if we.Fault == wire.GoAway {
+				said = err
+			}
 		} else {
 			return resp, err
 		}
@@ -99,6 +106,20 @@ func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		again.Header = req.Header
 		req = again
 	}
+}
+
+// nothingSent tells whether a request failed before anything of it could reach the server,
+// and without a word of that: then what it has said before says more.
+func nothingSent(err error) bool {
+	var we *wire.Error
+	if !errors.As(err, &we) {
+		return false
+	}
+	switch we.Phase {
+	case wire.Resolve, wire.Connect, wire.TLS, wire.Proxy:
+		return true
+	}
+	return we.Unprocessed && we.Fault == wire.Closed
 }
 
 // mayRepeat is rule D33.

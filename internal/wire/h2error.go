@@ -52,12 +52,12 @@ func h2Fault(e *Error, goAway h2GoAway, readErr error) {
 	case errors.As(e.Err, &broken), errors.As(readErr, &broken):
 		e.Fault, e.Err, e.Unprocessed = Malformed, broken, false
 	case goAway.code != 0:
-		e.Fault, e.Code = GoAway, goAway.code
-		if !unprocessed {
-			e.Err = h2GoAwayError{goAway.code, e.Err}
-		}
+		e.Fault, e.Code, e.Err = GoAway, goAway.code, goAwayError(goAway, e.Err)
 	case goAway.seen, e.Unprocessed:
 		e.Fault = Closed
+		if goAway.seen {
+			e.Err = goAwayError(goAway, e.Err)
+		}
 	case has("client connection lost"), has("timeout awaiting response headers"):
 		e.Fault = Timeout
 	case has("connection error: "):
@@ -97,11 +97,24 @@ func h2StreamFault(e *Error, se h2StreamError) {
 // h2GoAwayError names the code by which the peer went.
 type h2GoAwayError struct {
 	code uint32
-	err  error
+	err  error // what came of it, where that says more
+}
+
+// goAwayError describes an end by GOAWAY. net/http's own text repeats what the peer has
+// added for debugging, at any length.
+func goAwayError(g h2GoAway, err error) error {
+	if strings.Contains(err.Error(), "GOAWAY") {
+		err = nil
+	}
+	return h2GoAwayError{g.code, err}
 }
 
 func (e h2GoAwayError) Error() string {
-	return fmt.Sprintf("the server ended the connection with GOAWAY and code %s: %v", h2CodeName(e.code), e.err)
+	text := "the server ended the connection by GOAWAY with code " + h2CodeName(e.code)
+	if e.err != nil {
+		text += ": " + e.err.Error()
+	}
+	return text
 }
 
 func (e h2GoAwayError) Unwrap() error { return e.err }
