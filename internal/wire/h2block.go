@@ -1,5 +1,7 @@
 package wire
 
+import "math"
+
 // headers takes a frame of a header block. A block in one frame that lies in the buffer,
 // which nearly every one does, is looked at there.
 func (g *h2Guard) headers(f frameHead) error {
@@ -125,8 +127,13 @@ func (g *h2Guard) judge(stream uint32, end bool, raw, text []byte) error {
 
 // take brings a stream on by a header block that has no flaw in itself.
 func (s *guardedStream) take(r *headReport, end bool, limit int64) h2Flaw {
+	size := int64(min(r.size, math.MaxUint32))
+	if !s.head {
+		s.size += size
+		size = s.size
+	}
 	switch {
-	case r.size > uint64(limit)+headRoom:
+	case size > limit+headRoom:
 		return flawLarge
 	case s.head && !end:
 		return flawTrailerOpen

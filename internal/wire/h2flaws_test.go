@@ -105,6 +105,12 @@ var flawedResponses = map[string]struct {
 	"large head of a small block": {func(p *h2Peer, id uint32) {
 		p.head(id, true, append([]string{":status", "200", "a", strings.Repeat("b", 3000)}, strings.Split(strings.Repeat("a:"+strings.Repeat("b", 3000)+":", 100), ":")[:198]...)...)
 	}, "MaxHeaderBytes"},
+	"large interim heads": {func(p *h2Peer, id uint32) {
+		for range 5 {
+			p.head(id, false, ":status", "103", "a", strings.Repeat("b", 3000))
+		}
+		p.ok(id, "ok")
+	}, "MaxHeaderBytes"},
 	"malformed in pieces": {func(p *h2Peer, id uint32) {
 		block := bytes.Clone(p.encode(":status", "200", "Abc", "d", "e", "f"))
 		p.raw(byte(http2.FrameHeaders), 0, id, block[:3]...)

@@ -371,7 +371,6 @@ func (g *h2Guard) goingAway(f frameHead) error {
 	payload := g.in[g.r+frameHeadLen:]
 	g.mu.Lock()
 	g.goAway.seen = true
-	g.goAway.last = binary.BigEndian.Uint32(payload) & math.MaxInt32
 	if g.goAway.code == 0 {
 		g.goAway.code = binary.BigEndian.Uint32(payload[4:])
 	}

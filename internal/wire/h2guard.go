@@ -74,6 +74,7 @@ type h2Guard struct {
 type guardedStream struct {
 	delta      int64 // its send window less the peer's initial window
 	left       int64 // of the content-length, -1 when there is none
+	size       int64 // of its response heads, interim ones included
 	head       bool  // the final response head has come
 	noContent  bool  // the response can have none
 	localDone  bool
@@ -83,7 +84,6 @@ type guardedStream struct {
 // h2GoAway is what the peer has said at its going.
 type h2GoAway struct {
 	seen bool
-	last uint32
 	code uint32 // the first that is not 0
 }
 
