@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/textproto"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,14 +100,17 @@ func (s *Responder) begin(status StatusCode, h Headers, length int64) error {
 		}
 		return &HeaderError{f.Name, "the value has characters that no value may have"}
 	}
+	lengths := 0
 	for name, value := range h.All() {
 		switch textproto.CanonicalMIMEHeaderKey(name) {
 		case "Transfer-Encoding", "Trailer":
 			return &HeaderError{name, "the framing of the message is not the caller's"}
 		case "Content-Length":
 			n, err := strconv.ParseInt(value, 10, 64)
-			switch {
-			case err != nil || n < 0:
+			switch lengths++; {
+			case lengths > 1:
+				return &HeaderError{name, "there is more than one"}
+			case err != nil || strings.Trim(value, "0123456789") != "": // RFC 9110, section 8.6
 				return &HeaderError{name, "not a length"}
 			case length == 0 && (s.r.Method == http.MethodHead || status == NotModified):
 				// that of the content which is not sent

@@ -178,6 +178,8 @@ func TestRefused(t *testing.T) {
 		"empty name":            {bad("", "a"), &he},
 		"wrong length":          {bad("Content-Length", "5"), &he},
 		"length that is none":   {bad("content-length", "x"), &he},
+		"length with a sign":    {bad("Content-Length", "+4"), &he},
+		"two lengths":           {bad("Content-Length", "4", "content-length", "4"), &he},
 		"transfer-encoding":     {bad("Transfer-Encoding", "chunked"), &he},
 		"trailer":               {bad("Trailer", "X"), &he},
 		"MIME type":             {func(s *httpserver.Responder) error { return s.WriteData(nil, "a\r\nb") }, &he},
