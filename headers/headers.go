@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -20,6 +21,9 @@ type Field struct{ Name, Value string }
 // is changed by Set or Del; use Clone for an independent one.
 type Headers struct {
 	fields []Field
+	// used is how much of the array under fields is taken: whoever is at its end, and only
+	// one, may append in place. It is nil where nobody may.
+	used *atomic.Int64
 }
 
 // New makes a list of names and values in turn. It panics when their number is odd,
@@ -28,15 +32,15 @@ func New(namesAndValues ...string) Headers {
 	if len(namesAndValues)%2 != 0 {
 		panic("headers: New wants names and values in turn")
 	}
-	var h Headers
+	fields := make([]Field, 0, len(namesAndValues)/2)
 	for i := 0; i < len(namesAndValues); i += 2 {
-		h.Add(namesAndValues[i], namesAndValues[i+1])
+		fields = append(fields, Field{namesAndValues[i], namesAndValues[i+1]})
 	}
-	return h
+	return FromFields(fields)
 }
 
 // FromFields makes a list of fields, which then belong to it.
-func FromFields(fields []Field) Headers { return Headers{fields} }
+func FromFields(fields []Field) Headers { return Headers{fields: fields} }
 
 // FromHTTP makes a list of what net/http keeps in a map, by name.
 func FromHTTP(m http.Header) Headers {
@@ -47,13 +51,13 @@ func FromHTTP(m http.Header) Headers {
 		n += len(vs)
 	}
 	slices.Sort(names)
-	h := Headers{make([]Field, 0, n)}
+	fields := make([]Field, 0, n)
 	for _, name := range names {
 		for _, v := range m[name] {
-			h.fields = append(h.fields, Field{name, v})
+			fields = append(fields, Field{name, v})
 		}
 	}
-	return h
+	return FromFields(fields)
 }
 
 // Len is the number of fields.
@@ -101,9 +105,16 @@ func (h Headers) Values(name string) []string {
 	return vs
 }
 
-// Add appends a field.
+// Add appends a field. Copies of h do not get it.
 func (h *Headers) Add(name, value string) {
-	h.fields = append(slices.Clip(h.fields), Field{Name: name, Value: value})
+	n := int64(len(h.fields))
+	if h.used == nil || int(n) == cap(h.fields) || !h.used.CompareAndSwap(n, n+1) {
+		fields := make([]Field, n, max(4, 2*n))
+		copy(fields, h.fields)
+		h.fields, h.used = fields, new(atomic.Int64)
+		h.used.Store(n + 1)
+	}
+	h.fields = append(h.fields, Field{Name: name, Value: value})
 }
 
 // Set removes every field of that name and appends the new one at the end
@@ -116,12 +127,12 @@ func (h *Headers) Set(name, value string) {
 // Del removes every field of that name.
 func (h *Headers) Del(name string) {
 	if h.Has(name) {
-		h.fields = slices.DeleteFunc(slices.Clone(h.fields), func(f Field) bool { return sameName(f.Name, name) })
+		*h = FromFields(slices.DeleteFunc(slices.Clone(h.fields), func(f Field) bool { return sameName(f.Name, name) }))
 	}
 }
 
 // Clone returns a list that shares nothing with h.
-func (h Headers) Clone() Headers { return Headers{slices.Clone(h.fields)} }
+func (h Headers) Clone() Headers { return FromFields(slices.Clone(h.fields)) }
 
 // Equal tells whether both lists have the same fields in the same order, spelling
 // of names aside.
@@ -132,34 +143,103 @@ func (h Headers) Equal(o Headers) bool {
 // Joined joins the values of one name as Qt does (rule H25): with a comma, except
 // that each Set-Cookie stands on its own line and the last Location counts.
 func (h Headers) Joined(name string) string {
-	var joined string
+	j := joinerFor(name)
 	for _, f := range h.fields {
-		if !sameName(f.Name, name) {
-			continue
-		}
-		switch {
-		case joined == "" || sameName(name, "Location"):
-			joined = f.Value
-		case sameName(name, "Set-Cookie"):
-			joined += "\n" + f.Value
-		default:
-			joined += ", " + f.Value
+		if sameName(f.Name, name) {
+			j.add(f.Value)
 		}
 	}
-	return joined
+	return j.String()
+}
+
+// joiner joins values in the time it takes to copy them.
+type joiner struct {
+	separator string // "" when only the last value counts
+	value     string
+	more      []byte // instead of value, when there is more than one
+}
+
+func joinerFor(name string) joiner {
+	switch {
+	case sameName(name, "Location"):
+		return joiner{}
+	case sameName(name, "Set-Cookie"):
+		return joiner{separator: "\n"}
+	}
+	return joiner{separator: ", "}
+}
+
+func (j *joiner) add(value string) {
+	switch {
+	case j.separator == "", j.more == nil && j.value == "":
+		j.value = value
+	case j.more == nil:
+		j.more = append(append(append(j.more, j.value...), j.separator...), value...)
+	default:
+		j.more = append(append(j.more, j.separator...), value...)
+	}
+}
+
+func (j *joiner) String() string {
+	if j.more != nil {
+		return string(j.more)
+	}
+	return j.value
 }
 
 // Merged gives each name once, at the place and in the spelling of its last
 // occurrence, with its values joined (rule H26).
 func (h Headers) Merged() []Field {
-	out := make([]Field, 0, len(h.fields))
-	for i, f := range h.fields {
-		later := slices.ContainsFunc(h.fields[i+1:], func(g Field) bool { return sameName(f.Name, g.Name) })
-		if !later {
-			out = append(out, Field{Name: f.Name, Value: h.Joined(f.Name)})
+	names := index{}
+	out := make([]Field, 0, len(h.fields)) // from the last to the first
+	at := make([]int, len(h.fields))       // where each field belongs
+	for i, f := range slices.Backward(h.fields) {
+		var known bool
+		if at[i], known = names.find(f.Name, out); !known {
+			out = append(out, Field{Name: f.Name})
 		}
 	}
+	joined := make([]joiner, len(out))
+	for i, f := range out {
+		joined[i] = joinerFor(f.Name)
+	}
+	for i, f := range h.fields {
+		joined[at[i]].add(f.Value)
+	}
+	for i := range out {
+		out[i].Value = joined[i].String()
+	}
+	slices.Reverse(out)
 	return out
+}
+
+// index finds names in a list that grows.
+type index struct{ places map[string]int }
+
+// indexFrom is how many names are found as fast without a map.
+const indexFrom = 16
+
+// find gives the place of name in list, or the one that it will have at its end.
+func (x *index) find(name string, list []Field) (place int, known bool) {
+	if x.places == nil && len(list) < indexFrom {
+		i := slices.IndexFunc(list, func(f Field) bool { return sameName(f.Name, name) })
+		if i < 0 {
+			return len(list), false
+		}
+		return i, true
+	}
+	if x.places == nil {
+		x.places = make(map[string]int, 4*indexFrom)
+		for i, f := range list {
+			x.places[strings.ToLower(f.Name)] = i
+		}
+	}
+	key := strings.ToLower(name)
+	if i, ok := x.places[key]; ok {
+		return i, true
+	}
+	x.places[key] = len(list)
+	return len(list), false
 }
 
 // Invalid finds the first field that RFC 9110, section 5, does not allow: one whose
