@@ -5,11 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"syscall"
 	"time"
 
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/oserr"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -59,7 +59,8 @@ func whyEnded(ctx context.Context) error {
 	return &contextError{ctx.Err(), cause}
 }
 
-// statusError maps a status code (rule E3); NoError below 400.
+// statusError maps a status code (rule E3); NoError from 100 to 399. What is below counts
+// as a server error (rule E6, RFC 9110, section 15).
 func statusError(status int) NetworkError {
 	switch status {
 	case 400, 418:
@@ -86,7 +87,7 @@ func statusError(status int) NetworkError {
 		return ServiceUnavailableError
 	}
 	switch {
-	case status >= 500:
+	case status >= 500, 0 < status && status < 100:
 		return UnknownServerError
 	case status >= 400:
 		return UnknownContentError
@@ -217,24 +218,20 @@ func wireCode(we *wire.Error) NetworkError {
 		return HostNotFoundError
 	case we.Phase == wire.Resolve:
 		return HostNotFoundError
-	case errors.Is(err, syscall.ENETDOWN), errors.Is(err, syscall.ENETUNREACH):
+	case oserr.Is(err, oserr.Unreachable):
 		return TemporaryNetworkFailureError
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case oserr.Is(err, oserr.NoAddress):
 		return NetworkSessionFailedError
-	case isRefused(err):
+	case oserr.Is(err, oserr.Refused):
 		return ConnectionRefusedError
-	case errors.As(err, &ne) && ne.Timeout():
+	case errors.As(err, &ne) && ne.Timeout(), oserr.Is(err, oserr.TimedOut):
 		return TimeoutError
 	case we.Phase == wire.TLS:
 		return SslHandshakeFailedError
-	case isReset(err):
+	case oserr.Is(err, oserr.Reset):
 		return RemoteHostClosedError
 	}
 	return UnknownNetworkError
-}
-
-func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNABORTED)
 }
 
 // errorText is the sentence Qt shows for a code.
@@ -289,13 +286,4 @@ func statusFailure(status int, reason, url string, h http.Header) *Error {
 // localError is a failure that was found before anything was sent.
 func localError(code NetworkError, text string, err error) *Error {
 	return &Error{Code: code, Phase: PhaseLocal, Text: text, Err: err}
-}
-
-// idempotent lists the methods of RFC 9110, section 9.2.2.
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return false
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -54,6 +55,7 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 	}
 	list, looked, err := d.addresses(ctx, addr)
 	if err != nil {
+		err = explain(runtime.GOOS, err)
 		phase := Connect // port 99999, for instance, is no failed look-up
 		if looked {
 			phase = Resolve
@@ -71,8 +73,16 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 			return nil
 		},
 	}
-	c, err := race(ctx, list, func(ctx context.Context, addr string) (net.Conn, error) { return nd.DialContext(ctx, "tcp", addr) })
+	c, err := race(ctx, list, func(ctx context.Context, addr string) (net.Conn, error) {
+		if !hasControl {
+			if err := nd.ControlContext(ctx, "tcp", addr, nil); err != nil {
+				return nil, err
+			}
+		}
+		return nd.DialContext(ctx, "tcp", addr)
+	})
 	if err != nil {
+		err = explain(runtime.GOOS, err)
 		if ctx.Err() != nil {
 			return nil, &Error{Phase: Connect, Addr: addr, Err: &outOfTime{cause(ctx, Connect, addr), err}}
 		}

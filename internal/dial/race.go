@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/netreply/netreply/internal/oserr"
 )
 
 // headStart is what an address gets before the next one is tried beside it (the
@@ -34,7 +36,7 @@ func (a Attempts) Error() string {
 // first.
 func (a Attempts) Unwrap() error {
 	for i := range a {
-		if isRefused(a[i].Err) {
+		if oserr.Is(a[i].Err, oserr.Refused) {
 			return a[i].Err
 		}
 	}

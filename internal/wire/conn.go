@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/oserr"
 )
 
 // connection exchanges requests for responses: one at a time on HTTP/1, as many
@@ -197,7 +198,7 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 
 // endError prefers the socket's error to the one net/http made of it.
 func endError(err, readErr error) error {
-	if isReset(readErr) {
+	if oserr.Is(readErr, oserr.Reset) {
 		return readErr
 	}
 	return err

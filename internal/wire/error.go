@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/oserr"
 )
 
 // Phase is the part of an exchange in which it failed.
@@ -80,7 +81,7 @@ func DialError(err error) *Error {
 }
 
 func peerClosed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isReset(err)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || oserr.Is(err, oserr.Reset)
 }
 
 func isOS(err error) bool {
