@@ -79,8 +79,16 @@ func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		if said != nil && nothingSent(err) && r.ctx.Err() == nil {
 			return nil, said
 		}
-		if err == nil || n == maxRepeats || r.ctx.Err() != nil || r.session.Bound() {
+		if n == maxRepeats || r.ctx.Err() != nil || r.session.Bound() {
 			return resp, err
+		}
+		if err == nil {
+			again := r.withoutExpectation(req, resp)
+			if again == nil {
+				return resp, nil
+			}
+			req = again
+			continue
 		}
 		if asksForHTTP11(err) && r.req.HTTP == HTTPAny {
 			if addr, addrErr := address(req.URL); addrErr == nil {
@@ -122,14 +130,15 @@ func nothingSent(err error) bool {
 	return we.Unprocessed && we.Fault == wire.Closed
 }
 
-// mayRepeat is rule D33.
+// mayRepeat is rule D33. What a connection used before brings instead of a response is the
+// rest of another exchange, and as good as nothing.
 func mayRepeat(err error, idempotent bool) bool {
 	var we *wire.Error
 	if !errors.As(err, &we) {
 		return false
 	}
 	return we.Unprocessed ||
-		we.Reused && !we.Began && we.Fault == wire.Closed && (we.Phase == wire.Send || we.Phase == wire.Headers) &&
+		we.Reused && !we.Began && (we.Fault == wire.Closed || we.Stray) && (we.Phase == wire.Send || we.Phase == wire.Headers) &&
 			(we.Sent == 0 || idempotent)
 }
 
