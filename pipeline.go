@@ -155,6 +155,9 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := l.wire.RoundTrip(sent, &x.Exchange)
 	x.stopHeadTimer()
+	if sent.Body != nil {
+		x.reply.clock.watch(nil)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -290,6 +293,9 @@ func (x *exchange) Sending(c wire.Conn) {
 		x.upload.peer = c.Ended
 		m.ended = x.startHeadTimer
 	}
+	if r.clock != nil && (m != nil || r.memorySent > 0) {
+		r.clock.watch(takes(c))
+	}
 	switch {
 	case m == nil && r.memorySent > 0 && !c.HTTP2:
 		r.emit(sigUploadProgress, r.memorySent, r.memorySent, nil)
@@ -306,6 +312,21 @@ func (x *exchange) Sending(c wire.Conn) {
 	}
 	if m == nil {
 		x.startHeadTimer()
+	}
+}
+
+// takes tells whether the peer has taken bytes of what is sent since the last call; nil
+// where nobody can. The system takes an upload off our hands long before.
+func takes(c wire.Conn) func() bool {
+	last := c.Untaken()
+	if last < 0 {
+		return nil
+	}
+	return func() bool {
+		n := c.Untaken()
+		moved := n != last
+		last = n
+		return moved
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -30,6 +31,8 @@ type upload struct {
 	meter *uploadMeter
 	src   io.Reader
 	left  int64           // -1: to the end of the source
+	piece int             // how much the next Read gives
+	given time.Time       // when the one before returned
 	slow  *blockingSource // src, where it may block; nil otherwise
 	close io.Closer
 	// peer is closed when the connection has ended, whose net/http waits for a Read to
@@ -56,7 +59,7 @@ func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter)
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{ctx: ctx, meter: meter, src: src, left: limit}
+	u := &upload{ctx: ctx, meter: meter, src: src, left: limit, piece: minPiece}
 	if p.ours {
 		u.close, _ = src.(io.Closer)
 	}
@@ -81,7 +84,11 @@ func (u *upload) Read(p []byte) (int, error) {
 	case u.left > 0 && int64(len(p)) > u.left:
 		p = p[:u.left]
 	}
-	n, err := u.readSource(p)
+	if !u.given.IsZero() {
+		u.piece = nextPiece(u.piece, time.Since(u.given))
+	}
+	n, err := u.readSource(p[:min(len(p), u.piece)])
+	u.given = time.Now()
 	if u.done.Load() || u.ctx.Err() != nil {
 		return 0, errUploadStopped
 	}
@@ -98,6 +105,27 @@ func (u *upload) Read(p []byte) (int, error) {
 		err = &wire.SourceError{Err: err}
 	}
 	return n, err
+}
+
+// The pieces that net/http gets to send. Whoever waits for an upload sees between them
+// that it goes on, so that they must be small for a slow peer; for a fast one each costs a
+// system call.
+const (
+	minPiece  = 16 << 10
+	maxPiece  = 128 << 10
+	fastPiece = 2 * time.Millisecond  // a piece that took no longer may be larger
+	slowPiece = 10 * time.Millisecond // one that took longer is too large
+)
+
+// nextPiece is the size of the piece behind one of a size whose sending took so long.
+func nextPiece(size int, took time.Duration) int {
+	switch {
+	case took <= fastPiece:
+		return min(2*size, maxPiece)
+	case took >= slowPiece:
+		return minPiece
+	}
+	return size
 }
 
 // readSource reads from the caller's source, while the transfer's clock stands still:

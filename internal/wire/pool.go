@@ -246,7 +246,7 @@ func (x *Exchange) connecting() {
 // begin books an exchange; the caller holds the lock. The place itself was
 // taken when c was picked.
 func (c *conn) begin(x *Exchange) {
-	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.kept || c.waited, TLS: c.tls, LocalAddr: c.local, RemoteAddr: c.remote, Ended: c.ended()}
+	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.kept || c.waited, TLS: c.tls, LocalAddr: c.local, RemoteAddr: c.remote, Ended: c.ended(), nc: c.nc}
 	c.uses++
 	c.expiry, c.hint = x.IdleTimeout, 0
 }

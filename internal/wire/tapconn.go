@@ -109,8 +109,8 @@ func (c *tapConn) Write(p []byte) (int, error) {
 	return n, c.wrote(int64(n), err)
 }
 
-// ReadFrom lets net/http hand a whole request body over, which then goes out in
-// large pieces from a pooled buffer.
+// ReadFrom lets net/http hand a whole request body over, which then goes out in the
+// pieces that it gives, from a pooled buffer.
 func (c *tapConn) ReadFrom(r io.Reader) (int64, error) {
 	bp := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(bp)

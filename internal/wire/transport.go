@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/netreply/netreply/internal/certs"
@@ -92,6 +93,24 @@ type Conn struct {
 	// wait for long must watch it, besides the context and its Close: net/http does not
 	// return from an exchange before that Read does.
 	Ended <-chan struct{}
+
+	nc net.Conn
+}
+
+// Untaken is how many bytes that were sent on the connection its peer has not taken yet, -1
+// where the system does not tell. On HTTP/2 they may be another exchange's.
+func (c Conn) Untaken() int {
+	nc := c.nc
+	for {
+		if sc, ok := nc.(syscall.Conn); ok {
+			return untaken(sc)
+		}
+		inner, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return -1
+		}
+		nc = inner.NetConn()
+	}
 }
 
 // Exchange is one request on its way, and the facts about it.

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package wire
+
+import "syscall"
+
+func untaken(syscall.Conn) int { return -1 }

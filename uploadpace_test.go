@@ -1,0 +1,106 @@
+package netreply_test
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// TestSlowUpload: bytes that a slow peer takes put the transfer timeout off (rule N32), in
+// a body of known and of unknown length, and of any kind of source.
+func TestSlowUpload(t *testing.T) {
+	const rate, size = 655_000, 1 << 20 // bytes per second
+	serve := func(c net.Conn, r *bufio.Reader) {
+		slow := bufio.NewReaderSize(slowly{r, rate}, 1<<10)
+		for {
+			req, err := http.ReadRequest(slow)
+			if err != nil {
+				return
+			}
+			n, _ := io.Copy(io.Discard, req.Body)
+			if n == size {
+				io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+		}
+	}
+	data := make([]byte, size)
+	for name, body := range map[string]func() netreply.Body{
+		"memory":     func() netreply.Body { return netreply.BytesBody(data) },
+		"seekable":   func() netreply.Body { return netreply.ReaderBody(bytes.NewReader(data)) },
+		"sequential": func() netreply.Body { return netreply.ReaderBody(io.LimitReader(zeros{}, size)) },
+		"source": func() netreply.Body {
+			return netreply.SourceBody(size, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+		},
+	} {
+		// no piece takes as long, at this rate
+		bubble(t, netreply.Config{TransferTimeout: 60 * time.Millisecond}, serve, func(t *testing.T, m *netreply.Manager) {
+			req := get(t, "/")
+			req.DoNotBufferUploadData = true
+			r := m.Put(t.Context(), req, body())
+			require.NoError(t, r.Wait(t.Context()), name)
+			assert.Equal(t, 204, r.StatusCode())
+		})
+	}
+	// one that takes nothing more is not waited for
+	bubble(t, netreply.Config{TransferTimeout: 60 * time.Millisecond}, func(c net.Conn, r *bufio.Reader) {
+		io.CopyN(io.Discard, r, 300_000)
+		time.Sleep(time.Second)
+	}, func(t *testing.T, m *netreply.Manager) {
+		require.ErrorIs(t, m.Put(t.Context(), get(t, "/"), netreply.BytesBody(data)).Wait(t.Context()), netreply.TimeoutError)
+	})
+}
+
+// slowly reads at a rate of bytes per second.
+type slowly struct {
+	r    io.Reader
+	rate int
+}
+
+func (s slowly) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p[:min(len(p), 1<<10)])
+	time.Sleep(time.Duration(n) * time.Second / time.Duration(s.rate))
+	return n, err
+}
+
+// TestUploadInTheSocket: what the system has taken of an upload, and the peer has not, is
+// still on its way.
+func TestUploadInTheSocket(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux is asked what its sockets hold")
+	}
+	const size, steps, limit = 200_000, 12, 500 * time.Millisecond
+	for _, stall := range []bool{false, true} {
+		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+			c.Conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+			req, ok := c.Head()
+			if !ok || stall {
+				time.Sleep(2 * limit)
+				return
+			}
+			for range steps { // longer than the limit all together
+				io.CopyN(io.Discard, req.Body, size/steps)
+				time.Sleep(limit / 6)
+			}
+			io.Copy(io.Discard, req.Body)
+			c.Say("HTTP/1.1 204 No Content\r\n\r\n")
+		})
+		m := newManager(t, netreply.Config{TransferTimeout: limit})
+		err := m.Put(t.Context(), newRequest(t, s.URL()), netreply.BytesBody(make([]byte, size))).Wait(soon(t))
+		if stall {
+			require.ErrorIs(t, err, netreply.TimeoutError)
+		} else {
+			require.NoError(t, err)
+		}
+	}
+}
