@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/netreply/netreply/internal/coding"
@@ -33,6 +34,10 @@ func transferTimeout(limit time.Duration) *limitError {
 
 func headTimeout(limit time.Duration) *limitError {
 	return &limitError{"response head", "HeadTimeout", limit, PhaseHeaders}
+}
+
+func minRate(rate int64) *limitError {
+	return &limitError{"average of " + strconv.FormatInt(rate, 10) + " bytes per second, its MinRate,", "window", rateWindow, PhaseLocal}
 }
 
 func (e *limitError) Error() string {

@@ -37,6 +37,8 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// TLSTimeout bounds a handshake; 30 s, below 0 no limit.
 	TLSTimeout time.Duration
+	// MinRate is for requests that have none; 0 means no least rate.
+	MinRate int64
 	// HeadTimeout bounds the wait for a response head, from the end of the
 	// upload; 0 means no limit.
 	HeadTimeout time.Duration
@@ -130,7 +132,7 @@ func (c *Config) validate() error {
 	for _, n := range []struct {
 		name string
 		n    int64
-	}{{"ReadBufferSize", c.ReadBufferSize}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost)}, {"MaxDecodedSize", c.MaxDecodedSize}, {"MaxBodySize", c.MaxBodySize},
+	}{{"ReadBufferSize", c.ReadBufferSize}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost)}, {"MaxDecodedSize", c.MaxDecodedSize}, {"MaxBodySize", c.MaxBodySize}, {"MinRate", c.MinRate},
 		{"MaxHeaderBytes", c.MaxHeaderBytes}} {
 		if n.n < 0 {
 			bad(n.name, strconv.FormatInt(n.n, 10), "negative")
@@ -332,8 +334,14 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if len(m.cfg.SecretHeaders) > 0 {
 		q.SecretHeaders = append(m.cfg.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is
 	}
-	if q.TransferTimeout > 0 {
+	if q.MinRate == 0 {
+		q.MinRate = m.cfg.MinRate
+	}
+	if q.TransferTimeout > 0 || q.MinRate > 0 {
 		r.clock = newClock(q.TransferTimeout, func() { r.stop(transferTimeout(q.TransferTimeout)) })
+	}
+	if q.MinRate > 0 {
+		r.rate = &rateGuard{min: q.MinRate, clock: r.clock, moved: r.moved, expired: func() { r.stop(minRate(q.MinRate)) }}
 	}
 	q.Ask |= m.cfg.Ask
 	r.buf.limit = max(0, q.ReadBufferSize)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"sync/atomic"
 	"time"
 
 	"github.com/netreply/netreply/cookies"
@@ -157,6 +158,7 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	x.stopHeadTimer()
 	if sent.Body != nil {
 		x.reply.clock.watch(nil)
+		x.rateOver()
 	}
 	if err != nil {
 		return nil, err
@@ -219,6 +221,7 @@ type exchange struct {
 	// headOver ends that, under the same lock. accepted tells that the program has
 	// accepted a certificate in the handshake under way.
 	headOver, accepted bool
+	rated              atomic.Bool // the rate of the upload is measured
 }
 
 func (x *exchange) meter() *uploadMeter {
@@ -291,10 +294,14 @@ func (x *exchange) Sending(c wire.Conn) {
 	m := x.meter()
 	if m != nil {
 		x.upload.peer = c.Ended
-		m.ended = x.startHeadTimer
+		m.ended = x.uploaded
 	}
 	if r.clock != nil && (m != nil || r.memorySent > 0) {
 		r.clock.watch(takes(c))
+	}
+	if m != nil && r.rate != nil {
+		x.rated.Store(true)
+		r.rate.begin()
 	}
 	switch {
 	case m == nil && r.memorySent > 0 && !c.HTTP2:
@@ -331,6 +338,19 @@ func takes(c wire.Conn) func() bool {
 }
 
 func (x *exchange) Activity() { x.reply.clock.touch() }
+
+// uploaded is called at the end of an upload's source.
+func (x *exchange) uploaded() {
+	x.rateOver()
+	x.startHeadTimer()
+}
+
+// rateOver ends the measuring of an upload, with it or with the response head.
+func (x *exchange) rateOver() {
+	if x.rated.CompareAndSwap(true, false) {
+		x.reply.rate.end()
+	}
+}
 
 // startHeadTimer begins the wait for the response head, at the end of the
 // upload; an upload that ends behind the head starts nothing.

@@ -59,7 +59,8 @@ type Reply struct {
 	proxied *proxied  // the hop goes through a proxy
 	lenient *leniency // what the program has accepted of certificates
 
-	clock   *clock // of the peer's silence; nil without a TransferTimeout
+	clock   *clock     // of the peer's silence; nil without TransferTimeout and MinRate
+	rate    *rateGuard // nil without a MinRate
 	started time.Time
 	stage   atomic.Int32 // the Phase that the transfer has come to
 	calls   atomic.Int32 // of OnSignal that are running
@@ -126,6 +127,7 @@ func (r *Reply) run() {
 	defer r.m.left(r)
 	err := r.perform()
 	r.clock.stop()
+	r.rate.end()
 	if r.upload != nil {
 		r.upload.Close()
 	}

@@ -72,6 +72,12 @@ type Request struct {
 	// TransferTimeout fails the reply with TimeoutError when no byte has moved
 	// for so long (rules N30 to N34). 0 means the Manager's; below 0 none.
 	TransferTimeout time.Duration
+	// MinRate fails the reply with TimeoutError when its peer is slower: when fewer
+	// bytes per second have come, as they are on the wire, and been taken of an upload, in
+	// the average of 10 s while a body is on its way. What does not count against
+	// TransferTimeout does not here (rule N32), nor does the wait for the head. 0 means
+	// the Manager's; below 0 any rate will do.
+	MinRate int64
 	// ReadBufferSize stops the peer while that many bytes are unread (rule B2).
 	// 0 means the Manager's; below 0 no limit.
 	ReadBufferSize int64

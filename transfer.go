@@ -16,6 +16,8 @@ func (r *Reply) receive(resp *http.Response) error {
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
+	r.rate.begin()
+	defer r.rate.end()
 	first := true
 	for {
 		if over, err := r.lend(resp.Body); over {
