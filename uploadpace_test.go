@@ -79,24 +79,30 @@ func TestUploadInTheSocket(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux is asked what its sockets hold")
 	}
-	const size, steps, limit = 200_000, 12, 500 * time.Millisecond
+	const size, steps = 200_000, 16
 	for _, stall := range []bool{false, true} {
+		limit := 2 * time.Second
+		if stall {
+			limit /= 10
+		}
+		over := make(chan struct{})
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			c.Conn.(*net.TCPConn).SetReadBuffer(16 << 10)
 			req, ok := c.Head()
 			if !ok || stall {
-				time.Sleep(2 * limit)
+				<-over
 				return
 			}
 			for range steps { // longer than the limit all together
 				io.CopyN(io.Discard, req.Body, size/steps)
-				time.Sleep(limit / 6)
+				time.Sleep(limit / (steps - 3))
 			}
 			io.Copy(io.Discard, req.Body)
 			c.Say("HTTP/1.1 204 No Content\r\n\r\n")
 		})
 		m := newManager(t, netreply.Config{TransferTimeout: limit})
 		err := m.Put(t.Context(), newRequest(t, s.URL()), netreply.BytesBody(make([]byte, size))).Wait(soon(t))
+		close(over)
 		if stall {
 			require.ErrorIs(t, err, netreply.TimeoutError)
 		} else {

@@ -1,0 +1,53 @@
+package wire
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestUntaken: what a peer does not read stays in the socket, until it does.
+func TestUntaken(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux is asked")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	server, err := l.Accept()
+	require.NoError(t, err)
+	defer server.Close()
+	c := Conn{nc: wrapped{client}}
+	require.Zero(t, c.Untaken())
+	// more than both sockets hold
+	client.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	n, err := client.Write(make([]byte, 64<<20))
+	require.Error(t, err)
+	require.Positive(t, c.Untaken())
+	_, err = io.CopyN(io.Discard, server, int64(n))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return c.Untaken() == 0 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, -1, Conn{}.Untaken())
+	pipe, _ := net.Pipe()
+	require.Equal(t, -1, Conn{nc: pipe}.Untaken())
+}
+
+// wrapped is a connection over another, as TLS is.
+type wrapped struct{ inner net.Conn }
+
+func (w wrapped) NetConn() net.Conn                { return w.inner }
+func (w wrapped) Read(p []byte) (int, error)       { return w.inner.Read(p) }
+func (w wrapped) Write(p []byte) (int, error)      { return w.inner.Write(p) }
+func (w wrapped) Close() error                     { return w.inner.Close() }
+func (w wrapped) LocalAddr() net.Addr              { return w.inner.LocalAddr() }
+func (w wrapped) RemoteAddr() net.Addr             { return w.inner.RemoteAddr() }
+func (w wrapped) SetDeadline(t time.Time) error    { return w.inner.SetDeadline(t) }
+func (w wrapped) SetReadDeadline(time.Time) error  { return nil }
+func (w wrapped) SetWriteDeadline(time.Time) error { return nil }
