@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/oserr"
 	"github.com/netreply/netreply/internal/testserver"
 )
 
@@ -153,8 +153,8 @@ func TestAttempts(t *testing.T) {
 	require.ErrorAs(t, err, &e)
 	require.Len(t, e.Attempts, 1)
 	assert.Equal(t, addr, e.Attempts[0].Addr.String())
-	assert.ErrorIs(t, e.Attempts[0].Err, syscall.ECONNREFUSED)
-	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.True(t, oserr.Is(e.Attempts[0].Err, oserr.Refused))
+	assert.True(t, oserr.Is(err, oserr.Refused))
 	px := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, addr)})
 	require.ErrorAs(t, px.Get(t.Context(), newRequest(t, "http://host.test/")).Wait(soon(t)), &e)
 	require.Len(t, e.Attempts, 1)

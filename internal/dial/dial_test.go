@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/netreply/netreply/internal/oserr"
 	"github.com/netreply/netreply/internal/testserver"
 )
 
@@ -127,7 +127,7 @@ func TestAttempts(t *testing.T) {
 		list = append(list, a.Addr.String())
 	}
 	assert.ElementsMatch(t, []string{"127.0.0.1:" + port, "[::1]:" + port}, list)
-	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.True(t, oserr.Is(err, oserr.Refused))
 	d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
 	_, err = d.TCP(t.Context(), "both.example:"+port, nil)
 	require.ErrorAs(t, err, &tried)
@@ -170,7 +170,7 @@ func TestPhases(t *testing.T) {
 
 	_, err = d.TCP(t.Context(), closed.Addr().String(), func() { told = true })
 	assert.Equal(t, Connect, phaseOf(t, err))
-	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.True(t, oserr.Is(err, oserr.Refused))
 	assert.True(t, told, "rule S27")
 
 	why := errors.New("why")

@@ -21,12 +21,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
 	"github.com/netreply/netreply/internal/conformance/pki"
 	"github.com/netreply/netreply/internal/conformance/scenario"
+	"github.com/netreply/netreply/internal/oserr"
 )
 
 // Server is one running scenario.
@@ -128,25 +128,6 @@ func Start(s *scenario.Scenario, p *pki.PKI, tmp string) (*Server, error) {
 		}
 	}
 	return srv, nil
-}
-
-// reserve binds a port without listening on it: connects are refused and
-// nobody else can take it.
-func reserve() (int, int, error) {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, 0, err
-	}
-	if err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		syscall.Close(fd)
-		return -1, 0, err
-	}
-	sa, err := syscall.Getsockname(fd)
-	if err != nil {
-		syscall.Close(fd)
-		return -1, 0, err
-	}
-	return fd, sa.(*syscall.SockaddrInet4).Port, nil
 }
 
 // Ports maps listener names to ports.
@@ -277,7 +258,7 @@ func (s *Server) Stop(grace time.Duration) []scenario.ListenerLog {
 			l.ln.Close()
 		}
 		if l.fd >= 0 {
-			syscall.Close(l.fd)
+			release(l.fd)
 		}
 	}
 	go func() { s.wg.Wait(); close(done) }()
@@ -503,7 +484,7 @@ func tlsErr(err error) string {
 	if i := strings.Index(t, "remote error: "); i >= 0 {
 		return "alert: " + t[i+14:]
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || strings.Contains(t, "broken pipe") {
+	if errors.Is(err, io.EOF) || oserr.Is(err, oserr.Reset) || strings.Contains(t, "broken pipe") {
 		return "client closed during the handshake"
 	}
 	return t
