@@ -130,12 +130,12 @@ func (r *Reply) Headers() Headers {
 		h.headers = headersFrom(h.mapped, h.http2)
 		h.mapped = nil
 	default:
-		return h.headers.Clone()
+		return h.headers // copies keep their own fields when one is changed
 	}
 	if r.head.decoded { // rule Z4
 		r.head.headers.Del("Content-Length")
 	}
-	return r.head.headers.Clone()
+	return r.head.headers
 }
 
 // Trailers are the fields behind the body (RFC 9110, section 6.5); they are
@@ -154,8 +154,9 @@ func (r *Reply) RawHeader(name string) string { return r.Headers().Joined(name) 
 
 // RawHeaderList gives each name once, where it stood last (rule H26).
 func (r *Reply) RawHeaderList() []string {
-	var names []string
-	for _, f := range r.Headers().Merged() {
+	merged := r.Headers().Merged()
+	names := make([]string, 0, len(merged))
+	for _, f := range merged {
 		names = append(names, f.Name)
 	}
 	return names
@@ -163,8 +164,9 @@ func (r *Reply) RawHeaderList() []string {
 
 // RawHeaderPairs gives each name once with its joined values.
 func (r *Reply) RawHeaderPairs() [][2]string {
-	var pairs [][2]string
-	for _, f := range r.Headers().Merged() {
+	merged := r.Headers().Merged()
+	pairs := make([][2]string, 0, len(merged))
+	for _, f := range merged {
 		pairs = append(pairs, [2]string{f.Name, f.Value})
 	}
 	return pairs

@@ -143,103 +143,74 @@ func (h Headers) Equal(o Headers) bool {
 // Joined joins the values of one name as Qt does (rule H25): with a comma, except
 // that each Set-Cookie stands on its own line and the last Location counts.
 func (h Headers) Joined(name string) string {
-	j := joinerFor(name)
+	separator := separatorOf(name)
+	var first string
+	var all []byte
 	for _, f := range h.fields {
 		if sameName(f.Name, name) {
-			j.add(f.Value)
+			first, all = join(first, all, separator, f.Value)
 		}
 	}
-	return j.String()
+	if all != nil {
+		return string(all)
+	}
+	return first
 }
 
-// joiner joins values in the time it takes to copy them.
-type joiner struct {
-	separator string // "" when only the last value counts
-	value     string
-	more      []byte // instead of value, when there is more than one
-}
-
-func joinerFor(name string) joiner {
+// separatorOf is what stands between the values of a name, "" when only the last counts.
+func separatorOf(name string) string {
 	switch {
 	case sameName(name, "Location"):
-		return joiner{}
+		return ""
 	case sameName(name, "Set-Cookie"):
-		return joiner{separator: "\n"}
+		return "\n"
 	}
-	return joiner{separator: ", "}
+	return ", "
 }
 
-func (j *joiner) add(value string) {
+// join appends a value to what there is: first, or all when there is more than one. What
+// is joined is copied once.
+func join(first string, all []byte, separator, value string) (string, []byte) {
 	switch {
-	case j.separator == "", j.more == nil && j.value == "":
-		j.value = value
-	case j.more == nil:
-		j.more = append(append(append(j.more, j.value...), j.separator...), value...)
-	default:
-		j.more = append(append(j.more, j.separator...), value...)
+	case separator == "", all == nil && first == "":
+		return value, nil
+	case all == nil:
+		all = append(all, first...)
 	}
-}
-
-func (j *joiner) String() string {
-	if j.more != nil {
-		return string(j.more)
-	}
-	return j.value
+	return first, append(append(all, separator...), value...)
 }
 
 // Merged gives each name once, at the place and in the spelling of its last
 // occurrence, with its values joined (rule H26).
 func (h Headers) Merged() []Field {
-	names := index{}
 	out := make([]Field, 0, len(h.fields)) // from the last to the first
-	at := make([]int, len(h.fields))       // where each field belongs
+	at := make([]int32, len(h.fields))     // where each field belongs
+	names := newIndex(len(h.fields))
 	for i, f := range slices.Backward(h.fields) {
 		var known bool
 		if at[i], known = names.find(f.Name, out); !known {
 			out = append(out, Field{Name: f.Name})
 		}
 	}
-	joined := make([]joiner, len(out))
-	for i, f := range out {
-		joined[i] = joinerFor(f.Name)
-	}
+	var all [][]byte // of the names that have several values
 	for i, f := range h.fields {
-		joined[at[i]].add(f.Value)
+		o := &out[at[i]]
+		if o.Value == "" {
+			o.Value = f.Value
+			continue
+		}
+		if all == nil {
+			all = make([][]byte, len(out))
+		}
+		o.Value, all[at[i]] = join(o.Value, all[at[i]], separatorOf(f.Name), f.Value)
 	}
-	for i := range out {
-		out[i].Value = joined[i].String()
+	for i := range all {
+		if all[i] != nil {
+			out[i].Value = string(all[i])
+		}
 	}
 	slices.Reverse(out)
 	return out
-}
-
-// index finds names in a list that grows.
-type index struct{ places map[string]int }
-
-// indexFrom is how many names are found as fast without a map.
-const indexFrom = 16
-
-// find gives the place of name in list, or the one that it will have at its end.
-func (x *index) find(name string, list []Field) (place int, known bool) {
-	if x.places == nil && len(list) < indexFrom {
-		i := slices.IndexFunc(list, func(f Field) bool { return sameName(f.Name, name) })
-		if i < 0 {
-			return len(list), false
-		}
-		return i, true
-	}
-	if x.places == nil {
-		x.places = make(map[string]int, 4*indexFrom)
-		for i, f := range list {
-			x.places[strings.ToLower(f.Name)] = i
-		}
-	}
-	key := strings.ToLower(name)
-	if i, ok := x.places[key]; ok {
-		return i, true
-	}
-	x.places[key] = len(list)
-	return len(list), false
 }
 
 // Invalid finds the first field that RFC 9110, section 5, does not allow: one whose

@@ -423,11 +423,13 @@ func folded(lines string) bool { return lines != "" && (lines[0] == ' ' || lines
 // unfold joins a value with the lines that continue it, and gives the lines behind
 // those.
 func unfold(value, lines string) (whole, rest string) {
-	parts := []string{value}
+	var all strings.Builder
+	all.WriteString(value)
 	for folded(lines) {
 		var line string
 		line, lines, _ = strings.Cut(lines, "\n")
-		parts = append(parts, textproto.TrimString(strings.TrimSuffix(line, "\r")))
+		all.WriteByte(' ')
+		all.WriteString(textproto.TrimString(line))
 	}
-	return textproto.TrimString(strings.Join(parts, " ")), lines
+	return textproto.TrimString(all.String()), lines
 }
