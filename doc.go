@@ -51,9 +51,9 @@
 //
 // [Reply.Err] is an *[Error] with a [NetworkError] code, which is a target of
 // errors.Is, the phase, and whether trying again is safe. A status of 400 and
-// above is an error, too; its body can be read all the same. [Reply.Read] ends in
-// io.EOF when the body came whole, whatever the status, and in the *Error when the
-// transfer failed.
+// above is an error, too; its body can be read all the same. [Reply.Read] gives every
+// byte that came, and then ends in io.EOF where Err is nil and in the *Error
+// otherwise, so that io.Copy and io.ReadAll tell a 404 and a broken transfer.
 //
 // # Memory and back-pressure
 //
