@@ -24,6 +24,10 @@ func (e *shortSource) Unwrap() error { return io.ErrUnexpectedEOF }
 // errUploadStopped ends a reading that nobody needs any more.
 var errUploadStopped = errors.New("upload stopped")
 
+// errPeerEnded ends it because the connection has ended: it is the connection's error, and
+// none of the source.
+var errPeerEnded = fmt.Errorf("upload stopped: the connection has ended: %w", io.ErrUnexpectedEOF)
+
 // upload is the body of one sending, as net/http reads it: it counts, ends with
 // the transfer, and closes only what is ours.
 type upload struct {
@@ -101,7 +105,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		return n, &wire.SourceError{Err: &shortSource{u.meter.sent.Load(), u.meter.total}}
 	case err == io.EOF:
 		u.meter.end()
-	case err != nil:
+	case err != nil && err != errUploadStopped && err != errPeerEnded:
 		err = &wire.SourceError{Err: err}
 	}
 	return n, err
@@ -223,7 +227,7 @@ func (b *blockingSource) read(ctx context.Context, peer <-chan struct{}, p []byt
 		case <-b.stopped:
 			return 0, errUploadStopped
 		case <-peer:
-			return 0, errUploadStopped
+			return 0, errPeerEnded
 		}
 	}
 	n := copy(p, b.data)

@@ -107,7 +107,11 @@ func clientConn(transport *http.Transport, key Key, nc net.Conn) (*http.ClientCo
 	cc, err := transport.NewClientConn(ctx, "http", addr)
 	if err != nil {
 		nc.Close()
-		return nil, &Error{Phase: Connect, Fault: Malformed, Err: err}
+		e := &Error{Phase: Connect, Fault: Malformed, Err: err}
+		if peerClosed(err) { // it could not be greeted any more
+			e.Fault = Closed
+		}
+		return nil, e
 	}
 	return cc, nil
 }

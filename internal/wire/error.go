@@ -35,7 +35,7 @@ const (
 	Other     Fault = iota // an error of the operating system; see Err
 	Closed                 // the peer ended the connection too early
 	Malformed              // the peer does not speak HTTP correctly
-	Alert                  // a TLS alert of the peer after the handshake
+	Alert                  // TLS ended after the handshake, by an alert or by records that are wrong
 	Reset                  // the peer ended one HTTP/2 stream, see Code
 	GoAway                 // the peer ended the HTTP/2 connection, see Code
 	Source                 // reading the request body failed
@@ -89,11 +89,14 @@ func isOS(err error) bool {
 	return errors.As(err, &op)
 }
 
+// isAlert tells whether TLS has ended, by an alert or because what came is not what was
+// encrypted.
 func isAlert(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {
 		return true
 	}
 	var alert tls.AlertError
-	return errors.As(err, &alert)
+	var record tls.RecordHeaderError
+	return errors.As(err, &alert) || errors.As(err, &record)
 }
