@@ -18,10 +18,10 @@ type clock struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	state clockState
-	// took tells whether the peer has taken bytes of an upload since the last call. The
-	// system takes them off our hands long before the peer does, so while an upload is
-	// going on somebody has to look.
-	took    func() bool
+	// excused tells, when the limit has passed, until when the peer was not to blame. often
+	// says that it must be asked in between.
+	excused func() time.Time
+	often   bool
 	pauses  int
 	last    time.Time     // when the peer was last heard of, or the clock went on
 	resumed time.Time     // when it last went on
@@ -36,8 +36,7 @@ const (
 	clockOver
 )
 
-// looks is how often, within one limit, the clock looks whether an upload is being
-// taken.
+// looks is how often excused is asked within one limit, where that is needed.
 const looks = 8
 
 func newClock(limit time.Duration, expired func()) *clock {
@@ -104,15 +103,16 @@ func (c *clock) stop() {
 	c.state = clockOver
 }
 
-// watch sets took for the time of an upload; nil ends that.
-func (c *clock) watch(took func() bool) {
+// ask sets what is asked before the clock expires; nil ends that. often is for what passes
+// unseen between two calls, such as the bytes that a peer takes of what the system holds.
+func (c *clock) ask(excused func() time.Time, often bool) {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.took = took
-	if c.running() {
+	c.excused, c.often = excused, often
+	if often && c.running() {
 		c.arm(c.limit - time.Since(c.last))
 	}
 }
@@ -156,7 +156,7 @@ func (c *clock) arm(d time.Duration) {
 	if c.limit <= 0 {
 		return
 	}
-	if c.took != nil {
+	if c.often {
 		d = min(d, max(c.limit/looks, time.Millisecond))
 	}
 	if c.timer == nil {
@@ -170,22 +170,26 @@ func (c *clock) arm(d time.Duration) {
 // set anew for every byte, and it may fire in the moment in which a pause stops it.
 func (c *clock) check() {
 	c.mu.Lock()
-	took := c.took
-	look := took != nil && c.running()
+	excused := c.excused
+	ask := excused != nil && c.running() && (c.often || time.Since(c.last) >= c.limit)
 	c.mu.Unlock()
-	if look && took() {
-		c.touch()
+	var until time.Time
+	if ask {
+		until = excused()
 	}
-	if c.silent() {
+	if c.silent(until) {
 		c.expired()
 	}
 }
 
-// silent, which takes the lock itself, tells whether the limit has passed, and ends the
-// clock then; otherwise it arms the next check.
-func (c *clock) silent() bool {
+// silent, which takes the lock itself, tells whether the limit has passed since the peer was
+// last excused or heard of, and ends the clock then; otherwise it arms the next check.
+func (c *clock) silent(excused time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if excused.After(c.last) {
+		c.last = excused
+	}
 	if !c.running() {
 		return false
 	}

@@ -65,7 +65,7 @@ func TestClock(t *testing.T) {
 	none.touch()
 	none.pause()
 	none.resume()
-	none.watch(nil)
+	none.ask(nil, false)
 	none.stop()
 	require.Zero(t, none.elapsed())
 }
@@ -92,9 +92,9 @@ func TestClockChecksOnce(t *testing.T) {
 	})
 }
 
-// TestClockLooks: while an upload is going on the clock looks itself whether the peer
+// TestClockAsksOften: while an upload is going on the clock looks itself whether the peer
 // takes it.
-func TestClockLooks(t *testing.T) {
+func TestClockAsksOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		at := make(chan time.Duration, 1)
@@ -102,13 +102,29 @@ func TestClockLooks(t *testing.T) {
 		c.start()
 		// what the peer takes every second, up to the ninth, is seen
 		taken := begin
-		c.watch(func() bool {
+		c.ask(func() (at time.Time) {
 			if now := time.Now(); now.Sub(begin) < 10*time.Second && now.Sub(taken) >= time.Second {
-				taken = now
-				return true
+				taken, at = now, now
 			}
-			return false
-		})
+			return at
+		}, true)
 		require.Equal(t, 10*time.Second, <-at)
+	})
+}
+
+// TestClockAsks: what is asked only when the limit has passed gives a whole limit more.
+func TestClockAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		at := make(chan time.Duration, 1)
+		c := newClock(time.Second, func() { at <- time.Since(begin) })
+		var asked []time.Duration
+		c.ask(func() time.Time {
+			asked = append(asked, time.Since(begin))
+			return begin.Add(1500 * time.Millisecond)
+		}, false)
+		c.start()
+		require.Equal(t, 2500*time.Millisecond, <-at)
+		require.Equal(t, []time.Duration{time.Second, 2500 * time.Millisecond}, asked)
 	})
 }

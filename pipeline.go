@@ -154,10 +154,15 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.clock != nil {
+		r.clock.ask(func() time.Time { return l.wire.LastQueued(&x.Exchange) }, false)
+	}
 	resp, err := l.wire.RoundTrip(sent, &x.Exchange)
+	if err != nil || !x.Conn.HTTP2 {
+		r.clock.ask(nil, false)
+	}
 	x.stopHeadTimer()
 	if sent.Body != nil {
-		x.reply.clock.watch(nil)
 		x.rateOver()
 	}
 	if err != nil {
@@ -231,7 +236,19 @@ func (x *exchange) meter() *uploadMeter {
 	return x.upload.meter
 }
 
-func (x *exchange) Connecting() { x.reply.emit(sigConnecting, 0, 0, nil) }
+func (x *exchange) Waiting(queued bool) {
+	if queued {
+		x.reply.enter(PhaseQueue)
+	} else {
+		x.reply.enter(PhaseConnect)
+	}
+}
+
+func (x *exchange) Connecting() {
+	x.reply.enter(PhaseConnect)
+	x.reply.clock.touch()
+	x.reply.emit(sigConnecting, 0, 0, nil)
+}
 
 func (x *exchange) Encrypted(state *tls.ConnectionState, accepted *certs.Failure) {
 	if accepted != nil {
@@ -290,14 +307,16 @@ func (x *exchange) Sending(c wire.Conn) {
 	r.mu.Lock()
 	r.tls, r.localAddr, r.remoteAddr = c.TLS, c.LocalAddr, c.RemoteAddr
 	r.mu.Unlock()
+	r.enter(PhaseHeaders)
 	r.clock.touch()
+	if r.clock != nil && (r.payload != nil || c.HTTP2) {
+		pool := r.m.wire
+		r.clock.ask(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
+	}
 	m := x.meter()
 	if m != nil {
 		x.upload.peer = c.Ended
 		m.ended = x.uploaded
-	}
-	if r.clock != nil && (m != nil || r.memorySent > 0) {
-		r.clock.watch(takes(c))
 	}
 	if m != nil && r.rate != nil {
 		x.rated.Store(true)
@@ -319,21 +338,6 @@ func (x *exchange) Sending(c wire.Conn) {
 	}
 	if m == nil {
 		x.startHeadTimer()
-	}
-}
-
-// takes tells whether the peer has taken bytes of what is sent since the last call; nil
-// where nobody can. The system takes an upload off our hands long before.
-func takes(c wire.Conn) func() bool {
-	last := c.Untaken()
-	if last < 0 {
-		return nil
-	}
-	return func() bool {
-		n := c.Untaken()
-		moved := n != last
-		last = n
-		return moved
 	}
 }
 

@@ -49,12 +49,13 @@ func (t *Transport) startDials(h *host) (old []*conn) {
 		}
 		h.undialled[w.x.Priority].of(w.x.Fresh).remove(w)
 		if d != nil {
-			d.owner, w.dial = w, d
+			d.owner = w
+			w.dialled(d)
 			continue
 		}
 		ctx, cancel := context.WithCancel(t.ctx)
 		d = &dialing{host: h, cancel: cancel, owner: w}
-		w.dial = d
+		w.dialled(d)
 		h.dials++
 		h.opening++
 		t.dialing++

@@ -79,6 +79,12 @@ func (g *h2Guard) advance() error {
 		return violation("a header block that other frames interrupt")
 	}
 	switch f.kind {
+	case frameData, frameHeaders, frameContinuation, frameWindow:
+		g.moved.Add(1)
+	case framePing:
+		g.moved.Add(int64(-f.length)) // which will be counted as it passes
+	}
+	switch f.kind {
 	case frameData:
 		return g.data(f)
 	case frameHeaders, frameContinuation:

@@ -57,6 +57,7 @@ type h2Guard struct {
 	ending atomic.Bool  // no more exchanges can begin
 	sent   atomic.Int64
 	heard  atomic.Int64 // when something came last, in Unix nanoseconds
+	moved  atomic.Int64 // grows with all that is about an exchange; not with PING
 
 	mu       sync.Mutex
 	streams  map[uint32]guardedStream // open ones
@@ -181,6 +182,7 @@ func (g *h2Guard) payload(p []byte) (n int, err error) {
 		err = g.fail(err)
 	}
 	g.pass -= n
+	g.moved.Add(int64(n))
 	return n, err
 }
 

@@ -29,6 +29,8 @@ type host struct {
 	dials   int   // under way
 	opening int   // those of them that anybody may get
 	orphans dials // those of these whose waiter went another way
+
+	emptied time.Time // when it last lost its last connection while somebody waited
 }
 
 // protocol is what a server was found to speak.
@@ -80,6 +82,7 @@ func pick[T any](second bool, yes, no *T) *T {
 type waiter struct {
 	ch   chan msg // buffered for all that can come
 	x    *Exchange
+	host *host
 	open bool // it wants a connection to be there, and sends nothing: see Open
 
 	// guarded by Transport.mu
@@ -87,6 +90,7 @@ type waiter struct {
 	number           uint64
 	done             bool // nothing is sent to it any more
 	dial             *dialing
+	unqueued         time.Time // see LastQueued
 }
 
 type kind int
@@ -130,9 +134,12 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 // part of take, which nearly every exchange leaves with a connection, and a small stack.
 func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (*conn, error) {
 	w := h.enqueue(&waiter{x: x})
+	x.waiter = w
 	old := t.startDials(h)
+	queued := w.queued()
 	t.mu.Unlock()
 	t.shut(old...)
+	x.Observer.Waiting(queued)
 	told, secured := false, false
 	for {
 		select {
@@ -176,7 +183,7 @@ func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (*conn, erro
 
 // enqueue makes w wait; the caller holds the lock.
 func (h *host) enqueue(w *waiter) *waiter {
-	w.ch, w.number = make(chan msg, 3+maxAsked), h.arrived
+	w.ch, w.host, w.number = make(chan msg, 3+maxAsked), h, h.arrived
 	h.arrived++
 	h.waiters++
 	h.waiting[w.x.Priority].of(w.x.Fresh).pushBack(w)
@@ -543,6 +550,9 @@ func (t *Transport) remove(c *conn) bool {
 	default:
 		h.idle.remove(c)
 		h.open--
+	}
+	if h.waiters > 0 && !h.connected() {
+		h.emptied = time.Now()
 	}
 	t.forgetDue(c)
 	t.live.Add(-1)

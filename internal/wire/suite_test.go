@@ -68,6 +68,7 @@ func (w *watch) add(s string) {
 	defer w.mu.Unlock()
 	w.told = append(w.told, s)
 }
+func (w *watch) Waiting(bool)                                   {}
 func (w *watch) Connecting()                                    { w.add("connecting") }
 func (w *watch) Encrypted(*tls.ConnectionState, *certs.Failure) { w.add("encrypted") }
 func (w *watch) Question(*Question)                             { w.add("question") }

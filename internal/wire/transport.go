@@ -65,6 +65,9 @@ const (
 // Observer is told what happens to one exchange. The calls come from the
 // goroutine that called RoundTrip, except Activity.
 type Observer interface {
+	// Waiting: there is no connection to send on at once. queued says that all that there
+	// may be carry other exchanges; otherwise one is being opened.
+	Waiting(queued bool)
 	// Connecting: a TCP connection is being opened for this exchange.
 	Connecting()
 	// Encrypted: the handshake is over; nothing of the request has been sent. What is
@@ -130,6 +133,12 @@ type Exchange struct {
 	Repeated bool
 
 	ending ending
+
+	waiter  *waiter // the last one, guarded by Transport.mu
+	carrier *conn   // set before Sending
+	// of PeerMoved
+	untaken int
+	moved   int64
 
 	// Set by RoundTrip.
 	Conn Conn
@@ -265,6 +274,7 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 			return nil, err
 		}
 	}
+	x.carrier = c
 	x.Observer.Sending(x.Conn)
 	if ctx.Err() != nil { // the observer may have ended it: nothing leaves
 		t.put(c, true)

@@ -1,0 +1,54 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// TestPeerMoved: that a peer takes what the system holds of an upload is seen, and that it
+// does not.
+func TestPeerMoved(t *testing.T) {
+	take := make(chan int64)
+	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+		for n := range take {
+			io.CopyN(io.Discard, c, n)
+		}
+	})
+	defer close(take)
+	tr := NewTransport(Config{Dialer: &dial.Dialer{}})
+	defer tr.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := http.NewRequestWithContext(ctx, "POST", s.URL(), bytes.NewReader(make([]byte, 64<<20)))
+	require.NoError(t, err)
+	sending, ended := make(chan struct{}), make(chan struct{})
+	x := &Exchange{Key: Key{Scheme: "http", Addr: s.Addr}, Observer: &watch{onSend: func() { close(sending) }}}
+	require.Zero(t, tr.PeerMoved(x))
+	go func() {
+		defer close(ended)
+		tr.RoundTrip(req, x)
+	}()
+	<-sending
+	// the system takes what it can; from then on nothing moves
+	for still, last := 0, -1; still < 5; time.Sleep(20 * time.Millisecond) {
+		if tr.PeerMoved(x); x.untaken != last {
+			still, last = 0, x.untaken
+		} else {
+			still++
+		}
+	}
+	require.NotZero(t, x.untaken)
+	require.Zero(t, tr.PeerMoved(x))
+	take <- 16 << 20
+	require.Eventually(t, func() bool { return !tr.PeerMoved(x).IsZero() }, 10*time.Second, time.Millisecond)
+	cancel()
+	<-ended
+}
