@@ -214,7 +214,8 @@ func (s *stdConn) reusable() (ok bool, hint time.Duration) {
 	return s.tap.usable() && s.cc.Err() == nil && s.cc.Available() > 0, s.tap.keepsFor()
 }
 
-func (s *stdConn) fit() bool { return s.tap.usable() && !s.tap.hasPending(s.raw) }
+// fit asks the socket first: what has left it meanwhile, the tap knows.
+func (s *stdConn) fit() bool { return !s.tap.hasPending(s.raw) && s.tap.usable() }
 
 func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
 

@@ -77,16 +77,25 @@ func (c *tapConn) mayWrite() bool {
 func (c *tapConn) Read(p []byte) (int, error) {
 	for {
 		c.mu.Lock()
-		err := c.endErr
+		err, expected := c.endErr, c.turn == owed
 		c.mu.Unlock()
 		if err != nil {
 			return 0, err
 		}
-		n, err := c.Conn.Read(p)
+		n, kept := 0, -1
+		if expected || c.idling == nil {
+			n, err = c.Conn.Read(p)
+		} else {
+			n, kept, err = c.idling.read(c, p)
+		}
 		if n > 0 {
-			c.awaitRequest()
+			if kept < 0 {
+				c.awaitRequest()
+			}
 			c.mu.Lock()
-			kept := c.admit(p[:n])
+			if kept < 0 {
+				kept = c.admit(p[:n])
+			}
 			end := c.endErr
 			c.mu.Unlock()
 			if kept == 0 && err == nil && end == nil {
@@ -100,6 +109,10 @@ func (c *tapConn) Read(p []byte) (int, error) {
 	}
 }
 
+// early tells whether bytes that come now are before the first request; the caller holds
+// the lock.
+func (c *tapConn) early() bool { return c.turn == unused || c.turn == armed && c.fresh }
+
 // earlyLimit is how long bytes that come on a new connection wait for the request.
 const earlyLimit = time.Second
 
@@ -108,7 +121,7 @@ const earlyLimit = time.Second
 // that those bytes could be of.
 func (c *tapConn) awaitRequest() {
 	c.mu.Lock()
-	if c.turn != unused && (c.turn != armed || !c.fresh) {
+	if !c.early() {
 		c.mu.Unlock()
 		return
 	}

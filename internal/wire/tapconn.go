@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -34,13 +33,14 @@ type tapConn struct {
 	endOne   sync.Once
 	closeOne sync.Once
 
-	// for one goroutine at a time, before an exchange
-	pending *pendingCheck
+	pending *pendingCheck // for one goroutine at a time, before an exchange
+	idling  *idleRead     // for the one that reads; nil where Read is all there is
 }
 
 func newTapConn(c net.Conn, headLimit int64) *tapConn {
 	t := &tapConn{Conn: c, ended: make(chan struct{}), closed: make(chan struct{})}
 	t.tap.limit = int(min(headLimit, 1<<30))
+	t.idling = newIdleRead(t)
 	return t
 }
 
@@ -160,30 +160,4 @@ func (c *tapConn) Close() error {
 func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
-}
-
-// pendingCheck tells whether bytes, or the end, lie unread in a socket. Its function is
-// made once per connection, since RawConn wants one that escapes.
-type pendingCheck struct {
-	raw  syscall.RawConn
-	look func(fd uintptr)
-	any  bool
-}
-
-// hasPending tells whether something lies unread in nc, which must be the socket under c;
-// false where that cannot be told.
-func (c *tapConn) hasPending(nc net.Conn) bool {
-	if c.pending == nil {
-		c.pending = &pendingCheck{}
-		if sc, ok := nc.(syscall.Conn); ok {
-			c.pending.open(sc)
-		}
-	}
-	p := c.pending
-	if p.raw == nil {
-		return false
-	}
-	p.any = false
-	p.raw.Control(p.look)
-	return p.any
 }
