@@ -6,8 +6,9 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/netreply/netreply/internal/oserr"
 )
 
 // FaultKind is what can happen to a connection on its way.
@@ -209,7 +210,7 @@ func (l *link) pump(d Direction, from, to *net.TCPConn) {
 			l.end(d, to)
 			return
 		default: // no client of HTTP closes one direction only: it has gone
-			l.close(errors.Is(err, syscall.ECONNRESET))
+			l.close(oserr.Is(err, oserr.Reset))
 			return
 		}
 	}
