@@ -117,7 +117,7 @@ func (c *faultCase) run(step func(string)) (res faultResult, wrong []string) {
 		step("sending the request " + when)
 		_, body, err := send(faultExchanges[0], silence)
 		ok := err == nil && body == faultAnswer("/length", "")
-		if !ok && (err == nil || silence == faultNone) {
+		if !ok && (err == nil && !c.garbled() || silence == faultNone) {
 			bad("the request %s: %v, %q", when, err, body)
 		}
 		return ok
@@ -135,10 +135,11 @@ func (c *faultCase) run(step func(string)) (res faultResult, wrong []string) {
 	// next may still meet. Where there was a byte too many in clear text, or one too few,
 	// what comes next is read in a wrong place for a while.
 	ok := false
-	if c.limited() {
-		for wait := faultSilence; !ok && wait < 4*time.Second; wait *= 2 {
-			ok = working("next", wait)
+	for wait := faultSilence; c.limited() && !ok && wait < 4*time.Second; wait *= 2 {
+		if c.garbled() {
+			m.ClearConnectionCache()
 		}
+		ok = working("next", wait)
 	}
 	if !ok {
 		working("afterwards", faultNone)
@@ -249,6 +250,10 @@ func faultStatus(status int) netreply.NetworkError {
 func (c *faultCase) limited() bool {
 	return c.fault.Kind == testserver.Stall || c.fault.Kind.Corrupts()
 }
+
+// garbled tells that both ends may from now on mean different things by the same bytes:
+// the header fields that HPACK has in its table are those that have come.
+func (c *faultCase) garbled() bool { return c.server.kind == testserver.H2C && c.fault.Kind.Corrupts() }
 
 // secret tells whether bytes are protected on their way.
 func (c *faultCase) secret() bool {
