@@ -11,6 +11,10 @@ type Attribute[T any] struct {
 
 // Of returns the attribute of a reply; false while it is not set.
 func (a Attribute[T]) Of(r *Reply) (T, bool) {
+	if a.get == nil || r == nil {
+		var none T
+		return none, false
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return a.get(r)
@@ -57,20 +61,32 @@ var (
 )
 
 // UserAttribute is data of the program that travels with a Request and is never
-// looked at (rule A28).
+// looked at (rule A28). One that NewUserAttribute has not made holds nothing.
 type UserAttribute[T any] struct{ key *string }
 
 // NewUserAttribute makes a key; two keys are never the same, whatever their name.
 func NewUserAttribute[T any](name string) UserAttribute[T] { return UserAttribute[T]{&name} }
 
 // Set attaches a value to q.
-func (a UserAttribute[T]) Set(q *Request, v T) { q.setAttribute(a.key, v) }
+func (a UserAttribute[T]) Set(q *Request, v T) {
+	if a.key != nil && q != nil {
+		q.setAttribute(a.key, v)
+	}
+}
 
 // Clear takes it away.
-func (a UserAttribute[T]) Clear(q *Request) { delete(q.attributes, a.key) }
+func (a UserAttribute[T]) Clear(q *Request) {
+	if q != nil {
+		delete(q.attributes, a.key)
+	}
+}
 
 // Of returns the value that q carries; reply.Request() has it too.
 func (a UserAttribute[T]) Of(q *Request) (T, bool) {
+	if q == nil {
+		var none T
+		return none, false
+	}
 	v, ok := q.attributes[a.key].(T)
 	return v, ok
 }

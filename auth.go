@@ -33,7 +33,12 @@ type Authenticator struct {
 }
 
 // Options are the parameters of the server's challenge, by lower-case name.
-func (a *Authenticator) Options() map[string]string { return maps.Clone(a.options) }
+func (a *Authenticator) Options() map[string]string {
+	if a == nil {
+		return nil
+	}
+	return maps.Clone(a.options)
+}
 
 // SetCredentials answers, for Scheme and for what keeps the password better: a weaker
 // scheme is another question. For NTLM the user may be DOMAIN\user. No user and no
@@ -43,13 +48,13 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 	if user == "" && password == "" {
 		return a.Cancel()
 	}
-	return a.settle(func() { a.answer.Store(&credentials{user, password}) })
+	return a != nil && a.settle(func() { a.answer.Store(&credentials{user, password}) })
 }
 
 // Cancel gives up: the server's 401 is the response of the reply, which fails with
 // AuthenticationRequiredError. Other replies that wait for the same answer do so,
 // too. It returns false when there was an answer already.
-func (a *Authenticator) Cancel() bool { return a.settle(func() {}) }
+func (a *Authenticator) Cancel() bool { return a != nil && a.settle(func() {}) }
 
 // given is the answer, nil for none.
 func (a *Authenticator) given() *credentials { return a.answer.Load() }

@@ -74,7 +74,7 @@ type readerBody struct{ r io.Reader }
 
 func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) {
 	if isNil(b.r) {
-		return nil, invalidBody(fmt.Sprintf("a nil %T gives nothing: was it opened? A request without a body has a nil Body", b.r))
+		return nil, invalidBody(fmt.Sprintf("a nil %s gives nothing: was it opened? A request without a body has a nil Body", typeOf(b.r)))
 	}
 	switch r := b.r.(type) {
 	case *bytes.Buffer:
@@ -153,6 +153,14 @@ func isNil(v any) bool {
 	return false
 }
 
+// typeOf is the type of what should be read.
+func typeOf(v any) string {
+	if v == nil {
+		return "io.Reader"
+	}
+	return reflect.TypeOf(v).String()
+}
+
 func invalidBody(reason string) error {
 	return localError(ProtocolInvalidOperationError, "Invalid body", &FieldError{Field: "body", Reason: reason})
 }
@@ -192,7 +200,7 @@ func (b sourceBody) prepare(context.Context, bool) (*payload, error) {
 	open := func() (io.Reader, error) {
 		r, err := b.open()
 		if err == nil && isNil(r) {
-			err = fmt.Errorf("the function has given a nil %T and no error", r)
+			err = fmt.Errorf("the function has given a nil %s and no error", typeOf(r))
 		}
 		return r, err
 	}

@@ -171,7 +171,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("netreply: ")
 	if e.Method != "" {
-		fmt.Fprintf(&b, "%s %s: ", e.Method, e.URL)
+		b.WriteString(strings.TrimRight(e.Method+" "+e.URL, " ") + ": ")
 	}
 	b.WriteString(e.Code.String())
 	if e.isStatus() {

@@ -23,7 +23,7 @@ type KnownHeader[T any] struct {
 func (k KnownHeader[T]) Get(h Headers) (T, bool) {
 	var none T
 	vs := h.Values(k.Name)
-	if len(vs) == 0 {
+	if len(vs) == 0 || k.parse == nil {
 		return none, false
 	}
 	return k.parse(vs)
@@ -32,6 +32,9 @@ func (k KnownHeader[T]) Get(h Headers) (T, bool) {
 // Set replaces the field. A value that formats to nothing is not set and false
 // is returned (rule H22).
 func (k KnownHeader[T]) Set(h *Headers, v T) bool {
+	if h == nil || k.format == nil {
+		return false
+	}
 	s := k.format(v)
 	if s == "" {
 		return false

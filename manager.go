@@ -313,6 +313,9 @@ func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Bod
 
 // newReply makes a reply and enters it in the list of those that run.
 func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body Body) *Reply {
+	if m == nil {
+		m = new(Manager) // which fails the reply
+	}
 	r := &Reply{m: m, method: canonicalMethod(verb), body: body, started: time.Now()}
 	r.cond.L = &r.mu
 	if req != nil {
@@ -405,6 +408,9 @@ func (m *Manager) admit(q *Request) error {
 // ClearConnectionCache closes the connections that carry nothing at the moment;
 // transfers go on (rule N13, D32).
 func (m *Manager) ClearConnectionCache() {
+	if m.wire == nil { // not made by NewManager
+		return
+	}
 	m.wire.CloseIdle()
 	m.routes.closeParked()
 }
@@ -437,6 +443,9 @@ const (
 // replies. What Config.HSTS has learned is written to its file, for one more second at most.
 // Close may be called several times, and returns nil.
 func (m *Manager) Close() error {
+	if m == nil {
+		return nil
+	}
 	m.mu.Lock()
 	m.closed = true
 	var replies []*Reply
@@ -459,7 +468,9 @@ func (m *Manager) Close() error {
 	if waits {
 		ended(none, closeGrace)
 	}
-	m.wire.Close()
+	if m.wire != nil {
+		m.wire.Close()
+	}
 	if waits {
 		ended(none, closeLimit)
 	}

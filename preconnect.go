@@ -47,7 +47,7 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 		return e
 	}
 	if m == nil || m.wire == nil {
-		return fail(localError(ProtocolInvalidOperationError, "Invalid Manager", &FieldError{Field: "Manager", Reason: "make it with NewManager"}))
+		return fail(errUnmade())
 	}
 	if err := q.validate("GET"); err != nil {
 		return fail(err)

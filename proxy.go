@@ -256,7 +256,12 @@ type ProxyError struct {
 	err   error
 }
 
-func (e *ProxyError) Error() string { return e.err.Error() }
+func (e *ProxyError) Error() string {
+	if e.err == nil {
+		return "proxy " + e.Proxy
+	}
+	return e.err.Error()
+}
 func (e *ProxyError) Unwrap() error { return e.err }
 
 // ProxyResponse is the answer of a proxy that did not make a tunnel.

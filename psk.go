@@ -55,17 +55,20 @@ type preSharedKey struct{ identity, key []byte }
 // Set answers. It returns false when there was an answer already, or one of both is
 // empty or too long, and then changes nothing.
 func (a *PreSharedKeyAuthenticator) Set(identity, key []byte) bool {
-	if len(identity) == 0 || len(key) == 0 || len(identity) > a.MaximumIdentityLength || len(key) > a.MaximumPreSharedKeyLength {
+	if a == nil || len(identity) == 0 || len(key) == 0 || len(identity) > a.MaximumIdentityLength || len(key) > a.MaximumPreSharedKeyLength {
 		return false
 	}
 	return a.settle(func() { a.set.Store(&preSharedKey{slices.Clone(identity), slices.Clone(key)}) })
 }
 
 // Cancel fails the reply.
-func (a *PreSharedKeyAuthenticator) Cancel() bool { return a.settle(func() {}) }
+func (a *PreSharedKeyAuthenticator) Cancel() bool { return a != nil && a.settle(func() {}) }
 
 // Answer is what was set, for a PSKDialer; ok is false when nothing was.
 func (a *PreSharedKeyAuthenticator) Answer() (identity, key []byte, ok bool) {
+	if a == nil {
+		return nil, nil, false
+	}
 	set := a.set.Load()
 	if set == nil {
 		return nil, nil, false

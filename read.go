@@ -75,6 +75,9 @@ func (r *Reply) Read(p []byte) (int, error) {
 
 // await waits for unread bytes. The caller holds the lock.
 func (r *Reply) await() ([]byte, error) {
+	if r.m == nil {
+		return nil, errUnmade()
+	}
 	for {
 		if r.readErr != nil {
 			return nil, r.readErr
@@ -160,6 +163,9 @@ func (r *Reply) WriteTo(w io.Writer) (int64, error) {
 func (r *Reply) ReadAll() ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.m == nil {
+		return nil, errUnmade()
+	}
 	var all []byte
 	var early error
 	for r.state != finished && r.readErr == nil {

@@ -42,11 +42,11 @@ type Redirect struct {
 
 // Allow lets the reply follow. It returns false when the decision had been
 // taken.
-func (d *Redirect) Allow() bool { return d.settle(func() { d.allowed = true }) }
+func (d *Redirect) Allow() bool { return d != nil && d.settle(func() { d.allowed = true }) }
 
 // Deny fails the reply with OperationCanceledError; RedirectionTarget is set. It
 // returns false when the decision had been taken.
-func (d *Redirect) Deny() bool { return d.settle(func() {}) }
+func (d *Redirect) Deny() bool { return d != nil && d.settle(func() {}) }
 
 // permitted waits for the answer; the end of the context is a refusal.
 func (d *Redirect) permitted(ctx context.Context) bool {

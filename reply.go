@@ -155,6 +155,9 @@ func (r *Reply) phase() Phase { return Phase(r.stage.Load()) }
 func (r *Reply) enter(p Phase) { r.stage.Store(int32(p)) }
 
 func (r *Reply) perform() error {
+	if r.m.pipeline == nil {
+		return errUnmade()
+	}
 	if err := r.m.admit(&r.req); err != nil {
 		return err
 	}
@@ -317,6 +320,9 @@ func (r *Reply) discard(e error) {
 func (r *Reply) Abort() { r.abort(errAborted) }
 
 func (r *Reply) abort(cause error) {
+	if r.m == nil {
+		return
+	}
 	r.cancel(cause)
 	r.mu.Lock()
 	if r.state == ending { // rule S62: whoever tells the error may take its time
@@ -378,7 +384,7 @@ func (r *Reply) Wait(ctx context.Context) error {
 		ctx = context.Background()
 	}
 	r.mu.Lock()
-	if r.state == finished {
+	if r.state == finished || r.m == nil {
 		defer r.mu.Unlock()
 		return r.errLocked()
 	}
@@ -413,10 +419,20 @@ func (r *Reply) Err() error {
 }
 
 func (r *Reply) errLocked() error {
+	if r.m == nil {
+		return errUnmade()
+	}
 	if r.err == nil {
 		return nil
 	}
 	return r.err
+}
+
+// errUnmade is what is wrong with a Reply or a Manager that nobody has made: the first
+// thing that happens to it fails.
+func errUnmade() *Error {
+	return localError(ProtocolInvalidOperationError, "Not made by NewManager",
+		&FieldError{Field: "Manager", Reason: "NewManager makes them, and a Manager makes Replies: was its error looked at?"})
 }
 
 var _ interface {

@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -52,10 +53,11 @@ func operationOf(method string) Operation {
 func (r *Reply) ErrorString() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err == nil {
-		return ""
+	var e *Error
+	if errors.As(r.errLocked(), &e) {
+		return e.Text
 	}
-	return r.err.Text
+	return ""
 }
 
 // IsFinished tells whether the reply is over. It is true from the last
@@ -63,7 +65,7 @@ func (r *Reply) ErrorString() string {
 func (r *Reply) IsFinished() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state == finished
+	return r.state == finished || r.m == nil
 }
 
 // IsRunning is the opposite of IsFinished.

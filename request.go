@@ -236,6 +236,9 @@ func encodeQuery(s string) string {
 // Clone returns a copy that shares nothing with q but SSLConfiguration, OnSignal and
 // the values of attributes.
 func (q *Request) Clone() *Request {
+	if q == nil {
+		return nil
+	}
 	c := new(Request)
 	q.copyTo(c, new(url.URL))
 	return c

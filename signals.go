@@ -156,7 +156,7 @@ func view[T any](r *Reply, slot func(*views) *chan T, size int, fill func(*views
 		for _, e := range r.record.entries {
 			fill(v, e)
 		}
-		if r.record.closed {
+		if r.record.closed || r.m == nil {
 			close(*ch)
 		}
 	}
@@ -305,7 +305,7 @@ func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
 			e, ok := r.record.after(seen)
 			var changed chan struct{}
 			if !ok {
-				if r.record.closed || r.insideCallback() {
+				if r.record.closed || r.m == nil || r.insideCallback() {
 					r.mu.Unlock()
 					return
 				}

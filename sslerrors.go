@@ -162,6 +162,9 @@ type CertificateError struct {
 // first is the first of Errors in a sentence, and of a name that does not match also the
 // one that was wanted.
 func (e *CertificateError) first() string {
+	if len(e.Errors) == 0 {
+		return "no certificate error"
+	}
 	if s := e.Errors[0]; s.Code == SSLHostNameMismatch && s.Certificate != nil {
 		return "The certificate is for " + certs.Names(s.Certificate) + "; wanted " + certs.Printable(e.host)
 	}
@@ -215,16 +218,16 @@ type SSLErrors struct {
 
 // Ignore goes on in spite of Errors. It returns false when there was an answer already,
 // or none is allowed.
-func (s *SSLErrors) Ignore() bool { return s.IgnoreOnly(s.Errors...) }
+func (s *SSLErrors) Ignore() bool { return s != nil && s.IgnoreOnly(s.Errors...) }
 
 // IgnoreOnly goes on if every one of Errors is in the list, and is a Reject otherwise
 // (rules T2 and T5).
 func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
-	return s.settle(func() { s.accepted = slices.Clone(list) })
+	return s != nil && s.settle(func() { s.accepted = slices.Clone(list) })
 }
 
 // Reject fails the reply with SslHandshakeFailedError.
-func (s *SSLErrors) Reject() bool { return s.settle(func() {}) }
+func (s *SSLErrors) Reject() bool { return s != nil && s.settle(func() {}) }
 
 // flawed asks about a certificate that is not in order, in the middle of the handshake.
 // It returns an encryption that accepts it, nil for none.

@@ -182,6 +182,9 @@ type SSLState struct {
 // SSLConfiguration tells how the reply is encrypted (rule T10). What lies behind the
 // pointers must not be changed.
 func (r *Reply) SSLConfiguration() SSLState {
+	if r.m == nil {
+		return SSLState{}
+	}
 	s := SSLState{Configuration: r.m.sslConfiguration(&r.req)}
 	r.mu.Lock()
 	defer r.mu.Unlock()

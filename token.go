@@ -38,6 +38,12 @@ const earlyRefresh = 10 * time.Second
 // Token returns a token that is not refused, which is the value of one that a
 // server did not take, "" for none.
 func (s *TokenSource) Token(ctx context.Context, refused string) (string, error) {
+	if s.fetch == nil || s.lock == nil {
+		return "", errors.New("a TokenSource is made by NewTokenSource, with a function that gets a token")
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	if t := s.current(refused); t != "" {
 		return t, nil
 	}

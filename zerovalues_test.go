@@ -1,0 +1,206 @@
+package netreply_test
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+)
+
+// zeroValues are the types of the package that have methods, each as its zero value.
+var zeroValues = map[string]any{
+	"AddressGuard": &netreply.AddressGuard{}, "Attribute": netreply.Attribute[int]{}, "Authenticator": &netreply.Authenticator{},
+	"BlockedAddressError": &netreply.BlockedAddressError{}, "CertificateError": &netreply.CertificateError{}, "Config": netreply.Config{},
+	"Credential": netreply.Credential{}, "Error": &netreply.Error{}, "FieldError": &netreply.FieldError{}, "Informational": netreply.Informational{}, "KnownHeader": netreply.KnownHeader[int]{},
+	"Manager": &netreply.Manager{}, "Multipart": &netreply.Multipart{}, "MultipartType": netreply.MultipartType(-1), "NetworkError": netreply.NetworkError(-1),
+	"Operation": netreply.Operation(-1), "Phase": netreply.Phase(-1), "PinError": &netreply.PinError{},
+	"PreSharedKeyAuthenticator": &netreply.PreSharedKeyAuthenticator{}, "Proxy": &netreply.Proxy{}, "ProxyAuthenticator": &netreply.ProxyAuthenticator{},
+	"ProxyError": &netreply.ProxyError{}, "ProxyResponse": &netreply.ProxyResponse{}, "Questions": netreply.Questions(0), "ProxyType": netreply.ProxyType(-1), "Redirect": &netreply.Redirect{}, "Reply": &netreply.Reply{},
+	"Request": &netreply.Request{}, "SSLConfiguration": &netreply.SSLConfiguration{}, "SSLError": netreply.SSLError{}, "SSLErrorCode": netreply.SSLErrorCode(-99),
+	"SSLErrors": &netreply.SSLErrors{}, "SSLState": netreply.SSLState{}, "SizeLimitError": &netreply.SizeLimitError{}, "Token": netreply.Token{},
+	"TokenSource": &netreply.TokenSource{}, "UserAttribute": netreply.UserAttribute[int]{},
+}
+
+// TestZeroValues: no exported method panics or hangs on a value that nobody has made, with
+// arguments that are all nil, or zero.
+func TestZeroValues(t *testing.T) {
+	files, err := parser.ParseDir(token.NewFileSet(), ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	require.NoError(t, err)
+	for _, f := range files["netreply"].Files {
+		for _, d := range f.Decls {
+			if name := methodOf(d); name != "" {
+				_, ok := zeroValues[name]
+				assert.True(t, ok, "%s has methods that this test does not call", name)
+			}
+		}
+	}
+	for name, v := range zeroValues {
+		for i := range reflect.TypeOf(v).NumMethod() {
+			method := reflect.TypeOf(v).Method(i).Name
+			if method == "Format" { // which package fmt calls
+				assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s %d", v, v, v, v, v), "PANIC")
+				continue
+			}
+			t.Run(name+"."+method, func(t *testing.T) { callWithNothing(t, reflect.ValueOf(v).Method(i)) })
+		}
+	}
+}
+
+// methodOf is the exported type that an exported method belongs to.
+func methodOf(d ast.Decl) string {
+	f, ok := d.(*ast.FuncDecl)
+	if !ok || f.Recv == nil || !f.Name.IsExported() {
+		return ""
+	}
+	typ := f.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	if index, ok := typ.(*ast.IndexExpr); ok {
+		typ = index.X
+	}
+	if id := typ.(*ast.Ident); id.IsExported() {
+		return id.Name
+	}
+	return ""
+}
+
+func callWithNothing(t *testing.T, f reflect.Value) {
+	var in []reflect.Value
+	for i := range f.Type().NumIn() {
+		in = append(in, reflect.Zero(f.Type().In(i)))
+	}
+	done := make(chan string, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Sprint("panic: ", p)
+			}
+		}()
+		var out []reflect.Value
+		if f.Type().IsVariadic() {
+			out = f.CallSlice(in)
+		} else {
+			out = f.Call(in)
+		}
+		for _, v := range out {
+			if v.Kind() == reflect.Func && !v.IsNil() { // an iterator
+				v.Call([]reflect.Value{reflect.MakeFunc(v.Type().In(0), func([]reflect.Value) []reflect.Value {
+					return []reflect.Value{reflect.ValueOf(true)}
+				})})
+			}
+			if r, ok := v.Interface().(*netreply.Reply); ok && r != nil {
+				if r.Wait(nil) == nil {
+					done <- "a reply that does not fail"
+				}
+			}
+			if v.Kind() == reflect.Chan { // closed, as that of a reply that is over
+				for {
+					if _, ok := v.Recv(); !ok {
+						break
+					}
+				}
+			}
+		}
+		done <- ""
+	}()
+	select {
+	case what := <-done:
+		require.Empty(t, what)
+	case <-time.After(20 * time.Second):
+		t.Fatal("it hangs")
+	}
+}
+
+// TestNothing: functions, and methods of what is made, take nil for everything.
+func TestNothing(t *testing.T) {
+	m := newManager(t, netreply.Config{})
+	var file *netreply.Multipart
+	req := newRequest(t, "http://127.0.0.1:1/")
+	for name, f := range map[string]func() error{
+		"no request":     func() error { return m.Get(nil, nil).Wait(nil) },
+		"no URL":         func() error { return m.Post(nil, &netreply.Request{}, nil).Wait(nil) },
+		"no verb":        func() error { return m.Send(nil, "", req, nil).Wait(nil) },
+		"nil Manager":    func() error { return (*netreply.Manager)(nil).Get(nil, req).Wait(nil) },
+		"nil Manager's":  func() error { return (*netreply.Manager)(nil).Fetch(nil, "GET", req, nil).Err() },
+		"nil *Multipart": func() error { return m.Post(nil, req, file).Wait(nil) },
+		"part of nothing": func() error {
+			return m.Post(nil, req, &netreply.Multipart{Parts: []netreply.Part{{Body: file}}}).Wait(nil)
+		},
+		"nil reader": func() error { return m.Post(nil, req, netreply.ReaderBody(nil)).Wait(nil) },
+		"nil file":   func() error { return m.Post(nil, req, netreply.ReaderBody((*strings.Reader)(nil))).Wait(nil) },
+		"nil source": func() error { return m.Post(nil, req, netreply.SourceBody(1, nil)).Wait(nil) },
+		"nil opened": func() error { return m.Post(nil, req, netreply.SourceBody(1, openNothing)).Wait(nil) },
+		"in itself": func() error {
+			p := &netreply.Multipart{}
+			p.Add(netreply.Headers{}, p)
+			return m.Post(nil, req, p).Wait(nil)
+		},
+		"connect":          func() error { return m.ConnectToHost(nil, "", 0) },
+		"connect securely": func() error { return m.ConnectToHostEncrypted(nil, "", 0, nil) },
+		"URL":              func() error { _, err := netreply.NewRequest(":"); return err },
+		"proxy":            func() error { _, err := netreply.ParseProxy(""); return err },
+		"token": func() error {
+			_, err := netreply.NewTokenSource(nil).Token(nil, "")
+			return err
+		},
+	} {
+		err := f()
+		assert.Error(t, err, name)
+		t.Logf("%s: %v", name, err)
+	}
+	assert.Nil(t, (*netreply.Request)(nil).Clone())
+	key := netreply.NewUserAttribute[string]("x")
+	key.Set(nil, "x")
+	key.Clear(nil)
+	_, ok := key.Of(nil)
+	assert.False(t, ok)
+	one, other := netreply.UserAttribute[int]{}, netreply.UserAttribute[string]{}
+	one.Set(req, 1)
+	_, ok = other.Of(req)
+	assert.False(t, ok, "what was not made by NewUserAttribute holds nothing")
+	_, ok = one.Of(req)
+	assert.False(t, ok)
+	status, ok := netreply.HTTPStatusCode.Of(nil)
+	assert.False(t, ok, "%d", status)
+	for range m.Events(cancelled()) {
+		t.Error("the context has ended")
+	}
+	assert.True(t, slices.Contains((*netreply.Manager)(nil).SupportedSchemes(), "https"))
+}
+
+func openNothing() (io.ReadCloser, error) { return nil, nil }
+
+func cancelled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// TestNilQuestions: a closed channel gives no question, and that takes no answer.
+func TestNilQuestions(t *testing.T) {
+	var r *netreply.Redirect
+	var s *netreply.SSLErrors
+	var a *netreply.Authenticator
+	var k *netreply.PreSharedKeyAuthenticator
+	for i, answered := range []bool{r.Allow(), r.Deny(), s.Ignore(), s.IgnoreOnly(), s.Reject(), a.SetCredentials("u", "p"), a.Cancel(),
+		k.Set([]byte("i"), []byte("k")), k.Cancel()} {
+		assert.False(t, answered, "%d", i)
+	}
+	assert.Empty(t, a.Options())
+	_, _, ok := k.Answer()
+	assert.False(t, ok)
+}
