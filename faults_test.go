@@ -219,6 +219,9 @@ func (c *faultCase) codes(res *faultResult) []netreply.NetworkError {
 		return []netreply.NetworkError{handshake, timeout, closed}
 	}
 	codes := []netreply.NetworkError{failure, timeout, closed}
+	if c.garbled() && c.fault.Direction == testserver.ToServer {
+		codes = append(codes, netreply.InternalServerError) // by which its stream is reset when the handler gives up
+	}
 	if res.status >= 400 { // the bytes of the status line are corrupted, or the server's answer to such ones
 		codes = append(codes, faultStatus(res.status))
 	}
