@@ -305,7 +305,7 @@ func (x *exchange) Failed(err error) bool {
 func (x *exchange) Sending(c wire.Conn) {
 	r := x.reply
 	r.mu.Lock()
-	r.tls, r.localAddr, r.remoteAddr = c.TLS, c.LocalAddr, c.RemoteAddr
+	r.tls, r.conn = c.TLS, &x.Conn
 	r.mu.Unlock()
 	r.enter(PhaseHeaders)
 	r.clock.touch()

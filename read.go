@@ -91,7 +91,7 @@ func (r *Reply) await() ([]byte, error) {
 			}
 			return nil, io.EOF
 		}
-		if r.loan.wanted && r.loan.body != nil {
+		if r.wantsLoan && r.loan != nil && r.loan.body != nil {
 			return nil, errLent
 		}
 		if r.insideCallback() {
@@ -123,9 +123,9 @@ func (r *Reply) WriteTo(w io.Writer) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
-		r.loan.wanted = true
+		r.wantsLoan = true
 		data, err := r.await()
-		r.loan.wanted = false
+		r.wantsLoan = false
 		if err == errLent {
 			n, err := r.carry(w)
 			total += n

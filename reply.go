@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -66,30 +65,30 @@ type Reply struct {
 	calls   atomic.Int32 // of OnSignal that are running
 	release func() bool  // stops waiting for the end of the caller's context; nil when that has none
 
-	mu         sync.Mutex
-	cond       sync.Cond // a reader for bytes, the transfer for room
-	state      state
-	whole      bool // the body came to its proper end
-	attached   bool // an upload source is
-	encrypted  bool
-	hops       int32
-	err        *Error
-	readErr    error // what reading ends in, instead of the buffered bytes
-	method     string
-	url        *url.URL
-	meter      *uploadMeter // of the sending that goes on
-	head       head
-	trailers   Headers
-	tls        *tls.ConnectionState
-	localAddr  net.Addr
-	remoteAddr net.Addr
-	received   int64
-	decoder    *coding.Reader
-	throttle   throttle
-	buf        buffer
-	loan       loan
-	done       chan struct{} // made by the first Wait
-	record     record
+	mu        sync.Mutex
+	cond      sync.Cond // a reader for bytes, the transfer for room
+	state     state
+	whole     bool // the body came to its proper end
+	attached  bool // an upload source is
+	encrypted bool
+	wantsLoan bool // a WriteTo waits for bytes
+	hops      int32
+	err       *Error
+	readErr   error // what reading ends in, instead of the buffered bytes
+	method    string
+	url       *url.URL
+	meter     *uploadMeter // of the sending that goes on
+	head      head
+	trailers  *Headers
+	tls       *tls.ConnectionState
+	conn      *wire.Conn // that carried the last hop
+	received  int64
+	decoder   *coding.Reader
+	throttle  throttle
+	buf       buffer
+	loan      *loan         // nil until the body is lent
+	done      chan struct{} // made by the first Wait
+	record    record
 
 	prev, next *Reply // in the Manager's list
 }
@@ -212,7 +211,8 @@ func (r *Reply) perform() error {
 	r.mu.Lock()
 	r.whole = true
 	if len(resp.Trailer) > 0 {
-		r.trailers = headersFrom(resp.Trailer, resp.ProtoMajor == 2)
+		trailers := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
+		r.trailers = &trailers
 	}
 	h, u := r.head, r.url
 	r.mu.Unlock()
@@ -222,14 +222,13 @@ func (r *Reply) perform() error {
 	return nil
 }
 
-// loan is the response body in the hands of a reader who takes all that comes:
-// he reads it himself, which saves a hand-over and a copy for each piece. The
-// transfer sleeps meanwhile. The reply's lock guards it.
+// loan is the response body in the hands of a reader that takes all that comes: it reads the
+// body itself, which saves a hand-over and a copy for each piece. The transfer sleeps
+// meanwhile. The reply's lock guards it.
 type loan struct {
-	wanted bool          // a WriteTo waits for bytes
-	body   io.ReadCloser // lent
-	over   bool          // the body came to its end, with err
-	err    error
+	body io.ReadCloser // nil once it was given back
+	over bool          // the body came to its end, with err
+	err  error
 }
 
 // end settles the outcome and tells it: the terminal sequence of rule S6. The

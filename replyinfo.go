@@ -145,6 +145,9 @@ func (r *Reply) Headers() Headers {
 func (r *Reply) Trailers() Headers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.trailers == nil {
+		return Headers{}
+	}
 	return r.trailers.Clone()
 }
 
@@ -186,12 +189,18 @@ func (r *Reply) showChain(f *certs.Failure) {
 func (r *Reply) LocalAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.localAddr
+	if r.conn == nil {
+		return nil
+	}
+	return r.conn.LocalAddr
 }
 
 // RemoteAddr is the other end; see LocalAddr.
 func (r *Reply) RemoteAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.remoteAddr
+	if r.conn == nil {
+		return nil
+	}
+	return r.conn.RemoteAddr
 }

@@ -141,10 +141,10 @@ func (r *Reply) announce() {
 func (r *Reply) lend(body io.ReadCloser) (over bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.loan.wanted || r.buf.limit == 0 || r.buf.unread > 0 || r.state != running {
+	if !r.wantsLoan || r.buf.limit == 0 || r.buf.unread > 0 || r.state != running {
 		return false, nil
 	}
-	r.loan.body = body
+	r.loan = &loan{body: body}
 	r.cond.Broadcast()
 	stop := context.AfterFunc(r.ctx, func() {
 		r.mu.Lock()
@@ -155,7 +155,7 @@ func (r *Reply) lend(body io.ReadCloser) (over bool, err error) {
 	for r.loan.body != nil && r.state == running && r.ctx.Err() == nil {
 		r.cond.Wait()
 	}
-	if r.loan.body != nil { // the reader is still at it: closing the body stops him
+	if r.loan.body != nil { // the reader is still at it: closing the body stops it
 		return true, context.Cause(r.ctx)
 	}
 	return r.loan.over, r.loan.err

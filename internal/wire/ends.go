@@ -19,7 +19,8 @@ import (
 // has, and closing a connection to say goodbye.
 const endGrace = 200 * time.Millisecond
 
-// ending ends an exchange on a shared connection with its context.
+// ending ends an exchange on a shared connection with its context. nil stands for an
+// exchange that net/http ends by itself.
 type ending struct {
 	t     *Transport
 	c     *conn
@@ -32,13 +33,14 @@ type ending struct {
 	over     bool
 }
 
-// watch begins, when the request is about to be sent.
-func (e *ending) watch(ctx context.Context, t *Transport, c *conn) {
-	if ctx.Done() == nil {
-		return
+// watch begins, when the request is about to be sent on c.
+func (t *Transport) watch(ctx context.Context, c *conn) *ending {
+	if !c.http2 || ctx.Done() == nil {
+		return nil
 	}
-	e.t, e.c, e.began = t, c, time.Now()
+	e := &ending{t: t, c: c, began: time.Now()}
 	e.stop = context.AfterFunc(ctx, func() { e.giveUp(ctx) })
+	return e
 }
 
 // outOfTime tells that a context has ended by a time limit.
@@ -74,6 +76,9 @@ func (e *ending) giveUp(ctx context.Context) {
 
 // answered hands the response over to be ended; false means that it is too late for that.
 func (e *ending) answered(b *body) bool {
+	if e == nil {
+		return true
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.response = b
@@ -82,7 +87,7 @@ func (e *ending) answered(b *body) bool {
 
 // finish says that the exchange is over.
 func (e *ending) finish() {
-	if e.stop == nil {
+	if e == nil {
 		return
 	}
 	e.stop()

@@ -132,7 +132,7 @@ type Exchange struct {
 	// connection that takes the place of one that ended (rule N22).
 	Repeated bool
 
-	ending ending
+	ending *ending
 
 	waiter  *waiter // the last one, guarded by Transport.mu
 	carrier *conn   // set before Sending
@@ -281,9 +281,7 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		closeBody(req)
 		return nil, context.Cause(ctx)
 	}
-	if c.http2 {
-		x.ending.watch(ctx, t, c)
-	}
+	x.ending = t.watch(ctx, c)
 	resp, err := c.roundTrip(req, x)
 	if err != nil {
 		t.failed(c, x, err)
