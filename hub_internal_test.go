@@ -123,7 +123,8 @@ func TestListenersGo(t *testing.T) {
 	runtime.KeepAlive(ended)
 
 	m.hub.close()
-	for range m.Events(nil) { // a nil context never ends
+	var none context.Context // which never ends
+	for range m.Events(none) {
 		t.Error("the Manager is closed")
 	}
 	require.Zero(t, watched())

@@ -49,15 +49,3 @@ var winsock = map[uintptr]Kind{
 	10060: TimedOut,    // WSAETIMEDOUT
 	10061: Refused,     // WSAECONNREFUSED
 }
-
-// plan9 are the ends of Plan 9's error texts, which are all it has.
-var plan9 = map[string]Kind{
-	"connection refused":              Refused,
-	"connection reset":                Reset,
-	"hungup channel":                  Reset,
-	"i/o on hungup channel":           Reset,
-	"network unreachable":             Unreachable,
-	"no route":                        Unreachable,
-	"connection timed out":            TimedOut,
-	"cannot assign requested address": NoAddress,
-}

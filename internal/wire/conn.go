@@ -164,7 +164,7 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 	}
 	received, sent := s.tap.counts()
 	gone, readErr := s.tap.state()
-	wrong, stray, at := s.tap.fault()
+	stray, at, wrong := s.tap.fault()
 	e.Sent = sent
 	if phase == Headers {
 		// what is no response at all was meant for an exchange before

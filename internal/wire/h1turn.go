@@ -199,10 +199,10 @@ func (c *tapConn) keepsFor() time.Duration {
 
 // fault is what is wrong with the response of the exchange. stray says that it was not
 // the beginning of a response at all; at is how far it came.
-func (c *tapConn) fault() (err error, stray bool, at stage) {
+func (c *tapConn) fault() (stray bool, at stage, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.tap.fault, c.tap.stray, c.tap.stage
+	return c.tap.stray, c.tap.stage, c.tap.fault
 }
 
 // final is the head of the response that net/http has read, see headTap.final.
