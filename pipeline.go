@@ -148,37 +148,50 @@ func mayRepeat(err error, idempotent bool) bool {
 type exchangeLayer struct{ wire *wire.Transport }
 
 func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	r := replyOf(req.Context())
-	r.enter(PhaseHeaders)
-	x, sent, err := r.newExchange(req)
+	x, sent, err := replyOf(req.Context()).newExchange(req)
 	if err != nil {
 		return nil, err
 	}
-	if r.clock != nil {
-		r.clock.ask(func() time.Time { return l.wire.LastQueued(&x.Exchange) }, false)
-	}
+	x.excuseQueue()
 	resp, err := l.wire.RoundTrip(sent, &x.Exchange)
-	if err != nil || !x.Conn.HTTP2 {
+	x.waited(err == nil)
+	if err == nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// excuseQueue keeps the wait for one of our own connections from being taken for the
+// peer's silence.
+func (x *exchange) excuseQueue() {
+	if r := x.reply; r.clock != nil {
+		pool := r.m.wire
+		r.clock.ask(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
+	}
+}
+
+// waited ends what is for the wait for a response head. It is apart from RoundTrip to keep
+// the stack of the calls below that one small.
+func (x *exchange) waited(answered bool) {
+	r := x.reply
+	if !answered || !x.Conn.HTTP2 {
 		r.clock.ask(nil, false)
 	}
 	x.stopHeadTimer()
-	if sent.Body != nil {
-		x.rateOver()
+	x.rateOver()
+	if !answered {
+		return
 	}
-	if err != nil {
-		return nil, err
-	}
-	resp.Request = req
 	if m := x.meter(); m != nil {
 		m.sentOnce()
 	}
 	r.exchange = x
 	r.enter(PhaseBody)
-	return resp, nil
 }
 
 // newExchange says how a request is to be sent, and in which form.
 func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error) {
+	r.enter(PhaseHeaders)
 	addr, err := address(req.URL)
 	if err != nil {
 		return nil, nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)

@@ -69,8 +69,10 @@ type Request struct {
 	// MaxRedirects is how many redirects may be followed: 0 means 50, below 0
 	// none, and at most 1000.
 	MaxRedirects int
-	// TransferTimeout fails the reply with TimeoutError when no byte has moved
-	// for so long (rules N30 to N34). 0 means the Manager's; below 0 none.
+	// TransferTimeout fails the reply with TimeoutError when its peer was silent for so long:
+	// sent nothing, and took nothing of an upload. Waits for something of ours do not count:
+	// for a reader, a writer, a source, an answer, OnSignal, or a connection that is in use
+	// (rules N30 to N32). 0 means the Manager's; below 0 none.
 	TransferTimeout time.Duration
 	// MinRate fails the reply with TimeoutError when its peer is slower: when fewer
 	// bytes per second have come, as they are on the wire, and been taken of an upload, in
