@@ -105,7 +105,18 @@ func TestH2NeverTwice(t *testing.T) {
 	var mu sync.Mutex
 	posts := 0
 	s := newH2Server(t, func(c *h2conn) {
-		get, post := c.headers(), c.headers()
+		var get, post uint32 // whichever comes first
+		for get == 0 || post == 0 {
+			f, err := c.fr.ReadFrame()
+			if err != nil {
+				return
+			}
+			if h, ok := f.(*http2.HeadersFrame); ok && h.StreamEnded() {
+				get = h.StreamID
+			} else if ok {
+				post = h.StreamID
+			}
+		}
 		mu.Lock()
 		posts++
 		mu.Unlock()
@@ -124,7 +135,7 @@ func TestH2NeverTwice(t *testing.T) {
 	get := m.Get(t.Context(), req)
 	<-get.RequestSent()
 	err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
-	assert.ErrorIs(t, err, netreply.ProtocolFailure)
+	require.ErrorIs(t, err, netreply.ProtocolFailure)
 	assert.False(t, err.(*netreply.Error).Retryable)
 	assert.NoError(t, get.Wait(soon(t)))
 	mu.Lock()
