@@ -88,12 +88,14 @@ func (h *host) lose(d *dialing) {
 	h.orphans.remove(d)
 }
 
-// tell passes news of a dial on, while its owner still waits.
+// tell passes news of a dial on, while its owner still waits. Dial after dial may go to
+// others while an observer of the owner's takes its time: what it has not looked at then is
+// not news any more, and there must be room for questions and for the outcome.
 func (t *Transport) tell(d *dialing, m msg) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !d.owner.done {
-		d.owner.ch <- m
+	if w := d.owner; !w.done && len(w.ch) < maxNews {
+		w.ch <- m
 	}
 }
 

@@ -80,7 +80,7 @@ func pick[T any](second bool, yes, no *T) *T {
 // waiter is an exchange that waits for a connection. It takes whatever comes
 // first, one that was freed or one that was dialled.
 type waiter struct {
-	ch   chan msg // buffered for all that can come
+	ch   chan msg // buffered for all that can come: nobody waits in sending to it
 	x    *Exchange
 	host *host
 	open bool // it wants a connection to be there, and sends nothing: see Open
@@ -113,6 +113,9 @@ type msg struct {
 	question *Question
 	seen     chan struct{} // closed when the question was
 }
+
+// maxNews is how much news of its dials a waiter can have before it.
+const maxNews = 2
 
 // take finds a connection for x: one with room, an idle one, or a new one.
 func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
@@ -183,7 +186,7 @@ func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (*conn, erro
 
 // enqueue makes w wait; the caller holds the lock.
 func (h *host) enqueue(w *waiter) *waiter {
-	w.ch, w.host, w.number = make(chan msg, 3+maxAsked), h, h.arrived
+	w.ch, w.host, w.number = make(chan msg, maxNews+maxAsked+1), h, h.arrived
 	h.arrived++
 	h.waiters++
 	h.waiting[w.x.Priority].of(w.x.Fresh).pushBack(w)
@@ -342,6 +345,27 @@ func (w *waiter) left() func(func(msg) bool) {
 	}
 }
 
+// provide serves those who wait, and has connections opened for the others. The caller holds
+// the lock and closes what is returned.
+func (t *Transport) provide(h *host) (old []*conn) {
+	if t.makesRoom(h) {
+		old = t.startDials(h)
+	}
+	h.serve()
+	return append(old, t.startDials(h)...)
+}
+
+// makesRoom tells that it is the turn of an exchange that wants a connection that nothing was
+// sent on, and that an idle one must end for that. Those who take any would have it first for
+// ever, where there are more of them than connections. The caller holds the lock.
+func (t *Transport) makesRoom(h *host) bool {
+	if h.protocol != protoH1 || h.idle.first == nil || h.unused.first != nil || h.opening < t.cfg.ConnsPerHost-h.open {
+		return false
+	}
+	w := h.nextUndialled(false)
+	return w != nil && w.x.Fresh
+}
+
 // serve gives connections that are free to those who wait, best priority
 // first; the caller holds the lock.
 func (h *host) serve() {
@@ -400,8 +424,7 @@ func (t *Transport) put(c *conn, ok bool) {
 		old = append(old, c)
 	}
 	if h.waiters > 0 {
-		h.serve()
-		old = append(old, t.startDials(h)...)
+		old = append(old, t.provide(h)...)
 	}
 	t.forget(h)
 	t.mu.Unlock()
@@ -462,8 +485,7 @@ func (t *Transport) changed(c *conn) {
 		h.h2.pushFront(c)
 	}
 	if h.waiters > 0 {
-		h.serve()
-		old = append(old, t.startDials(h)...)
+		old = append(old, t.provide(h)...)
 	}
 	t.forget(h)
 	t.mu.Unlock()

@@ -1,0 +1,80 @@
+package wire
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestFreshHasItsTurn: who wants a connection that nothing was sent on is not passed over by
+// those who came later and take any, however many of them there are.
+func TestFreshHasItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 2})
+		defer tr.Close()
+		key := Key{Scheme: "http", Addr: "h:80"}
+		take := func(fresh bool) *conn {
+			c, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, Key: key, Fresh: fresh})
+			require.NoError(t, err)
+			return c
+		}
+		var busy []*conn
+		for range 2 {
+			introduceScripted(tr, key, false, &scripted{})
+			c := take(false)
+			busy = append(busy, c)
+		}
+		tr.mu.Lock()
+		h := tr.hostOf(key)
+		var list []*waiter
+		for _, fresh := range []bool{false, true, false, false} {
+			list = append(list, h.enqueue(&waiter{x: &Exchange{Observer: &watch{}, Priority: Normal, Key: key, Fresh: fresh}}))
+		}
+		tr.mu.Unlock()
+		expect := func(n int, dials int) {
+			tr.mu.Lock()
+			defer tr.mu.Unlock()
+			for i, w := range list {
+				assert.Equal(t, i < n && i != 1, w.done, "waiter %d", i)
+			}
+			assert.Equal(t, dials, h.opening)
+		}
+		tr.put(busy[0], true)
+		expect(1, 0) // the first one, who takes any
+		tr.put(busy[1], true)
+		expect(1, 1) // it ends to make room
+		tr.put(busy[0], true)
+		expect(3, 1) // the next one
+		introduceScripted(tr, key, false, &scripted{})
+		tr.mu.Lock()
+		assert.True(t, list[1].done, "what was opened for it goes to it")
+		tr.mu.Unlock()
+	})
+}
+
+// TestNewsNobodyHears: an exchange whose observer takes its time while dial after dial goes
+// to others keeps nobody from using the pool, and gets its connection in the end.
+func TestNewsNobodyHears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := NewTransport(Config{Dialer: noDialer()})
+		defer tr.Close()
+		key := Key{Scheme: "https", Addr: "h:443", Profile: new(Profile)}
+		tr.mu.Lock()
+		h := tr.hostOf(key)
+		w := h.enqueue(&waiter{x: &Exchange{Observer: &watch{}, Priority: Low, Key: key}})
+		tr.mu.Unlock()
+		for range 20 {
+			d := &dialing{host: h, owner: w}
+			tr.tell(d, msg{kind: connecting})
+			tr.tell(d, msg{kind: encrypted})
+		}
+		introduceScripted(tr, key, false, &scripted{})
+		var last kind
+		for m := range w.left() {
+			last = m.kind
+		}
+		assert.Equal(t, ready, last)
+	})
+}
