@@ -496,11 +496,12 @@ func (t *Transport) changed(c *conn) {
 // closed leaves the pool at once, or with the last exchange on it.
 func (t *Transport) ended(c *conn) {
 	t.mu.Lock()
-	t.exclude(c)
-	if c.gone || !c.listed.in { // it is in the pool no more, or not yet
+	if c.gone || !c.listed.in { // it is in the pool no more, or not yet: being made still
+		c.dead = true
 		t.mu.Unlock()
 		return
 	}
+	t.exclude(c)
 	h := c.host
 	var old []*conn
 	if c.streams == 0 && t.remove(c) {

@@ -1,11 +1,15 @@
 package wire
 
 import (
+	"io"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply/internal/testserver"
 )
 
 // TestFreshHasItsTurn: who wants a connection that nothing was sent on is not passed over by
@@ -76,5 +80,21 @@ func TestNewsNobodyHears(t *testing.T) {
 			last = m.kind
 		}
 		assert.Equal(t, ready, last)
+	})
+}
+
+// TestEndsWhileMade: a connection may end while it is still being made, which the race
+// detector looks at.
+func TestEndsWhileMade(t *testing.T) {
+	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.WriteString(c, "neither HTTP/1 nor HTTP/2") })
+	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+		b := with(Config{})
+		for _, proto := range []Protocol{HTTP1, HTTP2} {
+			for range 50 {
+				_, _, err := b.fetch(call{url: s.URL(), proto: proto})
+				require.Error(t, err)
+			}
+		}
+		assert.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 10*time.Second, time.Millisecond)
 	})
 }
