@@ -72,7 +72,7 @@ type Reply struct {
 	attached  bool // an upload source is
 	encrypted bool
 	wantsLoan bool // a WriteTo waits for bytes
-	hops      int32
+	hops      int16
 	err       *Error
 	readErr   error // what reading ends in, instead of the buffered bytes
 	method    string

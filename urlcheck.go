@@ -49,6 +49,9 @@ func hostValue(host string) string {
 // without brackets and port; "" for nothing. A name has the characters of RFC 3986,
 // section 3.2.2, percent signs excepted, or is an internationalised one.
 func checkHost(host string) string {
+	if plainName(host) { // nearly every one: it is asked for every request
+		return ""
+	}
 	if strings.Contains(host, ":") {
 		addr, err := netip.ParseAddr(host)
 		if err != nil || strings.IndexFunc(addr.Zone(), func(r rune) bool { return !isUnreserved(r) }) >= 0 {
@@ -61,11 +64,29 @@ func checkHost(host string) string {
 		return "not an internationalised domain name"
 	}
 	for _, r := range ascii {
-		if !isUnreserved(r) && !strings.ContainsRune("!$&'()*+,;=", r) {
+		if r >= 0x80 || !hostByte[r] {
 			return "a host has no character " + strconv.QuoteRuneToASCII(r)
 		}
 	}
 	return ""
+}
+
+// hostByte tells the bytes that a name of a host may have as they stand.
+var hostByte = func() (t [256]bool) {
+	for r := range rune(0x80) {
+		t[r] = isUnreserved(r) || strings.ContainsRune("!$&'()*+,;=", r)
+	}
+	return t
+}()
+
+// plainName tells that a host is a name or an IPv4 address without anything special.
+func plainName(host string) bool {
+	for i := range len(host) {
+		if !hostByte[host[i]] {
+			return false
+		}
+	}
+	return true
 }
 
 // isUnreserved lists the characters that need no encoding anywhere in a URL

@@ -131,13 +131,12 @@ type Exchange struct {
 	// Repeated says that the exchange has been tried before: nobody is told of a
 	// connection that takes the place of one that ended (rule N22).
 	Repeated bool
+	untaken  int32 // with moved, of PeerMoved
 
 	ending *ending
 
 	waiter  *waiter // the last one, guarded by Transport.mu
 	carrier *conn   // set before Sending
-	// of PeerMoved
-	untaken int
 	moved   int64
 
 	// Set by RoundTrip.

@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // LastQueued tells, from any goroutine, until when an exchange waited for a connection while
 // all that there may be carried others, and not for its peer: now, if it still does; a time
@@ -50,7 +53,7 @@ func (t *Transport) PeerMoved(x *Exchange) (at time.Time) {
 	alone := c.streams == 1
 	t.mu.Unlock()
 	untaken, moved := x.untaken, x.moved
-	x.untaken = x.Conn.Untaken()
+	x.untaken = int32(min(x.Conn.Untaken(), math.MaxInt32))
 	if s, ok := c.connection.(*h2Conn); ok {
 		x.moved = s.guard.moved.Load()
 	}
