@@ -38,8 +38,8 @@ func TestPeerMoved(t *testing.T) {
 	}()
 	<-sending
 	// the system takes what it can; from then on nothing moves
-	for still, last := 0, -1; still < 5; time.Sleep(20 * time.Millisecond) {
-		if tr.PeerMoved(x); int(x.untaken) != last {
+	for still, last := 0, int32(-1); still < 5; time.Sleep(20 * time.Millisecond) {
+		if tr.PeerMoved(x); x.untaken != last {
 			still, last = 0, x.untaken
 		} else {
 			still++
