@@ -44,6 +44,7 @@ func (t ProxyType) String() string {
 
 // Proxy is a proxy server (Qt: QNetworkProxy). Its zero value is DefaultProxy.
 type Proxy struct {
+	// Type must be set where there is a Host or a Port.
 	Type ProxyType
 	// Host and Port are where it listens; port 0 means 1080 for SOCKS5, 443 for
 	// HTTPSProxy and 8080 for the others.
@@ -144,6 +145,10 @@ func (p *Proxy) validate(field string) error {
 	if p.Type < DefaultProxy || p.Type > HTTPSProxy {
 		return &FieldError{field, strconv.Itoa(int(p.Type)), "no such type"}
 	}
+	if p.Type == DefaultProxy && (p.Host != "" || p.Port != 0) {
+		// to connect directly is the last that somebody meant who wrote a host down
+		return &FieldError{Field: field + ".Type", Reason: "a proxy with a Host or a Port needs one, such as HTTPProxy or Socks5Proxy"}
+	}
 	if p.Type != DefaultProxy && p.Type != NoProxy {
 		if err := p.validateHost(field + ".Host"); err != nil {
 			return err
@@ -213,8 +218,9 @@ type ProxyQuery struct {
 // order of preference, the first that can be used for the URL is; the next of them when
 // it cannot be reached or closes the connection (101 to 104) and nothing of the request
 // has been sent (rule X3). NoProxy among them means to connect directly, as does an empty
-// list. It is called for every
-// request and redirect, on its goroutine, by several at once.
+// list. One that is not valid cannot be used; where none is left the reply fails with
+// ProxyNotFoundError, which says why. It is called for every request and redirect, on its
+// goroutine, by several at once.
 type ProxyFactory func(ProxyQuery) []Proxy
 
 // ProxyFromEnvironment is a ProxyFactory that goes by HTTP_PROXY, HTTPS_PROXY, NO_PROXY
@@ -304,11 +310,18 @@ func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
 		return []*Proxy{nil}, nil
 	}
 	usable := list[:0]
+	reason := "none of those given can be used for " + u.Scheme
 	for _, p := range list {
+		if m.cfg.ProxyFactory != nil {
+			if err := p.validate("Proxy"); err != nil {
+				reason += "; " + err.Error()
+				continue
+			}
+		}
 		switch {
 		case p.Type == NoProxy || p.Type == DefaultProxy:
 			return append(usable, nil), nil
-		case p.Type == HTTPCachingProxy && (u.Scheme != "http" || q.HTTP == HTTP2Direct), m.cfg.ProxyFactory != nil && p.validate("") != nil:
+		case p.Type == HTTPCachingProxy && (u.Scheme != "http" || q.HTTP == HTTP2Direct):
 			continue
 		}
 		usable = append(usable, p)
@@ -317,7 +330,7 @@ func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
 		return usable, nil
 	}
 	return nil, &Error{Code: ProxyNotFoundError, Phase: PhaseProxy, Text: "No suitable proxy found",
-		Err: &FieldError{Field: "proxy", Reason: "none of those given can be used for " + u.Scheme}}
+		Err: &FieldError{Field: "proxy", Reason: reason}}
 }
 
 // maxProxies bounds how many proxies of a list are looked at.
