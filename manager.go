@@ -3,6 +3,7 @@ package netreply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -165,6 +166,9 @@ func (c *Config) validate() error {
 	errs = append(errs, c.Guard.validate("Config.Guard")...)
 	if c.Proxy != nil && c.ProxyFactory != nil {
 		bad("ProxyFactory", "", "there is a Proxy, too")
+	}
+	if c.CookieJar != nil && isNil(c.CookieJar) {
+		bad("CookieJar", "", fmt.Sprintf("a nil %T; without any, the Manager makes one, and cookies.None is for none", c.CookieJar))
 	}
 	if slices.Contains(c.Negotiators, nil) {
 		bad("Negotiators", "", "one of them is nil")

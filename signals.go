@@ -296,8 +296,11 @@ func (r *Reply) ErrorOccurred() <-chan NetworkError {
 // Events yields every signal of the reply in order, from its beginning to
 // Finished, or until ctx ends. Each call has its own place in the list; of
 // progress it sees the newest at the time it looks. Inside OnSignal it ends where it
-// would have to wait.
+// would have to wait. A nil ctx never ends.
 func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	return func(yield func(Event) bool) {
 		var seen uint32
 		for {

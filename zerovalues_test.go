@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/cookies"
 )
 
 // zeroValues are the types of the package that have methods, each as its zero value.
@@ -190,6 +191,18 @@ func TestNothing(t *testing.T) {
 		t.Error("the context has ended")
 	}
 	assert.True(t, slices.Contains((*netreply.Manager)(nil).SupportedSchemes(), "https"))
+	n := 0
+	for range m.Get(nil, nil).Events(nil) {
+		n++
+	}
+	assert.Positive(t, n)
+}
+
+// TestNilJar: a nil pointer in Config.CookieJar would be found by the first request only.
+func TestNilJar(t *testing.T) {
+	var jar *cookies.Jar
+	_, err := netreply.NewManager(netreply.Config{CookieJar: jar})
+	requireField(t, err, "Config.CookieJar")
 }
 
 func openNothing() (io.ReadCloser, error) { return nil, nil }

@@ -37,7 +37,8 @@ type Options struct {
 }
 
 // Jar holds cookies. It is safe for concurrent use. No cookie costs more than a time
-// that grows with the logarithm of their number, but where all are listed.
+// that grows with the logarithm of their number, but where all are listed. The zero value
+// is that of NewJar without options. A URL that is nil has no cookies and sets none.
 type Jar struct {
 	opts  Options
 	count atomic.Int64 // of all cookies; written under mu
@@ -49,22 +50,38 @@ type Jar struct {
 var _ http.CookieJar = (*Jar)(nil)
 
 // NewJar makes an empty jar.
-func NewJar(o Options) *Jar {
+func NewJar(o Options) *Jar { return &Jar{opts: o} }
+
+// publicSuffix is the option, or what it is by itself.
+func (o *Options) publicSuffix() interface{ PublicSuffix(string) string } {
 	if o.PublicSuffix == nil {
-		o.PublicSuffix = publicsuffix.List
+		return publicsuffix.List
 	}
-	if o.MaxPerDomain <= 0 {
-		o.MaxPerDomain = 180
+	return o.PublicSuffix
+}
+
+func (o *Options) newEntries() *entries {
+	perDomain, all := 180, 3000
+	if o.MaxPerDomain > 0 {
+		perDomain = o.MaxPerDomain
 	}
-	if o.Max <= 0 {
-		o.Max = 3000
+	if o.Max > 0 {
+		all = o.Max
 	}
-	return &Jar{opts: o, entries: newEntries(o.MaxPerDomain, o.Max)}
+	return newEntries(perDomain, all)
 }
 
 // Len is how many cookies the jar holds, those that have expired and were not
 // looked at since included.
 func (j *Jar) Len() int { return int(j.count.Load()) }
+
+// lock begins to look at the entries, or to change them.
+func (j *Jar) lock() {
+	j.mu.Lock()
+	if j.entries == nil {
+		j.entries = j.opts.newEntries()
+	}
+}
 
 // unlock ends a change.
 func (j *Jar) unlock() {
@@ -73,7 +90,7 @@ func (j *Jar) unlock() {
 }
 
 // site is where the cookies of a host are counted.
-func (j *Jar) site(host string) string { return site.Of(host, j.opts.PublicSuffix) }
+func (j *Jar) site(host string) string { return site.Of(host, j.opts.publicSuffix()) }
 
 // SetHeader takes the values of the Set-Cookie fields of a response from u, and
 // returns how many of them changed the jar.
@@ -93,6 +110,9 @@ func (j *Jar) SetHeader(u *url.URL, values []string) int {
 func (j *Jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	now := time.Now()
 	for _, h := range cookies {
+		if h == nil {
+			continue
+		}
 		if c, ok := fromHTTP(h, now); ok {
 			j.set(u, c, now)
 		}
@@ -110,14 +130,14 @@ func (j *Jar) Set(u *url.URL, c Cookie) bool {
 // set is the storage model of RFC 6265bis, section 5.7. false means that the cookie
 // was refused; an expired one deletes and is true.
 func (j *Jar) set(u *url.URL, c Cookie, now time.Time) bool {
-	host, ok := site.Canonical(u.Hostname())
+	host, ok := hostOf(u)
 	if !ok {
 		return false
 	}
 	of := j.site(host)
 	switch {
 	case c.Domain == "",
-		c.Domain == host && (site.IsAddress(host) || site.IsPublicSuffix(host, j.opts.PublicSuffix)):
+		c.Domain == host && (site.IsAddress(host) || site.IsPublicSuffix(host, j.opts.publicSuffix())):
 		c.Domain, c.HostOnly = host, true
 	case !site.Within(host, c.Domain), !site.Within(c.Domain, of):
 		// Above the site there are others, even where the domain itself is no public
@@ -138,7 +158,7 @@ func (j *Jar) set(u *url.URL, c Cookie, now time.Time) bool {
 		hasPrefix(c.Name, "__Host-") && (!c.Secure || !c.HostOnly || path != "/"):
 		return false
 	}
-	j.mu.Lock()
+	j.lock()
 	defer j.unlock()
 	return j.insert(c, of, secure, now)
 }
@@ -161,9 +181,17 @@ func (j *Jar) insert(c Cookie, of string, secure bool, now time.Time) bool {
 	return true
 }
 
+// hostOf is the host whose cookies those of a URL are; false for none.
+func hostOf(u *url.URL) (string, bool) {
+	if u == nil {
+		return "", false
+	}
+	return site.Canonical(u.Hostname())
+}
+
 // target is what of a URL decides which cookies it gets; false for none.
 func (j *Jar) target(u *url.URL) (target, bool) {
-	host, ok := site.Canonical(u.Hostname())
+	host, ok := hostOf(u)
 	if !ok {
 		return target{}, false
 	}
@@ -198,7 +226,7 @@ func (j *Jar) For(u *url.URL) []Cookie {
 	if !ok {
 		return nil
 	}
-	j.mu.Lock()
+	j.lock()
 	defer j.unlock()
 	return values(j.match(t, time.Now()))
 }
@@ -220,7 +248,7 @@ func (j *Jar) Header(u *url.URL) string {
 	if !ok {
 		return ""
 	}
-	j.mu.Lock()
+	j.lock()
 	defer j.unlock()
 	var b strings.Builder
 	for _, c := range j.use(t) {
@@ -240,7 +268,7 @@ func (j *Jar) Cookies(u *url.URL) []*http.Cookie {
 	if !ok {
 		return nil
 	}
-	j.mu.Lock()
+	j.lock()
 	defer j.unlock()
 	var hs []*http.Cookie
 	for _, c := range j.use(t) {
@@ -267,7 +295,7 @@ func (j *Jar) All() iter.Seq[Cookie] {
 
 func (j *Jar) snapshot() []Cookie {
 	now := time.Now()
-	j.mu.Lock()
+	j.lock()
 	j.entries.removeExpired(now)
 	all := values(j.entries.used.Items())
 	j.unlock()
@@ -304,7 +332,7 @@ func (j *Jar) restore(c Cookie, when condition, now time.Time) bool {
 	}
 	c.Domain = domain
 	of := j.site(domain)
-	j.mu.Lock()
+	j.lock()
 	defer j.unlock()
 	if present := j.entries.all[c.identity()] != nil; when == ifMissing && present || when == ifPresent && !present {
 		return false
@@ -322,7 +350,7 @@ func (j *Jar) Update(c Cookie) bool {
 // Delete removes the cookie with the name, domain and path of c, and tells whether
 // there was one (Qt: deleteCookie).
 func (j *Jar) Delete(c Cookie) bool {
-	j.mu.Lock()
+	j.lock()
 	defer j.unlock()
 	e := j.entries.all[c.identity()]
 	if e != nil {
@@ -345,7 +373,7 @@ func (j *Jar) DeleteFunc(del func(Cookie) bool) int {
 
 // deleteSame deletes a cookie unless it has become another; to be used does not count.
 func (j *Jar) deleteSame(c Cookie) bool {
-	j.mu.Lock()
+	j.lock()
 	defer j.unlock()
 	e := j.entries.all[c.identity()]
 	if e == nil {
@@ -360,9 +388,9 @@ func (j *Jar) deleteSame(c Cookie) bool {
 
 // Clear empties the jar.
 func (j *Jar) Clear() {
-	j.mu.Lock()
+	j.lock()
 	defer j.unlock()
-	j.entries = newEntries(j.opts.MaxPerDomain, j.opts.Max)
+	j.entries = j.opts.newEntries()
 }
 
 // None is the jar of a program that wants no cookies: it takes none and sends none.

@@ -18,7 +18,7 @@ import (
 )
 
 // Store holds policies. It is safe for concurrent use. Nothing but Open, Reload, Flush
-// and Close waits for a file.
+// and Close waits for a file. The zero value is an empty one in memory.
 type Store struct {
 	count atomic.Int64 // of the records; written under mu
 
@@ -34,7 +34,15 @@ type Store struct {
 }
 
 // NewStore makes an empty store in memory.
-func NewStore() *Store { return &Store{table: newTable(maxPolicies)} }
+func NewStore() *Store { return &Store{} }
+
+// lock begins to look at the table, or to change it.
+func (s *Store) lock() {
+	s.mu.Lock()
+	if s.table == nil {
+		s.table = newTable(maxPolicies)
+	}
+}
 
 // Open makes a store that is kept in a file. What changes counts at once and is written
 // a moment later, together with what else has changed by then, on a goroutine that lives
@@ -50,10 +58,13 @@ func NewStore() *Store { return &Store{table: newTable(maxPolicies)} }
 // next writing brings it back whole. The lock of the file is another one beside it, with
 // ".lock" behind its name, which stays.
 //
-// A file that is not one of a Store is refused with a *FormatError. One that cannot be
-// made is Err's, and no error of Open.
+// A file that is not one of a Store is refused with a *FormatError, and an empty name with
+// an error, too. A file that cannot be made is Err's, and no error of Open.
 func Open(file string) (*Store, error) {
 	s := NewStore()
+	if file == "" {
+		return s, errors.New("hsts: Open wants the name of a file, and got none; NewStore makes a store without one")
+	}
 	s.file = &sharedFile{name: file}
 	s.saver = &saver{save: s.save}
 	atomicfile.Sweep(file) // what a killed process has left; no harm if it stays
@@ -82,7 +93,7 @@ func (s *Store) Known(host string) bool {
 		return false
 	}
 	now := time.Now()
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	for name, own := host, true; ; own = false {
 		if e := s.table.hosts[name]; e != nil && !e.expired(now) && (own || e.IncludeSubdomains) {
@@ -99,7 +110,7 @@ func (s *Store) Known(host string) bool {
 // Upgrade gives the URL to use instead of u: u itself, or for a known host of an http
 // URL the one of https. Port 80 becomes 443, any other stays (RFC 6797, section 8.3).
 func (s *Store) Upgrade(u *url.URL) *url.URL {
-	if u.Scheme != "http" || !s.Known(u.Hostname()) {
+	if u == nil || u.Scheme != "http" || !s.Known(u.Hostname()) {
 		return u
 	}
 	secure := *u
@@ -129,7 +140,7 @@ func (s *Store) Learn(host string, values []string) bool {
 func (s *Store) learn(host string, sub bool, age time.Duration) bool {
 	now := time.Now()
 	p := Policy{host, sub, now.Add(age)}
-	s.mu.Lock()
+	s.lock()
 	old := s.table.hosts[host]
 	known := old != nil && !old.expired(now)
 	// A busy host says the same with every response: nothing is written for a little
@@ -152,7 +163,7 @@ func (s *Store) Add(policies ...Policy) {
 	now := time.Now()
 	for _, p := range policies {
 		if p.Host = canonical(p.Host); p.Host != "" {
-			s.mu.Lock()
+			s.lock()
 			s.set(p, now)
 			s.mu.Unlock()
 		}
@@ -165,7 +176,7 @@ func (s *Store) Remove(host string) { s.Add(Policy{Host: host}) }
 
 // Clear forgets all, of the other processes, too.
 func (s *Store) Clear() {
-	s.mu.Lock()
+	s.lock()
 	s.cleared = s.stamp(time.Now())
 	s.table = newTable(maxPolicies)
 	s.count.Store(0)
@@ -222,7 +233,7 @@ func (s *Store) changed() {
 func (s *Store) All() iter.Seq[Policy] {
 	return func(yield func(Policy) bool) {
 		now := time.Now()
-		s.mu.Lock()
+		s.lock()
 		all := make([]Policy, 0, len(s.table.hosts))
 		for _, e := range s.table.hosts {
 			all = append(all, e.Policy)
@@ -248,10 +259,13 @@ func (s *Store) Err() error {
 
 // Flush writes what has changed so far to the file and waits until it is there. It
 // returns the error of that writing, or that of the context when it ends before; then the
-// writing goes on. Without a file it does nothing.
+// writing goes on. A nil ctx never ends. Without a file it does nothing.
 func (s *Store) Flush(ctx context.Context) error {
 	if s.saver == nil {
 		return nil
+	}
+	if ctx == nil {
+		ctx = context.Background()
 	}
 	return s.saver.flush(ctx)
 }
@@ -288,7 +302,7 @@ const takeBatch = 100
 // take merges what is in the file.
 func (s *Store) take(c content) {
 	now := time.Now()
-	s.mu.Lock()
+	s.lock()
 	if c.cleared.After(s.cleared) {
 		s.cleared = c.cleared
 		s.last = latest(s.last, c.cleared)
@@ -300,7 +314,7 @@ func (s *Store) take(c content) {
 	}
 	s.mu.Unlock()
 	for batch := range slices.Chunk(c.records, takeBatch) {
-		s.mu.Lock()
+		s.lock()
 		for _, r := range batch {
 			s.merge(r, now)
 		}
@@ -319,7 +333,7 @@ func (s *Store) merge(r record, now time.Time) {
 
 // give is what is to be in the file.
 func (s *Store) give() content {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return content{s.cleared, s.table.records(time.Now())}
 }

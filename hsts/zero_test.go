@@ -1,0 +1,52 @@
+package hsts_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply/hsts"
+)
+
+// TestZeroStore: the zero value is a store in memory, whatever is done to it first.
+func TestZeroStore(t *testing.T) {
+	policy := hsts.Policy{Host: "b.test", Expires: time.Now().Add(time.Hour)}
+	for name, use := range map[string]func(*hsts.Store){
+		"Learn":   func(s *hsts.Store) { assert.True(t, s.Learn("b.test", []string{"max-age=100"})) },
+		"Add":     func(s *hsts.Store) { s.Add(policy) },
+		"Remove":  func(s *hsts.Store) { s.Remove("b.test") },
+		"Clear":   (*hsts.Store).Clear,
+		"Known":   func(s *hsts.Store) { assert.False(t, s.Known("a.test")) },
+		"Upgrade": func(s *hsts.Store) { assert.Nil(t, s.Upgrade(nil)) },
+		"Flush":   func(s *hsts.Store) { require.NoError(t, s.Flush(nil)) },
+		"Close":   func(s *hsts.Store) { require.NoError(t, s.Close()) },
+		"All": func(s *hsts.Store) {
+			for range s.All() {
+				t.Error("there is nothing")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s hsts.Store
+			use(&s)
+			s.Add(hsts.Policy{Host: "a.test", Expires: time.Now().Add(time.Hour)})
+			assert.True(t, s.Known("a.test"))
+		})
+	}
+}
+
+// TestOpenNothing: a name that somebody has forgotten to fill in is no reason to keep
+// policies nowhere and say nothing.
+func TestOpenNothing(t *testing.T) {
+	_, err := hsts.Open("")
+	require.ErrorContains(t, err, "NewStore")
+
+	s, err := hsts.Open(filepath.Join(t.TempDir(), "hsts"))
+	require.NoError(t, err)
+	s.Add(hsts.Policy{Host: "a.test", Expires: time.Now().Add(time.Hour)})
+	require.NoError(t, s.Flush(nil))
+	require.NoError(t, s.Close())
+}
