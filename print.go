@@ -15,15 +15,22 @@ import (
 // What fmt and log/slog print of the types of this package: the settings and facts that a
 // person looks for in a log, and no secret. Format serves every verb alike, %#v and %+v
 // too, because package fmt would go through the fields by itself otherwise. Values that
-// came from a peer are quoted.
+// came from a peer are quoted, and for log/slog made printable.
 
 // hidden stands for a secret, as in url.URL.Redacted.
 const hidden = "xxxxx"
 
-// printout is what is printed of a value: its type, and names and texts in turn.
+// printout is what is printed of a value: its type and its fields.
 type printout struct {
 	name   string
-	fields []string
+	fields []printed
+}
+
+// printed is one field: as text for package fmt, and as what log/slog gets, whose handlers
+// quote by themselves and keep numbers apart from words.
+type printed struct {
+	name, text string
+	value      slog.Value
 }
 
 // printoutOf shows the exported fields of a struct that are not zero. Those that are named
@@ -46,21 +53,56 @@ fields:
 				continue fields
 			}
 		}
-		p.add(f.Name, show(s.Field(i)))
+		p.addField(f.Name, s.Field(i))
 	}
 	return p
 }
 
-func (p *printout) add(name, text string) { p.fields = append(p.fields, name, text) }
+func (p *printout) add(name, text string) {
+	p.fields = append(p.fields, printed{name, text, slog.StringValue(text)})
+}
+
+// addWords adds what somebody has written, a peer perhaps.
+func (p *printout) addWords(name, words string) {
+	p.fields = append(p.fields, printed{name, strconv.Quote(words), slog.StringValue(printable(words, maxMessage))})
+}
+
+func (p *printout) addNumber(name string, n int64) {
+	p.fields = append(p.fields, printed{name, strconv.FormatInt(n, 10), slog.Int64Value(n)})
+}
+
+func (p *printout) addBool(name string, b bool) {
+	p.fields = append(p.fields, printed{name, strconv.FormatBool(b), slog.BoolValue(b)})
+}
+
+func (p *printout) addField(name string, v reflect.Value) {
+	_, named := v.Interface().(fmt.Stringer)
+	switch {
+	case v.Kind() == reflect.String && !named:
+		p.addWords(name, v.String())
+	case v.Kind() == reflect.Bool && !named:
+		p.addBool(name, v.Bool())
+	case v.CanInt() && !named:
+		p.addNumber(name, v.Int())
+	case v.CanUint() && !named:
+		p.addNumber(name, int64(v.Uint()))
+	default:
+		if u, ok := v.Interface().(*url.URL); ok {
+			p.addWords(name, u.Redacted())
+			return
+		}
+		p.add(name, show(v))
+	}
+}
 
 func (p printout) String() string {
 	var b strings.Builder
 	b.WriteString(p.name + "{")
-	for i := 0; i < len(p.fields); i += 2 {
+	for i, f := range p.fields {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(p.fields[i] + ": " + p.fields[i+1])
+		b.WriteString(f.name + ": " + f.text)
 	}
 	b.WriteByte('}')
 	return b.String()
@@ -69,9 +111,9 @@ func (p printout) String() string {
 func (p printout) format(s fmt.State, verb rune) { formatText(s, verb, p.String()) }
 
 func (p printout) logValue() slog.Value {
-	attrs := make([]slog.Attr, 0, len(p.fields)/2)
-	for i := 0; i < len(p.fields); i += 2 {
-		attrs = append(attrs, slog.String(p.fields[i], p.fields[i+1]))
+	attrs := make([]slog.Attr, 0, len(p.fields))
+	for _, f := range p.fields {
+		attrs = append(attrs, slog.Attr{Key: f.name, Value: f.value})
 	}
 	return slog.GroupValue(attrs...)
 }
@@ -83,11 +125,9 @@ func formatText(s fmt.State, verb rune, text string) {
 	io.WriteString(s, text)
 }
 
-// show is the text of one field. What is not known to be harmless is told by its type.
+// show is the text of one field that is neither words, number nor truth. What is not known to be harmless is told by its type.
 func show(v reflect.Value) string {
 	switch x := v.Interface().(type) {
-	case *url.URL:
-		return strconv.Quote(x.Redacted())
 	case net.Addr:
 		return x.String()
 	case fmt.Formatter:
@@ -102,10 +142,6 @@ func show(v reflect.Value) string {
 		return fmt.Sprintf("%q", x)
 	}
 	switch v.Kind() {
-	case reflect.String:
-		return strconv.Quote(v.String())
-	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Uint, reflect.Uint16:
-		return fmt.Sprint(v.Interface())
 	case reflect.Struct:
 		return printoutOf(v.Interface()).String()
 	case reflect.Slice:
@@ -146,19 +182,19 @@ func (r *Reply) printout() printout {
 	p := printout{name: "netreply.Reply"}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.add("Method", strconv.Quote(r.method))
-	p.add("URL", strconv.Quote(redact(r.url)))
+	p.addWords("Method", r.method)
+	p.addWords("URL", redact(r.url))
 	state := "running"
 	if r.state == finished {
 		state = "finished"
 	}
 	p.add("State", state)
 	if r.head.status != 0 {
-		p.add("StatusCode", strconv.Itoa(r.head.status))
+		p.addNumber("StatusCode", int64(r.head.status))
 	}
-	p.add("Received", strconv.FormatInt(r.received, 10))
+	p.addNumber("Received", r.received)
 	if r.err != nil {
-		p.add("Err", strconv.Quote(r.err.Error()))
+		p.addWords("Err", r.err.Error())
 	}
 	return p
 }
@@ -296,7 +332,7 @@ func (a *PreSharedKeyAuthenticator) LogValue() slog.Value { return a.printout().
 func (a *PreSharedKeyAuthenticator) printout() printout {
 	p := printout{name: "netreply.PreSharedKeyAuthenticator"}
 	if a != nil && len(a.IdentityHint) > 0 {
-		p.add("IdentityHint", strconv.Quote(string(a.IdentityHint)))
+		p.addWords("IdentityHint", string(a.IdentityHint))
 	}
 	return p
 }
@@ -326,6 +362,29 @@ func (d *Redirect) printout() printout {
 	return printoutOf(d)
 }
 
+// Format prints the question, without the answer.
+func (s *SSLErrors) Format(f fmt.State, verb rune) { s.printout().format(f, verb) }
+
+// LogValue is what log/slog prints: the same.
+func (s *SSLErrors) LogValue() slog.Value { return s.printout().logValue() }
+
+func (s *SSLErrors) printout() printout {
+	p := printout{name: "netreply.SSLErrors"}
+	if s == nil {
+		return p
+	}
+	p.addWords("Host", s.Host)
+	p.add("Errors", fmt.Sprintf("%q", s.Errors))
+	p.addField("Chain", reflect.ValueOf(s.Chain))
+	if s.Ignored {
+		p.addBool("Ignored", true)
+	}
+	if s.Final {
+		p.addBool("Final", true)
+	}
+	return p
+}
+
 // Format prints the settings that are set, without keys and tickets.
 func (c *SSLConfiguration) Format(s fmt.State, verb rune) { c.printout().format(s, verb) }
 
@@ -344,11 +403,11 @@ func (s SSLState) printout() printout {
 	if c := s.ConnectionState; c.HandshakeComplete {
 		p.add("Version", tls.VersionName(c.Version))
 		p.add("CipherSuite", tls.CipherSuiteName(c.CipherSuite))
-		p.add("NegotiatedProtocol", strconv.Quote(c.NegotiatedProtocol))
-		p.add("DidResume", strconv.FormatBool(c.DidResume))
+		p.addWords("NegotiatedProtocol", c.NegotiatedProtocol)
+		p.addBool("DidResume", c.DidResume)
 	}
 	if len(s.PeerCertificates) > 0 {
-		p.add("Peer", strconv.Quote(s.PeerCertificates[0].Subject.String()))
+		p.addWords("Peer", s.PeerCertificates[0].Subject.String())
 	}
 	if s.Configuration != nil {
 		p.add("Configuration", fmt.Sprint(s.Configuration))

@@ -136,6 +136,7 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 		"SSLConfiguration":          {ssl, "name.test"},
 		"Jar":                       {jar, "Jar"},
 		"Redirect":                  {&netreply.Redirect{URL: u, From: u, StatusCode: 302}, "302"},
+		"SSLErrors":                 {&netreply.SSLErrors{Host: "host.test", Errors: []netreply.SSLError{{Code: netreply.SSLCertificateExpired}}}, "host.test"},
 		"Manager":                   {manager, "ConnectionsPerHost: 7"},
 	}
 	for name, c := range values {
@@ -170,7 +171,7 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	}
 	for _, nothing := range []any{(*netreply.Config)(nil), (*netreply.Request)(nil), (*netreply.Proxy)(nil), (*netreply.Reply)(nil),
 		(*netreply.Manager)(nil), (*netreply.TokenSource)(nil), (*netreply.Authenticator)(nil), (*netreply.SSLConfiguration)(nil),
-		(*netreply.PreSharedKeyAuthenticator)(nil), (*netreply.Redirect)(nil), netreply.Config{}, netreply.Request{},
+		(*netreply.PreSharedKeyAuthenticator)(nil), (*netreply.Redirect)(nil), (*netreply.SSLErrors)(nil), netreply.Config{}, netreply.Request{},
 		netreply.ProxyAuthenticator{}, netreply.SSLState{}, &netreply.Reply{}, &netreply.Manager{}, &netreply.TokenSource{}} {
 		for verb, text := range prints(nothing) {
 			assert.NotContains(t, text, "PANIC", "%T %s", nothing, verb)

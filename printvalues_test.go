@@ -1,0 +1,56 @@
+package netreply_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// logged is what log/slog's JSON makes of a value.
+func logged(t *testing.T, v any) map[string]any {
+	var b bytes.Buffer
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("m", "v", v)
+	var line struct{ V map[string]any }
+	require.NoError(t, json.Unmarshal(b.Bytes(), &line))
+	return line.V
+}
+
+// TestLoggedValues: a log that is searched by field has numbers as numbers, and words
+// without the quotes of package fmt.
+func TestLoggedValues(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "no", http.StatusNotFound)
+	}))
+	r := newManager(t, netreply.Config{}).Fetch(t.Context(), "GET", newRequest(t, s.URL+"/x"), nil)
+	require.Error(t, r.Err())
+	assert.Equal(t, map[string]any{
+		"Method": "GET", "URL": s.URL + "/x", "State": "finished", "StatusCode": 404.0, "Received": 3.0, "Err": r.Err().Error(),
+	}, logged(t, r))
+
+	req := newRequest(t, "http://host.test/")
+	req.MaxRedirects, req.Background, req.TransferTimeout, req.LocalServerName = 3, true, time.Second, "a\nb"
+	assert.Equal(t, map[string]any{
+		"URL": "http://host.test/", "MaxRedirects": 3.0, "Background": true, "TransferTimeout": "1s", "LocalServerName": `a\nb`,
+	}, logged(t, req))
+	assert.Equal(t, `netreply.Request{URL: "http://host.test/", MaxRedirects: 3, TransferTimeout: 1s, Background: true, LocalServerName: "a\nb"}`, fmt.Sprint(req))
+}
+
+// TestPrintSSLErrors: the question is printed, and nothing of how it is answered, which
+// other goroutines may be writing meanwhile.
+func TestPrintSSLErrors(t *testing.T) {
+	q := &netreply.SSLErrors{Host: "host.test", Errors: []netreply.SSLError{{Code: netreply.SSLCertificateExpired}}}
+	done := make(chan bool)
+	go func() { done <- q.Ignore() }()
+	assert.Equal(t, `netreply.SSLErrors{Host: "host.test", Errors: ["The certificate has expired"], Chain: 0 of *x509.Certificate}`, fmt.Sprint(q))
+	assert.True(t, <-done)
+}
