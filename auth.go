@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -103,7 +104,8 @@ func (k *stored) fits(s spaceKey, scheme string) bool {
 
 func storedCredentials(list []Credential) ([]stored, error) {
 	var out []stored
-	for _, c := range list {
+	for i, c := range list {
+		field := "Config.Credentials[" + strconv.Itoa(i) + "]."
 		u, err := parseURL(c.Origin)
 		bad := err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 			u.Path != "" && u.Path != "/"
@@ -113,14 +115,14 @@ func storedCredentials(list []Credential) ([]stored, error) {
 			k.origin, ok = origin(u)
 		}
 		if !ok {
-			return nil, &FieldError{Field: "Config.Credentials", Reason: "an Origin is not a scheme, host and port"}
+			return nil, &FieldError{Field: field + "Origin", Reason: "it is scheme, host and port alone, as in https://example.org:8443"}
 		}
 		if host, found := strings.CutSuffix(k.origin, ":80"); found && u.Scheme == "http" {
 			k.upgraded = "https" + strings.TrimPrefix(host, "http") + ":443"
 		}
 		for _, s := range c.Schemes {
 			if httpauth.StrengthOf(s, nil) == httpauth.Unknown || strings.EqualFold(s, "SOCKS5") {
-				return nil, &FieldError{"Config.Credentials", s, "a scheme is Basic, Digest or NTLM"}
+				return nil, &FieldError{field + "Schemes", s, "a scheme is Basic, Digest or NTLM"}
 			}
 		}
 		out = append(out, k)

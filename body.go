@@ -41,7 +41,7 @@ type payload struct {
 	ours bool
 }
 
-var errNotRewindable = errors.New("the body cannot be read a second time")
+var errNotRewindable = errors.New("the body cannot be read a second time: bytes, files and SourceBody can, and others without DoNotBufferUploadData")
 
 // BytesBody sends b, which must not change until the reply has finished.
 func BytesBody(b []byte) Body { return bytesBody(b) }
@@ -74,7 +74,7 @@ type readerBody struct{ r io.Reader }
 
 func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) {
 	if isNil(b.r) {
-		return nil, invalidBody(fmt.Sprintf("a nil %s gives nothing: was it opened? A request without a body has a nil Body", typeOf(b.r)))
+		return nil, invalidBody(fmt.Sprintf("a nil %s gives nothing: was it opened? A request without a body has a nil Body", typeOf(b.r, "io.Reader")))
 	}
 	switch r := b.r.(type) {
 	case *bytes.Buffer:
@@ -153,10 +153,10 @@ func isNil(v any) bool {
 	return false
 }
 
-// typeOf is the type of what should be read.
-func typeOf(v any) string {
+// typeOf is the type of what should be read, or that of the interface that holds nothing.
+func typeOf(v any, wanted string) string {
 	if v == nil {
-		return "io.Reader"
+		return wanted
 	}
 	return reflect.TypeOf(v).String()
 }
@@ -200,7 +200,7 @@ func (b sourceBody) prepare(context.Context, bool) (*payload, error) {
 	open := func() (io.Reader, error) {
 		r, err := b.open()
 		if err == nil && isNil(r) {
-			err = fmt.Errorf("the function has given a nil %s and no error", typeOf(r))
+			err = fmt.Errorf("the function has given a nil %s and no error", typeOf(r, "io.ReadCloser"))
 		}
 		return r, err
 	}

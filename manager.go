@@ -120,23 +120,28 @@ func (c *Config) validate() error {
 	var errs []error
 	bad := func(field, value, reason string) { errs = append(errs, &FieldError{"Config." + field, value, reason}) }
 	if c.RedirectPolicy < DefaultRedirectPolicy || c.RedirectPolicy > UserVerifiedRedirectPolicy {
-		bad("RedirectPolicy", strconv.Itoa(int(c.RedirectPolicy)), "no such policy")
+		bad("RedirectPolicy", strconv.Itoa(int(c.RedirectPolicy)), noConstant+"RedirectPolicy")
 	}
+	const unlimited = "it is negative; 0 means no limit"
+	byDefault := func(d string) string { return "it is negative; 0 means " + d }
 	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{{"TransferTimeout", c.TransferTimeout}, {"HeadTimeout", c.HeadTimeout}, {"IdleTimeout", c.IdleTimeout}} {
+		name   string
+		d      time.Duration
+		reason string
+	}{{"TransferTimeout", c.TransferTimeout, unlimited}, {"HeadTimeout", c.HeadTimeout, unlimited}, {"IdleTimeout", c.IdleTimeout, byDefault("120 s")}} {
 		if d.d < 0 {
-			bad(d.name, d.d.String(), "negative")
+			bad(d.name, d.d.String(), d.reason)
 		}
 	}
 	for _, n := range []struct {
-		name string
-		n    int64
-	}{{"ReadBufferSize", c.ReadBufferSize}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost)}, {"MaxDecodedSize", c.MaxDecodedSize}, {"MaxBodySize", c.MaxBodySize}, {"MinRate", c.MinRate},
-		{"MaxHeaderBytes", c.MaxHeaderBytes}} {
+		name   string
+		n      int64
+		reason string
+	}{{"ReadBufferSize", c.ReadBufferSize, unlimited}, {"ConnectionsPerHost", int64(c.ConnectionsPerHost), byDefault("6")},
+		{"MaxDecodedSize", c.MaxDecodedSize, unlimited}, {"MaxBodySize", c.MaxBodySize, unlimited}, {"MinRate", c.MinRate, unlimited},
+		{"MaxHeaderBytes", c.MaxHeaderBytes, byDefault("256 KiB")}} {
 		if n.n < 0 {
-			bad(n.name, strconv.FormatInt(n.n, 10), "negative")
+			bad(n.name, strconv.FormatInt(n.n, 10), n.reason)
 		}
 	}
 	if c.ConnectionsPerHost > 65535 {
@@ -146,7 +151,7 @@ func (c *Config) validate() error {
 		bad("LocalAddr", c.LocalAddr.Network(), "not a *net.TCPAddr")
 	}
 	if c.Ask&^allQuestions != 0 {
-		bad("Ask", strconv.Itoa(int(c.Ask)), "no such question")
+		bad("Ask", strconv.Itoa(int(c.Ask)), noQuestion)
 	}
 	if err := validateSecretHeaders("Config.SecretHeaders", c.SecretHeaders); err != nil {
 		errs = append(errs, err)

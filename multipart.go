@@ -145,7 +145,7 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) 
 		boundary = randomBoundary()
 	}
 	if !validBoundary(boundary) {
-		return nil, localError(ProtocolInvalidOperationError, "Invalid boundary", &FieldError{Field: "boundary", Value: boundary})
+		return nil, localError(ProtocolInvalidOperationError, "Invalid boundary", &FieldError{"boundary", boundary, "it is 1 to 70 letters, digits and some of the other characters (RFC 2046, section 5.1.1); without any, a good one is made"})
 	}
 	out := &payload{mime: "multipart/" + m.kind().String() + `; boundary="` + boundary + `"`}
 	var pieces []*payload

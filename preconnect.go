@@ -49,6 +49,10 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 	if m == nil || m.wire == nil {
 		return fail(errUnmade())
 	}
+	if reason := checkHost(host); reason != "" {
+		return fail(localError(ProtocolInvalidOperationError, "Invalid host",
+			&FieldError{Field: "host", Reason: reason + "; it is a name or an address alone, without scheme and port"}))
+	}
 	if err := q.validate("GET"); err != nil {
 		return fail(err)
 	}

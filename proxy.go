@@ -143,7 +143,7 @@ func (p *Proxy) validate(field string) error {
 		return nil
 	}
 	if p.Type < DefaultProxy || p.Type > HTTPSProxy {
-		return &FieldError{field, strconv.Itoa(int(p.Type)), "no such type"}
+		return &FieldError{field, strconv.Itoa(int(p.Type)), noConstant + "ProxyType"}
 	}
 	if p.Type == DefaultProxy && (p.Host != "" || p.Port != 0) {
 		// to connect directly is the last that somebody meant who wrote a host down

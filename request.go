@@ -289,7 +289,11 @@ func (q *Request) validate(method string) error {
 		return invalid("Invalid request", "URL", "", "there is none")
 	}
 	if !validToken(method) {
-		return invalid("Invalid verb", "verb", method, "")
+		reason := "a verb is letters, digits and some of the other characters, without blanks"
+		if method == "" {
+			reason = "there is none"
+		}
+		return invalid("Invalid verb", "verb", method, reason)
 	}
 	if scheme := q.URL.Scheme; isLocal(scheme) {
 		if q.LocalServerName == "" {
@@ -297,7 +301,7 @@ func (q *Request) validate(method string) error {
 				&FieldError{Field: "LocalServerName", Reason: "it says where " + scheme + " connects to"})
 		}
 	} else if scheme != "http" && scheme != "https" {
-		return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`, nil)
+		return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`, unknownScheme(scheme))
 	}
 	if q.URL.Hostname() == "" {
 		return localError(HostNotFoundError, "Host  not found", &FieldError{Field: "URL", Reason: "it names no host"})
@@ -309,19 +313,19 @@ func (q *Request) validate(method string) error {
 		return invalid("Invalid request", "MaxRedirects", strconv.Itoa(q.MaxRedirects), "the most is "+strconv.Itoa(maxMaxRedirects))
 	}
 	if q.RedirectPolicy < DefaultRedirectPolicy || q.RedirectPolicy > UserVerifiedRedirectPolicy {
-		return invalid("Invalid request", "RedirectPolicy", strconv.Itoa(int(q.RedirectPolicy)), "")
+		return invalid("Invalid request", "RedirectPolicy", strconv.Itoa(int(q.RedirectPolicy)), noConstant+"RedirectPolicy")
 	}
 	if q.Priority < NormalPriority || q.Priority > LowPriority {
-		return invalid("Invalid request", "Priority", strconv.Itoa(int(q.Priority)), "")
+		return invalid("Invalid request", "Priority", strconv.Itoa(int(q.Priority)), noConstant+"Priority")
 	}
 	if q.HTTP < HTTPAny || q.HTTP > HTTP2Direct {
-		return invalid("Invalid request", "HTTP", strconv.Itoa(int(q.HTTP)), "")
+		return invalid("Invalid request", "HTTP", strconv.Itoa(int(q.HTTP)), noConstant+"HTTPVersion")
 	}
 	if name, c := q.badControl(); name != "" {
-		return invalid("Invalid request", name, strconv.Itoa(int(c)), "")
+		return invalid("Invalid request", name, strconv.Itoa(int(c)), noConstant+"LoadControl")
 	}
 	if q.Ask&^allQuestions != 0 {
-		return invalid("Invalid request", "Ask", strconv.Itoa(int(q.Ask)), "")
+		return invalid("Invalid request", "Ask", strconv.Itoa(int(q.Ask)), noQuestion)
 	}
 	if err := validateSecretHeaders("Request.SecretHeaders", q.SecretHeaders); err != nil {
 		return localError(ProtocolInvalidOperationError, "Invalid request", err)
@@ -333,9 +337,23 @@ func (q *Request) validate(method string) error {
 		return localError(ProtocolInvalidOperationError, "Invalid request", err)
 	}
 	if host := q.Headers.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {
-		return invalid("Invalid header value", "value of header Host", "", "")
+		return invalid("Invalid header value", "value of header Host", "", "it is a name or an address, and a port if need be")
 	}
 	return validateHeaders(q.Headers)
+}
+
+// What is wrong with a value that is none of those there are.
+const (
+	noConstant = "it is none of the constants of type "
+	noQuestion = "it is no sum of the constants of type Questions"
+)
+
+// unknownScheme says what helps where a URL has a scheme that is not offered, or none.
+func unknownScheme(scheme string) *FieldError {
+	if scheme == "" {
+		return &FieldError{Field: "URL", Reason: "it has no scheme; it begins with https:// or http://"}
+	}
+	return &FieldError{"scheme of the URL", scheme, "Manager.SupportedSchemes lists those that are offered"}
 }
 
 // isLocal tells that a scheme is HTTP over a local socket.

@@ -122,6 +122,8 @@ func (c *SSLConfiguration) validate(field string) error {
 	return err
 }
 
+const noVersion = "it is none of the versions of TLS that Go has, such as tls.VersionTLS12"
+
 func (c *SSLConfiguration) check(field string) error {
 	bad := func(name, value, reason string) error { return &FieldError{field + "." + name, value, reason} }
 	known := func(v uint16) bool { return v == 0 || v >= tls.VersionTLS10 && v <= tls.VersionTLS13 }
@@ -131,13 +133,13 @@ func (c *SSLConfiguration) check(field string) error {
 	}
 	switch {
 	case !known(c.MinProtocol):
-		return bad("MinProtocol", strconv.Itoa(int(c.MinProtocol)), "no such version")
+		return bad("MinProtocol", strconv.Itoa(int(c.MinProtocol)), noVersion)
 	case !known(c.MaxProtocol):
-		return bad("MaxProtocol", strconv.Itoa(int(c.MaxProtocol)), "no such version")
+		return bad("MaxProtocol", strconv.Itoa(int(c.MaxProtocol)), noVersion)
 	case c.MaxProtocol != 0 && max(c.MinProtocol, tls.VersionTLS10) > c.MaxProtocol:
 		return bad("MinProtocol", tls.VersionName(c.MinProtocol), "above MaxProtocol")
 	case c.PeerVerifyMode < AutoVerifyPeer || c.PeerVerifyMode > VerifyPeer:
-		return bad("PeerVerifyMode", strconv.Itoa(int(c.PeerVerifyMode)), "no such mode")
+		return bad("PeerVerifyMode", strconv.Itoa(int(c.PeerVerifyMode)), noConstant+"PeerVerifyMode")
 	case c.PeerVerifyDepth < 0:
 		return bad("PeerVerifyDepth", strconv.Itoa(c.PeerVerifyDepth), "negative")
 	case c.PeerVerifyName != "" && checkHost(c.PeerVerifyName) != "":
@@ -149,7 +151,7 @@ func (c *SSLConfiguration) check(field string) error {
 	}
 	for _, id := range c.Ciphers {
 		if !suite(id) {
-			return bad("Ciphers", tls.CipherSuiteName(id), "no such suite")
+			return bad("Ciphers", tls.CipherSuiteName(id), "it is none of tls.CipherSuites or tls.InsecureCipherSuites")
 		}
 	}
 	for _, p := range c.ALPN {
