@@ -192,7 +192,7 @@ func TestNothing(t *testing.T) {
 	}
 	assert.True(t, slices.Contains((*netreply.Manager)(nil).SupportedSchemes(), "https"))
 	n := 0
-	for range m.Get(nil, nil).Events(nil) {
+	for range m.Get(noContext, nil).Events(noContext) {
 		n++
 	}
 	assert.Positive(t, n)

@@ -1,6 +1,7 @@
 package hsts_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/netreply/netreply/hsts"
 )
+
+// noContext is nil: what programs pass by mistake.
+var noContext context.Context
 
 // TestZeroStore: the zero value is a store in memory, whatever is done to it first.
 func TestZeroStore(t *testing.T) {
@@ -21,7 +25,7 @@ func TestZeroStore(t *testing.T) {
 		"Clear":   (*hsts.Store).Clear,
 		"Known":   func(s *hsts.Store) { assert.False(t, s.Known("a.test")) },
 		"Upgrade": func(s *hsts.Store) { assert.Nil(t, s.Upgrade(nil)) },
-		"Flush":   func(s *hsts.Store) { require.NoError(t, s.Flush(nil)) },
+		"Flush":   func(s *hsts.Store) { require.NoError(t, s.Flush(noContext)) },
 		"Close":   func(s *hsts.Store) { require.NoError(t, s.Close()) },
 		"All": func(s *hsts.Store) {
 			for range s.All() {
@@ -47,6 +51,6 @@ func TestOpenNothing(t *testing.T) {
 	s, err := hsts.Open(filepath.Join(t.TempDir(), "hsts"))
 	require.NoError(t, err)
 	s.Add(hsts.Policy{Host: "a.test", Expires: time.Now().Add(time.Hour)})
-	require.NoError(t, s.Flush(nil))
+	require.NoError(t, s.Flush(noContext))
 	require.NoError(t, s.Close())
 }
