@@ -20,6 +20,7 @@ type gzipReader struct {
 	src       *bufio.Reader
 	maxHeader int
 	flate     io.ReadCloser
+	header    gzipHeader
 	ended     bool // the data of a member has ended, its trailer has not been read
 	sum, size uint32
 }
@@ -57,8 +58,8 @@ func (z *gzipReader) Read(p []byte) (int, error) {
 
 // member reads a header and begins the data behind it.
 func (z *gzipReader) member() error {
-	h := gzipHeader{src: z.src, left: z.maxHeader}
-	if err := h.read(); err != nil {
+	z.header = gzipHeader{src: z.src, left: z.maxHeader}
+	if err := z.header.read(); err != nil {
 		if errors.Is(err, errHeaderTooLong) {
 			return fmt.Errorf("%w than %d bytes", err, z.maxHeader)
 		}
@@ -73,13 +74,14 @@ func (z *gzipReader) member() error {
 }
 
 func (z *gzipReader) trailer() error {
-	var b [8]byte
-	if _, err := io.ReadFull(z.src, b[:]); err != nil {
+	b, err := z.src.Peek(8)
+	if err != nil {
 		return midway(err)
 	}
 	if le32(b[:4]) != z.sum || le32(b[4:]) != z.size {
 		return errChecksum
 	}
+	z.src.Discard(8)
 	return nil
 }
 
@@ -112,6 +114,7 @@ type gzipHeader struct {
 	src  *bufio.Reader
 	left int
 	sum  uint32
+	last [1]byte // what was read last, for the sum
 }
 
 func (h *gzipHeader) read() error {
@@ -175,7 +178,8 @@ func (h *gzipHeader) next() (byte, error) {
 	h.left--
 	b, err := h.src.ReadByte()
 	if err == nil {
-		h.sum = crc32.Update(h.sum, crc32.IEEETable, []byte{b})
+		h.last[0] = b
+		h.sum = crc32.Update(h.sum, crc32.IEEETable, h.last[:])
 	}
 	return b, err
 }
