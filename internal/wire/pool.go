@@ -301,7 +301,11 @@ func (t *Transport) leave(ctx context.Context, h *host, w *waiter) {
 	if w.done {
 		t.mu.Unlock()
 		for m := range w.left() {
-			if m.kind == ready {
+			switch {
+			case m.kind != ready:
+			case w.open: // it has begun nothing
+				t.put(m.conn, true)
+			default:
 				t.giveBack(m.conn)
 			}
 		}

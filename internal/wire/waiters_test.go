@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -97,4 +98,22 @@ func TestEndsWhileMade(t *testing.T) {
 		}
 		assert.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 10*time.Second, time.Millisecond)
 	})
+}
+
+// TestOpenLeaves: a connection that Open got in the moment in which it was given up is
+// still one that nothing was sent on.
+func TestOpenLeaves(t *testing.T) {
+	tr := NewTransport(Config{Dialer: noDialer()})
+	defer tr.Close()
+	key := Key{Scheme: "http", Addr: "h:80"}
+	tr.mu.Lock()
+	h := tr.hostOf(key)
+	w := h.enqueue(&waiter{x: &Exchange{Priority: Low, Fresh: true}, open: true})
+	tr.mu.Unlock()
+	c := introduceScripted(tr, key, false, &scripted{})
+	tr.leave(context.Background(), h, w)
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	require.Zero(t, c.uses)
+	require.Same(t, c, h.unused.first)
 }
