@@ -111,6 +111,9 @@ func (g *h2Guard) judge(stream uint32, end bool, raw, text []byte) error {
 	}
 	if flaw == noFlaw {
 		g.store(stream, s)
+		if end && !report.trailer && !s.localDone {
+			g.endApart(stream, raw)
+		}
 		return nil
 	}
 	delete(g.streams, stream)
@@ -123,6 +126,15 @@ func (g *h2Guard) judge(stream uint32, end bool, raw, text []byte) error {
 	own = frameHead{length: len(text), kind: frameHeaders, flags: flagEndHeaders | flagEndStream, stream: stream}.append(own)
 	g.out = append(own, text...)
 	return nil
+}
+
+// endApart moves the end of a stream from its response head into an empty DATA frame behind
+// that. net/http gives a response that ends with its head no body of its own, by which the
+// upload could be ended that it answers too early: that would wait for its window for ever,
+// and keep the stream.
+func (g *h2Guard) endApart(stream uint32, raw []byte) {
+	raw[frameFlags] &^= flagEndStream
+	g.behind = frameHead{kind: frameData, flags: flagEndStream, stream: stream}.append(nil)
 }
 
 // take brings a stream on by a header block that has no flaw in itself.

@@ -13,7 +13,10 @@ type frameHead struct {
 	stream uint32
 }
 
-const frameHeadLen = 9
+const (
+	frameHeadLen = 9
+	frameFlags   = 4 // where the flags stand in it
+)
 
 const (
 	frameData = iota
