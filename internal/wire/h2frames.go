@@ -166,12 +166,13 @@ func (g *h2Guard) data(f frameHead) error {
 	g.own = g.own[:0]
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if content == 0 {
+	s, open := g.streams[f.stream]
+	ends := open && !s.remoteDone && f.has(flagEndStream)
+	if content == 0 && !ends {
 		if err := g.idled(1); err != nil {
 			return err
 		}
 	}
-	s, open := g.streams[f.stream]
 	if !open {
 		if f.stream == 0 || f.stream > g.last || f.stream%2 == 0 {
 			return violation("DATA on a stream that nobody opened")

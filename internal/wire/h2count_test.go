@@ -1,0 +1,36 @@
+package wire
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// TestH2EmptyEnd: a DATA frame that is empty but ends its stream carries that end. Many of
+// them, each of a response of its own, are no flood.
+func TestH2EmptyEnd(t *testing.T) {
+	var in bytes.Buffer
+	p := &h2Peer{fr: http2.NewFramer(&in, nil)}
+	p.enc = hpack.NewEncoder(&p.buf)
+	p.fr.WriteSettings()
+	const responses = h2IdleFrames + 100
+	for i := range uint32(responses) {
+		p.head(2*i+1, false, ":status", "200")
+		p.fr.WriteData(2*i+1, true, nil)
+	}
+	g := newH2Guard(&pieces{data: in.Bytes(), size: func() int { return 64 << 10 }}, 4<<10)
+	g.Write([]byte(http2.ClientPreface))
+	for i := range uint32(responses) {
+		g.Write(frameHead{kind: frameHeaders, flags: flagEndHeaders | flagEndStream, stream: 2*i + 1}.append(nil))
+	}
+	buf := make([]byte, 64<<10)
+	var err error
+	for err == nil {
+		_, err = g.Read(buf)
+	}
+	var broken *h2Violation
+	require.NotErrorAs(t, err, &broken)
+}
