@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // RedirectPolicy says which redirects are followed.
@@ -28,8 +29,8 @@ const (
 )
 
 // Redirect is one redirect. Under UserVerifiedRedirectPolicy it is a decision
-// that the reply waits for, until its context ends; under the other policies it
-// has been allowed already. Its methods may be called from any goroutine.
+// that the reply waits for, until its context ends, which is a refusal; under the other
+// policies it has been allowed already. Its methods may be called from any goroutine.
 type Redirect struct {
 	URL        *url.URL // where to, absolute
 	From       *url.URL // the URL that answered
@@ -41,11 +42,11 @@ type Redirect struct {
 }
 
 // Allow lets the reply follow. It returns false when the decision had been
-// taken.
+// taken, or the reply is over.
 func (d *Redirect) Allow() bool { return d != nil && d.settle(func() { d.allowed = true }) }
 
 // Deny fails the reply with OperationCanceledError; RedirectionTarget is set. It
-// returns false when the decision had been taken.
+// returns false when the decision had been taken, or the reply is over.
 func (d *Redirect) Deny() bool { return d != nil && d.settle(func() {}) }
 
 // permitted waits for the answer; the end of the context is a refusal.
@@ -53,6 +54,10 @@ func (d *Redirect) permitted(ctx context.Context) bool {
 	if !d.wait(ctx) {
 		d.Deny()
 	}
+	return d.isAllowed()
+}
+
+func (d *Redirect) isAllowed() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.allowed
@@ -110,6 +115,7 @@ func (r *Reply) follow(resp *http.Response, from *url.URL, plan redirectPlan) (*
 	defer r.clock.resume()
 	if r.req.RedirectPolicy == UserVerifiedRedirectPolicy {
 		d.until(r.ctx)
+		r.enter(PhaseHeaders)
 		r.setURL(plan.target)
 		r.emit(sigRedirected, 0, 0, d)
 		discard(resp)
@@ -150,5 +156,23 @@ func (r *Reply) refuse(target *url.URL) {
 func (r *Reply) setURL(u *url.URL) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.url = u
+	if r.state == running {
+		r.url = u
+	}
+}
+
+// notFollowed takes back the target that a reply shows while it asks about a redirect, where
+// the reply ends before that was allowed (D10 and D13). The caller holds the lock.
+func (r *Reply) notFollowed() {
+	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
+		return
+	}
+	for _, e := range slices.Backward(r.record.entries) {
+		if d, ok := e.ref.(*Redirect); ok {
+			if !d.isAllowed() {
+				r.url, r.head.target = d.From, d.URL
+			}
+			return
+		}
+	}
 }

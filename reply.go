@@ -241,6 +241,7 @@ func (r *Reply) end(e *Error, discard bool) {
 	}
 	r.state = ending
 	if e != nil {
+		r.notFollowed()
 		r.describe(e)
 		r.err = e
 	}
