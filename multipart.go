@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -41,7 +42,8 @@ type Part struct {
 
 // Multipart is a Body made of parts (rules L10 to L14). It is streamed: no part
 // is copied into memory, unless it is sequential and the request does not say
-// DoNotBufferUploadData. Requests that have no Content-Type get the fitting one.
+// DoNotBufferUploadData. Requests that have no Content-Type get the fitting one, and so do
+// parts that are a Multipart themselves.
 type Multipart struct {
 	// Type is the kind. MixedType, the zero value, becomes FormDataType where all parts are
 	// fields or files of a form.
@@ -61,8 +63,10 @@ func (m *Multipart) AddField(name, value string) {
 	m.Add(NewHeaders("Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"`), StringBody(value))
 }
 
-// AddFile appends a file of a form.
+// AddFile appends a file of a form. Without a mimeType it is application/octet-stream
+// (RFC 7578, section 4.4).
 func (m *Multipart) AddFile(name, fileName, mimeType string, body Body) {
+	mimeType = cmp.Or(mimeType, "application/octet-stream")
 	m.Add(NewHeaders(
 		"Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"; filename="`+escapeQuotes(fileName)+`"`,
 		"Content-Type", mimeType), body)
@@ -153,21 +157,25 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) 
 		if err := validateHeaders(part.Headers); err != nil {
 			return nil, err
 		}
-		var head bytes.Buffer
-		head.WriteString("--" + boundary + "\r\n")
-		for name, value := range part.Headers.All() {
-			head.WriteString(name + ": " + value + "\r\n")
-		}
-		head.WriteString("\r\n")
-		pieces = append(pieces, memoryPayload(head.Bytes()))
+		content := memoryPayload(nil)
 		if part.Body != nil {
 			p, err := part.Body.prepare(ctx, buffer)
 			if err != nil {
 				return nil, err
 			}
-			pieces = append(pieces, p)
+			content = p
 		}
-		pieces = append(pieces, memoryPayload([]byte("\r\n")))
+		var head bytes.Buffer
+		head.WriteString("--" + boundary + "\r\n")
+		for name, value := range part.Headers.All() {
+			head.WriteString(name + ": " + value + "\r\n")
+		}
+		if content.mime != "" && !part.Headers.Has("Content-Type") {
+			// nobody could take a Multipart apart without knowing its boundary
+			head.WriteString("Content-Type: " + content.mime + "\r\n")
+		}
+		head.WriteString("\r\n")
+		pieces = append(pieces, memoryPayload(head.Bytes()), content, memoryPayload([]byte("\r\n")))
 	}
 	pieces = append(pieces, memoryPayload([]byte("--"+boundary+"--\r\n")))
 	out.rewindable = true
