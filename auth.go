@@ -44,7 +44,7 @@ func (a *Authenticator) Options() map[string]string {
 // SetCredentials answers, for Scheme and for what keeps the password better: a weaker
 // scheme is another question. For NTLM the user may be DOMAIN\user. No user and no
 // password, or the very credentials that were refused before, are a Cancel (rule U6).
-// It returns false when there was an answer already.
+// It returns false when there was an answer already, or the reply is over.
 func (a *Authenticator) SetCredentials(user, password string) bool {
 	if user == "" && password == "" {
 		return a.Cancel()
@@ -54,7 +54,7 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 
 // Cancel gives up: the server's 401 is the response of the reply, which fails with
 // AuthenticationRequiredError. Other replies that wait for the same answer do so,
-// too. It returns false when there was an answer already.
+// too. It returns false when there was an answer already, or the reply is over.
 func (a *Authenticator) Cancel() bool { return a != nil && a.settle(func() {}) }
 
 // given is the answer, nil for none.

@@ -226,11 +226,12 @@ func (s statusTarget) Error() string {
 // Timeout tells whether a time limit passed.
 func (e *Error) Timeout() bool { return e.Code.Timeout() }
 
-// Temporary tells whether the same request may succeed later.
+// Temporary tells whether the same request may succeed later, be it safe to send again or
+// not.
 //
 // Deprecated: it is there for net.Error; use Retryable.
 func (e *Error) Temporary() bool {
-	return e.Timeout() || e.Code == TemporaryNetworkFailureError || e.Code == ServiceUnavailableError
+	return e.Timeout() || e.Code == TemporaryNetworkFailureError || e.isStatus() && mayPass(e.StatusCode)
 }
 
 var _ net.Error = (*Error)(nil)

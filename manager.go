@@ -27,7 +27,8 @@ type Config struct {
 	// UserAgent is sent by requests that have none; "netreply/VERSION".
 	UserAgent string
 	// SecretHeaders names request fields that are secrets, for all requests; see
-	// Request.SecretHeaders.
+	// Request.SecretHeaders. A Request that has not been sent knows its own only, and
+	// prints the others; that of a Reply knows both.
 	SecretHeaders []string
 	// RedirectPolicy is for requests that have none; NoLessSafeRedirectPolicy.
 	RedirectPolicy RedirectPolicy

@@ -52,8 +52,8 @@ type PreSharedKeyAuthenticator struct {
 
 type preSharedKey struct{ identity, key []byte }
 
-// Set answers. It returns false when there was an answer already, or one of both is
-// empty or too long, and then changes nothing.
+// Set answers. It returns false when there was an answer already, the reply is over, or one
+// of both is empty or too long, and then changes nothing.
 func (a *PreSharedKeyAuthenticator) Set(identity, key []byte) bool {
 	if a == nil || len(identity) == 0 || len(key) == 0 || len(identity) > a.MaximumIdentityLength || len(key) > a.MaximumPreSharedKeyLength {
 		return false
@@ -61,7 +61,8 @@ func (a *PreSharedKeyAuthenticator) Set(identity, key []byte) bool {
 	return a.settle(func() { a.set.Store(&preSharedKey{slices.Clone(identity), slices.Clone(key)}) })
 }
 
-// Cancel fails the reply.
+// Cancel fails the reply. It returns false when there was an answer already, or the reply is
+// over.
 func (a *PreSharedKeyAuthenticator) Cancel() bool { return a != nil && a.settle(func() {}) }
 
 // Answer is what was set, for a PSKDialer; ok is false when nothing was.
@@ -107,6 +108,7 @@ func pskHandshake(c *SSLConfiguration) func(context.Context, net.Conn, *tls.Conf
 func (x *exchange) askKey(a *PreSharedKeyAuthenticator) {
 	r := x.reply
 	a.until(r.ctx)
+	r.enter(PhaseTLS)
 	r.emit(sigPreSharedKey, 0, 0, a)
 	if r.req.Ask&AskPreSharedKey != 0 {
 		r.clock.pause()

@@ -48,6 +48,11 @@ func TestQuestionWhenReplyEnds(t *testing.T) {
 				end(r, cancel)
 				<-both
 				require.ErrorIs(t, r.Wait(soon(t)), netreply.OperationCanceledError)
+				if name == "context" && !answered {
+					var e *netreply.Error
+					require.ErrorAs(t, r.Err(), &e)
+					assert.Equal(t, netreply.PhaseTLS, e.Phase, "it was connected long ago")
+				}
 				select {
 				case <-gone:
 				case <-soon(t).Done():

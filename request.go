@@ -96,7 +96,8 @@ type Request struct {
 	Background bool
 	// Idempotent says that sending the request twice does no harm, whatever its
 	// method: a POST that carries a key, for instance. It may then be repeated
-	// when a kept connection breaks (rule D33).
+	// when a kept connection breaks (rule D33). An Idempotency-Key among Headers says the
+	// same.
 	Idempotent bool
 	// CookieLoadControl: with Manual no cookies of the jar are sent, on no hop; a
 	// Cookie header of the caller's is. Automatic adds to it the jar's cookies of other
@@ -131,7 +132,8 @@ type Request struct {
 	// SSLConfiguration replaces that of the Manager.
 	SSLConfiguration *SSLConfiguration
 	// IgnoreSSLErrors are flaws of certificates that do not keep the request from being
-	// sent: every flaw must be in the list, of the same certificate (rules T2 to T5).
+	// sent: every flaw must be in the list, of the same certificate (rules T2 to T5); an
+	// SSLError without Certificate stands for a flaw that is about none, not for any.
 	// They are reported by SSLErrors all the same. Hosts that are known to want TLS
 	// (Config.HSTS) do not get away with any.
 	IgnoreSSLErrors []SSLError
@@ -156,7 +158,8 @@ type Request struct {
 }
 
 // NewRequest parses a URL. The error is an *Error of code
-// ProtocolInvalidOperationError that names the problem.
+// ProtocolInvalidOperationError that names the problem. Whether there is a scheme that is
+// offered, and a host, shows when the request is sent.
 func NewRequest(rawURL string) (*Request, error) {
 	u, err := parseURL(rawURL)
 	if err != nil {

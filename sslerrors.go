@@ -217,16 +217,17 @@ type SSLErrors struct {
 }
 
 // Ignore goes on in spite of Errors. It returns false when there was an answer already,
-// or none is allowed.
+// the reply is over, or no answer is allowed.
 func (s *SSLErrors) Ignore() bool { return s != nil && s.IgnoreOnly(s.Errors...) }
 
 // IgnoreOnly goes on if every one of Errors is in the list, and is a Reject otherwise
-// (rules T2 and T5).
+// (rules T2 and T5). It returns whether it is the answer, as Ignore does.
 func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
 	return s != nil && s.settle(func() { s.accepted = slices.Clone(list) })
 }
 
-// Reject fails the reply with SslHandshakeFailedError.
+// Reject fails the reply with SslHandshakeFailedError. It returns whether it is the answer,
+// as Ignore does.
 func (s *SSLErrors) Reject() bool { return s != nil && s.settle(func() {}) }
 
 // flawed asks about a certificate that is not in order, in the middle of the handshake.
@@ -240,6 +241,7 @@ func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
 		q.Reject()
 	}
 	r.questions++
+	r.enter(PhaseTLS)
 	r.emit(sigSSLErrors, 0, 0, q)
 	if r.req.Ask&AskSSLErrors != 0 {
 		r.clock.pause()
