@@ -365,7 +365,8 @@ func (r *Reply) watch(caller context.Context) {
 }
 
 // Close stops what is still going on, like Abort, and gives the memory of
-// unread bytes back; reading fails afterwards (D7). It returns nil.
+// unread bytes back; reading fails afterwards, with Err or, where that is nil, with
+// fs.ErrClosed (D7). It returns nil.
 func (r *Reply) Close() error {
 	r.Abort()
 	r.mu.Lock()

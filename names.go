@@ -1,0 +1,56 @@
+package netreply
+
+import (
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// The names of constants, for logs.
+
+// nameOf is the name of constant v of a type, whose constants count from 0.
+func nameOf(typ string, v int, names ...string) string {
+	if v < 0 || v >= len(names) {
+		return typ + "(" + strconv.Itoa(v) + ")"
+	}
+	return names[v]
+}
+
+// String returns the name of the constant.
+func (p RedirectPolicy) String() string {
+	return nameOf("RedirectPolicy", int(p), "DefaultRedirectPolicy", "ManualRedirectPolicy", "NoLessSafeRedirectPolicy",
+		"SameOriginRedirectPolicy", "UserVerifiedRedirectPolicy")
+}
+
+// String returns the name of the constant.
+func (p Priority) String() string {
+	return nameOf("Priority", int(p), "NormalPriority", "HighPriority", "LowPriority")
+}
+
+// String returns the name of the constant.
+func (c LoadControl) String() string { return nameOf("LoadControl", int(c), "Automatic", "Manual") }
+
+// String returns the name of the constant.
+func (v HTTPVersion) String() string {
+	return nameOf("HTTPVersion", int(v), "HTTPAny", "HTTP1Only", "HTTP2Direct")
+}
+
+// String returns the name of the constant.
+func (m PeerVerifyMode) String() string {
+	return nameOf("PeerVerifyMode", int(m), "AutoVerifyPeer", "VerifyNone", "QueryPeer", "VerifyPeer")
+}
+
+// String returns the names of the constants, with | between them.
+func (q Questions) String() string {
+	if q == 0 {
+		return "0"
+	}
+	names := make([]string, 0, bits.OnesCount(uint(q)))
+	for rest := q & allQuestions; rest != 0; rest &= rest - 1 {
+		names = append(names, nameOf("", bits.TrailingZeros(uint(rest)), "AskAuthentication", "AskSSLErrors", "AskPreSharedKey", "AskProxyAuthentication"))
+	}
+	if other := q &^ allQuestions; other != 0 {
+		names = append(names, "Questions("+strconv.FormatUint(uint64(other), 10)+")")
+	}
+	return strings.Join(names, "|")
+}
