@@ -535,6 +535,7 @@ func TestBearer(t *testing.T) {
 		err = s.m.Get(t.Context(), req).Wait(soon(t))
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 		require.ErrorIs(t, err, broken)
+		require.ErrorContains(t, err, "Request.Bearer")
 		req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "a\r\nb"}, nil })
 		require.ErrorIs(t, s.m.Get(t.Context(), req).Wait(soon(t)), netreply.AuthenticationRequiredError)
 	})

@@ -209,7 +209,7 @@ func (a *attempt) takeToken() error {
 	case a.r.ctx.Err() != nil:
 		return context.Cause(a.r.ctx)
 	case err != nil:
-		return a.failure(err)
+		return a.failure(fmt.Errorf("getting a token for Request.Bearer: %w", err))
 	}
 	a.token = token
 	return nil
