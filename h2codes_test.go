@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -141,6 +142,44 @@ func TestH2NeverTwice(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	assert.Equal(t, 1, posts)
+}
+
+// TestH2NotUnprocessed: a server's word that it has not acted on a POST does not count when it
+// has begun to answer, and what it writes into a GOAWAY for debugging is no such word.
+func TestH2NotUnprocessed(t *testing.T) {
+	for name, after := range map[string]func(*h2conn, uint32){
+		"debug data": func(c *h2conn, id uint32) {
+			c.fr.WriteGoAway(id, 0, []byte("http2: Transport received Server's graceful shutdown GOAWAY, client conn not usable"))
+		},
+		"refused behind a head": func(c *h2conn, id uint32) {
+			c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(":status", "200"), EndHeaders: true})
+			c.fr.WriteData(id, false, []byte("x"))
+			c.fr.WriteRSTStream(id, http2.ErrCodeRefusedStream)
+			c.drain()
+		},
+		"GOAWAY behind a head": func(c *h2conn, id uint32) {
+			c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(":status", "200"), EndHeaders: true})
+			c.fr.WriteData(id, false, []byte("x"))
+			c.fr.WriteGoAway(0, 0, nil)
+			c.drain()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var posts atomic.Int32
+			s := newH2Server(t, func(c *h2conn) {
+				if id := c.headers(); id != 0 {
+					posts.Add(1)
+					after(c, id)
+				}
+			})
+			req := newRequest(t, s)
+			req.HTTP = netreply.HTTP2Direct
+			err := newManager(t, netreply.Config{}).Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
+			require.Error(t, err)
+			assert.False(t, err.(*netreply.Error).Retryable)
+			assert.EqualValues(t, 1, posts.Load())
+		})
+	}
 }
 
 // h2Certificate is one for a raw server, and what accepts it.

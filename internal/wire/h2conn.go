@@ -122,6 +122,9 @@ func (s *h2Conn) fault(err error, phase Phase, x *Exchange) error {
 	}
 	goAway, readErr := s.guard.state()
 	h2Fault(e, goAway, readErr)
+	if phase == Body { // whatever the peer says now: it has acted on the request
+		e.Unprocessed = false
+	}
 	return e
 }
 

@@ -32,7 +32,8 @@ func h2Fault(e *Error, goAway h2GoAway, readErr error) {
 		h2StreamFault(e, se)
 		return
 	}
-	text := e.Err.Error()
+	// what the peer has added to a GOAWAY stands last, and must not be taken for net/http's
+	text, _, _ := strings.Cut(e.Err.Error(), ", debug=")
 	has := func(s string) bool { return strings.Contains(text, s) }
 	neverBegan := has("client conn could not be established")
 	unopened := has("client conn not usable")
