@@ -150,7 +150,8 @@ const closeLimit = 2 * time.Second
 
 // Close ends every connection, whatever it carries, gives the dials up, and makes later
 // exchanges fail with ErrClosed. It returns when all that has ended, or after a moment in any
-// case: a DialContext that ignores its context is left behind.
+// case: a DialContext that ignores its context, and a connection of it that does not close,
+// are left behind.
 func (t *Transport) Close() {
 	t.mu.Lock()
 	first := !t.closed
@@ -182,9 +183,11 @@ func (t *Transport) Close() {
 	t.stop()
 	t.shut(idle...)
 	for _, c := range busy {
-		c.nc.Close()
+		go func() { // a connection of the program's may not return from it
+			c.nc.Close()
+			t.shut(c)
+		}()
 	}
-	t.shut(busy...)
 	timer := time.NewTimer(closeLimit)
 	defer timer.Stop()
 	select {

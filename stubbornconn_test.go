@@ -1,0 +1,94 @@
+package netreply_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// stubbornConn is a connection of which one method returns only when it is told to.
+type stubbornConn struct {
+	net.Conn
+	read, write, close <-chan struct{} // nil for those that do not wait
+}
+
+func wait(c <-chan struct{}) {
+	if c != nil {
+		<-c
+	}
+}
+
+func (c *stubbornConn) Read(p []byte) (int, error) {
+	wait(c.read)
+	return c.Conn.Read(p)
+}
+
+func (c *stubbornConn) Write(p []byte) (int, error) {
+	wait(c.write)
+	return c.Conn.Write(p)
+}
+
+func (c *stubbornConn) Close() error {
+	wait(c.close)
+	return c.Conn.Close()
+}
+
+// TestEndsDespiteConnection: a connection of Config.DialContext that neither reads nor writes
+// nor closes keeps goroutines of its own, but no reply and no Manager.Close.
+func TestEndsDespiteConnection(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn, <-chan struct{}) net.Conn{
+		"Read":  func(c net.Conn, free <-chan struct{}) net.Conn { return &stubbornConn{Conn: c, read: free} },
+		"Write": func(c net.Conn, free <-chan struct{}) net.Conn { return &stubbornConn{Conn: c, write: free} },
+		"Close": func(c net.Conn, free <-chan struct{}) net.Conn { return &stubbornConn{Conn: c, close: free} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, kind := range testserver.Kinds {
+				t.Run(string(kind), func(t *testing.T) {
+					t.Parallel()
+					origin, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						io.WriteString(w, "begun")
+						w.(http.Flusher).Flush()
+						<-r.Context().Done()
+					}))
+					free := make(chan struct{})
+					defer close(free)
+					m := newManager(t, netreply.Config{
+						SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg},
+						DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+							c, err := new(net.Dialer).DialContext(ctx, network, addr)
+							if err != nil {
+								return nil, err
+							}
+							return wrap(c, free), nil
+						},
+					})
+					s := &side{Server: origin, m: m, kind: kind, t: t}
+					ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+					defer cancel()
+					require.ErrorIs(t, m.Get(ctx, s.request("/")).Wait(soon(t)), netreply.TimeoutError)
+					m.Get(t.Context(), s.request("/"))
+					closed := make(chan struct{})
+					go func() {
+						defer close(closed)
+						m.Close()
+					}()
+					select {
+					case <-closed:
+					case <-soon(t).Done():
+						assert.Fail(t, "Manager.Close hangs")
+					}
+				})
+			}
+		})
+	}
+}
