@@ -22,6 +22,7 @@ type clock struct {
 	// says that it must be asked in between.
 	excused func() time.Time
 	often   bool
+	asking  bool // a check does so now, and goes on afterwards
 	pauses  int
 	last    time.Time     // when the peer was last heard of, or the clock went on
 	resumed time.Time     // when it last went on
@@ -167,11 +168,17 @@ func (c *clock) arm(d time.Duration) {
 }
 
 // check runs, without the lock, when the timer fires. That says little: the timer is not
-// set anew for every byte, and it may fire in the moment in which a pause stops it.
+// set anew for every byte, it may fire in the moment in which a pause stops it, and it may
+// have been set anew while a check before this one still asks.
 func (c *clock) check() {
 	c.mu.Lock()
+	if c.asking { // by one at a time
+		c.mu.Unlock()
+		return
+	}
 	excused := c.excused
-	ask := excused != nil && c.running() && (c.often || time.Since(c.last) >= c.limit)
+	c.asking = excused != nil && c.running() && (c.often || time.Since(c.last) >= c.limit)
+	ask := c.asking
 	c.mu.Unlock()
 	var until time.Time
 	if ask {
@@ -187,6 +194,7 @@ func (c *clock) check() {
 func (c *clock) silent(excused time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.asking = false
 	if excused.After(c.last) {
 		c.last = excused
 	}

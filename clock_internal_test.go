@@ -128,3 +128,29 @@ func TestClockAsks(t *testing.T) {
 		require.Equal(t, []time.Duration{time.Second, 2500 * time.Millisecond}, asked)
 	})
 }
+
+// TestClockAsksOneByOne: a clock that goes on while it is asking does not ask beside that, and
+// expires when the answer is no.
+func TestClockAsksOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asking, expired atomic.Int32
+		answer := make(chan time.Time)
+		c := newClock(time.Second, func() { expired.Add(1) })
+		c.start()
+		c.ask(func() time.Time {
+			assert.EqualValues(t, 1, asking.Add(1))
+			defer asking.Add(-1)
+			return <-answer
+		}, true)
+		time.Sleep(time.Second)
+		for range 5 {
+			c.pause()
+			c.resume()
+			time.Sleep(time.Second)
+		}
+		assert.EqualValues(t, 0, expired.Load())
+		answer <- time.Time{}
+		synctest.Wait()
+		assert.EqualValues(t, 1, expired.Load())
+	})
+}
