@@ -126,7 +126,7 @@ func (e *h2Violation) Error() string { return "the server breaks the rules of HT
 func violation(format string, a ...any) error { return &h2Violation{fmt.Sprintf(format, a...)} }
 
 func newH2Guard(nc net.Conn, headLimit int64) *h2Guard {
-	g := &h2Guard{Conn: nc, onChange: func() {}, onEnd: func() {}, heads: min(headLimit, 1<<30),
+	g := &h2Guard{Conn: nc, onChange: func() {}, onEnd: func() {}, heads: headLimit,
 		in: make([]byte, h2ReadSize), skip: h2Preface,
 		settled: make(chan struct{}), ended: make(chan struct{}),
 		streams: map[uint32]guardedStream{}, initial: 1<<16 - 1}

@@ -39,7 +39,7 @@ type tapConn struct {
 
 func newTapConn(c net.Conn, headLimit int64) *tapConn {
 	t := &tapConn{Conn: c, ended: make(chan struct{}), closed: make(chan struct{})}
-	t.tap.limit = int(min(headLimit, 1<<30))
+	t.tap.limit = int(headLimit)
 	t.idling = newIdleRead(t)
 	return t
 }

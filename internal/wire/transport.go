@@ -199,6 +199,7 @@ func NewTransport(cfg Config) *Transport {
 	if cfg.MaxHeaderBytes == 0 {
 		cfg.MaxHeaderBytes = 256 << 10
 	}
+	cfg.MaxHeaderBytes = min(cfg.MaxHeaderBytes, 1<<30) // multiples of it are limits, too
 	if cfg.PingTimeout == 0 {
 		cfg.PingTimeout = 15 * time.Second
 	}
