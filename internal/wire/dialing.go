@@ -177,6 +177,7 @@ func (t *Transport) introduce(c *conn) (old []*conn) {
 func (t *Transport) deliverToAsker(c *conn, w *waiter, from *host) (old []*conn) {
 	if w.done {
 		t.remove(c)
+		t.forget(c.host)
 		return []*conn{c}
 	}
 	c.streams = 1

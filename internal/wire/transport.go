@@ -104,7 +104,7 @@ type Conn struct {
 // where the system does not tell. On HTTP/2 they may be another exchange's.
 func (c Conn) Untaken() int {
 	nc := c.nc
-	for {
+	for range 8 { // a program's connection may say that it is inside itself
 		if sc, ok := nc.(syscall.Conn); ok {
 			return untaken(sc)
 		}
@@ -114,6 +114,7 @@ func (c Conn) Untaken() int {
 		}
 		nc = inner.NetConn()
 	}
+	return -1
 }
 
 // Exchange is one request on its way, and the facts about it.
