@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
 
 	"github.com/netreply/netreply"
 )
@@ -127,4 +128,25 @@ func TestHeadTimeoutOfAQueue(t *testing.T) {
 			require.NoError(t, r.Wait(t.Context()))
 		}
 	})
+}
+
+// TestNoRoomIsThePeer: a server that lets no exchange begin on its connection is what is waited
+// for, however long that connection lasts.
+func TestNoRoomIsThePeer(t *testing.T) {
+	closed := make(chan struct{})
+	url := newH2Server(t, func(c *h2conn) {
+		id := c.headers()
+		c.fr.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
+		c.answer(id, "200")
+		c.drain()
+		closed <- struct{}{}
+	})
+	m := newManager(t, netreply.Config{})
+	req := newRequest(t, url)
+	req.HTTP = netreply.HTTP2Direct
+	require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+	req.TransferTimeout = 100 * time.Millisecond
+	require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.TimeoutError)
+	m.ClearConnectionCache()
+	<-closed
 }

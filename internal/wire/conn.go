@@ -73,6 +73,13 @@ type conn struct {
 	gone     bool          // it is out of the books of its host
 }
 
+// carry books that an exchange begins on c, or with -1 that one ends; the caller holds the
+// lock.
+func (c *conn) carry(n int) {
+	c.streams += n
+	c.host.carried += n
+}
+
 // newConnection speaks HTTP on raw, or on what secure makes of it.
 func (t *Transport) newConnection(key Key, raw net.Conn, secure func(net.Conn) (net.Conn, *tls.ConnectionState, error), c *conn) (connection, *tls.ConnectionState, error) {
 	if key.Scheme != "https" {

@@ -148,10 +148,10 @@ func (t *Transport) introduce(c *conn) (old []*conn) {
 	if h.protocol = protoH1; c.http2 {
 		h.protocol = protoH2
 	}
-	c.streams = 1
+	c.carry(1)
 	taken := h.handOver(c)
 	if !taken {
-		c.streams = 0
+		c.carry(-1)
 	}
 	switch n, open := c.room(); {
 	case c.http2 && open && !c.dead && c.streams < n:
@@ -180,7 +180,7 @@ func (t *Transport) deliverToAsker(c *conn, w *waiter, from *host) (old []*conn)
 		t.forget(c.host)
 		return []*conn{c}
 	}
-	c.streams = 1
+	c.carry(1)
 	from.give(w, c)
 	c.expiry = -1 // nobody else can use it
 	return nil

@@ -158,8 +158,8 @@ func (t *Transport) Close() {
 	t.closed = true
 	var idle, busy []*conn
 	if first {
+		idle = t.removeIdle()
 		for _, h := range t.hosts {
-			idle = append(idle, t.removeIdle(h)...)
 			for p := range h.waiting {
 				for _, fresh := range [...]bool{false, true} {
 					for q := h.waiting[p].of(fresh); q.first != nil; {
@@ -208,10 +208,10 @@ func (t *Transport) quiet() {
 // CloseIdle ends the connections that carry nothing at the moment.
 func (t *Transport) CloseIdle() {
 	t.mu.Lock()
-	var old []*conn
-	for _, h := range t.hosts {
-		old = append(old, t.removeIdle(h)...)
-		t.forget(h)
+	old := t.removeIdle()
+	for _, c := range old {
+		old = append(old, t.startDials(c.host)...) // for those whom it had no room for
+		t.forget(c.host)
 	}
 	t.mu.Unlock()
 	t.shut(old...)

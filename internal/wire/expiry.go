@@ -87,6 +87,7 @@ func (t *Transport) expire() {
 			if t.remove(c) {
 				old = append(old, c)
 			}
+			old = append(old, t.startDials(c.host)...) // for those whom it had no room for
 			t.forget(c.host)
 		}
 	}

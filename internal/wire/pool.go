@@ -18,6 +18,7 @@ type host struct {
 	open         int   // HTTP/1 connections, busy ones included
 	h2Open       int   // HTTP/2 connections that take new exchanges, full ones included
 	h2Ending     int   // those that take none any more, and still carry some
+	carried      int   // exchanges on connections
 	protocol     protocol
 
 	waiting [priorities]lanes
@@ -30,7 +31,7 @@ type host struct {
 	opening int   // those of them that anybody may get
 	orphans dials // those of these whose waiter went another way
 
-	emptied time.Time // when it last lost its last connection while somebody waited
+	emptied time.Time // when it last stopped to be working while somebody waited
 }
 
 // protocol is what a server was found to speak.
@@ -280,14 +281,14 @@ func (h *host) place(fresh bool) *conn {
 		c = h.unused.popBack()
 	}
 	if c != nil {
-		c.streams = 1
+		c.carry(1)
 	}
 	return c
 }
 
 // enter takes a place on an HTTP/2 connection of the queue.
 func (h *host) enter(c *conn) {
-	c.streams++
+	c.carry(1)
 	if n, _ := c.room(); c.streams >= n {
 		h.h2.remove(c)
 	}
@@ -415,7 +416,7 @@ func (t *Transport) put(c *conn, ok bool) {
 	var old []*conn
 	t.mu.Lock()
 	h := c.host
-	c.streams--
+	c.carry(-1)
 	c.hint = hint
 	switch {
 	case c.gone: // and not here any more
@@ -429,6 +430,7 @@ func (t *Transport) put(c *conn, ok bool) {
 	}
 	if h.waiters > 0 {
 		old = append(old, t.provide(h)...)
+		h.idled()
 	}
 	t.forget(h)
 	t.mu.Unlock()
@@ -578,30 +580,18 @@ func (t *Transport) remove(c *conn) bool {
 		h.idle.remove(c)
 		h.open--
 	}
-	if h.waiters > 0 && !h.connected() {
-		h.emptied = time.Now()
-	}
+	h.idled()
 	t.forgetDue(c)
 	t.live.Add(-1)
 	return true
 }
 
 // removeIdle takes the connections that carry nothing out of the books.
-func (t *Transport) removeIdle(h *host) (old []*conn) {
-	for c := h.idle.first; c != nil; c = h.idle.first {
-		t.remove(c)
-		old = append(old, c)
-	}
-	for c := h.unused.first; c != nil; c = h.unused.first {
-		t.remove(c)
-		old = append(old, c)
-	}
-	for c := h.h2.first; c != nil; {
-		next := c.place.next
+func (t *Transport) removeIdle() (old []*conn) {
+	for c := t.all.first; c != nil; c = c.listed.next {
 		if c.streams == 0 && t.remove(c) {
 			old = append(old, c)
 		}
-		c = next
 	}
 	return old
 }

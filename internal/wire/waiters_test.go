@@ -117,3 +117,46 @@ func TestOpenLeaves(t *testing.T) {
 	require.Zero(t, c.uses)
 	require.Same(t, c, h.unused.first)
 }
+
+// TestNoRoom: a connection on which the peer takes no exchange is not waited for as one of our
+// own, and when it ends another one is opened for those who wait.
+func TestNoRoom(t *testing.T) {
+	for name, end := range map[string]func(*Transport){
+		"idle for too long": func(*Transport) { time.Sleep(time.Minute) },
+		"CloseIdle":         (*Transport).CloseIdle,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := NewTransport(Config{Dialer: noDialer(), IdleTimeout: time.Minute})
+				defer tr.Close()
+				key := Key{Scheme: "http", Addr: "h:80", Protocol: HTTP2}
+				s := &scripted{}
+				s.streams.Store(1)
+				c := introduceScripted(tr, key, true, s)
+				first, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, Key: key})
+				require.NoError(t, err)
+				x := &Exchange{Observer: &watch{}, Priority: Normal, Key: key}
+				tr.mu.Lock()
+				h := c.host
+				w := h.enqueue(&waiter{x: x})
+				x.waiter = w
+				tr.mu.Unlock()
+				assert.Equal(t, time.Now(), tr.LastQueued(x), "the exchange on it will end")
+				s.streams.Store(0)
+				tr.changed(c)
+				time.Sleep(time.Second)
+				emptied := time.Now()
+				tr.put(first, true)
+				time.Sleep(time.Second)
+				assert.Equal(t, emptied, tr.LastQueued(x), "it may never take one again")
+				end(tr)
+				synctest.Wait()
+				assert.True(t, s.closed.Load())
+				tr.mu.Lock()
+				defer tr.mu.Unlock()
+				assert.NotNil(t, w.dial)
+				assert.Equal(t, 1, h.opening)
+			})
+		})
+	}
+}

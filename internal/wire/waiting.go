@@ -8,7 +8,8 @@ import (
 // LastQueued tells, from any goroutine, until when an exchange waited for a connection while
 // all that there may be carried others, and not for its peer: now, if it still does; a time
 // before it began, if it never did. While the first connections of all are being opened it
-// is the peer that is waited for, whoever they were begun for.
+// is the peer that is waited for, whoever they were begun for; and so it is while the peer
+// takes no exchange on a connection that carries none.
 func (t *Transport) LastQueued(x *Exchange) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -25,14 +26,21 @@ func (t *Transport) LastQueued(x *Exchange) time.Time {
 }
 
 // queued is for whoever holds the lock, as the rest is.
-func (w *waiter) queued() bool { return !w.done && w.dial == nil && w.host.connected() }
+func (w *waiter) queued() bool { return !w.done && w.dial == nil && w.host.working() }
 
-// connected tells whether there are connections that can become free.
-func (h *host) connected() bool { return h.open > 0 || h.h2Open > 0 }
+// working tells whether there are connections that can become free.
+func (h *host) working() bool { return h.carried > 0 && (h.open > 0 || h.h2Open > 0) }
+
+// idled takes note when there are none any more.
+func (h *host) idled() {
+	if h.waiters > 0 && !h.working() {
+		h.emptied = time.Now()
+	}
+}
 
 // dialled notes that a connection is being opened for w.
 func (w *waiter) dialled(d *dialing) {
-	if w.dial, w.unqueued = d, w.host.emptied; w.host.connected() {
+	if w.dial, w.unqueued = d, w.host.emptied; w.host.working() {
 		w.unqueued = time.Now()
 	}
 }
