@@ -3,6 +3,7 @@ package netreply_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -78,6 +79,26 @@ func TestProxyAuthorizationSpelling(t *testing.T) {
 			require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
 		}
 	}
+}
+
+// TestProxyAuthorizationDirect: where a choice of proxies leads to none of them, the target does
+// not get what the program has for them.
+func TestProxyAuthorizationDirect(t *testing.T) {
+	each(t, func(_ http.ResponseWriter, r *http.Request) {
+		assert.Empty(t, r.Header.Values("Proxy-Authorization"))
+		assert.Equal(t, "there", r.Header.Get("X-Other"))
+	}, netreply.Config{}, func(t *testing.T, s *side) {
+		refuses, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		refuses.Close()
+		for _, list := range [][]netreply.Proxy{nil, {{Type: netreply.NoProxy}}, {*proxyAt(netreply.HTTPProxy, refuses.Addr().String()), {Type: netreply.NoProxy}}} {
+			m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg},
+				ProxyFactory: func(netreply.ProxyQuery) []netreply.Proxy { return list }})
+			req := s.request("/")
+			req.Headers = netreply.NewHeaders("proxy-authorization", "secret", "X-Other", "there")
+			require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+		}
+	})
 }
 
 // TestProxyHeadersApart: what was opened with other fields belongs to somebody else.

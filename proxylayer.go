@@ -226,10 +226,13 @@ func nextProxy(err error) bool {
 	return false
 }
 
+const proxyAuthorization = "Proxy-Authorization"
+
 // by sends through one proxy, or directly where p is nil.
 func (l proxyLayer) by(r *Reply, req *http.Request, p *Proxy) (*http.Response, error) {
 	r.proxied = nil
 	if p == nil {
+		delete(req.Header, proxyAuthorization) // which is for proxies, and none is on the way
 		return l.next.RoundTrip(req)
 	}
 	h := &proxied{proxy: p, url: req.URL}
@@ -244,7 +247,7 @@ func (l proxyLayer) by(r *Reply, req *http.Request, p *Proxy) (*http.Response, e
 	r.proxied = h
 	defer h.attempt.end()
 	if h.route.Kind != dial.Forward {
-		delete(req.Header, "Proxy-Authorization") // which is not the target's to see
+		delete(req.Header, proxyAuthorization) // which is not the target's to see
 		resp, err := l.next.RoundTrip(req)
 		h.attempt.claimed()
 		if err == nil && h.attempt.space != nil {
@@ -263,7 +266,7 @@ func (l proxyLayer) by(r *Reply, req *http.Request, p *Proxy) (*http.Response, e
 			req.Header[name] = values
 		}
 	}
-	if len(req.Header["Proxy-Authorization"]) > 0 { // the program's own word (rule U4)
+	if len(req.Header[proxyAuthorization]) > 0 { // the program's own word (rule U4)
 		resp, err := l.next.RoundTrip(req)
 		return resp, h.blame(err)
 	}
