@@ -68,7 +68,7 @@ func TestPreconnect(t *testing.T) {
 		}
 	}
 	m := newManager(t, netreply.Config{})
-	addr, _ := freeAddr(t)
+	addr := testserver.Refusing(t)
 	n := netip.MustParseAddrPort(addr).Port()
 	err := m.ConnectToHost(t.Context(), "127.0.0.1", n)
 	require.ErrorIs(t, err, netreply.ConnectionRefusedError)
@@ -146,7 +146,7 @@ func TestUnixSocket(t *testing.T) {
 
 // TestAttempts: every address that was tried is told, with its error.
 func TestAttempts(t *testing.T) {
-	addr, _ := freeAddr(t)
+	addr := testserver.Refusing(t)
 	m := newManager(t, netreply.Config{})
 	err := m.Get(t.Context(), newRequest(t, "http://"+addr+"/")).Wait(soon(t))
 	var e *netreply.Error

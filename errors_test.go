@@ -64,9 +64,7 @@ func TestEveryCode(t *testing.T) {
 		}}
 	}
 	status := func(n int) string { return raw(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n", n)) }
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	closed.Close()
+	closed := testserver.Refusing(t)
 	secure, cfg := testserver.NewOrigin(t, testserver.TLS, http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
 	silent := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.Copy(io.Discard, c) })
 
@@ -80,7 +78,7 @@ func TestEveryCode(t *testing.T) {
 	}
 	ways := []way{
 		{code: netreply.NoError, url: status(200)},
-		{code: netreply.ConnectionRefusedError, url: "http://" + closed.Addr().String(), phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.ConnectionRefusedError, url: "http://" + closed, phase: netreply.PhaseConnect, retry: true},
 		{code: netreply.RemoteHostClosedError, url: raw(""), phase: netreply.PhaseHeaders, retry: true},
 		{code: netreply.HostNotFoundError, url: "http://no-such-host.invalid/", phase: netreply.PhaseResolve, retry: true},
 		{code: netreply.HostNotFoundError, cfg: dialing(&net.DNSError{Err: "no such host", IsNotFound: true}), url: "http://x.example/", phase: netreply.PhaseConnect, retry: true},
@@ -279,13 +277,11 @@ func TestRetry(t *testing.T) {
 
 // TestQueuedFail: a host that refuses fails everybody who waits for it (rule E9).
 func TestQueuedFail(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ln.Close()
+	closed := testserver.Refusing(t)
 	m := newManager(t, netreply.Config{})
 	var all []*netreply.Reply
 	for range 30 {
-		all = append(all, m.Get(t.Context(), newRequest(t, "http://"+ln.Addr().String())))
+		all = append(all, m.Get(t.Context(), newRequest(t, "http://"+closed)))
 	}
 	for _, r := range all {
 		require.ErrorIs(t, r.Wait(soon(t)), netreply.ConnectionRefusedError)

@@ -311,9 +311,7 @@ func check(t *testing.T, kind testserver.Kind, px *testProxy, p *netreply.Proxy,
 
 // TestProxyFailures: every failure of a proxy has a code of its own, in every phase (D9).
 func TestProxyFailures(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	closed.Close()
+	closed := testserver.Refusing(t)
 	refused := "HTTP/1.1 %s\r\nContent-Length: 5\r\nX-Why: because\r\n\r\nsorry"
 	say := func(text string) func(*testserver.Conn) {
 		return func(c *testserver.Conn) { c.Request(); c.Say(text) }
@@ -417,7 +415,7 @@ func TestProxyFailures(t *testing.T) {
 				m := newManager(t, netreply.Config{Proxy: p, DialContext: dial, ConnectTimeout: 200 * time.Millisecond})
 				return m.Get(t.Context(), newRequest(t, u)).Wait(soon(t))
 			}
-			err := get(proxyAt(kind, closed.Addr().String()), nil)
+			err := get(proxyAt(kind, closed), nil)
 			assert.ErrorIs(t, err, netreply.ProxyConnectionRefusedError, "%v %s", kind, u)
 			err = get(&netreply.Proxy{Type: kind, Host: "no-such-proxy.invalid"}, nil)
 			assert.ErrorIs(t, err, netreply.ProxyNotFoundError, "%v %s", kind, u)

@@ -30,7 +30,7 @@ func listOf(list ...*netreply.Proxy) netreply.ProxyFactory {
 // TestProxyList: the next proxy is tried as long as nothing was sent and the failure is
 // one of reaching the proxy (rule X3), whatever the body.
 func TestProxyList(t *testing.T) {
-	_, closedPort := freeAddr(t)
+	closed := proxyAt(netreply.HTTPProxy, testserver.Refusing(t))
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
@@ -39,7 +39,6 @@ func TestProxyList(t *testing.T) {
 			refuses := newProxy(t, s.Listener.Addr().String(), nil)
 			refuses.answer = func(int, *http.Request) string { return "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n" }
 			unknown := &netreply.Proxy{Type: netreply.HTTPProxy, Host: "proxy.invalid"}
-			closed := proxyAt(netreply.HTTPProxy, "127.0.0.1:"+closedPort)
 			for name, c := range map[string]struct {
 				list   []*netreply.Proxy
 				direct bool // the target was reached without a proxy

@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/user"
@@ -116,7 +117,7 @@ func TestSquid(t *testing.T) {
 // TestSquidRefuses: what Squid says of targets, and of what it does not do.
 func TestSquidRefuses(t *testing.T) {
 	addr := squid(t, "acl evil dstdomain evil.test\nhttp_access deny evil\nhttp_access allow all\nconnect_timeout 1 second\n")
-	_, port := freeAddr(t)
+	_, port, _ := net.SplitHostPort(testserver.Refusing(t))
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, addr)})
 	for u, code := range map[string]netreply.NetworkError{
 		"https://evil.test/":              netreply.UnknownProxyError,
@@ -136,7 +137,7 @@ func TestSquidRefuses(t *testing.T) {
 // TestMicrosocks: a real SOCKS5 server, with a password and without.
 func TestMicrosocks(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
-	_, closed := freeAddr(t)
+	_, closed, _ := net.SplitHostPort(testserver.Refusing(t))
 	for _, password := range []string{"", "secret"} {
 		addr, port := freeAddr(t)
 		args := []string{"-i", "127.0.0.1", "-p", port}

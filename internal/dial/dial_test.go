@@ -112,12 +112,10 @@ func TestTwoFamilies(t *testing.T) {
 
 // TestAttempts: what was tried in both families is told, and what tells most comes out.
 func TestAttempts(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	closed.Close()
-	_, port, _ := net.SplitHostPort(closed.Addr().String())
+	closed := testserver.Refusing(t)
+	_, port, _ := net.SplitHostPort(closed)
 	d := &Dialer{Resolver: nameServer(t), ConnectTimeout: 500 * time.Millisecond}
-	_, err = d.TCP(t.Context(), "both.example:"+port, nil)
+	_, err := d.TCP(t.Context(), "both.example:"+port, nil)
 	var tried Attempts
 	require.ErrorAs(t, err, &tried)
 	require.Len(t, tried, 2)
@@ -153,11 +151,9 @@ func TestAttemptsInTime(t *testing.T) {
 // TestPhases: each failure knows where it happened.
 func TestPhases(t *testing.T) {
 	d := &Dialer{Resolver: nameServer(t), ConnectTimeout: 200 * time.Millisecond, TLSTimeout: 50 * time.Millisecond}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	closed.Close()
+	closed := testserver.Refusing(t)
 	told := false
-	_, err = d.TCP(t.Context(), "nobody.example:80", func() { told = true })
+	_, err := d.TCP(t.Context(), "nobody.example:80", func() { told = true })
 	assert.Equal(t, Resolve, phaseOf(t, err))
 	var dns *net.DNSError
 	require.ErrorAs(t, err, &dns)
@@ -168,7 +164,7 @@ func TestPhases(t *testing.T) {
 	assert.Equal(t, Resolve, phaseOf(t, err))
 	assert.ErrorIs(t, err, ErrTimeout)
 
-	_, err = d.TCP(t.Context(), closed.Addr().String(), func() { told = true })
+	_, err = d.TCP(t.Context(), closed, func() { told = true })
 	assert.Equal(t, Connect, phaseOf(t, err))
 	assert.True(t, oserr.Is(err, oserr.Refused))
 	assert.True(t, told, "rule S27")
@@ -176,7 +172,7 @@ func TestPhases(t *testing.T) {
 	why := errors.New("why")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
-	_, err = d.TCP(ctx, closed.Addr().String(), nil)
+	_, err = d.TCP(ctx, closed, nil)
 	assert.ErrorIs(t, err, why)
 
 	silent := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.Copy(io.Discard, c) })
