@@ -307,7 +307,7 @@ func (m *Manager) Close() error {
 	if waits {
 		ended(none, closeLimit)
 	}
-	m.routes.clear()
+	m.routes.close()
 	m.hub.close()
 	m.flushPolicies()
 	return nil

@@ -33,18 +33,25 @@ type routeKey struct {
 
 // routes gives the same address to the same way.
 type routes struct {
-	mu    sync.Mutex
-	known map[routeKey]*dial.Proxy
+	mu     sync.Mutex
+	known  map[routeKey]*dial.Proxy
+	closed bool
 }
 
-// clear forgets them, with the connections on which credentials are waited for.
-func (r *routes) clear() {
+// clear forgets them, with the connections on which credentials are waited for. Who is on one
+// of them goes on.
+func (r *routes) clear() { r.forget(false) }
+
+// close is clear for good.
+func (r *routes) close() { r.forget(true) }
+
+func (r *routes) forget(forGood bool) {
 	r.mu.Lock()
 	known := r.known
-	r.known = nil
+	r.known, r.closed = nil, r.closed || forGood
 	r.mu.Unlock()
 	for _, p := range known {
-		p.Close()
+		p.Retire()
 	}
 }
 
@@ -77,6 +84,10 @@ func (r *routes) at(k routeKey, make func() *dial.Proxy) *dial.Proxy {
 	defer r.mu.Unlock()
 	if known := r.known[k]; known != nil { // somebody was faster
 		return known
+	}
+	if r.closed {
+		p.Retire()
+		return p
 	}
 	if r.known == nil {
 		r.known = map[routeKey]*dial.Proxy{}

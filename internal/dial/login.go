@@ -225,7 +225,7 @@ const parkedFor = 30 * time.Second
 func (p *Proxy) park(c *parked) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.parked != nil {
+	if p.parked != nil || p.retired {
 		return false
 	}
 	p.parked = c
@@ -250,6 +250,15 @@ func (p *Proxy) drop(c *parked) {
 // Close ends the connection on which credentials are waited for, if there is one. The
 // Proxy stays usable.
 func (p *Proxy) Close() { p.drop(nil) }
+
+// Retire is Close for good: nobody would find a connection any more that waits here from now
+// on.
+func (p *Proxy) Retire() {
+	p.mu.Lock()
+	p.retired = true
+	p.mu.Unlock()
+	p.drop(nil)
+}
 
 // unpark takes the connection that waits for credentials, if it is for addr.
 func (p *Proxy) unpark(addr string) (net.Conn, *proxyReader) {

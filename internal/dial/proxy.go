@@ -44,6 +44,7 @@ type Proxy struct {
 	memory  memory
 	weakest httpauth.Strength // by which the credentials may go out; see Allow
 	parked  *parked
+	retired bool
 }
 
 // Fault is what a proxy has failed with.

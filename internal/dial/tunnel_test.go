@@ -304,6 +304,28 @@ func TestParkedTime(t *testing.T) {
 	})
 }
 
+// TestRetired: nothing waits for credentials where nobody would find it, neither what has begun
+// to nor what is still being opened.
+func TestRetired(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &scriptedProxy{say: wants(who)}
+			p := &Proxy{Addr: "proxy.test:1"}
+			if early {
+				p.Retire()
+			}
+			begin := time.Now()
+			_, err := (&Dialer{DialContext: s.DialContext}).Through(t.Context(), p, "target.test:443", nil)
+			require.Error(t, err)
+			if !early {
+				p.Retire()
+			}
+			s.wg.Wait()
+			assert.Zero(t, time.Since(begin))
+		})
+	}
+}
+
 // TestConnectFields: what the program adds is there, and its own Proxy-Authorization is
 // final.
 func TestConnectFields(t *testing.T) {
