@@ -92,3 +92,28 @@ func TestEndsDespiteConnection(t *testing.T) {
 		})
 	}
 }
+
+// TestRefusedDespiteConnection: nor does one that does not close keep a reply from failing for
+// what is wrong with it.
+func TestRefusedDespiteConnection(t *testing.T) {
+	free := make(chan struct{})
+	defer close(free)
+	dialer := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &stubbornConn{Conn: c, close: free}, nil
+	}
+	plain := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.WriteString(c, "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n") })
+	for name, c := range map[string]netreply.Config{
+		"TLS":     {},
+		"CONNECT": {Proxy: proxyAt(netreply.HTTPProxy, plain.Addr)},
+		"SOCKS":   {Proxy: proxyAt(netreply.Socks5Proxy, plain.Addr)},
+	} {
+		c.DialContext = dialer
+		err := newManager(t, c).Get(t.Context(), newRequest(t, "https://"+plain.Addr+"/")).Wait(soon(t))
+		var e *netreply.Error
+		require.ErrorAs(t, err, &e, name)
+	}
+}

@@ -49,6 +49,19 @@ func call[T any](ctx context.Context, f func() (T, error), discard func(T)) (T, 
 
 func closeConn(c net.Conn) { c.Close() }
 
+// GiveUp closes a connection that is of no use. One of the program's that takes longer than
+// grace for it is left to itself.
+func GiveUp(c net.Conn) {
+	call(graceOver, func() (none struct{}, err error) { return none, c.Close() }, func(struct{}) {})
+}
+
+// graceOver is a context that has ended.
+var graceOver = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // interrupt ends c with ctx, until stop is called, which tells whether it has not. What
 // is being read or written ends at once, also where closing takes its time.
 func interrupt(ctx context.Context, c net.Conn) (stop func() bool) {

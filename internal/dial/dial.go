@@ -116,7 +116,7 @@ func (d *Dialer) custom(ctx context.Context, addr string, start func()) (net.Con
 			err = d.refused(remote.String())
 		}
 		if err != nil {
-			c.Close()
+			GiveUp(c)
 			return nil, err
 		}
 	}
@@ -195,12 +195,12 @@ func (d *Dialer) Secure(ctx context.Context, raw net.Conn, addr string, handshak
 	c, err := call(ctx, func() (net.Conn, error) { return handshake(ctx) }, closeConn)
 	whole := stop() // else raw is being closed
 	if err == nil && !whole {
-		c.Close()
+		GiveUp(c)
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		if whole {
-			raw.Close()
+			GiveUp(raw)
 		}
 		return nil, fail(ctx, TLS, addr, err)
 	}

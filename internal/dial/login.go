@@ -244,7 +244,7 @@ func (p *Proxy) drop(c *parked) {
 	p.parked = nil
 	p.mu.Unlock()
 	was.timer.Stop()
-	was.conn.Close()
+	GiveUp(was.conn)
 }
 
 // Close ends the connection on which credentials are waited for, if there is one. The
@@ -286,7 +286,7 @@ func (p *Proxy) Follow(old *Proxy, e *ProxyError) {
 	if c != nil {
 		c.timer.Stop()
 		if !p.park(c) {
-			c.conn.Close()
+			GiveUp(c.conn)
 		}
 	}
 	p.mu.Lock()

@@ -180,7 +180,7 @@ func (d *Dialer) through(ctx context.Context, p *Proxy, addr string, connecting 
 	}
 	_, err = converse(ctx, c, func() (struct{}, error) { return struct{}{}, p.socks(c, addr) })
 	if err != nil {
-		c.Close()
+		GiveUp(c)
 		return nil, p.failed(ctx, err)
 	}
 	return c, nil

@@ -47,13 +47,13 @@ func (d *Dialer) tunnel(ctx context.Context, p *Proxy, addr string, connecting f
 			p.accepted()
 			return t, nil
 		case err == errOtherConn && ctx.Err() == nil:
-			c.Close()
+			GiveUp(c)
 			c, in = nil, nil
 			continue
 		}
 		var pe *ProxyError
 		if ctx.Err() != nil || !errors.As(err, &pe) || pe.Fault != ProxyUnwilling || !n.stays || !p.park(&parked{conn: c, in: in, addr: n.addr}) {
-			c.Close()
+			GiveUp(c)
 		}
 		return nil, p.failed(ctx, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/oserr"
 )
 
@@ -113,7 +114,7 @@ func clientConn(transport *http.Transport, key Key, nc net.Conn) (*http.ClientCo
 	// Whatever is encrypted is so already: net/http is to send what it is given.
 	cc, err := transport.NewClientConn(ctx, "http", addr)
 	if err != nil {
-		nc.Close()
+		dial.GiveUp(nc)
 		e := &Error{Phase: Connect, Fault: Malformed, Err: err}
 		if peerClosed(err) { // it could not be greeted any more
 			e.Fault = Closed

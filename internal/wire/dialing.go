@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"github.com/netreply/netreply/internal/dial"
 )
 
 // dialing is one connection being opened; its goroutine ends by itself, within
@@ -229,7 +231,7 @@ func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, er
 	}
 	s, state, err := t.newConnection(h.key, raw, secure, c)
 	if err != nil {
-		raw.Close()
+		dial.GiveUp(raw)
 		if errors.Is(err, errStale) && !d.again {
 			d.again = true
 			return t.connect(ctx, h, d)
