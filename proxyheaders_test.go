@@ -3,7 +3,6 @@ package netreply_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -88,10 +87,8 @@ func TestProxyAuthorizationDirect(t *testing.T) {
 		assert.Empty(t, r.Header.Values("Proxy-Authorization"))
 		assert.Equal(t, "there", r.Header.Get("X-Other"))
 	}, netreply.Config{}, func(t *testing.T, s *side) {
-		refuses, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		refuses.Close()
-		for _, list := range [][]netreply.Proxy{nil, {{Type: netreply.NoProxy}}, {*proxyAt(netreply.HTTPProxy, refuses.Addr().String()), {Type: netreply.NoProxy}}} {
+		refuses := testserver.Refusing(t)
+		for _, list := range [][]netreply.Proxy{nil, {{Type: netreply.NoProxy}}, {*proxyAt(netreply.HTTPProxy, refuses), {Type: netreply.NoProxy}}} {
 			m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg},
 				ProxyFactory: func(netreply.ProxyQuery) []netreply.Proxy { return list }})
 			req := s.request("/")
