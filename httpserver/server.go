@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -27,8 +28,8 @@ type Config struct {
 	// KeepAliveTimeout is how long a connection may lie idle, and how long a request
 	// head may take; 15 s.
 	KeepAliveTimeout time.Duration
-	// RateLimit is how many requests a second one address may send, 0 for any
-	// number. Those beyond get 429.
+	// RateLimit is how many requests a second one address may send, of IPv6 one network
+	// (/64), 0 for any number. Those beyond get 429.
 	RateLimit int
 	// TLS, when not nil, is what Serve speaks TLS with.
 	TLS *tls.Config
@@ -197,44 +198,51 @@ func (s *Server) Close() error { return s.http.Close() }
 // maxRates bounds the addresses that are counted at one time.
 const maxRates = 10_000
 
-// rates counts the requests of each address.
+// rates counts the requests of each address, of those that have asked last.
 type rates struct {
 	mu   sync.Mutex
-	each map[netip.Addr]*rate.Limiter
+	each map[netip.Addr]*list.Element
+	used list.List // of *client, the one that asked last in front
+}
+
+type client struct {
+	at    netip.Addr
+	limit *rate.Limiter
+}
+
+// clientOf is the address that a client is known by: of IPv6 its network, the /64, in which
+// every client has as many addresses as it likes (RFC 4291, section 2.5.4).
+func clientOf(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if network, err := a.Prefix(64); err == nil {
+			return network.Addr()
+		}
+	}
+	return a
 }
 
 func (c *rates) allow(remote string, limit int) bool {
-	at, err := netip.ParseAddrPort(remote)
+	addr, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return true // no address, as from a test or a Unix socket
 	}
+	at := clientOf(addr.Addr())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := c.each[at.Addr()]
-	if l == nil {
-		if len(c.each) >= maxRates {
-			c.forget(limit)
-		}
-		if c.each == nil {
-			c.each = map[netip.Addr]*rate.Limiter{}
-		}
-		l = rate.NewLimiter(rate.Limit(limit), limit)
-		c.each[at.Addr()] = l
+	e := c.each[at]
+	if e != nil {
+		c.used.MoveToFront(e)
+		return e.Value.(*client).limit.Allow()
 	}
-	return l.Allow()
-}
-
-// forget drops the addresses that have not asked for a second, or one of the others.
-func (c *rates) forget(limit int) {
-	for at, l := range c.each {
-		if l.Tokens() >= float64(limit) {
-			delete(c.each, at)
-		}
+	if c.each == nil {
+		c.each = map[netip.Addr]*list.Element{}
 	}
-	for at := range c.each {
-		if len(c.each) < maxRates {
-			return
-		}
-		delete(c.each, at)
+	if len(c.each) >= maxRates {
+		oldest := c.used.Back()
+		delete(c.each, c.used.Remove(oldest).(*client).at)
 	}
+	l := &client{at, rate.NewLimiter(rate.Limit(limit), limit)}
+	c.each[at] = c.used.PushFront(l)
+	return l.limit.Allow()
 }

@@ -133,7 +133,16 @@ func TestServerRate(t *testing.T) {
 		time.Sleep(time.Second)
 		assert.Equal(t, 200, from("192.0.2.1:1000"))
 		for i := range 25_000 {
-			assert.Equal(t, 200, from(fmt.Sprintf("[2001:db8::%x]:1", i)), "the count of addresses is bounded")
+			if code := from(fmt.Sprintf("[2001:db8:0:%x::1]:1", i)); code != 200 {
+				t.Fatalf("network %d: %d, where the count of addresses is bounded", i, code)
+			}
+		}
+		for i := range 6 {
+			want := 200
+			if i >= 5 {
+				want = 429
+			}
+			assert.Equal(t, want, from(fmt.Sprintf("[2001:db8:1::%x]:1", i)), "addresses of one IPv6 network are one client's")
 		}
 	})
 }
