@@ -258,6 +258,7 @@ func (x *Exchange) connecting() {
 // taken when c was picked.
 func (c *conn) begin(x *Exchange) {
 	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.kept || c.waited, TLS: c.tls, LocalAddr: c.local, RemoteAddr: c.remote, Ended: c.ended(), nc: c.nc}
+	x.idled = c.uses > 0 || c.kept
 	c.uses++
 	c.expiry, c.hint = x.IdleTimeout, 0
 }

@@ -25,6 +25,7 @@ type scripted struct {
 	going   atomic.Bool
 	stuck   chan struct{} // what asks or closes it waits for this, when it is not nil
 	closed  atomic.Bool
+	spoilt  bool // something came on it while nobody expected anything
 	end     chan struct{}
 }
 
@@ -39,7 +40,7 @@ func (s *scripted) reusable() (bool, time.Duration) {
 	}
 	return true, 0
 }
-func (s *scripted) fit() bool              { return true }
+func (s *scripted) fit() bool              { return !s.spoilt }
 func (s *scripted) ended() <-chan struct{} { return s.end }
 func (s *scripted) parted()                {}
 func (s *scripted) close() {
@@ -195,6 +196,25 @@ func TestStreams(t *testing.T) {
 		synctest.Wait()
 		require.True(t, s.closed.Load())
 	})
+}
+
+// TestFits: what comes on a connection that lay idle spoils it; what comes on a new one, also
+// one whose server had to wait for an answer, belongs to the handshake.
+func TestFits(t *testing.T) {
+	tr := NewTransport(Config{Dialer: noDialer()})
+	defer tr.Close()
+	key := Key{Scheme: "http", Addr: "h:80"}
+	introduceScripted(tr, key, false, &scripted{spoilt: true}).waited = true
+	x := &Exchange{Observer: &watch{}, Priority: Normal, Key: key}
+	c, err := tr.take(t.Context(), x)
+	require.NoError(t, err)
+	require.True(t, x.Conn.Reused, "its server may have gone as one does from an idle connection")
+	require.True(t, tr.fits(c, x))
+	tr.put(c, true)
+	c, err = tr.take(t.Context(), x)
+	require.NoError(t, err)
+	require.False(t, tr.fits(c, x))
+	require.Zero(t, tr.Connections())
 }
 
 // TestFreshMakesRoom: who wants a connection that nothing was sent on gets one, though all

@@ -132,6 +132,7 @@ type Exchange struct {
 	// Repeated says that the exchange has been tried before: nobody is told of a
 	// connection that takes the place of one that ended (rule N22).
 	Repeated bool
+	idled    bool  // the connection had lain idle before it was taken for the exchange
 	untaken  int32 // with moved, of PeerMoved
 
 	ending *ending
@@ -309,10 +310,11 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	return resp, nil
 }
 
-// fits tells whether c, taken for x, is as it was left by the exchange before. If not, it
-// is given up before anything is sent.
+// fits tells whether c, taken for x, is as it was left when it became idle. If not, it is
+// given up before anything is sent. What comes on a new connection belongs to its handshake:
+// tickets of TLS 1.3 follow that.
 func (t *Transport) fits(c *conn, x *Exchange) bool {
-	if c.http2 || !x.Conn.Reused || c.fit() {
+	if c.http2 || !x.idled || c.fit() {
 		return true
 	}
 	t.put(c, false)

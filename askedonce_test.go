@@ -1,0 +1,36 @@
+package netreply_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// TestAskedOnce: what a server sends behind its handshake, tickets of TLS 1.3 above all, is
+// nothing strange on a connection that waited for an answer: it is used, and nobody is asked
+// again.
+func TestAskedOnce(t *testing.T) {
+	for _, kind := range []testserver.Kind{testserver.TLS, testserver.H2} {
+		t.Run(string(kind), func(t *testing.T) {
+			s, _ := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
+			for range 50 {
+				m := newManager(t, netreply.Config{Ask: netreply.AskSSLErrors, SSLConfiguration: &netreply.SSLConfiguration{TLS: &tls.Config{}}})
+				r := m.Post(t.Context(), newRequest(t, s.URL), netreply.StringBody("x"))
+				asked := 0
+				for q := range r.SSLErrors() {
+					asked++
+					require.True(t, q.Ignore())
+				}
+				require.NoError(t, r.Wait(soon(t)))
+				require.Equal(t, 1, asked)
+				require.NoError(t, m.Close())
+			}
+		})
+	}
+}
