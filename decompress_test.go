@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,9 +62,17 @@ func encoder(w io.Writer, codings ...string) io.WriteCloser {
 // encodingServer answers /gzip,br?… with the data in these codings; with ?cut
 // without its last bytes, with ?chunked without a length.
 func encodingServer(t testing.TB, data []byte) http.HandlerFunc {
+	var mu sync.Mutex
+	made := map[string][]byte{} // encoding is slow, and done once for each name
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
-		body := encoded(t, data, strings.Split(name, ",")...)
+		mu.Lock()
+		body, ok := made[name]
+		if !ok {
+			body = encoded(t, data, strings.Split(name, ",")...)
+			made[name] = body
+		}
+		mu.Unlock()
 		if r.URL.Query().Has("cut") {
 			body = body[:len(body)-5]
 		}
