@@ -54,7 +54,7 @@ func (r *Reply) carry(w io.Writer) (total int64, writeErr error) {
 }
 
 // Read waits for bytes of the body and takes them. It ends in io.EOF only when Err is
-// nil, so that whoever copies a body knows what he has; otherwise, after every byte
+// nil, so that a copy of a body is known to be whole; otherwise, after every byte
 // that came, in that *Error: a 404 is read to its end and then fails with
 // ContentNotFoundError (rule G10). After Abort, Close or the cancellation of the
 // context it fails at once.

@@ -137,7 +137,7 @@ func TestFlushTakesAll(t *testing.T) {
 	})
 }
 
-// TestHungDisk: nobody waits for longer than he wants to.
+// TestHungDisk: nobody waits for longer than they want to.
 func TestHungDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, s *saver, d *disk) {
 		d.becomes(time.Hour, nil)
