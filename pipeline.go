@@ -259,7 +259,6 @@ func (x *exchange) Waiting(queued bool) {
 
 func (x *exchange) Connecting() {
 	x.reply.enter(PhaseConnect)
-	x.reply.clock.touch()
 	x.reply.emit(sigConnecting, 0, 0, nil)
 }
 
