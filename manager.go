@@ -269,7 +269,7 @@ const (
 
 // Close aborts what runs and closes the connections, those that carry something too.
 // Requests that are sent afterwards fail with OperationCanceledError. It waits until
-// everything that the Manager has started has ended, but hardly longer than a second or two: a
+// everything that the Manager has started has ended, but never longer than about three seconds: a
 // callback or a body source of the program's that does not return keeps its goroutine, and
 // so does a Config.DialContext that ignores its context, or a connection of it whose Close does
 // not return. Inside OnSignal it does not wait for
