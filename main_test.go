@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(memoryURL); url != "" {
 		os.Exit(memoryClient(url))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(testserver.Lingering{M: m})
 }
 
 func newManager(t testing.TB, c netreply.Config) *netreply.Manager {

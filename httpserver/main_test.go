@@ -19,21 +19,10 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/netreply/netreply/httpserver"
+	"github.com/netreply/netreply/internal/testserver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(lingering{m}) }
-
-// lingering gives the servers of net/http the time they take to end: half a second for a
-// connection that they have closed for writing, which is longer than goleak waits.
-type lingering struct{ *testing.M }
-
-func (m lingering) Run() int {
-	code := m.M.Run()
-	for end := time.Now().Add(5 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
-		// Find waits by itself between its looks
-	}
-	return code
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Lingering{M: m}) }
 
 type answer = func(*http.Request, *httpserver.Responder)
 
