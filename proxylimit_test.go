@@ -19,6 +19,12 @@ import (
 // forwards: a host that hangs keeps no other waiting (rule N41), and what was opened for
 // one target carries nothing for another.
 func TestProxyLimit(t *testing.T) {
+	for _, kind := range []netreply.ProxyType{netreply.HTTPProxy, netreply.HTTPCachingProxy} {
+		t.Run(fmt.Sprint(kind), func(t *testing.T) { testProxyLimit(t, kind) })
+	}
+}
+
+func testProxyLimit(t *testing.T, kind netreply.ProxyType) {
 	hang, arrived := make(chan struct{}), make(chan struct{}, 100)
 	var mu sync.Mutex
 	hosts := map[int][]string{} // of each connection
@@ -38,33 +44,31 @@ func TestProxyLimit(t *testing.T) {
 			c.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(req.Host), req.Host))
 		}
 	})
-	for _, kind := range []netreply.ProxyType{netreply.HTTPProxy, netreply.HTTPCachingProxy} {
-		m := newManager(t, netreply.Config{Proxy: proxyAt(kind, px.Addr), ConnectionsPerHost: 2})
-		var stuck []*netreply.Reply
-		for range 3 {
-			stuck = append(stuck, m.Get(t.Context(), newRequest(t, "http://hangs.test/")))
+	m := newManager(t, netreply.Config{Proxy: proxyAt(kind, px.Addr), ConnectionsPerHost: 2})
+	var stuck []*netreply.Reply
+	for range 3 {
+		stuck = append(stuck, m.Get(t.Context(), newRequest(t, "http://hangs.test/")))
+	}
+	for range 2 {
+		<-arrived
+	}
+	before := px.Connections()
+	for range 3 {
+		for _, host := range []string{"one.test", "two.test", "one.test:8080"} {
+			r := m.Get(t.Context(), newRequest(t, "http://"+host+"/"))
+			require.NoError(t, r.Wait(soon(t)))
+			got, err := r.ReadAll()
+			require.NoError(t, err)
+			assert.Equal(t, host, string(got))
 		}
-		for range 2 {
-			<-arrived
-		}
-		before := px.Connections()
-		for range 3 {
-			for _, host := range []string{"one.test", "two.test", "one.test:8080"} {
-				r := m.Get(t.Context(), newRequest(t, "http://"+host+"/"))
-				require.NoError(t, r.Wait(soon(t)))
-				got, err := r.ReadAll()
-				require.NoError(t, err)
-				assert.Equal(t, host, string(got))
-			}
-		}
-		assert.Equal(t, 3, px.Connections()-before, "one for each target, kept")
-		assert.Empty(t, arrived, "the third waits for one of the two")
-		require.NoError(t, m.ConnectToHost(t.Context(), "one.test", 0))
-		require.NoError(t, m.Get(t.Context(), newRequest(t, "http://three.test/")).Wait(soon(t)))
-		assert.Equal(t, 5, px.Connections()-before, "one.test has a second one now, and three.test its own")
-		for _, r := range stuck {
-			r.Abort()
-		}
+	}
+	assert.Equal(t, 3, px.Connections()-before, "one for each target, kept")
+	assert.Empty(t, arrived, "the third waits for one of the two")
+	require.NoError(t, m.ConnectToHost(t.Context(), "one.test", 0))
+	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://three.test/")).Wait(soon(t)))
+	assert.Equal(t, 5, px.Connections()-before, "one.test has a second one now, and three.test its own")
+	for _, r := range stuck {
+		r.Abort()
 	}
 	close(hang)
 	mu.Lock()
