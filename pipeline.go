@@ -154,6 +154,9 @@ func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	x.excuseQueue()
 	resp, err := l.wire.RoundTrip(sent, &x.Exchange)
+	for err != nil && x.reconnect(sent, err) {
+		resp, err = l.wire.RoundTrip(sent, &x.Exchange)
+	}
 	x.waited(err == nil)
 	if err == nil {
 		resp.Request = req
@@ -301,15 +304,29 @@ func (x *exchange) Question(q *wire.Question) {
 	}
 }
 
-// Failed tries again what took only too long to be decided, and with other credentials
-// what a proxy has refused.
-func (x *exchange) Failed(err error) bool {
-	again := x.accepted
-	x.accepted = false
-	if h := x.reply.proxied; h != nil && h.refused(err) {
-		x.Key.Route, again = h.route, true
+// reconnect tells, after a failure, whether to try once more to open a connection: a
+// certificate was accepted too late for the handshake that asked, or there are other
+// credentials for a proxy that refused. Otherwise it closes the request body, which the wire
+// leaves open when it had no connection.
+func (x *exchange) reconnect(req *http.Request, err error) bool {
+	if x.Begun() {
+		return false
 	}
-	return again
+	if req.Context().Err() == nil {
+		again := x.accepted
+		x.accepted = false
+		if h := x.reply.proxied; h != nil && h.refused(err) {
+			x.Key.Route, again = h.route, true
+		}
+		if again {
+			x.Repeated = true
+			return true
+		}
+	}
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return false
 }
 
 // Sending says requestSent at once, except for an upload over HTTP/1, which says

@@ -66,7 +66,6 @@ func (w *watch) Waiting(bool)                                   {}
 func (w *watch) Connecting()                                    { w.add("connecting") }
 func (w *watch) Encrypted(*tls.ConnectionState, *certs.Failure) { w.add("encrypted") }
 func (w *watch) Question(*Question)                             { w.add("question") }
-func (w *watch) Failed(error) bool                              { return false }
 func (w *watch) Activity()                                      { w.active.Add(1) }
 func (w *watch) Sending(c Conn) {
 	w.add("sending")

@@ -76,9 +76,6 @@ type Observer interface {
 	// Question: the handshake needs something to be known or decided. It goes on when
 	// this returns.
 	Question(*Question)
-	// Failed: no connection could be opened. If it returns true, that is tried again,
-	// with what the observer has changed in the Exchange.
-	Failed(error) bool
 	// Sending: the request goes out now, on this connection.
 	Sending(Conn)
 	// Activity: bytes of the response came. It must not block.
@@ -117,7 +114,8 @@ func (c Conn) Untaken() int {
 	return -1
 }
 
-// Exchange is one request on its way, and the facts about it.
+// Exchange is one request on its way, and the facts about it. One that failed before it had
+// a connection, see Begun, may be handed to RoundTrip once more, its fields changed or not.
 type Exchange struct {
 	Key      Key
 	Priority Priority
@@ -253,27 +251,25 @@ type connKey struct{}
 // response. It returns as soon as the context of req ends. Interim responses are
 // the business of a trace in the context. A Read of the request body must end with the
 // context, with the connection (Conn.Ended) and with Close.
+//
+// The request body is closed by the time the exchange is over, with one exception: when
+// RoundTrip fails before it has a connection to send on (x.Begun is false then), it has
+// neither read nor closed the body. The caller may call it again with the same request, or
+// closes the body.
 func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	ctx := req.Context()
+	x.carrier = nil
 	c := t.claim(x)
-	if c == nil {
+	for c == nil {
 		var err error
-		for {
-			if c, err = t.take(ctx, x); err == nil {
-				if t.fits(c, x) {
-					break
-				}
-				continue
-			}
-			if ctx.Err() == nil && x.Observer.Failed(err) {
-				x.Repeated = true
-				continue
-			}
-			closeBody(req)
+		if c, err = t.take(ctx, x); err != nil {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
 			return nil, err
+		}
+		if !t.fits(c, x) {
+			c = nil
 		}
 	}
 	x.carrier = c
@@ -309,6 +305,9 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	resp.Body = b
 	return resp, nil
 }
+
+// Begun tells, once RoundTrip has returned, whether it had a connection to send on.
+func (x *Exchange) Begun() bool { return x.carrier != nil }
 
 // fits tells whether c, taken for x, is as it was left when it became idle. If not, it is
 // given up before anything is sent. What comes on a new connection belongs to its handshake:

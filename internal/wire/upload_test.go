@@ -100,8 +100,9 @@ func TestRequestBodyError(t *testing.T) {
 	})
 }
 
-// TestRequestBodyClosed: the request body is closed on every path, and before its source
-// may be used again.
+// TestRequestBodyClosed: the request body of an exchange that had a connection is closed on every
+// path, and before its source may be used again. One that had none leaves it to the caller,
+// who may try again.
 func TestRequestBodyClosed(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -111,16 +112,33 @@ func TestRequestBodyClosed(t *testing.T) {
 			}
 		})
 		b := with(Config{})
-		for _, url := range []string{s.URL() + "/ok", s.URL() + "/silence", "http://127.0.0.1:1/"} {
+		for _, url := range []string{s.URL() + "/ok", s.URL() + "/silence"} {
 			body := &closing{Reader: strings.NewReader("body")}
 			b.fetch(call{method: "POST", url: url, body: body, length: 4})
 			require.Eventually(t, func() bool { return body.n.Load() > 0 }, 5*time.Second, time.Millisecond, url)
 		}
+
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		body := &closing{Reader: strings.NewReader("body")}
-		_, _, err := b.send(ctx, call{method: "POST", url: s.URL(), body: body, length: 4})
+		_, x, err := b.send(ctx, call{method: "POST", url: s.URL() + "/silence", body: body, length: 4})
+		require.ErrorIs(t, err, context.Canceled)
+		assert.False(t, x.Begun())
+		assert.Zero(t, body.n.Load())
+
+		req, err := http.NewRequestWithContext(t.Context(), "POST", s.URL()+"/ok", body)
+		require.NoError(t, err)
+		req.ContentLength = 4
+		x = &Exchange{Key: Key{Scheme: "http", Addr: "127.0.0.1:1"}, Observer: &watch{}}
+		_, err = b.tr.RoundTrip(req, x)
 		require.Error(t, err)
+		assert.False(t, x.Begun())
+		assert.Zero(t, body.n.Load())
+		x.Key.Addr = req.URL.Host
+		resp, err := b.tr.RoundTrip(req, x)
+		require.NoError(t, err)
+		resp.Body.Close()
+		assert.True(t, x.Begun())
 		assert.Positive(t, body.n.Load())
 	})
 }
