@@ -1,27 +1,21 @@
 package netreply_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/tls"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
-	"unicode/utf16"
 
 	"github.com/mccutchen/go-httpbin/v2/httpbin"
 	"github.com/stretchr/testify/assert"
@@ -272,101 +266,12 @@ func TestDigestOnce(t *testing.T) {
 	})
 }
 
-// connKey finds the connection of a request, for schemes that authenticate it.
-type connKey struct{}
-
-// connState is what a server knows of a connection.
-type connState struct {
-	id    int
-	user  string
-	stage int
-}
-
-// connOrigin serves h1, plain or TLS, and gives every connection a state.
-func connOrigin(t *testing.T, kind testserver.Kind, h http.HandlerFunc) (*httptest.Server, *tls.Config) {
-	n := 0 // the listener's goroutine alone counts
-	return testserver.NewOriginWith(t, kind, h, func(s *http.Server) {
-		s.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
-			n++
-			return context.WithValue(ctx, connKey{}, &connState{id: n})
-		}
-	})
-}
-
-// ntlmChallenge is a message of type 2 without any target.
-func ntlmChallenge() []byte {
-	info := []byte{2, 0, 6, 0, 'D', 0, 'O', 0, 'M', 0, 0, 0, 0, 0}
-	b := append([]byte("NTLMSSP\x00"), 2, 0, 0, 0)
-	b = append(b, 0, 0, 0, 0, 48, 0, 0, 0)
-	b = binary.LittleEndian.AppendUint32(b, 0x00828201|0x20000000)
-	b = append(b, 1, 2, 3, 4, 5, 6, 7, 8)
-	b = append(b, make([]byte, 8)...)
-	b = append(b, byte(len(info)), 0, byte(len(info)), 0, 48, 0, 0, 0)
-	return append(b, info...)
-}
-
-// ntlmUser reads domain and user out of a message of type 3.
-func ntlmUser(msg []byte) string {
-	field := func(at int) string {
-		n, off := binary.LittleEndian.Uint16(msg[at:]), binary.LittleEndian.Uint32(msg[at+4:])
-		var u []uint16
-		for i := uint32(0); i < uint32(n); i += 2 {
-			u = append(u, binary.LittleEndian.Uint16(msg[off+i:]))
-		}
-		return string(utf16.Decode(u))
-	}
-	return field(28) + `\` + field(36)
-}
-
-// ntlmServer authenticates connections. It answers whom it takes the sender for,
-// and says so when a request without any claim comes on the connection of somebody.
-func ntlmServer(log func(string)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		c := r.Context().Value(connKey{}).(*connState)
-		sent, _ := io.ReadAll(r.Body)
-		if r.URL.Path == "/open" {
-			log(fmt.Sprintf("open on connection of %q", c.user))
-			return
-		}
-		field := r.Header.Get("Authorization")
-		refuse := func(value string) {
-			w.Header().Set("WWW-Authenticate", value)
-			w.WriteHeader(http.StatusUnauthorized)
-			io.WriteString(w, strings.Repeat("no", 1000))
-		}
-		token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(field, "NTLM "))
-		switch {
-		case field == "" && c.user != "":
-		case field == "":
-			log("asked")
-			refuse("NTLM")
-			return
-		case bytes.HasPrefix(token, []byte("NTLMSSP\x00\x01")):
-			c.stage = 1
-			refuse("NTLM " + base64.StdEncoding.EncodeToString(ntlmChallenge()))
-			return
-		case bytes.HasPrefix(token, []byte("NTLMSSP\x00\x03")) && c.stage == 1:
-			c.stage = 0
-			if c.user = ntlmUser(token); strings.HasSuffix(c.user, `\bad`) {
-				c.user = ""
-				refuse("NTLM")
-				return
-			}
-		default:
-			log("out of order")
-			refuse("NTLM")
-			return
-		}
-		fmt.Fprintf(w, "%s%s", c.user, sent)
-	}
-}
-
 // TestNTLM: the legs go over one connection, which belongs to its user from then on.
 func TestNTLM(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		var mu sync.Mutex
 		var log []string
-		s, cfg := connOrigin(t, kind, ntlmServer(func(what string) {
+		s, cfg := testserver.NewConnOrigin(t, kind, testserver.NTLMHandler(func(what string) {
 			mu.Lock()
 			defer mu.Unlock()
 			log = append(log, what)
@@ -406,8 +311,8 @@ func TestNTLM(t *testing.T) {
 
 // TestNTLMBroken: messages that are none, and servers that go on for ever.
 func TestNTLMBroken(t *testing.T) {
-	for _, token := range []string{"", "!!!", "AAAA", base64.StdEncoding.EncodeToString(ntlmChallenge()[:20]), base64.StdEncoding.EncodeToString(ntlmChallenge())} {
-		s, cfg := connOrigin(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
+	for _, token := range []string{"", "!!!", "AAAA", base64.StdEncoding.EncodeToString(testserver.NTLMChallenge()[:20]), base64.StdEncoding.EncodeToString(testserver.NTLMChallenge())} {
+		s, cfg := testserver.NewConnOrigin(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("WWW-Authenticate", "NTLM "+token)
 			w.WriteHeader(401)
 		})
@@ -479,30 +384,30 @@ func (l *legs) Close() error {
 
 // negotiateServer is the other side of twoLegs.
 func negotiateServer(w http.ResponseWriter, r *http.Request) {
-	c := r.Context().Value(connKey{}).(*connState)
+	c := testserver.ConnStateOf(r)
 	scheme, field, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	token, _ := base64.StdEncoding.DecodeString(field)
 	say := func(token string) {
 		w.Header().Set("WWW-Authenticate", "Negotiate "+base64.StdEncoding.EncodeToString([]byte(token)))
 	}
-	switch expect := fmt.Sprintf("who? %d", c.id); {
+	switch expect := fmt.Sprintf("who? %d", c.ID); {
 	case scheme == "Basic":
 		io.WriteString(w, "basic")
-	case c.user != "" && scheme == "":
-		io.WriteString(w, c.user)
+	case c.User != "" && scheme == "":
+		io.WriteString(w, c.User)
 	case strings.HasPrefix(string(token), "hello 127.0.0.1"):
 		say(expect)
 		w.WriteHeader(401)
 	case strings.HasSuffix(string(token), expect):
-		c.user, _, _ = strings.Cut(string(token), " ")
-		if c.user == "mallory" {
+		c.User, _, _ = strings.Cut(string(token), " ")
+		if c.User == "mallory" {
 			w.Header()["Www-Authenticate"] = []string{"Negotiate", `Basic realm="r"`}
 			w.WriteHeader(401)
-			c.user = ""
+			c.User = ""
 			return
 		}
 		say(r.URL.Query().Get("last"))
-		io.WriteString(w, c.user)
+		io.WriteString(w, c.User)
 	default:
 		w.Header()["Www-Authenticate"] = []string{"Negotiate, NTLM", `Digest realm="r", nonce="n"`, `Basic realm="r"`}
 		w.WriteHeader(401)
@@ -512,7 +417,7 @@ func negotiateServer(w http.ResponseWriter, r *http.Request) {
 // TestNegotiator: a scheme of two legs, which can be refused, have no ticket, or
 // find an impostor.
 func TestNegotiator(t *testing.T) {
-	s, _ := connOrigin(t, testserver.Plain, negotiateServer)
+	s, _ := testserver.NewConnOrigin(t, testserver.Plain, negotiateServer)
 	get := func(n *twoLegs, query string) (string, error) {
 		m := newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{n}})
 		var last string

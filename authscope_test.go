@@ -227,8 +227,8 @@ func TestProxyDowngrade(t *testing.T) {
 	for _, kinds := range [][2]string{{"http", "http"}, {"https", "https"}, {"http", "https"}, {"https", "http"}} {
 		for _, given := range []bool{true, false} {
 			server := &challenger{challenge: sha256R}
-			px := newProxy(t, origin.Listener.Addr().String(), nil)
-			px.answer = func(_ int, req *http.Request) string {
+			px := testserver.NewProxy(t, origin.Listener.Addr().String(), nil)
+			px.Respond = func(_ int, req *http.Request) string {
 				if server.takes(req.Header.Get("Proxy-Authorization")) {
 					if req.Method == http.MethodConnect {
 						return ""

@@ -81,7 +81,7 @@ func TestOwnProxyHeader(t *testing.T) {
 func TestOwnProxyHeaderTunnel(t *testing.T) {
 	got := make(chan http.Header, 1)
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got <- r.Header }))
-	px := newProxy(t, s.Listener.Addr().String(), nil)
+	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.Socks5Proxy, px.Addr)})
 	for _, name := range []string{"Proxy-Authorization", "proxy-authorization", "PROXY-AUTHORIZATION"} {
 		req := newRequest(t, "http://example.com/")
@@ -154,7 +154,7 @@ func TestWrongURLPasswordAsked(t *testing.T) {
 // serve another one, which is tried by itself.
 func TestWrongURLPasswordNTLM(t *testing.T) {
 	var asked atomic.Int64
-	s, cfg := connOrigin(t, testserver.Plain, ntlmServer(func(string) { asked.Add(1) }))
+	s, cfg := testserver.NewConnOrigin(t, testserver.Plain, testserver.NTLMHandler(func(string) { asked.Add(1) }))
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 	for i, password := range []string{"pass", "wrong", "pass"} {
 		req := newRequest(t, s.URL+"/")

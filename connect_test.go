@@ -37,7 +37,7 @@ func TestPreconnect(t *testing.T) {
 					}
 				})
 				c := netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}}
-				px := newProxy(t, s.Listener.Addr().String(), nil)
+				px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 				if through == "proxy" {
 					c.Proxy = proxyAt(netreply.Socks5Proxy, px.Addr)
 				}

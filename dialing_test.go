@@ -142,12 +142,12 @@ func TestNoSuchHost(t *testing.T) {
 // zone of this machine.
 func TestForwardAuthority(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	px := newProxy(t, s.Listener.Addr().String(), nil)
+	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, px.Addr)})
 	for host, want := range map[string]string{"bücher.test": "xn--bcher-kva.test", "BÜCHER.test:81": "xn--bcher-kva.test:81", "A.test": "a.test", "[fe80::1%eth0]": "[fe80::1]", "[FE80::1%eth0]:8080": "[fe80::1]:8080", "a.test:80": "a.test:80"} {
 		r := m.Get(t.Context(), &netreply.Request{URL: &url.URL{Scheme: "http", Host: host, Path: "/x"}})
 		require.NoError(t, r.Wait(soon(t)), host)
-		asked, _ := px.seen()
+		asked := px.Requests()
 		assert.Equal(t, "GET http://"+want+"/x", asked[len(asked)-1], host)
 		assert.False(t, strings.Contains(asked[len(asked)-1], "%"))
 	}

@@ -134,14 +134,14 @@ func TestNoRemoteAddr(t *testing.T) {
 // all must be good; a tunnel is asked for one that is.
 func TestGuardForward(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	px := newProxy(t, s.Listener.Addr().String(), nil)
+	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 	dns := resolver(t, map[string][]string{
 		"good.test.": {"8.8.8.8", "2001:4860:4860::8888"}, "mixed.test.": {"8.8.8.8", "127.0.0.1"}, "first.test.": {"10.0.0.1", "8.8.8.8"}, "six.test.": {"8.8.8.8", "fd00::1"}})
 	for host, ok := range map[string]bool{"good.test": true, "mixed.test": false, "first.test": false, "six.test": false, "localhost": false, "a.localhost": false} {
 		m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, px.Addr), Guard: &netreply.AddressGuard{}, Resolver: dns})
-		before, _ := px.seen()
+		before := px.Requests()
 		err := m.Get(t.Context(), newRequest(t, "http://"+host+"/")).Wait(soon(t))
-		asked, _ := px.seen()
+		asked := px.Requests()
 		if ok {
 			require.NoError(t, err, host)
 			continue
@@ -152,7 +152,7 @@ func TestGuardForward(t *testing.T) {
 	}
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.Socks5Proxy, px.Addr), Guard: &netreply.AddressGuard{}, Resolver: dns})
 	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://mixed.test/")).Wait(soon(t)))
-	asked, _ := px.seen()
+	asked := px.Requests()
 	assert.Equal(t, "SOCKS 8.8.8.8:80", asked[len(asked)-1])
 }
 

@@ -26,8 +26,8 @@ func TestProxyHeaders(t *testing.T) {
 				defer mu.Unlock()
 				atTarget = r.Header
 			}))
-			px := newProxy(t, s.Listener.Addr().String(), nil)
-			px.answer = func(_ int, r *http.Request) string {
+			px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
+			px.Respond = func(_ int, r *http.Request) string {
 				mu.Lock()
 				defer mu.Unlock()
 				atProxy = r.Header.Clone()
@@ -67,7 +67,7 @@ func TestProxyAuthorizationSpelling(t *testing.T) {
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			assert.Empty(t, r.Header.Values("Proxy-Authorization"), kind)
 		}))
-		px := newProxy(t, s.Listener.Addr().String(), nil)
+		px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 		for _, proxy := range []netreply.ProxyType{netreply.HTTPProxy, netreply.Socks5Proxy} {
 			m := newManager(t, netreply.Config{Proxy: proxyAt(proxy, px.Addr), SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 			req := newRequest(t, s.URL)
@@ -101,7 +101,7 @@ func TestProxyAuthorizationDirect(t *testing.T) {
 // TestProxyHeadersApart: what was opened with other fields belongs to somebody else.
 func TestProxyHeadersApart(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	px := newProxy(t, s.Listener.Addr().String(), nil)
+	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 	for _, tenant := range []string{"a", "b", "a", "b"} {
 		req := newRequest(t, s.URL+"/")
@@ -117,8 +117,8 @@ func TestProxyHeadersApart(t *testing.T) {
 func TestProxyHeadersFinal(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		px := newProxy(t, s.Listener.Addr().String(), nil)
-		px.answer = wantsBasic("a", "b")
+		px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
+		px.Respond = testserver.RequireBasic("a", "b")
 		p := proxyAt(netreply.HTTPProxy, px.Addr)
 		p.User, p.Password = "a", "b"
 		p.Headers = netreply.NewHeaders("Proxy-Authorization", "Bearer old")
@@ -128,7 +128,7 @@ func TestProxyHeadersFinal(t *testing.T) {
 			}
 		}})
 		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL+"/")).Wait(soon(t)), netreply.ProxyAuthenticationRequiredError, kind)
-		_, lines := px.seen()
+		lines := px.Credentials()
 		assert.Equal(t, []string{"Bearer old"}, lines, kind)
 	}
 }
@@ -167,8 +167,8 @@ func TestProxyHeadersSecret(t *testing.T) {
 		}
 	}
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "x") }))
-	px := newProxy(t, s.Listener.Addr().String(), nil)
-	px.answer = wantsBasic("a", "b")
+	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
+	px.Respond = testserver.RequireBasic("a", "b")
 	q := proxyAt(netreply.HTTPProxy, px.Addr)
 	q.Headers = netreply.NewHeaders("X-Key", "s3cret")
 	m := newManager(t, netreply.Config{Proxy: q, SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}, OnSignal: func(_ *netreply.Reply, e netreply.Event) {

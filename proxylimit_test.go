@@ -86,9 +86,9 @@ func TestProxyAskOnce(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "through") }))
 	for _, closes := range []bool{false, true} {
 		for _, waits := range []bool{false, true} {
-			px := newProxy(t, s.Listener.Addr().String(), nil)
-			knows := wantsBasic("a", "b")
-			px.answer = func(n int, req *http.Request) string {
+			px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
+			knows := testserver.RequireBasic("a", "b")
+			px.Respond = func(n int, req *http.Request) string {
 				text := knows(n, req)
 				if closes {
 					text = strings.Replace(text, "Content-Length", "Connection: close\r\nContent-Length", 1)
@@ -112,7 +112,7 @@ func TestProxyAskOnce(t *testing.T) {
 				(<-r.ProxyAuthenticationRequired()).SetCredentials("a", "b")
 			}
 			require.Equal(t, "through", body(t, r))
-			asked, lines := px.seen()
+			asked, lines := px.Requests(), px.Credentials()
 			assert.Len(t, asked, 2)
 			assert.Empty(t, lines[0])
 			assert.NotEmpty(t, lines[1])

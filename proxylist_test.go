@@ -34,10 +34,10 @@ func TestProxyList(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
-			good := newProxy(t, s.Listener.Addr().String(), nil)
+			good := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 			hangsUp := testserver.NewRaw(t, nil, func(*testserver.Conn) {})
-			refuses := newProxy(t, s.Listener.Addr().String(), nil)
-			refuses.answer = func(int, *http.Request) string { return "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n" }
+			refuses := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
+			refuses.Respond = func(int, *http.Request) string { return "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n" }
 			unknown := &netreply.Proxy{Type: netreply.HTTPProxy, Host: "proxy.invalid"}
 			for name, c := range map[string]struct {
 				list   []*netreply.Proxy
@@ -61,7 +61,7 @@ func TestProxyList(t *testing.T) {
 					"memory": func() netreply.Body { return netreply.StringBody("hello") },
 					"stream": func() netreply.Body { return netreply.ReaderBody(io.MultiReader(strings.NewReader("hello"))) },
 				} {
-					before, _ := good.seen()
+					before := good.Requests()
 					m := newManager(t, netreply.Config{ProxyFactory: listOf(c.list...), SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 					req := newRequest(t, s.URL+"/")
 					req.DoNotBufferUploadData = bodyKind == "stream"
@@ -75,7 +75,7 @@ func TestProxyList(t *testing.T) {
 					}
 					require.NoError(t, err, "%s, %s", name, bodyKind)
 					assert.Equal(t, "hello", string(got), "%s, %s", name, bodyKind)
-					after, _ := good.seen()
+					after := good.Requests()
 					assert.Equal(t, c.direct, len(after) == len(before), "%s, %s", name, bodyKind)
 					if kind == testserver.TLS || kind == testserver.H2 {
 						port := uint16(s.Listener.Addr().(*net.TCPAddr).Port)
@@ -90,13 +90,13 @@ func TestProxyList(t *testing.T) {
 // TestProxyListSent: what one proxy may have passed on goes to no other.
 func TestProxyListSent(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	good := newProxy(t, s.Listener.Addr().String(), nil)
+	good := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 	cuts := testserver.NewRaw(t, nil, func(c *testserver.Conn) { c.Request() })
 	m := newManager(t, netreply.Config{ProxyFactory: listOf(proxyAt(netreply.HTTPProxy, cuts.Addr), proxyAt(netreply.HTTPProxy, good.Addr))})
 	for _, verb := range []string{"GET", "POST"} {
 		require.ErrorIs(t, m.Send(t.Context(), verb, newRequest(t, "http://target.test/"), nil).Wait(soon(t)), netreply.ProxyConnectionClosedError, verb)
 	}
-	asked, _ := good.seen()
+	asked := good.Requests()
 	assert.Empty(t, asked)
 }
 

@@ -77,8 +77,8 @@ func TestSoakProfiles(t *testing.T) {
 	target := func(url string) string { return url[len("https://"):] }
 	var tunnels []*netreply.Proxy
 	for _, url := range trusted {
-		px := newProxy(t, target(url), nil)
-		px.answer, px.users = wantsBasic("a", "b"), true
+		px := testserver.NewProxy(t, target(url), nil)
+		px.RequireLogin("a", "b")
 		for _, kind := range []netreply.ProxyType{netreply.HTTPProxy, netreply.Socks5Proxy} {
 			p := proxyAt(kind, px.Addr)
 			p.User, p.Password = "a", "b"
