@@ -65,9 +65,9 @@ func (a *attempt) choose(resp *http.Response) challenge {
 		}
 		this, n := challenge{Challenge: c}, 0
 		// a connection can be authenticated once
-		switch h1 := resp.ProtoMajor == 1 && (a.proxy == nil || a.r.session == nil); {
-		case h1 && !a.tunnels() && a.layer.m.negotiator(c.Scheme) != nil && !a.failed[a.layer.m.negotiator(c.Scheme)]:
-			this.negotiator, n = a.layer.m.negotiator(c.Scheme), 10_000
+		switch h1 := resp.ProtoMajor == 1 && (a.proxy == nil || a.h.session == nil); {
+		case h1 && !a.tunnels() && a.m.negotiator(c.Scheme) != nil && !a.failed[a.m.negotiator(c.Scheme)]:
+			this.negotiator, n = a.m.negotiator(c.Scheme), 10_000
 		case c.Is("Digest"):
 			this.Scheme = "Digest"
 			if d, err := httpauth.NewDigest(c); err == nil {
@@ -117,7 +117,7 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 	if !ok {
 		return nil, nil
 	}
-	cache := &a.layer.m.auth
+	cache := &a.m.auth
 	s := cache.at(spaceKey{at, c.Realm(), a.user})
 	tried := a.creds
 	if a.space != nil && a.space != s && a.space.key.realm != s.key.realm {
@@ -153,7 +153,7 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 // was given for a scheme no stronger than the one that is asked for. resp is the
 // response that asks, nil where dial has it.
 func (a *attempt) credentials(c challenge, s *space, tried *credentials, resp *http.Response) *credentials {
-	cache := &a.layer.m.auth
+	cache := &a.m.auth
 	usable := func(k *credentials) bool {
 		return k != nil && !k.same(tried) && cache.claim(s.key.origin, k, c.strength())
 	}
@@ -206,10 +206,10 @@ func (a *attempt) credentials(c challenge, s *space, tried *credentials, resp *h
 
 // fromConfig finds the next one of Config.Credentials that fits.
 func (a *attempt) fromConfig(c challenge, s *space, usable func(*credentials) bool) *credentials {
-	for ; a.proxy == nil && a.stored < len(a.layer.m.credentials); a.stored++ {
-		if k := &a.layer.m.credentials[a.stored]; k.fits(s.key, c.Scheme) && usable(k.credentials) {
+	for ; a.proxy == nil && a.stored < len(a.m.credentials); a.stored++ {
+		if k := &a.m.credentials[a.stored]; k.fits(s.key, c.Scheme) && usable(k.credentials) {
 			a.stored++
-			a.layer.m.auth.offer(s, k.credentials)
+			a.m.auth.offer(s, k.credentials)
 			return k.credentials
 		}
 	}
@@ -276,7 +276,7 @@ func (a *attempt) ask(c challenge, s *space, tried *credentials) (answer *creden
 		answer = nil
 	}
 	if answer != nil { // for this scheme, which the question has named
-		a.layer.m.auth.give(s.key.origin, answer, c.strength())
+		a.m.auth.give(s.key.origin, answer, c.strength())
 	}
 	return answer, answered && answer == nil
 }

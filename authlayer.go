@@ -21,75 +21,75 @@ const (
 	maxUnseen     = 3  // answers of one hop that were to another challenge
 )
 
-// authLayer answers 401: with what the Manager knows, or with what it asks for
+// The login step answers 401: with what the Manager knows, or with what it asks for
 // (rules U1 to U12). It stands below the redirects, so that every hop is a matter of
 // its own, and above the cookies, which a 401 may set.
-type authLayer struct {
-	next http.RoundTripper
-	m    *Manager
+func beforeLogin(h *hop) (err error) {
+	h.dialog, h.owner, h.authRetry = nil, nil, false
+	h.ownWord = len(h.req.Header["Authorization"]) > 0
+	q := &h.r.req
+	if h.ownWord || q.AuthenticationReuse == Manual || q.Bearer == nil && h.m.auth.proven.Load() == 0 {
+		return nil // nothing is known that could be sent: the way of nearly every request
+	}
+	h.dialog = &attempt{h: h, m: h.m, r: h.r, url: h.req.URL, last: h.req}
+	h.dialog.nameUser()
+	if h.req, err = h.dialog.beforehand(h.req); err != nil {
+		h.dialog.end()
+	}
+	return err
 }
 
-func (l authLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	r := replyOf(req.Context())
-	r.owner, r.answering = nil, false
-	if len(req.Header["Authorization"]) > 0 { // rule U4: the caller's own word
-		return l.next.RoundTrip(req)
-	}
-	var asked *http.Response
-	if r.req.AuthenticationReuse == Manual || r.req.Bearer == nil && l.m.auth.proven.Load() == 0 {
-		// nothing is known that could be sent: the way of nearly every request
-		resp, err := l.next.RoundTrip(req)
-		if err != nil || resp.StatusCode != http.StatusUnauthorized {
-			return resp, err
+func afterLogin(h *hop) (again bool) {
+	a := h.dialog
+	if a == nil {
+		if h.err != nil || h.ownWord || h.resp.StatusCode != http.StatusUnauthorized {
+			return false
 		}
-		asked = resp
-	}
-	a := &attempt{layer: l, r: r, url: req.URL}
-	if r.req.AuthenticationReuse == Manual {
-		return asked, a.show(asked)
-	}
-	defer a.end()
-	return a.run(req, asked)
-}
-
-// run sends until the server does not ask any more, or nobody has an answer. asked
-// is the first 401, nil when nothing has been sent yet.
-func (a *attempt) run(req *http.Request, asked *http.Response) (_ *http.Response, err error) {
-	if a.proxy == nil {
+		a = &attempt{h: h, m: h.m, r: h.r, url: h.req.URL, last: h.req}
+		if h.r.req.AuthenticationReuse == Manual {
+			if err := a.show(h.resp); err != nil {
+				h.fail(err)
+			}
+			return false
+		}
 		a.nameUser()
+		h.dialog = a
 	}
-	a.last = req
-	if asked == nil {
-		req, err = a.beforehand(req)
+	return a.after()
+}
+
+// after takes what a sending has brought, and makes the next request if the server asks and
+// somebody has an answer.
+func (a *attempt) after() (again bool) {
+	h := a.h
+	defer func() {
+		if !again {
+			a.end()
+		}
+	}()
+	if h.err != nil {
+		return false
 	}
-	for range maxAuthRounds {
-		if err != nil {
-			return nil, err
+	if h.resp.StatusCode != a.terms().status {
+		if err := a.passed(h.resp); err != nil {
+			h.fail(err)
 		}
-		resp := asked
-		if asked = nil; resp == nil {
-			if resp, err = a.layer.next.RoundTrip(req); err != nil {
-				return nil, err
-			}
-		}
-		if resp.StatusCode != a.terms().status {
-			if err = a.passed(resp); err != nil {
-				resp.Body.Close()
-				return nil, err
-			}
-			return resp, nil
-		}
-		var again *http.Request
-		if again, err = a.challenged(resp); err == nil && again == nil {
-			return resp, nil
-		}
-		a.discard(resp)
-		req = again
+		return false
 	}
-	if err == nil {
+	req, err := a.challenged(h.resp)
+	if req == nil && err == nil {
+		return false
+	}
+	a.discard(h.resp)
+	if a.rounds++; err == nil && a.rounds == maxAuthRounds {
 		err = a.failure(fmt.Errorf("%d requests were answered with a challenge", maxAuthRounds))
 	}
-	return nil, err
+	if err != nil {
+		h.fail(err)
+		return false
+	}
+	h.req = req
+	return true
 }
 
 // legMoment is how long the body of a leg may take: its connection is the one that is
@@ -110,10 +110,12 @@ func (a *attempt) discard(resp *http.Response) {
 
 // attempt is what one hop has tried.
 type attempt struct {
-	layer authLayer
-	r     *Reply
-	url   *url.URL // without user information
-	user  string   // that the URL names
+	h      *hop
+	m      *Manager
+	r      *Reply
+	rounds int      // sendings that were answered with a challenge
+	url    *url.URL // without user information
+	user   string   // that the URL names
 	// urlUser is the user information that counts for the URL; foreign tells that it
 	// came with a redirect.
 	urlUser *url.Userinfo
@@ -153,7 +155,7 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 		req.Header["Authorization"] = []string{"Bearer " + a.token}
 		return req, nil
 	}
-	cache := &a.layer.m.auth
+	cache := &a.m.auth
 	var s *space
 	if at, ok := a.place(); ok {
 		s = cache.find(at, req.URL.EscapedPath(), a.user)
@@ -183,7 +185,7 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 		req.Header[field] = []string{line}
 	default: // the connection is what is authenticated
 		if s.owner != nil {
-			a.r.owner = s.owner
+			a.h.owner = s.owner
 		}
 		a.space, a.creds = nil, nil
 	}
@@ -248,7 +250,7 @@ func (a *attempt) send(c challenge) (*http.Request, error) {
 
 // again makes the request of the hop once more, from the beginning of its body.
 func (a *attempt) again(line string) (*http.Request, error) {
-	a.r.answering = true
+	a.h.authRetry = true
 	req, err := a.r.newRequest(a.r.method, a.r.URL())
 	if err == nil && a.proxy != nil { // the layers above have had their say
 		req.Header = maps.Clone(a.last.Header)
@@ -257,7 +259,7 @@ func (a *attempt) again(line string) (*http.Request, error) {
 		if a.creds != nil && a.negotiation == nil {
 			// The server has asked for them here, and the next try has no other way to
 			// bring its body than to send them at once.
-			a.layer.m.auth.accepted(a.space, a.creds, a.scheme, nil, a.url, !a.foreign)
+			a.m.auth.accepted(a.space, a.creds, a.scheme, nil, a.url, !a.foreign)
 		}
 		return nil, err
 	}
@@ -271,7 +273,7 @@ func (a *attempt) again(line string) (*http.Request, error) {
 
 // passed takes note that the server had nothing to ask.
 func (a *attempt) passed(resp *http.Response) error {
-	cache := &a.layer.m.auth
+	cache := &a.m.auth
 	if a.negotiation != nil {
 		for _, c := range httpauth.Parse(resp.Header[a.terms().challenge]) {
 			if token, err := base64.StdEncoding.DecodeString(c.Token); c.Is(a.scheme) && err == nil && len(token) > 0 {
@@ -287,7 +289,7 @@ func (a *attempt) passed(resp *http.Response) error {
 	if a.space == nil || a.creds == nil && a.negotiator == nil {
 		return nil
 	}
-	cache.accepted(a.space, a.creds, a.scheme, a.r.owner, a.url, !a.foreign)
+	cache.accepted(a.space, a.creds, a.scheme, a.h.owner, a.url, !a.foreign)
 	if a.digest == nil {
 		return nil
 	}

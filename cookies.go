@@ -41,39 +41,37 @@ func (j httpJar) Header(u *url.URL) string {
 	return req.Header.Get("Cookie")
 }
 
-// cookieLayer sends the cookies of a jar and stores those that come, with every
+// cookieStep sends the cookies of a jar and stores those that come, with every
 // request that goes over the wire: redirects and questions for a password included
 // (rules C1 and C10).
-type cookieLayer struct {
-	next http.RoundTripper
-	jar  lineJar
-}
+type cookieStep struct{ jar lineJar }
 
-func newCookieLayer(next http.RoundTripper, jar http.CookieJar) cookieLayer {
+func newCookieStep(jar http.CookieJar) cookieStep {
 	if lines, ok := jar.(lineJar); ok {
-		return cookieLayer{next, lines}
+		return cookieStep{lines}
 	}
-	return cookieLayer{next, httpJar{jar}}
+	return cookieStep{httpJar{jar}}
 }
 
-func (l cookieLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	q := &replyOf(req.Context()).req
-	if isLocal(req.URL.Scheme) {
-		return l.next.RoundTrip(req)
+func (s cookieStep) before(h *hop) error {
+	if isLocal(h.req.URL.Scheme) || h.r.req.CookieLoadControl != Automatic {
+		return nil
 	}
-	if q.CookieLoadControl == Automatic {
-		if line := l.jar.Header(req.URL); line != "" {
-			req.Header["Cookie"] = []string{mergeCookies(req.Header["Cookie"], line)}
-		}
+	if line := s.jar.Header(h.req.URL); line != "" {
+		h.req.Header["Cookie"] = []string{mergeCookies(h.req.Header["Cookie"], line)}
 	}
-	resp, err := l.next.RoundTrip(req)
+	return nil
+}
+
+func (s cookieStep) after(h *hop) (again bool) {
 	// a 407 is the word of a proxy
-	if err == nil && q.CookieSaveControl == Automatic && resp.StatusCode != http.StatusProxyAuthRequired {
-		if lines := resp.Header["Set-Cookie"]; len(lines) > 0 {
-			l.jar.SetHeader(req.URL, lines)
-		}
+	if h.err != nil || h.r.req.CookieSaveControl != Automatic || h.resp.StatusCode == http.StatusProxyAuthRequired || isLocal(h.req.URL.Scheme) {
+		return false
 	}
-	return resp, err
+	if lines := h.resp.Header["Set-Cookie"]; len(lines) > 0 {
+		s.jar.SetHeader(h.req.URL, lines)
+	}
+	return false
 }
 
 // mergeCookies adds to the Cookie fields of a caller those cookies of a jar whose names

@@ -11,7 +11,7 @@ import (
 // authorize answers a Digest challenge, or with nil the last one that was answered in
 // the space. "" means that the credentials were not given for that.
 func (a *attempt) authorize(method string, d *httpauth.Digest) (line string, err error) {
-	d, count := a.layer.m.auth.use(a.space, d, a.creds)
+	d, count := a.m.auth.use(a.space, d, a.creds)
 	if d == nil {
 		return "", nil
 	}

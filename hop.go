@@ -92,8 +92,7 @@ func (r *Reply) dropBody() {
 
 // setHead shows a response head. target is where it points to when that will not
 // be followed.
-func (r *Reply) setHead(resp *http.Response, target *url.URL) {
-	x := r.exchange
+func (r *Reply) setHead(x *exchange, resp *http.Response, target *url.URL) {
 	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, target: target}
 	h.noBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
 	if codings, _ := r.codings(resp); len(codings) > 0 {
@@ -114,7 +113,6 @@ func (r *Reply) setHead(resp *http.Response, target *url.URL) {
 // hop moves the reply to another URL. Of the last response only the status stays
 // readable until the next one comes (rules R22 and R23).
 func (r *Reply) hop(u *url.URL, method string) {
-	r.exchange = nil
 	r.mu.Lock()
 	r.hops++
 	r.url, r.method = u, method

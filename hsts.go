@@ -2,11 +2,8 @@ package netreply
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/netreply/netreply/hsts"
 )
 
 // upgrade gives the URL to use instead of u: for a host that is known to want TLS
@@ -32,22 +29,16 @@ func (m *Manager) flushPolicies() {
 	m.cfg.HSTS.Flush(ctx)
 }
 
-// hstsLayer learns from responses that came over TLS without any error (rule K4).
-type hstsLayer struct {
-	next  http.RoundTripper
-	store *hsts.Store
-}
-
-func (l hstsLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := l.next.RoundTrip(req)
-	if err != nil || req.URL.Scheme != "https" {
-		return resp, err
+// afterHSTS learns from responses that came over TLS without any error (rule K4).
+func afterHSTS(h *hop) (again bool) {
+	if h.err != nil || h.req.URL.Scheme != "https" {
+		return false
 	}
-	if values := resp.Header["Strict-Transport-Security"]; len(values) > 0 {
+	if values := h.resp.Header["Strict-Transport-Security"]; len(values) > 0 {
 		// without a chain to a root nobody has verified who says so
-		if state := replyOf(req.Context()).SSLConfiguration(); len(state.VerifiedChains) > 0 {
-			l.store.Learn(req.URL.Hostname(), values)
+		if state := h.r.SSLConfiguration(); len(state.VerifiedChains) > 0 {
+			h.m.cfg.HSTS.Learn(h.req.URL.Hostname(), values)
 		}
 	}
-	return resp, nil
+	return false
 }

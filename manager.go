@@ -24,7 +24,7 @@ type Manager struct {
 	userAgent []string
 	wire      *wire.Transport
 	dialer    *dial.Dialer
-	pipeline  http.RoundTripper
+	steps     []step
 	auth      authCache
 	decoders  *coding.Budget
 	routes    routes
@@ -86,7 +86,7 @@ func NewManager(c Config) (*Manager, error) {
 		IdleTimeout:    c.IdleTimeout,
 		MaxHeaderBytes: c.MaxHeaderBytes,
 	})
-	m.pipeline = m.newPipeline()
+	m.steps = m.newSteps()
 	return m, nil
 }
 

@@ -78,7 +78,7 @@ func (a *attempt) begin(n Negotiation, owner any) (*http.Request, error) {
 	a.end()
 	a.negotiation, a.negotiator, a.legs = n, nil, 0
 	a.session = &wire.Session{Hold: true}
-	a.r.session, a.r.owner = a.session, owner
+	a.h.session, a.h.owner = a.session, owner
 	return a.next(nil)
 }
 
@@ -108,7 +108,7 @@ func (a *attempt) leg(resp *http.Response) (*http.Request, error) {
 		a.fail(a.negotiator)
 	}
 	a.end()
-	a.r.owner = nil
+	a.h.owner = nil
 	return nil, nil
 }
 
@@ -119,8 +119,8 @@ func (a *attempt) end() {
 		a.negotiation = nil
 	}
 	if s := a.session; s != nil { // another one is not ours to end
-		a.layer.m.wire.Release(s)
-		a.session, a.r.session = nil, nil
+		a.m.wire.Release(s)
+		a.session, a.h.session = nil, nil
 	}
 }
 

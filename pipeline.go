@@ -1,7 +1,6 @@
 package netreply
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -10,111 +9,70 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// newPipeline stacks the layers, outermost last. The order has reasons:
-//
-//	redirect  every hop re-enters everything below
-//	hsts      learns from every hop, a 401 excepted that is answered
-//	auth      asks anew for every hop, and sees nothing that is sent elsewhere
-//	cookies   of every hop, before the reply shows the head
-//	proxy     chooses the way, and answers what the proxy asks of each sending
-//	retry     only what broke on a connection that was used before (D33)
-//	exchange  the signals of one sending, and the wire itself
-//
-// Content codings are taken off outside of them, by Reply.perform. The requests
-// that pass through are the reply's own, made by Reply.newRequest for one sending: a
-// layer may change their headers. All layers together stay on a stack that fits a
-// goroutine without growing once more, which a small request would feel.
-func (m *Manager) newPipeline() http.RoundTripper {
-	var rt http.RoundTripper = exchangeLayer{m.wire}
-	rt = retryLayer{rt, m}
-	rt = proxyLayer{rt, m}
-	if m.cfg.CookieJar != cookies.None {
-		rt = newCookieLayer(rt, m.cfg.CookieJar)
-	}
-	rt = authLayer{rt, m}
-	if m.cfg.HSTS != nil {
-		rt = hstsLayer{rt, m.cfg.HSTS}
-	}
-	return redirectLayer{rt}
-}
-
-// replyContext is the context of the requests of one reply; it leads back to it.
-type replyContext struct {
-	context.Context
-	reply *Reply
-}
-
-type replyKey struct{}
-
-func (c *replyContext) Value(key any) any {
-	if key == (replyKey{}) {
-		return c.reply
-	}
-	return c.Context.Value(key)
-}
-
-func replyOf(ctx context.Context) *Reply { return ctx.Value(replyKey{}).(*Reply) }
-
 // maxRepeats is how often one hop is sent again by itself (D33).
 const maxRepeats = 3
 
-// retryLayer sends a request again when its connection broke in a way that
-// cannot have made the server act, or may make it act twice without harm.
-type retryLayer struct {
-	next http.RoundTripper
-	m    *Manager
+// The retry step sends a request again when its connection broke in a way that cannot have
+// made the server act, or may make it act twice without harm.
+func beforeRetry(h *hop) error {
+	h.fresh, h.repeated, h.repeats, h.refusal = false, false, 0, nil
+	return nil
 }
 
-func (l retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	r := replyOf(req.Context())
-	r.fresh, r.repeated = false, false
-	var said error // with a code, by the server, to what could be sent again
-	for n := 0; ; n++ {
-		resp, err := l.next.RoundTrip(req)
-		if said != nil && nothingSent(err) && r.ctx.Err() == nil {
-			return nil, said
-		}
-		if n == maxRepeats || r.ctx.Err() != nil || r.session.Bound() {
-			return resp, err
-		}
-		if err == nil {
-			again := r.withoutExpectation(req, resp)
-			if again == nil {
-				return resp, nil
-			}
-			req = again
-			continue
-		}
-		if asksForHTTP11(err) && r.req.HTTP == HTTPAny {
-			if addr, addrErr := address(req.URL); addrErr == nil {
-				l.m.http11.add(req.URL.Scheme, addr)
-			}
-			r.fresh = false
-		} else if mayRepeat(err, r.req.idempotent(req.Method)) {
-			// a stream that was refused may do on the same connection, anything else
-			// wants a new one
-			var we *wire.Error
-			r.fresh = errors.As(err, &we) && we.Fault != wire.Reset
-			if we.Fault == wire.GoAway {
-				said = err
-			}
-		} else {
-			return resp, err
-		}
-		r.repeated = true
-		again, bodyErr := r.newRequest(req.Method, req.URL)
-		if bodyErr != nil {
-			return nil, bodyErr
-		}
-		again.Header = req.Header
-		req = again
+func afterRetry(h *hop) (again bool) {
+	r := h.r
+	if h.refusal != nil && nothingSent(h.err) && r.ctx.Err() == nil {
+		h.err = h.refusal
+		return false
 	}
+	if h.repeats == maxRepeats || r.ctx.Err() != nil || h.session.Bound() {
+		return false
+	}
+	if h.exchange != nil && h.exchange.accepted && !h.exchange.Begun() {
+		// the program has accepted a certificate when the handshake did not wait any more
+		h.repeated = true
+		return true
+	}
+	if h.err == nil {
+		again := r.withoutExpectation(h.req, h.resp)
+		if again == nil {
+			return false
+		}
+		h.req = again
+		h.repeats++
+		return true
+	}
+	if asksForHTTP11(h.err) && r.req.HTTP == HTTPAny {
+		if addr, addrErr := address(h.req.URL); addrErr == nil {
+			h.m.http11.add(h.req.URL.Scheme, addr)
+		}
+		h.fresh = false
+	} else if mayRepeat(h.err, r.req.idempotent(h.req.Method)) {
+		// a stream that was refused may do on the same connection, anything else
+		// wants a new one
+		var we *wire.Error
+		h.fresh = errors.As(h.err, &we) && we.Fault != wire.Reset
+		if we.Fault == wire.GoAway {
+			h.refusal = h.err
+		}
+	} else {
+		return false
+	}
+	h.repeated = true
+	req, err := r.newRequest(h.req.Method, h.req.URL)
+	if err != nil {
+		h.err = err
+		return false
+	}
+	req.Header = h.req.Header
+	h.req = req
+	h.repeats++
+	return true
 }
 
 // nothingSent tells whether a request failed before anything of it could reach the server,
@@ -143,25 +101,20 @@ func mayRepeat(err error, idempotent bool) bool {
 			(we.Sent == 0 || idempotent)
 }
 
-// exchangeLayer hands one request to the wire and tells the reply what becomes
-// of it.
-type exchangeLayer struct{ wire *wire.Transport }
-
-func (l exchangeLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	x, sent, err := replyOf(req.Context()).newExchange(req)
+// send hands the request to the wire and tells the reply what becomes of it.
+func (h *hop) send() {
+	x, sent, err := h.newExchange()
 	if err != nil {
-		return nil, err
+		h.err = err
+		return
 	}
+	h.exchange = x
 	x.excuseQueue()
-	resp, err := l.wire.RoundTrip(sent, &x.Exchange)
-	for err != nil && x.reconnect(sent, err) {
-		resp, err = l.wire.RoundTrip(sent, &x.Exchange)
+	h.resp, h.err = h.m.wire.RoundTrip(sent, &x.Exchange)
+	x.waited(h.err == nil)
+	if h.err == nil {
+		h.resp.Request = h.req
 	}
-	x.waited(err == nil)
-	if err == nil {
-		resp.Request = req
-	}
-	return resp, err
 }
 
 // excuseQueue keeps the wait for one of our own connections from being taken for the
@@ -173,7 +126,7 @@ func (x *exchange) excuseQueue() {
 	}
 }
 
-// waited ends what is for the wait for a response head. It is apart from RoundTrip to keep
+// waited ends what is for the wait for a response head. It is apart from send to keep
 // the stack of the calls below that one small.
 func (x *exchange) waited(answered bool) {
 	r := x.reply
@@ -188,18 +141,18 @@ func (x *exchange) waited(answered bool) {
 	if m := x.meter(); m != nil {
 		m.sentOnce()
 	}
-	r.exchange = x
 	r.enter(PhaseBody)
 }
 
 // newExchange says how a request is to be sent, and in which form.
-func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error) {
+func (h *hop) newExchange() (*exchange, *http.Request, error) {
+	r, req := h.r, h.req
 	r.enter(PhaseHeaders)
 	addr, err := address(req.URL)
 	if err != nil {
 		return nil, nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
 	}
-	x := &exchange{reply: r, upload: r.upload}
+	x := &exchange{reply: r, hop: h, upload: r.upload}
 	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(r.req.HTTP)}
 	if r.req.HTTP == HTTPAny && r.m.http11.has(req.URL.Scheme, addr) {
@@ -211,11 +164,11 @@ func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error)
 		plain, u := *req, *req.URL
 		u.Scheme, plain.URL = "http", &u
 		req = &plain
-	case r.proxied != nil:
-		x.Key.Route = r.proxied.route
+	case h.proxied != nil:
+		x.Key.Route = h.proxied.route
 		if x.Key.Route.Kind == dial.Forward {
 			x.Key.Addr, x.Key.Protocol, x.Key.Target = x.Key.Route.Addr, wire.HTTP1, addr
-			req = r.proxied.target(req)
+			req = h.proxied.target(req)
 		}
 	case r.m.cfg.DialContext == nil && unresolvable(req.URL.Hostname()):
 		return nil, nil, unresolvableError(req.URL.Hostname())
@@ -223,12 +176,12 @@ func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error)
 	if x.Key.Scheme == "https" {
 		x.setProfile(r.profile(req.URL))
 	}
-	if x.Session = r.session; r.owner != nil {
+	if x.Session = h.session; h.owner != nil {
 		// what authenticates a connection is for HTTP/1
-		x.Key.Owner, x.Key.Protocol = r.owner, wire.HTTP1
+		x.Key.Owner, x.Key.Protocol = h.owner, wire.HTTP1
 	}
 	x.Priority = r.req.Priority.wire()
-	x.Fresh, x.Repeated = r.fresh, r.repeated || r.answering
+	x.Fresh, x.Repeated = h.fresh, h.repeated || h.authRetry
 	x.Observer = x
 	return x, req, nil
 }
@@ -237,10 +190,11 @@ func (r *Reply) newExchange(req *http.Request) (*exchange, *http.Request, error)
 type exchange struct {
 	wire.Exchange
 	reply  *Reply
+	hop    *hop
 	upload *upload
 	timer  *time.Timer // of the response head, under the reply's lock
 	// headOver ends that, under the same lock. accepted tells that the program has
-	// accepted a certificate in the handshake under way.
+	// accepted a certificate in the handshake.
 	headOver, accepted bool
 	rated              atomic.Bool // the rate of the upload is measured
 }
@@ -302,31 +256,6 @@ func (x *exchange) Question(q *wire.Question) {
 	case *PreSharedKeyAuthenticator:
 		x.askKey(about)
 	}
-}
-
-// reconnect tells, after a failure, whether to try once more to open a connection: a
-// certificate was accepted too late for the handshake that asked, or there are other
-// credentials for a proxy that refused. Otherwise it closes the request body, which the wire
-// leaves open when it had no connection.
-func (x *exchange) reconnect(req *http.Request, err error) bool {
-	if x.Begun() {
-		return false
-	}
-	if req.Context().Err() == nil {
-		again := x.accepted
-		x.accepted = false
-		if h := x.reply.proxied; h != nil && h.refused(err) {
-			x.Key.Route, again = h.route, true
-		}
-		if again {
-			x.Repeated = true
-			return true
-		}
-	}
-	if req.Body != nil {
-		req.Body.Close()
-	}
-	return false
 }
 
 // Sending says requestSent at once, except for an upload over HTTP/1, which says

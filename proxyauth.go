@@ -44,7 +44,7 @@ func (a *attempt) forTunnel(pe *dial.ProxyError) *credentials {
 			return nil
 		}
 	}
-	cache := &a.layer.m.auth
+	cache := &a.m.auth
 	s := cache.at(spaceKey{a.proxy.key(), c.Realm(), ""})
 	tried := a.creds
 	a.claimed()
@@ -61,11 +61,11 @@ func (a *attempt) forTunnel(pe *dial.ProxyError) *credentials {
 // claimed notes by which scheme the credentials of a tunnel have gone out.
 func (a *attempt) claimed() {
 	if n := a.proxy.route.Allowed(); n != httpauth.Unknown && a.creds != nil {
-		a.layer.m.auth.claim(a.proxy.key(), a.creds, n)
+		a.m.auth.claim(a.proxy.key(), a.creds, n)
 	}
 }
 
 // accepted keeps the credentials of a tunnel, for the next one.
 func (a *attempt) accepted() {
-	a.layer.m.auth.accepted(a.space, a.creds, "", nil, a.url, true)
+	a.m.auth.accepted(a.space, a.creds, "", nil, a.url, true)
 }

@@ -183,43 +183,43 @@ func proxyTLS(p *Proxy) *tls.Config {
 	return cfg
 }
 
-// proxyLayer chooses the proxy of every hop, and answers what it asks.
-type proxyLayer struct {
-	next http.RoundTripper
-	m    *Manager
+// The proxy step chooses the proxies of every hop and tries them in turn (rule X3), and
+// answers what they ask.
+func beforeProxy(h *hop) (err error) {
+	h.proxies, h.proxied = nil, nil
+	if h.r.req.Proxy == nil && h.m.cfg.Proxy == nil && h.m.cfg.ProxyFactory == nil || isLocal(h.req.URL.Scheme) {
+		return nil
+	}
+	if h.proxies, err = h.m.chooseProxies(&h.r.req, h.req.URL); err != nil {
+		return err
+	}
+	h.header = h.req.Header
+	return h.enterProxy()
 }
 
-func (l proxyLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	r := replyOf(req.Context())
-	r.proxied = nil
-	if r.req.Proxy == nil && l.m.cfg.Proxy == nil && l.m.cfg.ProxyFactory == nil || isLocal(req.URL.Scheme) {
-		return l.next.RoundTrip(req)
+func afterProxy(h *hop) (again bool) {
+	if len(h.proxies) == 0 {
+		return false
 	}
-	return l.through(r, req)
-}
-
-// through tries the proxies of the list in turn (rule X3).
-func (l proxyLayer) through(r *Reply, req *http.Request) (*http.Response, error) {
-	list, err := l.m.chooseProxies(&r.req, req.URL)
-	if err != nil {
-		return nil, err
-	}
-	header := req.Header
-	for i := 0; ; i++ {
-		last := i == len(list)-1
-		if !last {
-			req.Header = maps.Clone(header)
+	for {
+		if p := h.proxied; p != nil {
+			if p.after() {
+				return true
+			}
+			h.err = p.blame(h.err)
 		}
-		resp, err := l.by(r, req, list[i])
-		if err == nil || last || r.ctx.Err() != nil || !nextProxy(err) {
-			return resp, err
+		if h.err == nil || len(h.proxies) == 1 || h.r.ctx.Err() != nil || !nextProxy(h.err) {
+			return false
 		}
-		again, bodyErr := r.newRequest(req.Method, req.URL)
-		if bodyErr != nil {
-			return nil, err
+		req, err := h.r.newRequest(h.req.Method, h.req.URL)
+		if err != nil {
+			return false
 		}
-		again.Header = header
-		req = again
+		req.Header, h.req = h.header, req
+		h.proxies = h.proxies[1:]
+		if h.err = h.enterProxy(); h.err == nil {
+			return true
+		}
 	}
 }
 
@@ -239,50 +239,74 @@ func nextProxy(err error) bool {
 
 const proxyAuthorization = "Proxy-Authorization"
 
-// by sends through one proxy, or directly where p is nil.
-func (l proxyLayer) by(r *Reply, req *http.Request, p *Proxy) (*http.Response, error) {
-	r.proxied = nil
-	if p == nil {
-		delete(req.Header, proxyAuthorization) // which is for proxies, and none is on the way
-		return l.next.RoundTrip(req)
+// enterProxy makes the request go through the first of the proxies, or directly where that is
+// nil.
+func (h *hop) enterProxy() error {
+	h.proxied = nil
+	if len(h.proxies) > 1 {
+		h.req.Header = maps.Clone(h.header)
 	}
-	h := &proxied{proxy: p, url: req.URL}
-	h.attempt = &attempt{layer: authLayer(l), r: r, url: req.URL, proxy: h}
-	h.choose(nil)
-	if h.attempt.tunnels() {
-		a := h.attempt
-		a.creds, a.space = h.known(&l.m.auth)
+	proxy := h.proxies[0]
+	if proxy == nil {
+		delete(h.req.Header, proxyAuthorization) // which is for proxies, and none is on the way
+		return nil
+	}
+	p := &proxied{proxy: proxy, url: h.req.URL}
+	a := &attempt{h: h, m: h.m, r: h.r, url: h.req.URL, proxy: p, last: h.req}
+	p.attempt = a
+	p.choose(nil)
+	if a.tunnels() {
+		a.creds, a.space = p.known(&h.m.auth)
 		a.ownTried = a.creds != nil && a.space == nil
-		h.choose(a.creds)
+		p.choose(a.creds)
 	}
-	r.proxied = h
-	defer h.attempt.end()
-	if h.route.Kind != dial.Forward {
-		delete(req.Header, proxyAuthorization) // which is not the target's to see
-		resp, err := l.next.RoundTrip(req)
-		h.attempt.claimed()
-		if err == nil && h.attempt.space != nil {
-			h.attempt.accepted()
-		}
-		return resp, h.blame(err)
+	h.proxied = p
+	if p.route.Kind != dial.Forward {
+		delete(h.req.Header, proxyAuthorization) // which is not the target's to see
+		return nil
 	}
-	if l.m.cfg.Guard != nil {
+	if h.m.cfg.Guard != nil {
 		// The proxy looks the name up once more, and may take any of its addresses.
-		if err := l.m.dialer.CheckAll(r.ctx, req.URL.Hostname()); err != nil {
-			return nil, wire.DialError(err)
+		if err := h.m.dialer.CheckAll(h.r.ctx, h.req.URL.Hostname()); err != nil {
+			return wire.DialError(err)
 		}
 	}
-	for name, values := range toMap(p.Headers) {
-		if _, own := req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !r.headers.Has(name) { // the request's own word counts
-			req.Header[name] = values
+	for name, values := range toMap(proxy.Headers) {
+		if _, own := h.req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !h.r.headers.Has(name) { // the request's own word counts
+			h.req.Header[name] = values
 		}
 	}
-	if len(req.Header[proxyAuthorization]) > 0 { // the program's own word (rule U4)
-		resp, err := l.next.RoundTrip(req)
-		return resp, h.blame(err)
+	p.ownWord = len(h.req.Header[proxyAuthorization]) > 0 // the program's (rule U4)
+	if !p.ownWord {
+		var err error
+		if h.req, err = a.beforehand(h.req); err != nil {
+			a.end()
+			return p.blame(err)
+		}
 	}
-	resp, err := h.attempt.run(req, nil)
-	return resp, h.blame(err)
+	return nil
+}
+
+// after takes what a sending has brought, and makes the next request if the proxy asks and
+// somebody has an answer.
+func (p *proxied) after() (again bool) {
+	a := p.attempt
+	switch {
+	case a.tunnels():
+		if x := a.h.exchange; a.h.err != nil && x != nil && !x.Begun() && a.r.ctx.Err() == nil && p.refused(a.h.err) {
+			a.h.authRetry = true
+			return true
+		}
+		a.claimed()
+		if a.h.err == nil && a.space != nil {
+			a.accepted()
+		}
+		a.end()
+		return false
+	case p.ownWord:
+		return false
+	}
+	return a.after()
 }
 
 // proxied is a hop that goes through a proxy.
@@ -291,6 +315,7 @@ type proxied struct {
 	url     *url.URL
 	route   *dial.Proxy
 	attempt *attempt
+	ownWord bool // the request has its own Proxy-Authorization field
 }
 
 // choose sets the way, with credentials or without.

@@ -63,34 +63,32 @@ func (d *Redirect) isAllowed() bool {
 	return d.allowed
 }
 
-// redirectLayer follows redirects. Every hop goes through all layers below, and
-// every head it sees is shown by the reply.
-type redirectLayer struct{ next http.RoundTripper }
-
-func (l redirectLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	r := replyOf(req.Context())
-	for left := r.req.maxRedirects(); ; left-- {
-		resp, err := l.next.RoundTrip(req)
-		if err != nil {
-			return nil, err
-		}
-		if req, err = r.answered(req.Method, resp, left); req == nil || err != nil {
-			return resp, err
-		}
+// afterRedirect follows redirects. Every hop goes through all steps below, and every head it
+// sees is shown by the reply.
+func afterRedirect(h *hop) (again bool) {
+	if h.err != nil {
+		return false
 	}
+	req, err := h.r.answered(h)
+	if h.err = err; req == nil || err != nil {
+		return false
+	}
+	h.req = req
+	h.redirects--
+	return true
 }
 
 // answered shows a response head and makes the next request if it is a redirect to
-// be followed. It is apart from RoundTrip to keep the stack of the calls below that
-// one small.
-func (r *Reply) answered(method string, resp *http.Response, left int) (*http.Request, error) {
+// be followed. It is apart from afterRedirect to keep the stack of the calls below that one small.
+func (r *Reply) answered(h *hop) (*http.Request, error) {
+	resp := h.resp
 	from := r.URL() // with the user that a relative target keeps (rule R18)
-	plan := planRedirect(resp.StatusCode, resp.Header["Location"], from, method, r.req.RedirectPolicy, left, r.m.upgrade)
+	plan := planRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method, r.req.RedirectPolicy, h.redirects, r.m.upgrade)
 	refused := plan.target
 	if plan.is && plan.err == nil {
 		refused = nil
 	}
-	r.setHead(resp, refused)
+	r.setHead(h.exchange, resp, refused)
 	r.emit(sigMetaData, int64(resp.StatusCode), 0, nil)
 	if !plan.is {
 		return nil, nil

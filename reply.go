@@ -31,7 +31,6 @@ type Reply struct {
 	reqURL url.URL
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	rctx   replyContext
 	wctx   context.Context // of the requests on the wire
 	trace  httptrace.ClientTrace
 
@@ -41,22 +40,14 @@ type Reply struct {
 	upload     *upload
 	memorySent int64 // length of a body that goes out in one piece
 	headers    Headers
-	exchange   *exchange
 	interims   int32
 	questions  int32 // that were asked
 	beyond     [1]byte
-	direct     bool // the caller waits: see Manager.Fetch
-	decode     bool // content codings are ours to take off
-	fresh      bool // the next sending wants a new connection
-	repeated   bool // and is not the first of this hop
-	answering  bool // it answers a 401 or 407
-	ownRefused bool // the program has answered in the place of the URL's password
-	listed     bool // the reply is in the Manager's list: not when that was closed
-	// Of the authentication of connections.
-	session *wire.Session
-	owner   any
-	proxied *proxied  // the hop goes through a proxy
-	lenient *leniency // what the program has accepted of certificates
+	direct     bool      // the caller waits: see Manager.Fetch
+	decode     bool      // content codings are ours to take off
+	ownRefused bool      // the program has answered in the place of the URL's password
+	listed     bool      // the reply is in the Manager's list: not when that was closed
+	lenient    *leniency // what the program has accepted of certificates
 
 	clock   *clock     // of the peer's silence; nil without TransferTimeout and MinRate
 	rate    *rateGuard // nil without a MinRate
@@ -154,7 +145,7 @@ func (r *Reply) phase() Phase { return Phase(r.stage.Load()) }
 func (r *Reply) enter(p Phase) { r.stage.Store(int32(p)) }
 
 func (r *Reply) perform() error {
-	if r.m.pipeline == nil {
+	if r.m.steps == nil {
 		return errUnmade()
 	}
 	if err := r.m.admit(&r.req); err != nil {
@@ -179,9 +170,8 @@ func (r *Reply) perform() error {
 		return context.Cause(r.ctx)
 	}
 	r.clock.start()
-	r.rctx = replyContext{r.ctx, r}
 	r.trace.Got1xxResponse = r.interim // the one thing net/http tells only there
-	r.wctx = httptrace.WithClientTrace(&r.rctx, &r.trace)
+	r.wctx = httptrace.WithClientTrace(r.ctx, &r.trace)
 	r.enter(PhaseHeaders)
 	r.headers = r.req.Headers
 	r.decode = asksForCodings(r.headers)
@@ -189,7 +179,7 @@ func (r *Reply) perform() error {
 	if err != nil {
 		return err
 	}
-	resp, err := r.m.pipeline.RoundTrip(req)
+	resp, err := (&hop{r: r, m: r.m, req: req, redirects: r.req.maxRedirects()}).run(r.m.steps)
 	if err != nil {
 		return err
 	}
