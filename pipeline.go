@@ -120,7 +120,7 @@ func (h *hop) send() {
 // excuseQueue keeps the wait for one of our own connections from being taken for the
 // peer's silence.
 func (x *exchange) excuseQueue() {
-	if r := x.reply; r.clock != nil {
+	if r := x.hop.r; r.clock != nil {
 		pool := r.m.wire
 		r.clock.ask(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
 	}
@@ -129,7 +129,7 @@ func (x *exchange) excuseQueue() {
 // waited ends what is for the wait for a response head. It is apart from send to keep
 // the stack of the calls below that one small.
 func (x *exchange) waited(answered bool) {
-	r := x.reply
+	r := x.hop.r
 	if !answered || !x.Conn.HTTP2 {
 		r.clock.ask(nil, false)
 	}
@@ -152,7 +152,7 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 	if err != nil {
 		return nil, nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
 	}
-	x := &exchange{reply: r, hop: h, upload: r.upload}
+	x := &exchange{hop: h, upload: r.upload}
 	x.IdleTimeout = r.req.ConnectionCacheExpiry
 	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(r.req.HTTP)}
 	if r.req.HTTP == HTTPAny && r.m.http11.has(req.URL.Scheme, addr) {
@@ -189,7 +189,6 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 // exchange is the wire's view of one sending.
 type exchange struct {
 	wire.Exchange
-	reply  *Reply
 	hop    *hop
 	upload *upload
 	timer  *time.Timer // of the response head, under the reply's lock
@@ -208,33 +207,33 @@ func (x *exchange) meter() *uploadMeter {
 
 func (x *exchange) Waiting(queued bool) {
 	if queued {
-		x.reply.enter(PhaseQueue)
+		x.hop.r.enter(PhaseQueue)
 	} else {
-		x.reply.enter(PhaseConnect)
+		x.hop.r.enter(PhaseConnect)
 	}
 }
 
 func (x *exchange) Connecting() {
-	x.reply.enter(PhaseConnect)
-	x.reply.emit(sigConnecting, 0, 0, nil)
+	x.hop.r.enter(PhaseConnect)
+	x.hop.r.emit(sigConnecting, 0, 0, nil)
 }
 
 func (x *exchange) Encrypted(state *tls.ConnectionState, accepted *certs.Failure) {
 	if accepted != nil {
-		x.reply.showChain(accepted)
+		x.hop.r.showChain(accepted)
 		x.accepts(accepted)
 	}
-	x.reply.mu.Lock()
-	x.reply.tls = state
-	x.reply.mu.Unlock()
-	x.reply.emit(sigEncrypted, 0, 0, nil)
+	x.hop.r.mu.Lock()
+	x.hop.r.tls = state
+	x.hop.r.mu.Unlock()
+	x.hop.r.emit(sigEncrypted, 0, 0, nil)
 }
 
 // setProfile chooses the encryption. A connection for which the program was asked is
 // not kept: nobody else may use it.
 func (x *exchange) setProfile(p *wire.Profile) {
 	x.Key.Profile = p
-	if l := x.reply.lenient; l != nil && p == l.profile {
+	if l := x.hop.r.lenient; l != nil && p == l.profile {
 		x.IdleTimeout = -1
 	}
 }
@@ -261,7 +260,7 @@ func (x *exchange) Question(q *wire.Question) {
 // Sending says requestSent at once, except for an upload over HTTP/1, which says
 // it with its first bytes (rules S36 and S42).
 func (x *exchange) Sending(c wire.Conn) {
-	r := x.reply
+	r := x.hop.r
 	r.mu.Lock()
 	r.tls, r.conn = c.TLS, &x.Conn
 	r.mu.Unlock()
@@ -299,7 +298,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	}
 }
 
-func (x *exchange) Activity() { x.reply.clock.touch() }
+func (x *exchange) Activity() { x.hop.r.clock.touch() }
 
 // uploaded is called at the end of an upload's source.
 func (x *exchange) uploaded() {
@@ -310,19 +309,19 @@ func (x *exchange) uploaded() {
 // rateOver ends the measuring of an upload, with it or with the response head.
 func (x *exchange) rateOver() {
 	if x.rated.CompareAndSwap(true, false) {
-		x.reply.rate.end()
+		x.hop.r.rate.end()
 	}
 }
 
 // startHeadTimer begins the wait for the response head, at the end of the
 // upload; an upload that ends behind the head starts nothing.
 func (x *exchange) startHeadTimer() {
-	d := x.reply.m.cfg.HeadTimeout
+	d := x.hop.r.m.cfg.HeadTimeout
 	if d == 0 {
 		return
 	}
-	x.reply.mu.Lock()
-	defer x.reply.mu.Unlock()
+	x.hop.r.mu.Lock()
+	defer x.hop.r.mu.Unlock()
 	if x.timer == nil && !x.headOver {
 		x.timer = time.AfterFunc(d, x.headLate)
 	}
@@ -330,20 +329,20 @@ func (x *exchange) startHeadTimer() {
 
 // headLate runs when the timer fires, which a head may have stopped in the same moment.
 func (x *exchange) headLate() {
-	x.reply.mu.Lock()
+	x.hop.r.mu.Lock()
 	over := x.headOver
-	x.reply.mu.Unlock()
+	x.hop.r.mu.Unlock()
 	if !over {
-		x.reply.stop(headTimeout(x.reply.m.cfg.HeadTimeout))
+		x.hop.r.stop(headTimeout(x.hop.r.m.cfg.HeadTimeout))
 	}
 }
 
 func (x *exchange) stopHeadTimer() {
-	if x.reply.m.cfg.HeadTimeout == 0 {
+	if x.hop.r.m.cfg.HeadTimeout == 0 {
 		return
 	}
-	x.reply.mu.Lock()
-	defer x.reply.mu.Unlock()
+	x.hop.r.mu.Lock()
+	defer x.hop.r.mu.Unlock()
 	x.headOver = true
 	if x.timer != nil {
 		x.timer.Stop()

@@ -106,7 +106,7 @@ func pskHandshake(c *SSLConfiguration) func(context.Context, net.Conn, *tls.Conf
 
 // askKey asks for a pre-shared key.
 func (x *exchange) askKey(a *PreSharedKeyAuthenticator) {
-	r := x.reply
+	r := x.hop.r
 	a.until(r.ctx)
 	r.enter(PhaseTLS)
 	r.emit(sigPreSharedKey, 0, 0, a)

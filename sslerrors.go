@@ -233,7 +233,7 @@ func (s *SSLErrors) Reject() bool { return s != nil && s.settle(func() {}) }
 // flawed asks about a certificate that is not in order, in the middle of the handshake.
 // It returns an encryption that accepts it, nil for none.
 func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
-	r := x.reply
+	r := x.hop.r
 	r.showChain(f)
 	q := &SSLErrors{Host: x.verifyName(), Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.strict(r.URL().Hostname())}
 	q.until(r.ctx)
@@ -283,7 +283,7 @@ func (r *Reply) except(flaws []SSLError) *wire.Profile {
 // accepts tells of flaws that settings have accepted, but for VerifyNone (rule T8); those
 // that were asked about have been told of.
 func (x *exchange) accepts(f *certs.Failure) {
-	r := x.reply
+	r := x.hop.r
 	if r.lenient.excused(f) || r.m.sslConfiguration(&r.req).PeerVerifyMode == VerifyNone {
 		return
 	}
