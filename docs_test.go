@@ -1,0 +1,298 @@
+package netreply_test
+
+import (
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// packagePaths are the packages that docs/qt-parity.md may name, by the word before the dot.
+var packagePaths = map[string]string{
+	"netreply": modulePath, "cookies": modulePath + "/cookies", "headers": modulePath + "/headers",
+	"hsts": modulePath + "/hsts", "httpserver": modulePath + "/httpserver", "opensslpsk": modulePath + "/opensslpsk",
+	"bufio": "bufio", "http": "net/http", "io": "io", "json": "encoding/json", "tls": "crypto/tls", "url": "net/url",
+	"x509": "crypto/x509",
+}
+
+const modulePath = "github.com/netreply/netreply"
+
+// surface is what a package exports, as its source says it for all platforms together.
+type surface struct {
+	names  map[string]bool     // "Reply", and "Reply.Abort" for methods and fields
+	embeds map[string][]string // what a type embeds or is an alias of: "Authenticator", or "crypto/tls.ConnectionState"
+}
+
+// surfaces reads packages from their source, each once.
+type surfaces map[string]*surface
+
+func (all surfaces) of(t *testing.T, path string) *surface {
+	if s := all[path]; s != nil {
+		return s
+	}
+	dir, ours := strings.CutPrefix(path, modulePath)
+	if ours {
+		dir = "." + dir
+	} else {
+		p, err := build.Import(path, ".", build.FindOnly)
+		require.NoError(t, err)
+		dir = p.Dir
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files, path)
+	s := &surface{map[string]bool{}, map[string][]string{}}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		s.add(f)
+	}
+	all[path] = s
+	return s
+}
+
+func (s *surface) add(f *ast.File) {
+	imports := map[string]string{}
+	for _, i := range f.Imports {
+		path := strings.Trim(i.Path.Value, `"`)
+		name := path[strings.LastIndex(path, "/")+1:]
+		if i.Name != nil {
+			name = i.Name.Name
+		}
+		imports[name] = path
+	}
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil {
+				s.names[d.Name.Name] = true
+			} else {
+				s.names[typeName(d.Recv.List[0].Type, nil)+"."+d.Name.Name] = true
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				switch spec := spec.(type) {
+				case *ast.ValueSpec:
+					for _, n := range spec.Names {
+						s.names[n.Name] = true
+					}
+				case *ast.TypeSpec:
+					s.addType(spec, imports)
+				}
+			}
+		}
+	}
+}
+
+func (s *surface) addType(spec *ast.TypeSpec, imports map[string]string) {
+	name := spec.Name.Name
+	s.names[name] = true
+	if spec.Assign.IsValid() {
+		s.embeds[name] = append(s.embeds[name], typeName(spec.Type, imports))
+		return
+	}
+	var members *ast.FieldList
+	switch x := spec.Type.(type) {
+	case *ast.StructType:
+		members = x.Fields
+	case *ast.InterfaceType:
+		members = x.Methods
+	default:
+		return
+	}
+	for _, m := range members.List {
+		for _, n := range m.Names {
+			s.names[name+"."+n.Name] = true
+		}
+		if e := typeName(m.Type, imports); len(m.Names) == 0 && e != "" {
+			s.embeds[name] = append(s.embeds[name], e)
+			s.names[name+"."+e[strings.LastIndex(e, ".")+1:]] = true
+		}
+	}
+}
+
+// typeName is the name of a type without its pointer and its parameters, with the path of
+// its package before it when that is another one.
+func typeName(e ast.Expr, imports map[string]string) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.StarExpr:
+		return typeName(e.X, imports)
+	case *ast.IndexExpr:
+		return typeName(e.X, imports)
+	case *ast.SelectorExpr:
+		return imports[e.X.(*ast.Ident).Name] + "." + e.Sel.Name
+	}
+	return ""
+}
+
+// has tells whether a package exports a name, "Reply" or "Reply.Abort", be it by embedding.
+func (all surfaces) has(t *testing.T, path, name string) bool {
+	s := all.of(t, path)
+	typ, member, isMember := strings.Cut(name, ".")
+	if !ast.IsExported(typ) || isMember && !ast.IsExported(member) {
+		return false
+	}
+	if s.names[name] || !isMember {
+		return s.names[name]
+	}
+	for _, e := range s.embeds[typ] {
+		from := path
+		if i := strings.LastIndex(e, "."); i >= 0 {
+			from, e = e[:i], e[i+1:]
+		}
+		if all.has(t, from, e+"."+member) {
+			return true
+		}
+	}
+	return false
+}
+
+var codeSpan = regexp.MustCompile("`([^`]+)`")
+
+// TestParityNames: every Go name in docs/qt-parity.md exists, and every member has one or a reason.
+func TestParityNames(t *testing.T) {
+	text, err := os.ReadFile("docs/qt-parity.md")
+	require.NoError(t, err)
+	all := surfaces{}
+	inSection := "netreply"
+	declared := regexp.MustCompile("^Package `(\\w+)`\\.")
+	rows, names := 0, 0
+	for i, line := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(line, "## ") {
+			inSection = "netreply"
+		}
+		if m := declared.FindStringSubmatch(line); m != nil {
+			inSection = m[1]
+			line = strings.Replace(line, "`"+m[1]+"`", "", 1)
+		}
+		if row, ok := strings.CutPrefix(line, "| "); ok && line != "| Qt | Go |" {
+			cells := strings.Split(strings.TrimSuffix(row, " |"), " | ")
+			if !assert.Len(t, cells, 2, "line %d: %s", i+1, line) {
+				continue
+			}
+			assert.NotContains(t, cells[0], "`", "line %d: Qt's names stand without marks", i+1)
+			reason := regexp.MustCompile(`^(no|no need|later|always)\b`).MatchString(cells[1])
+			assert.True(t, reason || len(cells[1]) > 3, "line %d says nothing: %s", i+1, line)
+			line = cells[1]
+			rows++
+		}
+		for _, m := range codeSpan.FindAllStringSubmatch(line, -1) {
+			pkg, name := inSection, m[1]
+			if name == "netreply" {
+				continue
+			}
+			if first, rest, ok := strings.Cut(name, "."); ok && packagePaths[first] != "" {
+				pkg, name = first, rest
+			}
+			assert.True(t, all.has(t, packagePaths[pkg], name), "line %d: there is no %s in package %s", i+1, name, pkg)
+			names++
+		}
+	}
+	assert.Greater(t, rows, 200, "the tables were read")
+	assert.Greater(t, names, 300, "the names were read")
+}
+
+var (
+	ruleID       = regexp.MustCompile(`\b[A-Z][0-9]{1,2}\b`)
+	ruleDefined  = regexp.MustCompile(`(?:^\| |[.;,] |\| )((?:[A-Z][0-9]{1,2}(?:, | and )?)+)(?::| \|)`)
+	ruleCited    = regexp.MustCompile(`\brules? ((?:[A-Z][0-9]{1,2})(?:(?:, | and | to )[A-Z][0-9]{1,2})*)|\(([A-Z][0-9]{1,2}(?:(?:, | and | to )[A-Z][0-9]{1,2})*)\)`)
+	notRules     = map[string]bool{"H1": true, "H2": true} // versions of HTTP, where they stand in brackets
+	rulesChapter = "docs/behaviour.md"
+)
+
+// TestRulesExist: every rule that a comment, a test or a document cites stands in docs/behaviour.md.
+func TestRulesExist(t *testing.T) {
+	text, err := os.ReadFile(rulesChapter)
+	require.NoError(t, err)
+	rules := map[string]bool{}
+	for _, line := range strings.Split(string(text), "\n") {
+		for _, m := range ruleDefined.FindAllStringSubmatch(line, -1) {
+			for _, id := range ruleID.FindAllString(m[1], -1) {
+				rules[id] = true
+			}
+		}
+	}
+	require.Greater(t, len(rules), 200, "the rules were read")
+	cited := 0
+	check := func(where, text string) {
+		for _, m := range ruleCited.FindAllStringSubmatch(text, -1) {
+			for _, id := range ruleID.FindAllString(m[1]+m[2], -1) {
+				if m[2] != "" && notRules[id] {
+					continue
+				}
+				assert.True(t, rules[id], "%s cites %s, which is not in %s", where, id, rulesChapter)
+				cited++
+			}
+		}
+	}
+	require.NoError(t, filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		switch filepath.Ext(name) {
+		case ".md":
+			text, err := os.ReadFile(name)
+			check(name, string(text))
+			return err
+		case ".go":
+			text, err := os.ReadFile(name)
+			check(name, commentsAndStrings(text))
+			return err
+		}
+		return nil
+	}))
+	assert.Greater(t, cited, 100, "the citations were read")
+}
+
+// TestLinks: what the documents link to inside the repository is there.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	found := 0
+	require.NoError(t, filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			_, err := os.Stat(filepath.Join(filepath.Dir(name), m[1]))
+			assert.NoError(t, err, "%s links to %s", name, m[1])
+			found++
+		}
+		return err
+	}))
+	assert.Greater(t, found, 10, "the links were read")
+}
+
+// commentsAndStrings is the prose in Go source, each piece without its line ends.
+func commentsAndStrings(src []byte) string {
+	var s scanner.Scanner
+	fset := token.NewFileSet()
+	s.Init(fset.AddFile("", fset.Base(), len(src)), src, nil, scanner.ScanComments)
+	var out strings.Builder
+	for {
+		_, tok, lit := s.Scan()
+		switch tok {
+		case token.EOF:
+			return out.String()
+		case token.COMMENT:
+			out.WriteString(strings.TrimPrefix(lit, "//")) // a comment of several lines goes on
+		case token.STRING:
+			out.WriteString("\n" + lit)
+		}
+	}
+}
