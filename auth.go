@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // Authenticator is the question for a user name and a password that a server asks
@@ -81,12 +82,6 @@ type Credential struct {
 	Schemes []string
 }
 
-// origin gives the scheme, host and port of a URL in one form.
-func origin(u *url.URL) (string, bool) {
-	addr, err := address(u)
-	return u.Scheme + "://" + addr, err == nil && u.Hostname() != ""
-}
-
 // stored is a Credential made ready.
 type stored struct {
 	origin, realm string
@@ -106,13 +101,13 @@ func storedCredentials(list []Credential) ([]stored, error) {
 	var out []stored
 	for i, c := range list {
 		field := "Config.Credentials[" + strconv.Itoa(i) + "]."
-		u, err := parseURL(c.Origin)
+		u, err := httpurl.Parse(c.Origin)
 		bad := err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 			u.Path != "" && u.Path != "/"
 		k := stored{realm: c.Realm, credentials: &credentials{c.User, c.Password}, schemes: slices.Clone(c.Schemes)}
 		ok := false
 		if !bad {
-			k.origin, ok = origin(u)
+			k.origin, ok = httpurl.Origin(u)
 		}
 		if !ok {
 			return nil, &FieldError{Field: field + "Origin", Reason: "it is scheme, host and port alone, as in https://example.org:8443"}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // terms are the words of RFC 9110, section 11, for servers or for proxies.
@@ -29,10 +30,10 @@ func (a *attempt) place() (string, bool) {
 	if a.proxy != nil {
 		return a.proxy.key(), true
 	}
-	if isLocal(a.url.Scheme) {
+	if httpurl.IsLocal(a.url.Scheme) {
 		return "socket " + a.r.req.LocalServerName, true
 	}
-	return origin(a.url)
+	return httpurl.Origin(a.url)
 }
 
 // failure fails a reply for its authentication.

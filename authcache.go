@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // spaceKey names a protection space (RFC 9110, section 11.5), for a user that the
@@ -163,7 +164,7 @@ func (c *authCache) reach(s *space, u *url.URL) []string {
 		if err != nil {
 			continue
 		}
-		if at, ok := origin(ref); ok && at == s.key.origin { // another server asks for itself
+		if at, ok := httpurl.Origin(ref); ok && at == s.key.origin { // another server asks for itself
 			paths = append(paths, ref.EscapedPath())
 		}
 	}

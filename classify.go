@@ -10,6 +10,7 @@ import (
 
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/oserr"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -62,6 +63,38 @@ func whyEnded(ctx context.Context) error {
 		return cause
 	}
 	return &contextError{ctx.Err(), cause}
+}
+
+// refusedRedirect is a redirect that is not followed.
+func refusedRedirect(refusal *httpurl.Refusal) *Error {
+	bad := FieldError(refusal.Problem)
+	e := &Error{Phase: PhaseHeaders, Err: &bad}
+	switch refusal.Kind {
+	case httpurl.Ambiguous:
+		e.Code, e.Text = ProtocolFailure, "Data corrupted"
+	case httpurl.TooMany:
+		e.Code, e.Text = TooManyRedirectsError, "Too many redirects"
+		bad.Reason = "as many as Request.MaxRedirects allows have been followed"
+	case httpurl.OtherOrigin:
+		e.Code, e.Text = InsecureRedirectError, "Insecure redirect"
+		bad.Reason += ", which SameOriginRedirectPolicy does not follow"
+	case httpurl.LessSafe:
+		e.Code, e.Text = InsecureRedirectError, "Insecure redirect"
+		bad.Reason += ", which only UserVerifiedRedirectPolicy can allow"
+	default:
+		e.Code, e.Text = ProtocolUnknownError, "Unknown protocol specified"
+	}
+	return e
+}
+
+// unresolvable is the error of a host that no resolver can know, and need not be asked
+// for; nil where one may.
+func unresolvable(host string) error {
+	reason := httpurl.Unresolvable(host)
+	if reason == "" {
+		return nil
+	}
+	return &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found", Err: errors.New(quote(host) + ": " + reason)}
 }
 
 // statusError maps a status code (rule E3); NoError from 100 to 399. What is below counts

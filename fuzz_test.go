@@ -96,30 +96,6 @@ func FuzzAnswerH2(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer []byte) { fuzzAnswer(t, answer, netreply.HTTP2Direct) })
 }
 
-// FuzzURL: what parses can be sent to the parser again and is the same then.
-func FuzzURL(f *testing.F) {
-	for _, s := range []string{"http://EXAMPLE.org/%zz?ö=%", "http://[::1]:80/a b#c%", "//x/../y", "http://ü.example/", "data:,x", "http://user:p%40ss@h/"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		req, err := netreply.NewRequest(s)
-		if err != nil {
-			return
-		}
-		once := req.URL.String()
-		again, err := netreply.NewRequest(once)
-		if err != nil {
-			t.Skip("net/url formats what it does not parse")
-		}
-		if twice := again.URL.String(); twice != once && again.URL.Host == req.URL.Host {
-			third, err := netreply.NewRequest(twice)
-			if err != nil || third.URL.String() != twice {
-				t.Errorf("%q became %q, then %q", s, once, twice)
-			}
-		}
-	})
-}
-
 // FuzzKnownHeaders: any value reads as something or as nothing, and what was read
 // can be set.
 func FuzzKnownHeaders(f *testing.F) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -48,7 +49,7 @@ func afterRetry(h *hop) (again bool) {
 		return true
 	}
 	if asksForHTTP11(h.err) && r.req.HTTP == HTTPAny {
-		if addr, addrErr := address(h.req.URL); addrErr == nil {
+		if addr, addrErr := httpurl.Address(h.req.URL); addrErr == nil {
 			h.m.http11.add(h.req.URL.Scheme, addr)
 		}
 		h.fresh = false
@@ -148,7 +149,7 @@ func (x *exchange) waited(answered bool) {
 func (h *hop) newExchange() (*exchange, *http.Request, error) {
 	r, req := h.r, h.req
 	r.enter(PhaseHeaders)
-	addr, err := address(req.URL)
+	addr, err := httpurl.Address(req.URL)
 	if err != nil {
 		return nil, nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
 	}
@@ -159,7 +160,7 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 		x.Key.Protocol = wire.HTTP1
 	}
 	switch {
-	case isLocal(x.Key.Scheme):
+	case httpurl.IsLocal(x.Key.Scheme):
 		x.Key.Scheme, x.Key.Addr = wire.Local, r.req.LocalServerName
 		plain, u := *req, *req.URL
 		u.Scheme, plain.URL = "http", &u
@@ -170,8 +171,10 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 			x.Key.Addr, x.Key.Protocol, x.Key.Target = x.Key.Route.Addr, wire.HTTP1, addr
 			req = h.proxied.target(req)
 		}
-	case r.m.cfg.DialContext == nil && unresolvable(req.URL.Hostname()):
-		return nil, nil, unresolvableError(req.URL.Hostname())
+	case r.m.cfg.DialContext == nil:
+		if err := unresolvable(req.URL.Hostname()); err != nil {
+			return nil, nil, err
+		}
 	}
 	if x.Key.Scheme == "https" {
 		x.setProfile(r.profile(req.URL))

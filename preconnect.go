@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -41,7 +42,7 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 		}
 		e := classify(err, PhaseLocal, host)
 		e.Method = "CONNECT"
-		if checkHost(host) == "" { // else it is nothing to show: it may hold a password
+		if httpurl.CheckHost(host) == "" { // else it is nothing to show: it may hold a password
 			e.URL = u.String()
 		}
 		return e
@@ -49,14 +50,14 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 	if m == nil || m.wire == nil {
 		return fail(errUnmade())
 	}
-	if reason := checkHost(host); reason != "" {
+	if reason := httpurl.CheckHost(host); reason != "" {
 		return fail(localError(ProtocolInvalidOperationError, "Invalid host",
 			&FieldError{Field: "host", Reason: reason + "; it is a name or an address alone, without scheme and port"}))
 	}
 	if err := q.validate("GET"); err != nil {
 		return fail(err)
 	}
-	addr, err := address(u)
+	addr, err := httpurl.Address(u)
 	if err != nil {
 		return fail(localError(HostNotFoundError, "Host "+host+" not found", err))
 	}
@@ -82,8 +83,10 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 // open opens a connection by way of a proxy, directly where p is nil.
 func (m *Manager) open(ctx context.Context, key wire.Key, q *Request, p *Proxy) error {
 	if p == nil {
-		if host := q.URL.Hostname(); m.cfg.DialContext == nil && unresolvable(host) {
-			return unresolvableError(host)
+		if m.cfg.DialContext == nil {
+			if err := unresolvable(q.URL.Hostname()); err != nil {
+				return err
+			}
 		}
 		return m.wire.Open(ctx, key)
 	}

@@ -10,15 +10,14 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // What fmt and log/slog print of the types of this package: the settings and facts that a
 // person looks for in a log, and no secret. Format serves every verb alike, %#v and %+v
 // too, because package fmt would go through the fields by itself otherwise. Values that
 // came from a peer are quoted, and for log/slog made printable.
-
-// hidden stands for a secret, as in url.URL.Redacted.
-const hidden = "xxxxx"
 
 // printout is what is printed of a value: its type and its fields.
 type printout struct {
@@ -49,7 +48,7 @@ fields:
 		}
 		for _, name := range secrets {
 			if f.Name == name {
-				p.add(name, hidden)
+				p.add(name, httpurl.Hidden)
 				continue fields
 			}
 		}
@@ -183,7 +182,7 @@ func (r *Reply) printout() printout {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.addWords("Method", r.method)
-	p.addWords("URL", redact(r.url))
+	p.addWords("URL", httpurl.Redacted(r.url))
 	state := "running"
 	if r.state == finished {
 		state = "finished"
@@ -253,8 +252,8 @@ func (c Credential) LogValue() slog.Value { return c.printout().logValue() }
 
 func (c Credential) printout() printout {
 	// an Origin that no Manager takes may hold a password
-	if u, err := parseURL(c.Origin); err != nil {
-		c.Origin = hidden
+	if u, err := httpurl.Parse(c.Origin); err != nil {
+		c.Origin = httpurl.Hidden
 	} else {
 		c.Origin = u.Redacted()
 	}
@@ -270,7 +269,7 @@ func (t Token) LogValue() slog.Value { return t.printout().logValue() }
 func (t Token) printout() printout {
 	p := printout{name: "netreply.Token"}
 	if t.Value != "" {
-		p.add("Value", hidden)
+		p.add("Value", httpurl.Hidden)
 	}
 	if !t.Expires.IsZero() {
 		p.add("Expires", t.Expires.String())

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // ProxyType says how a proxy is spoken to (Qt: QNetworkProxy::ProxyType).
@@ -75,7 +76,7 @@ const proxyForm = "write it as http://host:port, or with https, socks5 or socks5
 // ParseProxy reads a proxy from a URL: http, https, socks5 or socks5h, with user and
 // password if there are. The error does not quote them.
 func ParseProxy(raw string) (*Proxy, error) {
-	u, err := parseURL(raw)
+	u, err := httpurl.Parse(raw)
 	if err != nil {
 		return nil, &FieldError{Field: "proxy URL", Reason: proxyForm}
 	}
@@ -111,7 +112,7 @@ func (p Proxy) String() string {
 	if !ok {
 		return strings.ToLower(p.Type.String())
 	}
-	p.Host = withoutUser(p.Host) // one that is no host, see validate
+	p.Host = httpurl.HideUser(p.Host) // one that is no host, see validate
 	return scheme + "://" + p.addr()
 }
 
@@ -132,7 +133,7 @@ func (p Proxy) addr() string {
 
 // hostname is Host in ASCII.
 func (p *Proxy) hostname() string {
-	if ascii, err := asciiHost(p.Host); err == nil {
+	if ascii, err := httpurl.ASCIIHost(p.Host); err == nil {
 		return ascii
 	}
 	return p.Host
@@ -165,7 +166,7 @@ func (p *Proxy) validateHost(field string) error {
 	if p.Host == "" {
 		return &FieldError{Field: field, Reason: "a proxy needs one"}
 	}
-	reason := checkHost(p.Host)
+	reason := httpurl.CheckHost(p.Host)
 	if reason == "" {
 		return nil
 	}

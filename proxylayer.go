@@ -16,6 +16,7 @@ import (
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -187,7 +188,7 @@ func proxyTLS(p *Proxy) *tls.Config {
 // answers what they ask.
 func beforeProxy(h *hop) (err error) {
 	h.proxies, h.proxied = nil, nil
-	if h.r.req.Proxy == nil && h.m.cfg.Proxy == nil && h.m.cfg.ProxyFactory == nil || isLocal(h.req.URL.Scheme) {
+	if h.r.req.Proxy == nil && h.m.cfg.Proxy == nil && h.m.cfg.ProxyFactory == nil || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
 	}
 	if h.proxies, err = h.m.chooseProxies(&h.r.req, h.req.URL); err != nil {
@@ -345,7 +346,7 @@ func (h *proxied) target(req *http.Request) *http.Request {
 	if path == "" {
 		path = "/"
 	}
-	u.Opaque = "//" + authority(&u) + path
+	u.Opaque = "//" + httpurl.Authority(&u) + path
 	out := *req
 	out.URL = &u
 	return &out

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // RedirectPolicy says which redirects are followed.
@@ -83,23 +85,25 @@ func afterRedirect(h *hop) (again bool) {
 func (r *Reply) answered(h *hop) (*http.Request, error) {
 	resp := h.resp
 	from := r.URL() // with the user that a relative target keeps (rule R18)
-	plan := planRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method, r.req.RedirectPolicy, h.redirects, r.m.upgrade)
-	refused := plan.target
-	if plan.is && plan.err == nil {
+	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
+		httpurl.Rules{Policy: r.req.RedirectPolicy.rules(), Left: h.redirects, Upgrade: r.m.upgrade})
+	refused := plan.Target
+	if plan.Redirect && plan.Refusal == nil {
 		refused = nil
 	}
 	r.setHead(h.exchange, resp, refused)
 	r.emit(sigMetaData, int64(resp.StatusCode), 0, nil)
-	if !plan.is {
+	if !plan.Redirect {
 		return nil, nil
 	}
-	if plan.err == nil && plan.body && r.upload != nil && !r.payload.rewindable {
-		r.refuse(plan.target)
-		plan.err = notAgain(errNotRewindable)
-	}
-	if plan.err != nil {
+	if plan.Refusal != nil {
 		discard(resp)
-		return nil, plan.err
+		return nil, refusedRedirect(plan.Refusal)
+	}
+	if plan.SendBody && r.upload != nil && !r.payload.rewindable {
+		r.refuse(plan.Target)
+		discard(resp)
+		return nil, notAgain(errNotRewindable)
 	}
 	return r.follow(resp, from, plan)
 }
@@ -107,28 +111,28 @@ func (r *Reply) answered(h *hop) (*http.Request, error) {
 // follow announces a redirect, waits for the decision where there is one to be
 // taken, and makes the request of the next hop. The body of the redirect, which nobody
 // sees, is read behind the announcement.
-func (r *Reply) follow(resp *http.Response, from *url.URL, plan redirectPlan) (*http.Request, error) {
-	d := &Redirect{URL: plan.target, From: from, StatusCode: resp.StatusCode, Method: plan.method}
+func (r *Reply) follow(resp *http.Response, from *url.URL, plan httpurl.Plan) (*http.Request, error) {
+	d := &Redirect{URL: plan.Target, From: from, StatusCode: resp.StatusCode, Method: plan.Method}
 	r.clock.pause() // until the next hop begins
 	defer r.clock.resume()
 	if r.req.RedirectPolicy == UserVerifiedRedirectPolicy {
 		d.until(r.ctx)
 		r.enter(PhaseHeaders)
-		r.setURL(plan.target)
+		r.setURL(plan.Target)
 		r.emit(sigRedirected, 0, 0, d)
 		discard(resp)
 		if !d.permitted(r.ctx) || r.ctx.Err() != nil {
 			r.setURL(from)
-			r.refuse(plan.target)
+			r.refuse(plan.Target)
 			if r.ctx.Err() != nil {
 				return nil, context.Cause(r.ctx)
 			}
 			return nil, &Error{Code: OperationCanceledError, Phase: PhaseHeaders, Text: "Redirect denied", Err: errors.New("redirect denied")}
 		}
-		r.hop(plan.target, plan.method)
+		r.hop(plan.Target, plan.Method)
 	} else {
 		d.Allow()
-		r.hop(plan.target, plan.method)
+		r.hop(plan.Target, plan.Method)
 		r.emit(sigRedirected, 0, 0, d)
 		discard(resp)
 	}
@@ -136,10 +140,10 @@ func (r *Reply) follow(resp *http.Response, from *url.URL, plan redirectPlan) (*
 		return nil, context.Cause(r.ctx)
 	}
 	r.headers = nextHeaders(r.headers, r.req.SecretHeaders, plan)
-	if !plan.body {
+	if !plan.SendBody {
 		r.dropBody()
 	}
-	return r.newRequest(plan.method, plan.target)
+	return r.newRequest(plan.Method, plan.Target)
 }
 
 // refuse keeps where a redirect pointed to that was not followed (D10).

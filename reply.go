@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/internal/coding"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -207,7 +208,7 @@ func (r *Reply) perform() error {
 	h, u := r.head, r.url
 	r.mu.Unlock()
 	if statusError(h.status) != NoError {
-		return statusFailure(h.status, h.reason, redact(u), resp.Header)
+		return statusFailure(h.status, h.reason, httpurl.Redacted(u), resp.Header)
 	}
 	return nil
 }
@@ -283,7 +284,7 @@ func (r *Reply) uploaded() bool {
 
 // describe adds to an error what the reply knows.
 func (r *Reply) describe(e *Error) {
-	e.Method, e.URL, e.Hop = r.method, redact(r.url), int(r.hops)
+	e.Method, e.URL, e.Hop = r.method, httpurl.Redacted(r.url), int(r.hops)
 	if e.StatusCode == 0 {
 		e.StatusCode = r.head.status
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -158,7 +159,7 @@ type Request struct {
 // ProtocolInvalidOperationError that names the problem. Whether there is a scheme that is
 // offered, and a host, shows when the request is sent.
 func NewRequest(rawURL string) (*Request, error) {
-	u, err := parseURL(rawURL)
+	u, err := httpurl.Parse(rawURL)
 	if err != nil {
 		return nil, localError(ProtocolInvalidOperationError, "Invalid URL", &FieldError{Field: "URL", Reason: err.Error()})
 	}
@@ -225,7 +226,7 @@ func (q *Request) validate(method string) error {
 		}
 		return invalid("Invalid verb", "verb", method, reason)
 	}
-	if scheme := q.URL.Scheme; isLocal(scheme) {
+	if scheme := q.URL.Scheme; httpurl.IsLocal(scheme) {
 		if q.LocalServerName == "" {
 			return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`,
 				&FieldError{Field: "LocalServerName", Reason: "it says where " + scheme + " connects to"})
@@ -236,8 +237,8 @@ func (q *Request) validate(method string) error {
 	if q.URL.Hostname() == "" {
 		return localError(HostNotFoundError, "Host  not found", &FieldError{Field: "URL", Reason: "it names no host"})
 	}
-	if bad := checkTarget(q.URL); bad != nil {
-		return localError(ProtocolInvalidOperationError, "Invalid "+bad.Field, bad)
+	if bad := httpurl.Check(q.URL); bad != nil {
+		return localError(ProtocolInvalidOperationError, "Invalid "+bad.Field, (*FieldError)(bad))
 	}
 	if q.MaxRedirects > maxMaxRedirects {
 		return invalid("Invalid request", "MaxRedirects", strconv.Itoa(q.MaxRedirects), "the most is "+strconv.Itoa(maxMaxRedirects))
@@ -285,9 +286,6 @@ func unknownScheme(scheme string) *FieldError {
 	}
 	return &FieldError{"scheme of the URL", scheme, "Manager.SupportedSchemes lists those that are offered"}
 }
-
-// isLocal tells that a scheme is HTTP over a local socket.
-func isLocal(scheme string) bool { return scheme == "unix+http" || scheme == "local+http" }
 
 // badControl finds a LoadControl that is none.
 func (q *Request) badControl() (string, LoadControl) {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // PeerVerifyMode says what becomes of a server whose certificate is not in order.
@@ -142,8 +144,8 @@ func (c *SSLConfiguration) check(field string) error {
 		return bad("PeerVerifyMode", strconv.Itoa(int(c.PeerVerifyMode)), noConstant+"PeerVerifyMode")
 	case c.PeerVerifyDepth < 0:
 		return bad("PeerVerifyDepth", strconv.Itoa(c.PeerVerifyDepth), "negative")
-	case c.PeerVerifyName != "" && checkHost(c.PeerVerifyName) != "":
-		return bad("PeerVerifyName", c.PeerVerifyName, checkHost(c.PeerVerifyName))
+	case c.PeerVerifyName != "" && httpurl.CheckHost(c.PeerVerifyName) != "":
+		return bad("PeerVerifyName", c.PeerVerifyName, httpurl.CheckHost(c.PeerVerifyName))
 	case c.PSK != nil && len(c.Pins) > 0:
 		return bad("Pins", "", "with a pre-shared key there is no certificate to pin")
 	case slices.Contains(c.AddedCAs, nil):
@@ -192,7 +194,7 @@ func (r *Reply) SSLConfiguration() SSLState {
 	defer r.mu.Unlock()
 	if r.tls != nil {
 		s.ConnectionState = *r.tls
-		s.addr, _ = address(r.url)
+		s.addr, _ = httpurl.Address(r.url)
 		s.profiles = r.hopProfiles(r.url)
 	}
 	return s

@@ -1,4 +1,4 @@
-package netreply
+package httpurl
 
 import (
 	"net/netip"
@@ -7,24 +7,39 @@ import (
 	"strings"
 )
 
-// checkTarget finds what a URL must not have, wherever it comes from: a request, a
-// redirect or a host and a port. A url.URL that nobody has parsed can hold anything,
-// and all of it would end up in a request line, a Host field or a CONNECT. What it
-// returns names the part; Value is empty where it may hold a password.
-func checkTarget(u *url.URL) *FieldError {
+// Problem is a part of a URL that cannot be used.
+type Problem struct {
+	Field  string // "host", "port" or "URL", "Location" or "scheme of Location"
+	Value  string // empty where it may hold a password
+	Reason string
+}
+
+func (p *Problem) Error() string {
+	if p.Value == "" {
+		return "invalid " + p.Field + ": " + p.Reason
+	}
+	return "invalid " + p.Field + " " + strconv.Quote(p.Value) + ": " + p.Reason
+}
+
+const notPort = "not a number from 1 to 65535"
+
+// Check finds what a URL must not have, wherever it comes from: a request, a redirect, or a
+// host and a port. A url.URL that was not made by a parser can hold anything, and all of it
+// would end up in a request line, a Host field or a CONNECT.
+func Check(u *url.URL) *Problem {
 	name := u.Hostname()
 	switch {
 	case name == "":
-		return &FieldError{Field: "host", Reason: "the URL names no host"}
+		return &Problem{Field: "host", Reason: "the URL names no host"}
 	case strings.HasPrefix(u.Host, "[") != strings.Contains(name, ":"):
-		return &FieldError{"host", hostValue(name), "only an IPv6 address has colons, and it stands in brackets"}
+		return &Problem{"host", hostValue(name), "only an IPv6 address has colons, and it stands in brackets"}
 	}
-	if reason := checkHost(name); reason != "" {
-		return &FieldError{"host", hostValue(name), reason}
+	if reason := CheckHost(name); reason != "" {
+		return &Problem{"host", hostValue(name), reason}
 	}
 	if port := u.Port(); port != "" {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil { // 0 is for the system to refuse, as in Qt
-			bad := &FieldError{Field: "port", Reason: "not a number from 1 to 65535"}
+			bad := &Problem{Field: "port", Reason: notPort}
 			if len(port) <= len("65535") { // a longer one may be a password that ends early
 				bad.Value = port
 			}
@@ -32,12 +47,12 @@ func checkTarget(u *url.URL) *FieldError {
 		}
 	}
 	if hasBlank(u.Opaque) || hasBlank(u.RawQuery) {
-		return &FieldError{Field: "URL", Reason: "a blank or a control character in it is not encoded"}
+		return &Problem{Field: "URL", Reason: "a blank or a control character in it is not encoded"}
 	}
 	return nil
 }
 
-// hostValue is a host for an error: not with what may be user information.
+// hostValue is a host for an error, empty where it may be user information.
 func hostValue(host string) string {
 	if strings.ContainsAny(host, "@:") {
 		return ""
@@ -45,11 +60,11 @@ func hostValue(host string) string {
 	return host
 }
 
-// checkHost says what is wrong with the name or address of a host, which stands
+// CheckHost tells what is wrong with the name or address of a host, which stands
 // without brackets and port; "" for nothing. A name has the characters of RFC 3986,
 // section 3.2.2, percent signs excepted, or is an internationalised one.
-func checkHost(host string) string {
-	if plainName(host) { // nearly every one: it is asked for every request
+func CheckHost(host string) (reason string) {
+	if isPlainName(host) { // nearly every one: it is asked for every request
 		return ""
 	}
 	if strings.Contains(host, ":") {
@@ -59,7 +74,7 @@ func checkHost(host string) string {
 		}
 		return ""
 	}
-	ascii, err := asciiHost(host)
+	ascii, err := ASCIIHost(host)
 	if err != nil {
 		return "not an internationalised domain name"
 	}
@@ -71,7 +86,7 @@ func checkHost(host string) string {
 	return ""
 }
 
-// hostByte tells the bytes that a name of a host may have as they stand.
+// hostByte tells the bytes that the name of a host may have as they stand.
 var hostByte = func() (t [256]bool) {
 	for r := range rune(0x80) {
 		t[r] = isUnreserved(r) || strings.ContainsRune("!$&'()*+,;=", r)
@@ -79,8 +94,8 @@ var hostByte = func() (t [256]bool) {
 	return t
 }()
 
-// plainName tells that a host is a name or an IPv4 address without anything special.
-func plainName(host string) bool {
+// isPlainName tells whether a host is a name or an IPv4 address without anything special.
+func isPlainName(host string) bool {
 	for i := range len(host) {
 		if !hostByte[host[i]] {
 			return false

@@ -1,0 +1,112 @@
+package httpurl
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// Address gives the host:port to connect to, in ASCII, with the usual port of the scheme
+// where the URL has none.
+func Address(u *url.URL) (string, error) {
+	if hasPlainPort(u.Host) {
+		return u.Host, nil
+	}
+	host, port := u.Hostname(), u.Port()
+	if port == "" {
+		port = "80"
+		if u.Scheme == "https" {
+			port = "443"
+		}
+	}
+	host, err := ASCIIHost(host)
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + port, nil
+}
+
+// Authority gives the host and, where there is one, the port of a URL as they go over the
+// wire: in ASCII, and without the zone of an IPv6 address (RFC 6874, section 1).
+func Authority(u *url.URL) string {
+	if hasPlainPort(u.Host) {
+		return u.Host
+	}
+	host, err := ASCIIHost(u.Hostname())
+	if err != nil {
+		return u.Host
+	}
+	if strings.Contains(host, ":") {
+		host, _, _ = strings.Cut(host, "%")
+		host = "[" + host + "]"
+	}
+	if port := u.Port(); port != "" {
+		host += ":" + port
+	}
+	return host
+}
+
+// hasPlainPort tells whether a host has a port and is an address as it stands: in lower
+// case, in ASCII, and without brackets.
+func hasPlainPort(host string) bool {
+	port := false
+	for i := range len(host) {
+		switch c := host[i]; {
+		case c == ':' && i > 0 && i < len(host)-1 && host[0] != '[':
+			port = true
+		case c >= 0x80, 'A' <= c && c <= 'Z', c == '[', c == ']', c == ':':
+			return false
+		}
+	}
+	return port
+}
+
+// ASCIIHost gives a host without port in lower case and ASCII (RFC 5891).
+func ASCIIHost(host string) (string, error) {
+	for i := range len(host) {
+		if host[i] >= 0x80 {
+			return idna.Lookup.ToASCII(host)
+		}
+	}
+	return strings.ToLower(host), nil
+}
+
+// IsLocal tells whether a scheme is HTTP over a local socket.
+func IsLocal(scheme string) bool { return scheme == "unix+http" || scheme == "local+http" }
+
+// Unresolvable tells why no resolver can know a name, "" where one may: it is below the
+// domain that is reserved for that (RFC 6761, section 6.4), or it ends in a number without
+// being an address, for there is no such top-level domain.
+func Unresolvable(host string) (reason string) {
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if strings.EqualFold(last, "invalid") {
+		return "names below .invalid never exist (RFC 6761)"
+	}
+	if strings.Contains(host, ":") || !isNumber(last) {
+		return ""
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return ""
+	}
+	return "no name ends in a number, and it is no IPv4 address, which has four of them from 0 to 255"
+}
+
+// isNumber tells whether a label is a number as C libraries read addresses.
+func isNumber(label string) bool {
+	hex := len(label) >= 2 && strings.EqualFold(label[:2], "0x")
+	if hex {
+		label = label[2:]
+	}
+	for i := range len(label) {
+		if c := label[i]; (c < '0' || c > '9') && !(hex && isHex(c)) {
+			return false
+		}
+	}
+	return hex || label != ""
+}

@@ -1,0 +1,65 @@
+package httpurl_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/netreply/netreply/internal/httpurl"
+)
+
+// FuzzParse: what parses can be sent to the parser again and is the same then.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"http://EXAMPLE.org/%zz?ö=%", "http://[::1]:80/a b#c%", "//x/../y", "http://ü.example/", "data:,x", "http://user:p%40ss@h/"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := httpurl.Parse(s)
+		if err != nil {
+			return
+		}
+		once := u.String()
+		again, err := httpurl.Parse(once)
+		if err != nil {
+			t.Skip("net/url formats what it does not parse")
+		}
+		if twice := again.String(); twice != once && again.Host == u.Host {
+			third, err := httpurl.Parse(twice)
+			if err != nil || third.String() != twice {
+				t.Errorf("%q became %q, then %q", s, once, twice)
+			}
+		}
+	})
+}
+
+// FuzzLocation: whatever a Location says, what is followed can stand in a request, and
+// what is not is told without anything secret or unprintable.
+func FuzzLocation(f *testing.F) {
+	for _, seed := range []string{"/b#c", "//user:pw@b.test:8443/x?y z", "http:\\\\b.test", "//[fe80::1%25eth0]/", "https://bücher.test", "//b.test:99999", "?", "#", "..//..", "http:///", "//%00"} {
+		f.Add(seed)
+	}
+	from := &url.URL{Scheme: "https", Host: "a.test", Path: "/d/x", RawQuery: "q", Fragment: "f", User: url.UserPassword("me", "s3cret-of-mine")}
+	hasBlank := func(s string) bool {
+		return strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) >= 0
+	}
+	f.Fuzz(func(t *testing.T, location string) {
+		p := httpurl.PlanRedirect(307, []string{location}, from, "GET", httpurl.Rules{Policy: httpurl.UserVerified, Left: 1, Upgrade: asItIs})
+		if p.Refusal != nil {
+			text := p.Refusal.Error()
+			if strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0 || strings.Contains(text, "s3cret") {
+				t.Fatalf("%q", text)
+			}
+			return
+		}
+		u := p.Target
+		if u.Scheme != "http" && u.Scheme != "https" || httpurl.Check(u) != nil || hasBlank(u.RequestURI()) || hasBlank(u.Host) {
+			t.Fatalf("%q is followed to %q", location, u)
+		}
+		if p.SameOrigin != httpurl.KeepsCredentials(from, u) {
+			t.Fatal(location, p.SameOrigin)
+		}
+		if !strings.EqualFold(u.Host, from.Host) && u.User != nil && strings.Contains(u.User.String(), "s3cret-of-mine") && !strings.Contains(location, "s3cret") {
+			t.Fatalf("user information goes to %q", u.Host)
+		}
+	})
+}

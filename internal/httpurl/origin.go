@@ -1,0 +1,35 @@
+package httpurl
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Origin gives the scheme, host and port of a URL in one form; false for a URL without a
+// host that can be connected to.
+func Origin(u *url.URL) (string, bool) {
+	addr, err := Address(u)
+	return u.Scheme + "://" + addr, err == nil && u.Hostname() != ""
+}
+
+// KeepsCredentials tells whether credentials for the origin of from may be shown to the
+// origin of to as well: it is the same (RFC 6454), or the same host by https instead
+// of http, both at their usual ports (D11).
+func KeepsCredentials(from, to *url.URL) bool {
+	a, errA := Address(from)
+	b, errB := Address(to)
+	if errA != nil || errB != nil {
+		return false
+	}
+	if from.Scheme == to.Scheme {
+		return a == b
+	}
+	a, http := strings.CutSuffix(a, ":80")
+	b, https := strings.CutSuffix(b, ":443")
+	return from.Scheme == "http" && to.Scheme == "https" && http && https && a == b
+}
+
+// sameAsWritten compares origins with the ports as they are written (rule R5).
+func sameAsWritten(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && a.Port() == b.Port()
+}
