@@ -1,0 +1,68 @@
+# What a change has to pass; .ci/run calls these targets in order, after it has installed what they need.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+staticcheck := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+modules := . examples bench opensslpsk
+systems := windows/amd64 darwin/arm64 plan9/amd64 js/wasm
+portable := . ./cookies ./headers ./hsts ./httpserver ./internal/...
+# A count: a time limit can end a run of go test in "context deadline exceeded", with nothing found.
+fuzz_runs := 8000x
+build := .build
+
+.PHONY: help fmt lint test race opensslpsk examples bench fuzz conformance api
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+fmt: ## format the Go files
+	git ls-files -z '*.go' | xargs -0 gofmt -w
+
+lint: ## formatting, go.mod, go vet here and for other systems, staticcheck
+	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
+	if [ -n "$$unformatted" ]; then printf 'make fmt changes:\n%s\n' "$$unformatted"; exit 1; fi
+	@for m in $(modules); do echo "go mod tidy, go vet, staticcheck: $$m"; \
+	  (cd $$m && go mod tidy -diff && go vet ./... && $(staticcheck) ./...); done
+	@for s in $(systems); do echo "go vet: $$s"; GOOS=$${s%/*} GOARCH=$${s#*/} go vet $(portable); done
+
+test: ## the tests
+	go test ./...
+
+race: ## the tests with the race detector, shuffled
+	go test -race -shuffle=on ./...
+
+opensslpsk: ## the tests of opensslpsk with the race detector; needs gcc and libssl-dev
+	cd opensslpsk && go test -race -shuffle=on ./...
+
+examples: ## the tests of the examples, and each example by itself
+	cd examples && go test ./...
+	go run -C examples ./download
+	go run -C examples ./apiclient
+	go run -C examples ./upload
+	printf 'y\ny\n' | go run -C examples ./redirects
+	printf 'gopher\nburrow\n' | go run -C examples ./login
+	printf 'y\n' | go run -C examples ./selfsigned
+	printf 'gopher\nburrow\n' | go run -C examples ./proxy
+	go run -C examples ./fileserver -demo
+
+bench: ## each benchmark once, and a short round of those against other clients
+	go test -run '^$$' -bench . -benchtime 1x ./...
+	@mkdir -p $(build)/bench
+	cd bench && go test ./... && ./run.sh -rounds 1 -dur 100ms -dlmib 8 -ulmib 8 -filemib 8 -gzmib 8 -out ../$(build)/bench \
+	  -clients nethttp,netreply,netreply-fetch -works seq,conc64,dl-h1,dl-tls,dl-h2,ul-h1,gzip,redirect,dl-prog
+
+fuzz: ## each fuzz target, for a count of runs
+	@go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r pkg; do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do echo "$$pkg $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(fuzz_runs) -fuzzminimizetime 100x $$pkg; done; done
+
+conformance: ## the tools that compare with recorded traces of Qt
+	go run ./internal/conformance/cmd/pack -unpack $(build)/qt
+	go run ./internal/conformance/cmd/qtrun -scenarios $(build)/qt/scenarios -out $(build)/got -run '^life-'
+	go run ./internal/conformance/cmd/compare -want $(build)/qt/traces -got $(build)/got -level signals -run '^life-' -waive internal/conformance/waivers.json
+
+api: ## write api.txt, the exported surface, anew
+	go test ./internal/api -update
