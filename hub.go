@@ -2,7 +2,6 @@ package netreply
 
 import (
 	"context"
-	"iter"
 	"runtime"
 	"slices"
 	"sync"
@@ -30,14 +29,14 @@ type listener struct {
 	// guarded by hub.mu
 	left   bool
 	queue  []managerEntry
-	recent map[*Reply]*conflated
+	recent map[*Reply]*places
 }
 
-// conflated says where the queue has progress of a reply that newer progress may take the
-// place of: its position and one more, by the kinds that conflate. A reply has such places
-// until something else happens to it, so that the queue grows with the discrete events,
-// however many replies there are and however much they move.
-type conflated struct{ ready, download, upload int }
+// places says where the queue has signals of a reply that newer ones may take the place of:
+// for each that conflates its position and one more. A reply has such places until
+// something else happens to it, so that the queue grows with the discrete events, however
+// many replies there are and however much they move.
+type places [signals]int32
 
 type managerEntry struct {
 	reply *Reply
@@ -45,49 +44,43 @@ type managerEntry struct {
 }
 
 // publish is called with the reply's lock held.
-func (h *hub) publish(r *Reply, k signal, a, b int64, ref any) {
+func (h *hub) publish(r *Reply, e entry) {
 	if h.watched.Load() == 0 {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, w := range h.listeners {
-		if l := w.Value(); l != nil && (l.only == signals || l.only == k) {
-			l.add(managerEntry{r, entry{kind: k, a: a, b: b, ref: ref}})
+		if l := w.Value(); l != nil && (l.only == signals || l.only == e.kind) {
+			l.add(managerEntry{r, e})
 		}
 	}
 }
 
 // add queues an entry, or puts it in the place of an older one. The caller holds the lock.
 func (l *listener) add(e managerEntry) {
-	if !e.kind.conflates() {
+	if signalTable[e.kind].nature != conflating {
 		delete(l.recent, e.reply)
-	} else if at := l.place(e.reply, e.kind); *at > 0 {
+	} else if at := &l.placesOf(e.reply)[e.kind]; *at > 0 {
 		l.queue[*at-1] = e
 		return
 	} else {
-		*at = len(l.queue) + 1
+		*at = int32(len(l.queue) + 1)
 	}
 	l.queue = append(l.queue, e)
 	l.wake()
 }
 
-// place finds the place of a kind that conflates. The caller holds the lock.
-func (l *listener) place(r *Reply, k signal) *int {
-	c := l.recent[r]
-	if c == nil {
-		if c = new(conflated); l.recent == nil {
-			l.recent = map[*Reply]*conflated{}
+// placesOf finds the places of a reply. The caller holds the lock.
+func (l *listener) placesOf(r *Reply) *places {
+	p := l.recent[r]
+	if p == nil {
+		if p = new(places); l.recent == nil {
+			l.recent = map[*Reply]*places{}
 		}
-		l.recent[r] = c
+		l.recent[r] = p
 	}
-	switch k {
-	case sigReadyRead:
-		return &c.ready
-	case sigDownloadProgress:
-		return &c.download
-	}
-	return &c.upload
+	return p
 }
 
 func (l *listener) wake() {
@@ -179,31 +172,4 @@ func (h *hub) events(ctx context.Context, l *listener, yield func(*Reply, Event)
 			return
 		}
 	}
-}
-
-// Events yields the signals of all replies of the Manager from the call on, in
-// order, each before the reply shows it itself (rule S6), until ctx ends or the
-// Manager is closed. What is not taken is queued until then, of progress the newest for
-// each reply, so a listener that stops taking should leave the loop. An iterator that is
-// not ranged over ends when nothing refers to it any more. It can be ranged over once. A
-// nil ctx never ends.
-func (m *Manager) Events(ctx context.Context) iter.Seq2[*Reply, Event] {
-	return m.signals(ctx, signals)
-}
-
-// Finished yields every reply of the Manager that finishes from the call on,
-// until ctx ends or the Manager is closed. It can be ranged over once.
-func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
-	all := m.signals(ctx, sigFinished)
-	return func(yield func(*Reply) bool) {
-		all(func(r *Reply, _ Event) bool { return yield(r) })
-	}
-}
-
-func (m *Manager) signals(ctx context.Context, only signal) iter.Seq2[*Reply, Event] {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	l := m.hub.listen(ctx, only)
-	return func(yield func(*Reply, Event) bool) { m.hub.events(ctx, l, yield) }
 }

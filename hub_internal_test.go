@@ -32,10 +32,10 @@ func TestEventQueue(t *testing.T) {
 	l := h.listen(context.Background(), signals)
 	for n := range int64(1000) {
 		for _, r := range all {
-			h.publish(r, sigReadyRead, 0, 0, nil)
-			h.publish(r, sigDownloadProgress, n, 0, nil)
+			h.publish(r, entry{kind: sigReadyRead, a: 0})
+			h.publish(r, entry{kind: sigDownloadProgress, a: n})
 			if r == b && n == 500 {
-				h.publish(r, sigMetaData, 200, 0, nil)
+				h.publish(r, entry{kind: sigMetaData, a: 200})
 			}
 		}
 	}
@@ -47,7 +47,7 @@ func TestEventQueue(t *testing.T) {
 		{1, int64(sigMetaData), 200},
 		{1, int64(sigReadyRead), 0}, {1, int64(sigDownloadProgress), 999},
 	}, told(all, queue))
-	h.publish(a, sigDownloadProgress, 1000, 0, nil)
+	h.publish(a, entry{kind: sigDownloadProgress, a: 1000})
 	queue, _ = h.take(l)
 	assert.Equal(t, [][3]int64{{0, int64(sigDownloadProgress), 1000}}, told(all, queue), "what was taken does not change")
 }
@@ -60,14 +60,14 @@ func TestEventQueueGrowth(t *testing.T) {
 	all := make([]Reply, replies)
 	for n := range int64(50) {
 		for i := range all {
-			h.publish(&all[i], sigReadyRead, 0, 0, nil)
-			h.publish(&all[i], sigDownloadProgress, n, 0, nil)
-			h.publish(&all[i], sigUploadProgress, n, 0, nil)
+			h.publish(&all[i], entry{kind: sigReadyRead, a: 0})
+			h.publish(&all[i], entry{kind: sigDownloadProgress, a: n})
+			h.publish(&all[i], entry{kind: sigUploadProgress, a: n})
 		}
 	}
 	assert.Len(t, slow.queue, 3*replies)
 	for i := range all {
-		h.publish(&all[i], sigFinished, 0, 0, nil)
+		h.publish(&all[i], entry{kind: sigFinished, a: 0})
 	}
 	assert.Len(t, slow.queue, 4*replies)
 	assert.Empty(t, slow.recent)
@@ -97,13 +97,13 @@ func TestListenersGo(t *testing.T) {
 	runtime.GC()
 	require.EqualValues(t, 2, watched())
 	r := new(Reply)
-	m.hub.publish(r, sigFinished, 0, 0, nil)
+	m.hub.publish(r, entry{kind: sigFinished})
 	for _, events := range kept {
 		n := 0
 		for got, e := range events {
 			n++
 			assert.Same(t, r, got)
-			assert.Equal(t, Finished{}, e)
+			assert.IsType(t, Finished{}, e)
 			break
 		}
 		require.Equal(t, 1, n)
@@ -114,7 +114,7 @@ func TestListenersGo(t *testing.T) {
 	require.Zero(t, watched())
 
 	ended := m.Events(ctx)
-	m.hub.publish(r, sigFinished, 0, 0, nil)
+	m.hub.publish(r, entry{kind: sigFinished})
 	cancel()
 	for end := time.Now().Add(10 * time.Second); watched() > 0 && time.Now().Before(end); {
 		runtime.Gosched()

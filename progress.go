@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -9,6 +10,14 @@ import (
 // (rules P4 and P14).
 type Progress struct {
 	Done, Total int64 // bytes
+}
+
+// String is "5 of 10 bytes", or "5 bytes" where the total is not known.
+func (p Progress) String() string {
+	if p.Total < 0 {
+		return strconv.FormatInt(p.Done, 10) + " bytes"
+	}
+	return strconv.FormatInt(p.Done, 10) + " of " + strconv.FormatInt(p.Total, 10) + " bytes"
 }
 
 // progressInterval is the least time between two progress signals, but for the

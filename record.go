@@ -1,156 +1,132 @@
 package netreply
 
 import (
-	"slices"
+	"time"
+
+	"github.com/netreply/netreply/internal/journal"
 )
 
-// record is the ordered list of what happened to a reply. The channels and the
-// iterator are views of it, so that subscribing late loses nothing. It grows
-// with the discrete events only: progress overwrites itself.
+// record is the ordered list of what happened to a reply. The channels and the iterators
+// are views of it, so that subscribing late loses nothing. It grows with the discrete
+// signals only: progress overwrites itself. The reply's lock guards it.
 type record struct {
-	inline  [5]entry // what a GET on a kept connection needs
-	entries []entry
-	last    uint32
-	views   *views
-	changed chan struct{} // closed at the next entry; nil when nobody waits
-	closed  bool
+	journal.Record
+	channels *[signals]channel // those that were asked for; nil before the first
 }
 
-// views holds the channels that were asked for.
-type views struct {
-	plain         [signals]chan struct{}
-	upload        chan Progress
-	download      chan Progress
-	informational chan Informational
-	redirected    chan *Redirect
-	authenticate  chan *Authenticator
-	proxy         chan *ProxyAuthenticator
-	sslErrors     chan *SSLErrors
-	preSharedKey  chan *PreSharedKeyAuthenticator
-	failed        chan NetworkError
+// entry is one signal: how it is recorded, and what events and channels make of it.
+type entry struct {
+	kind  signal
+	at    time.Duration // since the start of the reply
+	a, b  int64
+	value any // in the place of a
 }
 
-// maxInformational bounds the interim responses of one reply, and so the
-// buffer of their channel.
-const maxInformational = 128
+// event is what iterators and OnSignal give.
+func (e entry) event() Event { return signalTable[e.kind].event(e) }
 
-// note appends an entry. The caller holds the reply's lock.
-func (c *record) note(k signal, a, b int64, ref any) entry {
-	if c.entries == nil {
-		c.entries = c.inline[:0]
+// note appends an entry, and gives it to its channel if there is one.
+func (c *record) note(e entry) journal.Entry {
+	var noted journal.Entry
+	switch k := journal.Kind(e.kind); {
+	case signalTable[e.kind].nature == conflating:
+		noted = c.Conflate(k, e.at, e.a, e.b)
+	case e.value != nil:
+		noted = c.AppendValue(k, e.at, e.value, e.b)
+	default:
+		noted = c.Append(k, e.at, e.a, e.b)
 	}
-	if k.conflates() {
-		for i := len(c.entries) - 1; i >= 0 && c.entries[i].kind.conflates(); i-- {
-			if c.entries[i].kind == k {
-				c.entries = slices.Delete(c.entries, i, i+1)
-				break
-			}
-		}
+	if c.channels != nil && c.channels[e.kind] != nil {
+		c.channels[e.kind].deliver(e)
 	}
-	c.last++
-	e := entry{c.last, k, a, b, ref}
-	c.entries = append(c.entries, e)
-	if c.views != nil {
-		c.views.deliver(e)
-	}
-	if k == sigFinished {
+	if e.kind == sigFinished {
 		c.close()
 	}
-	c.wake()
-	return e
+	return noted
 }
 
-func (c *record) wake() {
-	if c.changed != nil {
-		close(c.changed)
-		c.changed = nil
-	}
-}
-
-// close ends every channel; the one of Finished comes last.
-func (c *record) close() {
-	c.closed = true
-	if v := c.views; v != nil {
-		for k := range v.plain {
-			if v.plain[k] != nil && signal(k) != sigFinished {
-				close(v.plain[k])
-			}
-		}
-		closeIf(v.upload)
-		closeIf(v.download)
-		closeIf(v.informational)
-		closeIf(v.redirected)
-		closeIf(v.authenticate)
-		closeIf(v.proxy)
-		closeIf(v.sslErrors)
-		closeIf(v.preSharedKey)
-		closeIf(v.failed)
-		closeIf(v.plain[sigFinished])
-	}
-}
-
-func closeIf[T any](ch chan T) {
-	if ch != nil {
-		close(ch)
-	}
-}
-
-// deliver puts an entry into its channel if there is one. No send blocks: the
-// buffers hold all discrete events there can be, and progress makes way for
-// newer progress.
-func (v *views) deliver(e entry) {
-	switch e.kind {
-	case sigUploadProgress:
-		latest(v.upload, Progress{e.a, e.b})
-	case sigDownloadProgress:
-		latest(v.download, Progress{e.a, e.b})
-	case sigInformational:
-		offer(v.informational, *e.ref.(*Informational))
-	case sigRedirected:
-		offer(v.redirected, e.ref.(*Redirect))
-	case sigAuthentication:
-		offer(v.authenticate, e.ref.(*Authenticator))
-	case sigProxyAuthentication:
-		offer(v.proxy, e.ref.(*ProxyAuthenticator))
-	case sigSSLErrors:
-		offer(v.sslErrors, e.ref.(*SSLErrors))
-	case sigPreSharedKey:
-		offer(v.preSharedKey, e.ref.(*PreSharedKeyAuthenticator))
-	case sigError:
-		offer(v.failed, NetworkError(e.a))
-	default:
-		offer(v.plain[e.kind], struct{}{})
-	}
-}
-
-func latest(ch chan Progress, p Progress) {
-	if ch == nil {
-		return
-	}
-	select {
-	case <-ch:
-	default:
-	}
-	ch <- p // only the transfer sends, under the lock: there is room now
-}
-
-func offer[T any](ch chan T, v T) {
-	if ch == nil {
-		return
-	}
-	select {
-	case ch <- v:
-	default: // a flag that is up already, see capacity
-	}
-}
-
-// after finds the first entry that is newer than seq.
-func (c *record) after(seq uint32) (entry, bool) {
-	i, _ := slices.BinarySearchFunc(c.entries, seq+1, func(e entry, want uint32) int {
-		return int(int64(e.seq) - int64(want))
-	})
-	if i == len(c.entries) {
+// next gives the first entry that the owner of a cursor has not seen.
+func (c *record) next(at *journal.Cursor) (entry, bool) {
+	e, ok := c.Next(at)
+	if !ok {
 		return entry{}, false
 	}
-	return c.entries[i], true
+	return entry{signal(e.Kind()), e.At, e.A, e.B, c.Value(e)}, true
+}
+
+// latest gives the newest entry of a kind.
+func (c *record) latest(k signal) (entry, bool) {
+	e, ok := c.Last(journal.Kind(k))
+	return entry{k, e.At, e.A, e.B, c.Value(e)}, ok
+}
+
+// close ends every channel; that of Finished comes last.
+func (c *record) close() {
+	c.Close()
+	if c.channels == nil {
+		return
+	}
+	for _, ch := range c.channels { // sigFinished is the last of them
+		if ch != nil {
+			ch.close()
+		}
+	}
+}
+
+// channel is the channel of one signal, whose type only those know who use it.
+type channel interface {
+	deliver(entry)
+	close()
+}
+
+type typedChannel[T any] struct {
+	ch   chan T
+	what func(entry) T
+}
+
+// deliver sends without waiting. Only a signal that conflates finds no room: its older value
+// makes way.
+func (c *typedChannel[T]) deliver(e entry) {
+	for {
+		select {
+		case c.ch <- c.what(e):
+			return
+		default:
+		}
+		select {
+		case <-c.ch:
+		default:
+		}
+	}
+}
+
+func (c *typedChannel[T]) close() { close(c.ch) }
+
+// carrying makes a channel of so many elements, and what they are.
+func carrying[T any](size func(*Reply) int, what func(entry) T) func(*Reply) channel {
+	return func(r *Reply) channel { return &typedChannel[T]{make(chan T, size(r)), what} }
+}
+
+// channelOf returns the channel of a signal, and makes and fills it on the first call.
+func channelOf[T any](r *Reply, k signal) <-chan T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := &r.record
+	if c.channels == nil {
+		c.channels = new([signals]channel)
+	}
+	if c.channels[k] == nil {
+		ch := signalTable[k].channel(r)
+		c.channels[k] = ch
+		var at journal.Cursor
+		for e, ok := c.next(&at); ok; e, ok = c.next(&at) {
+			if e.kind == k {
+				ch.deliver(e)
+			}
+		}
+		if c.Closed() || r.m == nil {
+			ch.close()
+		}
+	}
+	return c.channels[k].(*typedChannel[T]).ch
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/netreply/netreply/internal/httpurl"
 )
@@ -169,12 +168,9 @@ func (r *Reply) notFollowed() {
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		return
 	}
-	for _, e := range slices.Backward(r.record.entries) {
-		if d, ok := e.ref.(*Redirect); ok {
-			if !d.isAllowed() {
-				r.url, r.head.target = d.From, d.URL
-			}
-			return
+	if e, told := r.record.latest(sigRedirected); told {
+		if d := value[*Redirect](e); !d.isAllowed() {
+			r.url, r.head.target = d.From, d.URL
 		}
 	}
 }

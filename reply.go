@@ -274,12 +274,8 @@ func (r *Reply) finish() {
 
 // uploaded tells whether any progress of the upload was told (D3).
 func (r *Reply) uploaded() bool {
-	for _, e := range r.record.entries {
-		if e.kind == sigUploadProgress {
-			return true
-		}
-	}
-	return false
+	_, told := r.record.latest(sigUploadProgress)
+	return told
 }
 
 // describe adds to an error what the reply knows.

@@ -33,7 +33,12 @@ var zeroValues = map[string]any{
 	"ProxyType": netreply.ProxyType(-1), "Redirect": &netreply.Redirect{}, "Reply": &netreply.Reply{},
 	"Request": &netreply.Request{}, "SSLConfiguration": &netreply.SSLConfiguration{}, "SSLError": netreply.SSLError{}, "SSLErrorCode": netreply.SSLErrorCode(-99),
 	"SSLErrors": &netreply.SSLErrors{}, "SSLState": netreply.SSLState{}, "SizeLimitError": &netreply.SizeLimitError{}, "Token": netreply.Token{},
-	"TokenSource": &netreply.TokenSource{}, "UserAttribute": netreply.UserAttribute[int]{},
+	"TokenSource": &netreply.TokenSource{}, "UserAttribute": netreply.UserAttribute[int]{}, "Progress": netreply.Progress{},
+	"SocketStartedConnecting": netreply.SocketStartedConnecting{}, "Encrypted": netreply.Encrypted{}, "RequestSent": netreply.RequestSent{},
+	"UploadProgress": netreply.UploadProgress{}, "MetaDataChanged": netreply.MetaDataChanged{}, "ReadyRead": netreply.ReadyRead{},
+	"DownloadProgress": netreply.DownloadProgress{}, "ErrorOccurred": netreply.ErrorOccurred{}, "Finished": netreply.Finished{},
+	"SSLErrorsOccurred": netreply.SSLErrorsOccurred{}, "Redirected": netreply.Redirected{}, "AuthenticationRequired": netreply.AuthenticationRequired{},
+	"PreSharedKeyAuthenticationRequired": netreply.PreSharedKeyAuthenticationRequired{}, "InformationalReceived": netreply.InformationalReceived{},
 }
 
 // noContext is nil: what programs pass by mistake.

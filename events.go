@@ -1,0 +1,208 @@
+package netreply
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/netreply/netreply/internal/journal"
+)
+
+// Event is one signal of a reply, as Events and OnSignal give it. It is one of
+// SocketStartedConnecting, Encrypted, RequestSent, UploadProgress,
+// SSLErrorsOccurred, PreSharedKeyAuthenticationRequired, InformationalReceived,
+// MetaDataChanged, AuthenticationRequired, ProxyAuthenticationRequired, Redirected,
+// ReadyRead, DownloadProgress, ErrorOccurred and Finished. Printed, it says what happened
+// and when.
+type Event interface {
+	// Elapsed is the time from the start of the reply, which is the call of Get or another
+	// verb, to the event. The difference between two events of a reply is the time between
+	// them.
+	Elapsed() time.Duration
+	isEvent()
+}
+
+// elapsed is what all events have.
+type elapsed struct{ time time.Duration }
+
+// Elapsed is the time from the start of the reply to the event.
+func (e elapsed) Elapsed() time.Duration { return e.time }
+
+func (elapsed) isEvent() {}
+
+// text is an event in words.
+func (e elapsed) text(k signal, about ...any) string {
+	words := append(append([]any{k}, about...), "after", e.time.Round(time.Microsecond))
+	text := fmt.Sprintln(words...)
+	return text[:len(text)-1]
+}
+
+type (
+	// SocketStartedConnecting: a TCP connection is being opened for this reply;
+	// not on a connection that is used again (rule S41).
+	SocketStartedConnecting struct{ elapsed }
+	// SSLErrorsOccurred: something is wrong with the server's certificate; nothing of the
+	// request has been sent (rule T1).
+	SSLErrorsOccurred struct {
+		elapsed
+		*SSLErrors
+	}
+	// PreSharedKeyAuthenticationRequired: the handshake needs a pre-shared key (rule T15).
+	PreSharedKeyAuthenticationRequired struct {
+		elapsed
+		*PreSharedKeyAuthenticator
+	}
+	// Encrypted: a TLS handshake made for this reply is over, and nothing of the
+	// request has been sent yet (rule S43).
+	Encrypted struct{ elapsed }
+	// RequestSent: the request goes out; once more for each redirect and each
+	// repetition (rule S42). The upload may still be going on.
+	RequestSent struct{ elapsed }
+	// UploadProgress: bytes of the request body were handed to the connection.
+	UploadProgress struct {
+		elapsed
+		Progress
+	}
+	// InformationalReceived: an interim response (1xx except 101) came, early
+	// hints (103) for instance.
+	InformationalReceived struct {
+		elapsed
+		Informational
+	}
+	// MetaDataChanged: a response head is there, of a redirect or the final one
+	// (rule S44).
+	MetaDataChanged struct {
+		elapsed
+		StatusCode int
+	}
+	// AuthenticationRequired: the server wants a password (rule U5).
+	AuthenticationRequired struct {
+		elapsed
+		*Authenticator
+	}
+	// ProxyAuthenticationRequired: the proxy wants a password.
+	ProxyAuthenticationRequired struct {
+		elapsed
+		*ProxyAuthenticator
+	}
+	// Redirected: the reply goes to another URL, or wants to (rule R21).
+	Redirected struct {
+		elapsed
+		*Redirect
+	}
+	// ReadyRead: there are bytes to read that were not there before (rule S45).
+	ReadyRead struct{ elapsed }
+	// DownloadProgress: bytes of the response body arrived.
+	DownloadProgress struct {
+		elapsed
+		Progress
+	}
+	// ErrorOccurred: the reply has failed; Finished follows.
+	ErrorOccurred struct {
+		elapsed
+		Code NetworkError
+	}
+	// Finished: the reply is over, and nothing about it will change.
+	Finished struct{ elapsed }
+)
+
+// Those that embed something that prints itself are printed as that.
+
+// String is the event in words.
+func (e SocketStartedConnecting) String() string { return e.text(sigConnecting) }
+
+// String is the event in words.
+func (e Encrypted) String() string { return e.text(sigEncrypted) }
+
+// String is the event in words.
+func (e RequestSent) String() string { return e.text(sigRequestSent) }
+
+// String is the event in words, with the bytes.
+func (e UploadProgress) String() string { return e.text(sigUploadProgress, e.Progress) }
+
+// String is the event in words, with the status.
+func (e MetaDataChanged) String() string { return e.text(sigMetaData, e.StatusCode) }
+
+// String is the event in words.
+func (e ReadyRead) String() string { return e.text(sigReadyRead) }
+
+// String is the event in words, with the bytes.
+func (e DownloadProgress) String() string { return e.text(sigDownloadProgress, e.Progress) }
+
+// String is the event in words, with the code.
+func (e ErrorOccurred) String() string { return e.text(sigError, e.Code) }
+
+// String is the event in words.
+func (e Finished) String() string { return e.text(sigFinished) }
+
+// Informational is an interim response (RFC 9110, section 15.2).
+type Informational struct {
+	StatusCode int
+	Headers    Headers
+}
+
+// Events yields every signal of the reply in order, from its beginning to
+// Finished, or until ctx ends. Each call has its own place in the list; of
+// progress it sees the newest at the time it looks. Inside OnSignal it ends where it
+// would have to wait. A nil ctx never ends.
+func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return func(yield func(Event) bool) {
+		var at journal.Cursor
+		for {
+			r.mu.Lock()
+			e, ok := r.record.next(&at)
+			var changed <-chan struct{}
+			if !ok {
+				if r.record.Closed() || r.m == nil || r.insideCallback() {
+					r.mu.Unlock()
+					return
+				}
+				changed = r.record.Changed()
+			}
+			r.mu.Unlock()
+			if ok {
+				if !yield(e.event()) {
+					return
+				}
+				continue
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// Events yields the signals of all replies of the Manager from the call on, in
+// order, each before the reply shows it itself (rule S6), until ctx ends or the
+// Manager is closed. What is not taken is queued until then, of progress the newest for
+// each reply, so a listener that stops taking should leave the loop. An iterator that is
+// not ranged over ends when nothing refers to it any more. It can be ranged over once. A
+// nil ctx never ends.
+func (m *Manager) Events(ctx context.Context) iter.Seq2[*Reply, Event] {
+	return m.signals(ctx, signals)
+}
+
+// Finished yields every reply of the Manager that finishes from the call on,
+// until ctx ends or the Manager is closed. It can be ranged over once.
+func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
+	all := m.signals(ctx, sigFinished)
+	return func(yield func(*Reply) bool) {
+		all(func(r *Reply, _ Event) bool { return yield(r) })
+	}
+}
+
+// signals yields those of one kind, or all.
+func (m *Manager) signals(ctx context.Context, only signal) iter.Seq2[*Reply, Event] {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	l := m.hub.listen(ctx, only)
+	return func(yield func(*Reply, Event) bool) { m.hub.events(ctx, l, yield) }
+}
