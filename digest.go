@@ -20,10 +20,14 @@ func (a *attempt) authorize(method string, d *httpauth.Digest) (line string, err
 	if a.proxy != nil { // as it stands in the request line
 		uri = a.proxy.target(a.last).URL.RequestURI()
 	}
-	line, a.digest, err = d.Authorize(a.creds.user, a.creds.password, method, uri, count, a.r.hashBody)
-	if err != nil {
-		return "", &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be read for its digest", Err: err}
+	var body hash.Hash
+	if d.NeedsBody() {
+		body = d.NewHash()
+		if err := a.r.hashBody(body); err != nil {
+			return "", &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be read for its digest", Err: err}
+		}
 	}
+	line, a.digest = d.Authorize(a.creds.user, a.creds.password, method, uri, count, body)
 	return line, nil
 }
 

@@ -57,8 +57,7 @@ func TestDigestBounds(t *testing.T) {
 		}
 		require.NoError(t, err, "%.60q", c.challenge)
 		assert.LessOrEqual(t, len(d.Domain), 256)
-		line, _, err := d.Authorize("u\x01", "p", "GET", "/", 1, nil)
-		require.NoError(t, err)
+		line, _ := d.Authorize("u\x01", "p", "GET", "/", 1, nil)
 		assert.True(t, httpguts.ValidHeaderFieldValue(line), "%q", line)
 	}
 	for _, c := range []string{"Digest nonce=n, algorithm=\"\x1b[31mred\"", "Digest nonce=n, qop=\"\x1b[31mred\"", "Digest nonce=n, qop=" + long} {

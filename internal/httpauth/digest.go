@@ -104,9 +104,13 @@ type Answer struct {
 	cnonce, qop    string
 }
 
+// NewHash is what the request body has to be written to, where NeedsBody says so.
+func (d *Digest) NewHash() hash.Hash { return d.hash() }
+
 // Authorize answers for one request. count is how often the nonce has been used,
-// this time included. body writes the request body, where NeedsBody says so.
-func (d *Digest) Authorize(user, password, method, uri string, count uint32, body func(io.Writer) error) (string, *Answer, error) {
+// this time included. body is the hash of the request body, where NeedsBody says so; nil
+// is that of an empty one.
+func (d *Digest) Authorize(user, password, method, uri string, count uint32, body hash.Hash) (string, *Answer) {
 	a := &Answer{d: d, uri: uri, nonce: d.Nonce}
 	if d.auth || d.authInt || d.sess {
 		random := make([]byte, 16)
@@ -123,13 +127,10 @@ func (d *Digest) Authorize(user, password, method, uri string, count uint32, bod
 		a.qop = "auth"
 	case d.authInt:
 		a.qop = "auth-int"
-		h := d.hash()
-		if body != nil {
-			if err := body(h); err != nil {
-				return "", nil, err
-			}
+		if body == nil {
+			body = d.hash()
 		}
-		a2 += ":" + hex.EncodeToString(h.Sum(nil))
+		a2 += ":" + hex.EncodeToString(body.Sum(nil))
 	}
 	a.nc = fmt.Sprintf("%08x", count)
 
@@ -160,7 +161,7 @@ func (d *Digest) Authorize(user, password, method, uri string, count uint32, bod
 	if d.user {
 		b.WriteString(", userhash=true")
 	}
-	return b.String(), a, nil
+	return b.String(), a
 }
 
 func (d *Digest) sum(s string) string {
