@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // Bounds of what a server can make a request do.
@@ -22,12 +23,11 @@ const (
 type Setup struct {
 	Spaces *Spaces
 	Role   *Role
-	// Origin names who asks: for servers scheme, host and port, in one form. OriginOf
-	// gives that of another URL, and false if it has none.
-	Origin   string
-	OriginOf func(*url.URL) (string, bool)
-	Host     string // the name of who asks, for negotiators
-	Tunnel   bool   // who asks is a proxy that opens a tunnel
+	// Origin names who asks: for servers as httpurl.Origin does. Without one no challenge is
+	// answered.
+	Origin string
+	Host   string // the name of who asks, for negotiators
+	Tunnel bool   // who asks is a proxy that opens a tunnel
 
 	Method string
 	URL    *url.URL // without user information
@@ -400,7 +400,7 @@ func (d *Dialog) reach(digest *httpauth.Digest) []string {
 		if err != nil {
 			continue
 		}
-		if at, ok := d.OriginOf(ref); ok && at == d.Origin { // another server asks for itself
+		if at, ok := httpurl.Origin(ref); ok && at == d.Origin { // another server asks for itself
 			paths = append(paths, ref.EscapedPath())
 		}
 	}

@@ -19,12 +19,10 @@ import (
 
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/httpauth"
+	"github.com/netreply/netreply/internal/httpurl"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// originOf is good enough for URLs that name their port.
-func originOf(u *url.URL) (string, bool) { return u.Scheme + "://" + u.Host, u.Host != "" }
 
 // setup is that of a request to a server, for a URL that may have user information.
 func setup(spaces *auth.Spaces, raw string) auth.Setup {
@@ -32,14 +30,14 @@ func setup(spaces *auth.Spaces, raw string) auth.Setup {
 	if err != nil {
 		panic(err)
 	}
-	s := auth.Setup{Spaces: spaces, Role: auth.Server, OriginOf: originOf, Host: u.Hostname(), Method: "GET"}
+	s := auth.Setup{Spaces: spaces, Role: auth.Server, Host: u.Hostname(), Method: "GET"}
 	if u.User != nil {
 		password, ok := u.User.Password()
 		s.User, s.HasPassword = u.User.Username(), ok
 		s.Own = &auth.Credentials{User: s.User, Password: password}
 		u.User = nil
 	}
-	s.Origin, _ = originOf(u)
+	s.Origin, _ = httpurl.Origin(u)
 	s.URL, s.Target = u, u.RequestURI()
 	return s
 }
