@@ -6,14 +6,14 @@ MAKEFLAGS += --no-print-directory
 
 staticcheck := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-modules := . examples bench opensslpsk
+nested := opensslpsk internal/interop examples bench
 systems := windows/amd64 darwin/arm64 plan9/amd64 js/wasm
 portable := . ./cookies ./headers ./hsts ./httpserver ./internal/...
 # A count: a time limit can end a run of go test in "context deadline exceeded", with nothing found.
 fuzz_runs := 8000x
 build := .build
 
-.PHONY: help fmt lint test race opensslpsk examples bench fuzz conformance api
+.PHONY: help fmt lint test race nested examples bench fuzz conformance api
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,7 +24,7 @@ fmt: ## format the Go files
 lint: ## formatting, go.mod, go vet here and for other systems, staticcheck
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then printf 'make fmt changes:\n%s\n' "$$unformatted"; exit 1; fi
-	@for m in $(modules); do echo "go mod tidy, go vet, staticcheck: $$m"; \
+	@for m in . $(nested); do echo "go mod tidy, go vet, staticcheck: $$m"; \
 	  (cd $$m && go mod tidy -diff && go vet ./... && $(staticcheck) ./...); done
 	@for s in $(systems); do echo "go vet: $$s"; GOOS=$${s%/*} GOARCH=$${s#*/} go vet $(portable); done
 
@@ -34,11 +34,10 @@ test: ## the tests
 race: ## the tests with the race detector, shuffled
 	go test -race -shuffle=on ./...
 
-opensslpsk: ## the tests of opensslpsk with the race detector; needs gcc and libssl-dev
-	cd opensslpsk && go test -race -shuffle=on ./...
+nested: ## the tests of the nested modules; opensslpsk needs gcc and libssl-dev
+	@for m in $(nested); do (cd $$m && go test -race -shuffle=on ./...); done
 
-examples: ## the tests of the examples, and each example by itself
-	cd examples && go test ./...
+examples: ## each example, with answers to its questions
 	go run -C examples ./download
 	go run -C examples ./apiclient
 	go run -C examples ./upload
@@ -51,7 +50,7 @@ examples: ## the tests of the examples, and each example by itself
 bench: ## each benchmark once, and a short round of those against other clients
 	go test -run '^$$' -bench . -benchtime 1x ./...
 	@mkdir -p $(build)/bench
-	cd bench && go test ./... && ./run.sh -rounds 1 -dur 100ms -dlmib 8 -ulmib 8 -filemib 8 -gzmib 8 -out ../$(build)/bench \
+	cd bench && ./run.sh -rounds 1 -dur 100ms -dlmib 8 -ulmib 8 -filemib 8 -gzmib 8 -out ../$(build)/bench \
 	  -clients nethttp,netreply,netreply-fetch -works seq,conc64,dl-h1,dl-tls,dl-h2,ul-h1,gzip,redirect,dl-prog
 
 fuzz: ## each fuzz target, for a count of runs

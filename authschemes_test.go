@@ -17,7 +17,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mccutchen/go-httpbin/v2/httpbin"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -448,39 +447,4 @@ func TestNegotiator(t *testing.T) {
 		OnSignal: answering(func(q *netreply.Authenticator) { asked = q.Scheme })})
 	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t)), netreply.AuthenticationRequiredError)
 	assert.Equal(t, "Digest", asked, "no ticket: the next weaker scheme")
-}
-
-// TestHTTPBinAuth: against a server that others wrote.
-func TestHTTPBinAuth(t *testing.T) {
-	bin := httpbin.New()
-	each(t, bin.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
-		for _, path := range []string{"/basic-auth/user/pass", "/hidden-basic-auth/user/pass", "/digest-auth/auth/user/pass", "/digest-auth/auth/user/pass/SHA-256"} {
-			req := s.request(path)
-			req.URL.User = url.UserPassword("user", "pass")
-			r := s.m.Get(t.Context(), req)
-			b, err := r.ReadAll()
-			if strings.Contains(path, "hidden") { // which never asks
-				require.ErrorIs(t, err, netreply.ContentNotFoundError)
-				continue
-			}
-			require.NoError(t, err, path)
-			assert.Contains(t, string(b), `"user": "user"`, path)
-			req.URL.User = url.UserPassword("user", "wrong")
-			m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}})
-			require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.AuthenticationRequiredError, path)
-		}
-		req := s.request("/bearer")
-		req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "t0ken"}, nil })
-		assert.Contains(t, body(t, s.m.Get(t.Context(), req)), "t0ken")
-		for _, path := range []string{"/gzip", "/deflate", "/brotli", "/zstd"} {
-			r := s.m.Get(t.Context(), s.request(path))
-			b, err := r.ReadAll()
-			if errors.Is(err, netreply.ContentNotFoundError) || errors.Is(err, netreply.OperationNotImplementedError) {
-				continue // not every one is there
-			}
-			require.NoError(t, err, path)
-			assert.Contains(t, string(b), `"headers"`, path)
-		}
-		assert.Contains(t, body(t, s.m.Get(t.Context(), s.request("/cookies/set?a=1&b=2"))), `"a": "1"`)
-	})
 }

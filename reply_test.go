@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mccutchen/go-httpbin/v2/httpbin"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -419,28 +418,6 @@ func TestFlowControl(t *testing.T) {
 }
 
 var served atomic.Int64
-
-// TestHTTPBin: a server that knows nothing of this package.
-func TestHTTPBin(t *testing.T) {
-	each(t, httpbin.New().ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
-		body, err := s.m.Get(t.Context(), s.request("/stream-bytes/100000?seed=1")).ReadAll()
-		require.NoError(t, err)
-		assert.Len(t, body, 100000)
-		body, err = s.m.Get(t.Context(), s.request("/redirect/5")).ReadAll()
-		require.NoError(t, err)
-		assert.Contains(t, string(body), "/get")
-		form := s.request("/post")
-		netreply.ContentTypeHeader.Set(&form.Headers, "application/x-www-form-urlencoded")
-		body, err = s.m.Post(t.Context(), form, netreply.StringBody("a=b")).ReadAll()
-		require.NoError(t, err)
-		assert.Regexp(t, `"a":\s*\[\s*"b"`, string(body))
-		_, err = s.m.Get(t.Context(), s.request("/status/418")).ReadAll()
-		assert.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)
-		body, err = s.m.Get(t.Context(), s.request("/drip?duration=0.1&delay=0&numbytes=5")).ReadAll()
-		require.NoError(t, err)
-		assert.Len(t, body, 5)
-	})
-}
 
 // TestGetters: all are valid at any time, from any goroutine.
 func TestGetters(t *testing.T) {
