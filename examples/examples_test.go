@@ -1,11 +1,14 @@
 package examples
 
 import (
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,6 +39,30 @@ func run(t *testing.T, cmd *exec.Cmd, want ...string) {
 func TestDownloadDemo(t *testing.T) {
 	run(t, exec.Command(build(t, "download")), "302: redirected to /1.2", "307: redirected to /file-1.2.iso", "209715200 bytes, status 200",
 		"ContentNotFoundError", "404 page not found", "OperationCanceledError", "ErrorOccurred DownloadProgress Finished")
+}
+
+// TestPicture: README's picture shows what the demo of download writes, but for port and speed.
+func TestPicture(t *testing.T) {
+	out, err := exec.Command(build(t, "download")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	svg, err := os.ReadFile("../docs/download.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown []string
+	for _, m := range regexp.MustCompile(`(?m)<text [^>]*>(.*)</text>$`).FindAllStringSubmatch(string(svg), -1) {
+		if !strings.HasPrefix(m[1], "$ ") && !strings.Contains(m[1], "% |") { // the command, and the bar on stderr
+			shown = append(shown, html.UnescapeString(m[1]))
+		}
+	}
+	port := regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	got := strings.Split(strings.TrimSuffix(port.ReplaceAllString(string(out), "HOST"), "\n"), "\n")
+	want := strings.Split(port.ReplaceAllString(strings.Join(shown, "\n"), "HOST"), "\n")
+	if !slices.Equal(got, want) {
+		t.Errorf("the picture shows\n%s\nand the demo says\n%s", strings.Join(want, "\n"), strings.Join(got, "\n"))
+	}
 }
 
 func TestDownload(t *testing.T) {

@@ -1,0 +1,296 @@
+package docs_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/hsts"
+	"github.com/netreply/netreply/httpserver"
+)
+
+func download(ctx context.Context, m *netreply.Manager, address string, file io.Writer, show func(done, total int64)) error {
+	req, err := netreply.NewRequest(address)
+	if err != nil {
+		return err
+	}
+	reply := m.Get(ctx, req) // returns at once, and is never nil
+	defer reply.Close()
+	go func() {
+		for p := range reply.DownloadProgress() { // closed behind the last one
+			show(p.Done, p.Total)
+		}
+	}()
+	_, err = io.Copy(file, reply) // fails for a broken transfer, and for a 404
+	return err
+}
+
+func TestDownload(t *testing.T) {
+	m, s := side(t)
+	var file bytes.Buffer
+	last := make(chan int64, 1)
+	err := download(t.Context(), m, s.URL+"/file", &file, func(done, total int64) {
+		if done == total {
+			last <- done
+		}
+	})
+	require.NoError(t, err)
+	assert.Equal(t, size, file.Len())
+	assert.EqualValues(t, size, <-last)
+	assert.ErrorIs(t, download(t.Context(), m, s.URL+"/none", &file, func(int64, int64) {}), netreply.ContentNotFoundError)
+}
+
+func countLines(reply *netreply.Reply) (n int, err error) {
+	lines := bufio.NewScanner(reply)
+	for lines.Scan() { // waits for the next line, or for the end
+		n++
+	}
+	return n, lines.Err()
+}
+
+func TestCountLines(t *testing.T) {
+	m, s := side(t)
+	n, err := countLines(m.Get(t.Context(), request(t, s.URL+"/file")))
+	require.NoError(t, err)
+	assert.Equal(t, size/len(line), n)
+}
+
+func follow(ctx context.Context, reply *netreply.Reply, log io.Writer) {
+	for event := range reply.Events(ctx) { // every signal, in order; ends behind Finished
+		switch e := event.(type) {
+		case netreply.MetaDataChanged:
+			fmt.Fprintln(log, "status", e.StatusCode)
+		case netreply.Redirected:
+			fmt.Fprintln(log, "goes to", e.URL.Path)
+		case netreply.ReadyRead:
+			io.CopyN(log, reply, reply.BytesAvailable())
+		case netreply.ErrorOccurred:
+			fmt.Fprintln(log, e.Code)
+		}
+	}
+}
+
+func TestFollow(t *testing.T) {
+	m, s := side(t)
+	var log strings.Builder
+	follow(t.Context(), m.Get(t.Context(), request(t, s.URL+"/moved")), &log)
+	assert.True(t, strings.HasPrefix(log.String(), "status 302\ngoes to /file\nstatus 200\n"), "%.80s", log.String())
+	assert.Equal(t, size/len(line), strings.Count(log.String(), line))
+}
+
+func explain(err error) string {
+	var e *netreply.Error
+	switch {
+	case err == nil:
+		return "it went well"
+	case errors.Is(err, netreply.HostNotFoundError):
+		return "there is no such host"
+	case errors.Is(err, netreply.OperationCanceledError):
+		return "given up"
+	case errors.As(err, &e) && e.Retryable:
+		return fmt.Sprintf("failed while %v; worth another try in %v", e.Phase, e.RetryAfter)
+	case errors.As(err, &e) && e.StatusCode >= 400:
+		return fmt.Sprintf("the server answered %d", e.StatusCode)
+	}
+	return err.Error()
+}
+
+func TestExplain(t *testing.T) {
+	m, s := side(t)
+	for path, want := range map[string]string{
+		"/file": "it went well", "/none": "the server answered 404", "/busy": "failed while body; worth another try in 30s",
+	} {
+		_, err := m.Get(t.Context(), request(t, s.URL+path)).ReadAll()
+		assert.Equal(t, want, explain(err))
+	}
+	reply := m.Get(t.Context(), request(t, s.URL+"/file"))
+	reply.Abort()
+	assert.Equal(t, "given up", explain(reply.Err()))
+}
+
+func upload(ctx context.Context, m *netreply.Manager, address string, photo *os.File, show func(sent, total int64)) ([]byte, error) {
+	form := &netreply.Multipart{Type: netreply.FormDataType}
+	form.AddField("title", "Sunset")
+	form.AddFile("photo", "sunset.jpg", "image/jpeg", netreply.ReaderBody(photo))
+	req, err := netreply.NewRequest(address)
+	if err != nil {
+		return nil, err
+	}
+	reply := m.Post(ctx, req, form)
+	go func() {
+		for p := range reply.UploadProgress() {
+			show(p.Done, p.Total)
+		}
+	}()
+	return reply.ReadAll()
+}
+
+func TestUpload(t *testing.T) {
+	m, s := side(t)
+	name := filepath.Join(t.TempDir(), "photo")
+	require.NoError(t, os.WriteFile(name, bytes.Repeat([]byte(line), size/len(line)), 0o600))
+	photo, err := os.Open(name)
+	require.NoError(t, err)
+	defer photo.Close()
+	last := make(chan int64, 1)
+	answer, err := upload(t.Context(), m, s.URL+"/photo", photo, func(sent, total int64) {
+		if sent == total {
+			last <- sent
+		}
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "Sunset sunset.jpg image/jpeg "+fmt.Sprint(size)+"\n", string(answer[:len(answer)-size]))
+	assert.Greater(t, <-last, int64(size))
+}
+
+func configure(jar *cookies.Jar, policies *hsts.Store) (*netreply.Manager, error) {
+	return netreply.NewManager(netreply.Config{
+		UserAgent:        "Example/1.0",
+		TransferTimeout:  30 * time.Second, // of silence
+		ConnectTimeout:   10 * time.Second,
+		RedirectPolicy:   netreply.SameOriginRedirectPolicy,
+		CookieJar:        jar,
+		HSTS:             policies,
+		ProxyFactory:     netreply.ProxyFromEnvironment,
+		SSLConfiguration: &netreply.SSLConfiguration{MinProtocol: tls.VersionTLS13},
+		ReadBufferSize:   1 << 20,
+	})
+}
+
+func TestConfigure(t *testing.T) {
+	m, err := configure(cookies.NewJar(cookies.Options{}), hsts.NewStore())
+	require.NoError(t, err)
+	assert.NoError(t, m.Close())
+}
+
+func prepare(req *netreply.Request) {
+	req.Headers.Set("Accept", "application/json")
+	netreply.ContentTypeHeader.Set(&req.Headers, "application/json")
+	req.RedirectPolicy = netreply.ManualRedirectPolicy
+	req.TransferTimeout = 5 * time.Second
+	req.Priority = netreply.HighPriority
+	req.ReadBufferSize = 64 << 10
+	req.Proxy = &netreply.Proxy{Type: netreply.NoProxy}
+	req.HTTP = netreply.HTTP1Only
+}
+
+func inspect(reply *netreply.Reply) string {
+	status, ok := netreply.HTTPStatusCode.Of(reply)
+	if !ok {
+		return "no response yet"
+	}
+	target, moved := netreply.RedirectionTarget.Of(reply)
+	length, known := netreply.ContentLengthHeader.Get(reply.Headers())
+	return fmt.Sprintln(status, target, moved, length, known)
+}
+
+func TestPrepareAndInspect(t *testing.T) {
+	m, s := side(t)
+	req := request(t, s.URL+"/moved")
+	prepare(req)
+	reply := m.Get(t.Context(), req)
+	_, err := reply.ReadAll()
+	require.NoError(t, err)
+	assert.Equal(t, "302 /file true 0 true\n", inspect(reply))
+	assert.Equal(t, "no response yet", inspect(&netreply.Reply{}))
+}
+
+func firstBytes(ctx context.Context, m *netreply.Manager, req *netreply.Request, n int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // of the whole request, where a TransferTimeout is of silence
+	defer cancel()
+	reply := m.Get(ctx, req)
+	defer reply.Close() // gives up what is still running; nothing else has to be freed
+	return io.ReadAll(io.LimitReader(reply, n))
+}
+
+func TestFirstBytes(t *testing.T) {
+	m, s := side(t)
+	data, err := firstBytes(t.Context(), m, request(t, s.URL+"/file"), 100)
+	require.NoError(t, err)
+	assert.Len(t, data, 100)
+}
+
+type note struct {
+	Title string `json:"title"`
+}
+
+func exchange(ctx context.Context, m *netreply.Manager, req *netreply.Request, question note) (answer note, err error) {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return answer, err
+	}
+	netreply.ContentTypeHeader.Set(&req.Headers, "application/json")
+	data, err := m.Post(ctx, req, netreply.BytesBody(body)).ReadAll()
+	if err != nil {
+		return answer, err
+	}
+	return answer, json.Unmarshal(data, &answer)
+}
+
+func TestExchange(t *testing.T) {
+	m, s := side(t)
+	answer, err := exchange(t.Context(), m, request(t, s.URL+"/note"), note{"hello"})
+	require.NoError(t, err)
+	assert.Equal(t, note{"HELLO"}, answer)
+}
+
+func serve(folder string) (*httpserver.Server, error) {
+	server, err := httpserver.NewServer(httpserver.Config{RateLimit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	server.Route("GET /hello/{name}", func(r *http.Request) *httpserver.Response {
+		return httpserver.TextResponse("hello " + r.PathValue("name"))
+	})
+	server.Handle("GET /report", func(r *http.Request, w *httpserver.Responder) {
+		file, err := os.Open(filepath.Join(folder, "report.pdf"))
+		if err != nil {
+			w.WriteStatus(httpserver.NotFound)
+			return
+		}
+		w.WriteReader(file, "application/pdf") // closes it
+	})
+	server.AfterRequest(func(r *http.Request, answer *httpserver.Response) {
+		answer.Headers.Set("X-Frame-Options", "DENY")
+	})
+	return server, nil
+}
+
+func TestServe(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "report.pdf"), make([]byte, size), 0o600))
+	server, err := serve(folder)
+	require.NoError(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	m, _ := side(t)
+	reply := m.Get(t.Context(), request(t, "http://"+l.Addr().String()+"/hello/Qt"))
+	text, err := reply.ReadAll()
+	require.NoError(t, err)
+	assert.Equal(t, "hello Qt", string(text))
+	assert.Equal(t, "DENY", reply.RawHeader("X-Frame-Options"))
+	report, err := m.Get(t.Context(), request(t, "http://"+l.Addr().String()+"/report")).ReadAll()
+	require.NoError(t, err)
+	assert.Len(t, report, size)
+	require.NoError(t, server.Close())
+	assert.ErrorIs(t, <-done, http.ErrServerClosed)
+}

@@ -1,0 +1,178 @@
+package docs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/httpserver"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+func fetch(ctx context.Context, address string, file io.Writer, bar interface{ Set(done, total int64) }) error {
+	m, err := netreply.NewManager(netreply.Config{ReadBufferSize: 1 << 20}) // one for the program
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+
+	req, err := netreply.NewRequest(address)
+	if err != nil {
+		return err
+	}
+	reply := m.Get(ctx, req) // never nil, never waits
+	defer reply.Close()
+	go func() {
+		for p := range reply.DownloadProgress() { // the newest value; the last one always; then closed
+			bar.Set(p.Done, p.Total)
+		}
+	}()
+	_, err = io.Copy(file, reply) // fails for a broken transfer, and for a 404
+	if errors.Is(err, netreply.RemoteHostClosedError) {
+		return errors.New("the connection broke, try again")
+	}
+	return err
+}
+
+// lastProgress receives the progress that is the whole.
+type lastProgress chan int64
+
+func (l lastProgress) Set(done, total int64) {
+	if done == total {
+		l <- done
+	}
+}
+
+func TestReadmeFetch(t *testing.T) {
+	_, s := side(t)
+	last := make(lastProgress, 1)
+	var file bytes.Buffer
+	require.NoError(t, fetch(t.Context(), s.URL+"/file", &file, last))
+	assert.Equal(t, size, file.Len())
+	assert.EqualValues(t, size, <-last)
+	assert.ErrorIs(t, fetch(t.Context(), s.URL+"/none", &file, make(lastProgress, 1)), netreply.ContentNotFoundError)
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		io.WriteString(w, "and then")
+	}))
+	t.Cleanup(broken.Close)
+	assert.ErrorContains(t, fetch(t.Context(), broken.URL, &file, make(lastProgress, 1)), "try again")
+}
+
+func login(ctx context.Context, m *netreply.Manager, req *netreply.Request,
+	dialog func(q *netreply.Authenticator) (user, password string, ok bool)) ([]byte, error) {
+	req.Ask = netreply.AskAuthentication
+	reply := m.Get(ctx, req)
+	go func() {
+		for q := range reply.AuthenticationRequired() {
+			user, password, ok := dialog(q) // q.URL, q.Realm, q.PreviousFailed
+			if !ok {
+				q.Cancel()
+				continue
+			}
+			q.SetCredentials(user, password)
+		}
+	}()
+	return reply.ReadAll()
+}
+
+func TestReadmeLogin(t *testing.T) {
+	m, s := side(t)
+	asked := 0
+	body, err := login(t.Context(), m, request(t, s.URL+"/private"), func(q *netreply.Authenticator) (string, string, bool) {
+		asked++
+		assert.Equal(t, asked > 1, q.PreviousFailed)
+		return "gopher", []string{"wrong", "burrow"}[asked-1], true
+	})
+	require.NoError(t, err)
+	assert.Len(t, body, size)
+	assert.Equal(t, 2, asked)
+	m.ClearAccessCache()
+	_, err = login(t.Context(), m, request(t, s.URL+"/private"), func(*netreply.Authenticator) (string, string, bool) { return "", "", false })
+	assert.ErrorIs(t, err, netreply.AuthenticationRequiredError)
+}
+
+func trust(ctx context.Context, m *netreply.Manager, req *netreply.Request, dialog func(*netreply.SSLErrors) bool) ([]byte, error) {
+	req.Ask = netreply.AskSSLErrors
+	reply := m.Get(ctx, req)
+	go func() {
+		for q := range reply.SSLErrors() {
+			if dialog(q) { // q.Host, q.Errors, q.Chain
+				q.Ignore()
+			} else {
+				q.Reject()
+			}
+		}
+	}()
+	return reply.ReadAll()
+}
+
+func TestReadmeTrust(t *testing.T) {
+	m, _ := side(t)
+	s := httptest.NewTLSServer(origin()) // whose certificate nobody vouches for
+	t.Cleanup(s.Close)
+	_, err := trust(t.Context(), m, request(t, s.URL+"/file"), func(*netreply.SSLErrors) bool { return false })
+	assert.ErrorIs(t, err, netreply.SslHandshakeFailedError)
+	body, err := trust(t.Context(), m, request(t, s.URL+"/file"), func(q *netreply.SSLErrors) bool {
+		return len(q.Errors) == 1 && q.Errors[0].Code == netreply.SSLSelfSignedCertificate && q.Chain[0].Equal(s.Certificate())
+	})
+	require.NoError(t, err)
+	assert.Len(t, body, size)
+}
+
+func proxies(cfg netreply.Config, req *netreply.Request) (netreply.Config, error) {
+	var err error
+	cfg.Proxy, err = netreply.ParseProxy("socks5://proxy.example:1080") // for all requests
+	req.Proxy = &netreply.Proxy{Type: netreply.NoProxy}                 // this one goes directly
+	return cfg, err
+}
+
+func TestReadmeProxies(t *testing.T) {
+	_, s := side(t)
+	req := request(t, s.URL+"/file")
+	cfg, err := proxies(netreply.Config{ReadBufferSize: 64 << 10}, req)
+	require.NoError(t, err)
+	m, err := netreply.NewManager(cfg)
+	require.NoError(t, err)
+	defer m.Close()
+	body, err := m.Get(t.Context(), req).ReadAll()
+	require.NoError(t, err)
+	assert.Len(t, body, size)
+}
+
+func reports(mux *http.ServeMux, reportFile func(id string) string) {
+	mux.Handle("GET /report/{id}", httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
+		f, err := os.Open(reportFile(r.PathValue("id")))
+		if err != nil {
+			w.WriteStatus(httpserver.NotFound)
+			return
+		}
+		w.WriteReader(f, "application/pdf") // with its length, by sendfile, and closed
+	}))
+}
+
+func TestReadmeReports(t *testing.T) {
+	m, _ := side(t)
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "7"), make([]byte, size), 0o600))
+	mux := http.NewServeMux()
+	reports(mux, func(id string) string { return filepath.Join(folder, id) })
+	s, _ := testserver.NewOrigin(t, testserver.Plain, mux)
+	reply := m.Get(t.Context(), request(t, s.URL+"/report/7"))
+	body, err := reply.ReadAll()
+	require.NoError(t, err)
+	assert.Len(t, body, size)
+	assert.EqualValues(t, size, reply.ContentLength())
+	_, err = m.Get(t.Context(), request(t, s.URL+"/report/8")).ReadAll()
+	assert.ErrorIs(t, err, netreply.ContentNotFoundError)
+}
