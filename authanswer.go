@@ -31,7 +31,7 @@ func (a *attempt) place() (string, bool) {
 		return a.proxy.key(), true
 	}
 	if httpurl.IsLocal(a.url.Scheme) {
-		return "socket " + a.r.req.LocalServerName, true
+		return "socket " + a.t.q.LocalServerName, true
 	}
 	return httpurl.Origin(a.url)
 }
@@ -140,8 +140,8 @@ func (a *attempt) challenged(resp *http.Response) (*http.Request, error) {
 	}
 	cache.refused(s, tried)
 	creds := a.credentials(c, s, tried, resp)
-	if a.r.ctx.Err() != nil {
-		return nil, context.Cause(a.r.ctx)
+	if a.t.ctx.Err() != nil {
+		return nil, context.Cause(a.t.ctx)
 	}
 	if creds == nil {
 		return nil, nil
@@ -183,24 +183,24 @@ func (a *attempt) credentials(c challenge, s *space, tried *credentials, resp *h
 			return own
 		}
 	}
-	if a.r.questions >= maxQuestions {
+	if a.t.questions >= maxQuestions {
 		return nil
 	}
-	waits := a.r.req.Ask&a.terms().question != 0
+	waits := a.t.q.Ask&a.terms().question != 0
 	if waits {
 		if resp != nil {
 			hold(resp)
 		}
-		a.r.clock.pause()
-		defer a.r.clock.resume()
+		a.t.clock.pause()
+		defer a.t.clock.resume()
 	}
 	if waits && (!whole || a.proxy != nil) {
-		return cache.ask(a.r.ctx, s, tried, c.strength(), func() (*credentials, bool) { return a.ask(c, s, tried) })
+		return cache.ask(a.t.ctx, s, tried, c.strength(), func() (*credentials, bool) { return a.ask(c, s, tried) })
 	}
 	answer, _ := a.ask(c, s, tried)
 	if answer != nil {
 		cache.offer(s, answer)
-		a.r.ownRefused = a.r.ownRefused || whole
+		a.t.ownRefused = a.t.ownRefused || whole
 	}
 	return answer
 }
@@ -220,8 +220,8 @@ func (a *attempt) fromConfig(c challenge, s *space, usable func(*credentials) bo
 // nameUser finds the user information that counts: that of the first URL for all of its
 // origin (rule R18), else what stands in the URL of the hop.
 func (a *attempt) nameUser() {
-	a.urlUser = a.r.URL().User
-	if first := a.r.req.URL; first.User != nil && a.r.sameOrigin(a.url) {
+	a.urlUser = a.t.url.User
+	if first := a.t.q.URL; first.User != nil && a.m.sameOrigin(a.t.q, a.url) {
 		a.urlUser = first.User
 	} else {
 		a.foreign = a.urlUser != nil
@@ -237,43 +237,29 @@ func (a *attempt) own() (_ *credentials, whole bool) {
 	if a.proxy != nil {
 		return a.proxy.own()
 	}
-	if a.user == "" || a.r.ownRefused {
+	if a.user == "" || a.t.ownRefused {
 		return nil, false
 	}
 	password, whole := a.urlUser.Password()
 	return &credentials{a.user, password}, whole
 }
 
-// emit tells of a question.
-func (a *attempt) emit(q *Authenticator) {
-	if a.proxy == nil {
-		a.r.emit(sigAuthentication, 0, 0, q)
-		return
+func (a *attempt) question(c challenge, tried *credentials) *passwordQuestion {
+	q := &passwordQuestion{url: a.url, realm: c.Realm(), scheme: c.Scheme, user: a.user, previousFailed: tried != nil, options: c.Params}
+	if a.proxy != nil {
+		q.proxy = a.proxy.proxy
 	}
-	p := *a.proxy.proxy
-	p.User, p.Password, p.Headers = "", "", Headers{}
-	a.r.emit(sigProxyAuthentication, 0, 0, &ProxyAuthenticator{&p, q})
-}
-
-func (a *attempt) question(c challenge, tried *credentials) *Authenticator {
-	u := *a.url // the program's to change
-	q := &Authenticator{URL: &u, Realm: c.Realm(), Scheme: c.Scheme, User: a.user, PreviousFailed: tried != nil, options: c.Params}
-	q.until(a.r.ctx)
 	if tried != nil {
-		q.User = tried.user
+		q.user = tried.user
 	}
 	return q
 }
 
 // ask asks the program.
 func (a *attempt) ask(c challenge, s *space, tried *credentials) (answer *credentials, refused bool) {
-	q := a.question(c, tried)
-	a.r.questions++
-	a.emit(q)
-	waits := a.r.req.Ask&a.terms().question != 0
-	answered := waits && q.wait(a.r.ctx)
-	q.Cancel()
-	if answer = q.given(); answer.same(tried) {
+	a.t.questions++
+	answer, answered := a.t.w.Password(a.question(c, tried))
+	if answer.same(tried) {
 		answer = nil
 	}
 	if answer != nil { // for this scheme, which the question has named

@@ -27,11 +27,11 @@ const (
 func beforeLogin(h *hop) (err error) {
 	h.dialog, h.owner, h.authRetry = nil, nil, false
 	h.ownWord = len(h.req.Header["Authorization"]) > 0
-	q := &h.r.req
+	q := h.t.q
 	if h.ownWord || q.AuthenticationReuse == Manual || q.Bearer == nil && h.m.auth.proven.Load() == 0 {
 		return nil // nothing is known that could be sent: the way of nearly every request
 	}
-	h.dialog = &attempt{h: h, m: h.m, r: h.r, url: h.req.URL, last: h.req}
+	h.dialog = &attempt{h: h, m: h.m, t: h.t, url: h.req.URL, last: h.req}
 	h.dialog.nameUser()
 	if h.req, err = h.dialog.beforehand(h.req); err != nil {
 		h.dialog.end()
@@ -45,8 +45,8 @@ func afterLogin(h *hop) (again bool) {
 		if h.err != nil || h.ownWord || h.resp.StatusCode != http.StatusUnauthorized {
 			return false
 		}
-		a = &attempt{h: h, m: h.m, r: h.r, url: h.req.URL, last: h.req}
-		if h.r.req.AuthenticationReuse == Manual {
+		a = &attempt{h: h, m: h.m, t: h.t, url: h.req.URL, last: h.req}
+		if h.t.q.AuthenticationReuse == Manual {
 			if err := a.show(h.resp); err != nil {
 				h.fail(err)
 			}
@@ -99,8 +99,8 @@ const legMoment = 5 * time.Second
 // discard ends a response that is answered. The time that takes is not the peer's
 // silence.
 func (a *attempt) discard(resp *http.Response) {
-	a.r.clock.pause()
-	defer a.r.clock.resume()
+	a.t.clock.pause()
+	defer a.t.clock.resume()
 	if a.legs > 0 {
 		discardWithin(resp, legMoment)
 		return
@@ -112,7 +112,7 @@ func (a *attempt) discard(resp *http.Response) {
 type attempt struct {
 	h      *hop
 	m      *Manager
-	r      *Reply
+	t      *transfer
 	rounds int      // sendings that were answered with a challenge
 	url    *url.URL // without user information
 	user   string   // that the URL names
@@ -195,21 +195,21 @@ func (a *attempt) beforehand(req *http.Request) (*http.Request, error) {
 // bearer tells whether the request carries a token of its own: to the origin it
 // was made for and no other.
 func (a *attempt) bearer() bool {
-	if a.r.req.Bearer == nil || a.proxy != nil {
+	if a.t.q.Bearer == nil || a.proxy != nil {
 		return false
 	}
-	return a.r.sameOrigin(a.url)
+	return a.m.sameOrigin(a.t.q, a.url)
 }
 
 // takeToken gets a token that is not the last one, which was refused if there was
 // one. Whoever gets a new one may take his time (rule N32).
 func (a *attempt) takeToken() error {
-	a.r.clock.pause()
-	defer a.r.clock.resume()
-	token, err := a.r.req.Bearer.Token(a.r.ctx, a.token)
+	a.t.clock.pause()
+	defer a.t.clock.resume()
+	token, err := a.t.q.Bearer.Token(a.t.ctx, a.token)
 	switch {
-	case a.r.ctx.Err() != nil:
-		return context.Cause(a.r.ctx)
+	case a.t.ctx.Err() != nil:
+		return context.Cause(a.t.ctx)
 	case err != nil:
 		return a.failure(fmt.Errorf("getting a token for Request.Bearer: %w", err))
 	}
@@ -224,10 +224,10 @@ func (a *attempt) show(resp *http.Response) error {
 		return nil
 	}
 	q := a.question(c, nil)
-	a.emit(q)
-	q.Cancel()
-	if a.r.ctx.Err() != nil {
-		return context.Cause(a.r.ctx)
+	q.told = true
+	a.t.w.Password(q)
+	if a.t.ctx.Err() != nil {
+		return context.Cause(a.t.ctx)
 	}
 	return nil
 }
@@ -239,7 +239,7 @@ func (a *attempt) send(c challenge) (*http.Request, error) {
 	case "Basic":
 		return a.again(httpauth.Basic(a.creds.user, a.creds.password))
 	case "Digest":
-		line, err := a.authorize(a.r.method, c.digest)
+		line, err := a.authorize(a.t.method, c.digest)
 		if err != nil {
 			return nil, err
 		}
@@ -251,7 +251,7 @@ func (a *attempt) send(c challenge) (*http.Request, error) {
 // again makes the request of the hop once more, from the beginning of its body.
 func (a *attempt) again(line string) (*http.Request, error) {
 	a.h.authRetry = true
-	req, err := a.r.newRequest(a.r.method, a.r.URL())
+	req, err := a.t.newRequest(a.t.method, a.t.url)
 	if err == nil && a.proxy != nil { // the layers above have had their say
 		req.Header = maps.Clone(a.last.Header)
 	}

@@ -56,7 +56,7 @@ func newCookieStep(jar http.CookieJar) cookieStep {
 }
 
 func (s cookieStep) before(h *hop) error {
-	if httpurl.IsLocal(h.req.URL.Scheme) || h.r.req.CookieLoadControl != Automatic {
+	if httpurl.IsLocal(h.req.URL.Scheme) || h.t.q.CookieLoadControl != Automatic {
 		return nil
 	}
 	if line := s.jar.Header(h.req.URL); line != "" {
@@ -67,7 +67,7 @@ func (s cookieStep) before(h *hop) error {
 
 func (s cookieStep) after(h *hop) (again bool) {
 	// a 407 is the word of a proxy
-	if h.err != nil || h.r.req.CookieSaveControl != Automatic || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
+	if h.err != nil || h.t.q.CookieSaveControl != Automatic || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
 		return false
 	}
 	if lines := h.resp.Header["Set-Cookie"]; len(lines) > 0 {

@@ -22,41 +22,39 @@ func asksForCodings(h Headers) bool {
 
 // decompress takes the codings off the final response, outside of all layers: they
 // see bodies as they were sent.
-func (r *Reply) decompress(resp *http.Response) error {
-	codings, err := r.codings(resp)
+func (t *transfer) decompress(resp *http.Response) error {
+	codings, err := t.codings(resp)
 	if err != nil || len(codings) == 0 || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return err
 	}
 	limits := coding.Limits{
-		Threshold: r.req.DecompressedSafetyCheckThreshold,
-		Max:       r.m.cfg.MaxDecodedSize,
-		Header:    int(min(r.m.cfg.MaxHeaderBytes, math.MaxInt32)),
-		Memory:    r.m.decoders,
+		Threshold: t.q.DecompressedSafetyCheckThreshold,
+		Max:       t.m.cfg.MaxDecodedSize,
+		Header:    int(min(t.m.cfg.MaxHeaderBytes, math.MaxInt32)),
+		Memory:    t.m.decoders,
 	}
 	if limits.Threshold == 0 {
 		limits.Threshold = defaultSafetyThreshold
 	}
-	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: r.clock.touch, Wait: r.waitsForMemory, Done: r.ctx.Done()})
-	r.mu.Lock()
-	r.decoder = decoder
-	r.mu.Unlock()
+	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: t.clock.touch, Wait: t.waitsForMemory, Done: t.ctx.Done()})
+	t.w.Decoding(decoder)
 	resp.Body, resp.ContentLength = decoder, -1
 	return nil
 }
 
 // waitsForMemory holds the clock of the peer while others keep the reply waiting.
-func (r *Reply) waitsForMemory(waiting bool) {
+func (t *transfer) waitsForMemory(waiting bool) {
 	if waiting {
-		r.clock.pause()
+		t.clock.pause()
 	} else {
-		r.clock.resume()
+		t.clock.resume()
 	}
 }
 
 // codings are what is to be taken off a response.
-func (r *Reply) codings(resp *http.Response) ([]string, error) {
+func (t *transfer) codings(resp *http.Response) ([]string, error) {
 	values := resp.Header["Content-Encoding"]
-	if !r.decode || len(values) == 0 {
+	if !t.decode || len(values) == 0 {
 		return nil, nil
 	}
 	return coding.Parse(values)

@@ -23,7 +23,7 @@ func (a *attempt) authorize(method string, d *httpauth.Digest) (line string, err
 	var body hash.Hash
 	if d.NeedsBody() {
 		body = d.NewHash()
-		if err := a.r.hashBody(body); err != nil {
+		if err := a.t.hashBody(body); err != nil {
 			return "", &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be read for its digest", Err: err}
 		}
 	}
@@ -32,19 +32,19 @@ func (a *attempt) authorize(method string, d *httpauth.Digest) (line string, err
 }
 
 // hashBody writes the request body to w, for a digest that covers it.
-func (r *Reply) hashBody(w io.Writer) error {
-	p := r.payload
+func (t *transfer) hashBody(w io.Writer) error {
+	p := t.payload
 	if p == nil {
 		return nil
 	}
 	if !p.rewindable {
 		return errNotRewindable
 	}
-	if r.upload != nil { // it may be reading still
-		r.upload.Close()
-		r.upload = nil
+	if t.upload != nil { // it may be reading still
+		t.upload.Close()
+		t.upload = nil
 	}
-	limit, err := p.limit(r.headers)
+	limit, err := p.limit(t.headers)
 	if err != nil {
 		return err
 	}

@@ -8,12 +8,12 @@ import (
 // withoutExpectation gives the request to send instead of one whose expectation the server
 // does not support (RFC 9110, sections 10.1.1 and 15.5.18); nil when resp is no such
 // refusal, or the body cannot be sent again.
-func (r *Reply) withoutExpectation(req *http.Request, resp *http.Response) *http.Request {
-	if resp.StatusCode != http.StatusExpectationFailed || !expectsContinue(req.Header) || r.payload != nil && !r.payload.rewindable {
+func (t *transfer) withoutExpectation(req *http.Request, resp *http.Response) *http.Request {
+	if resp.StatusCode != http.StatusExpectationFailed || !expectsContinue(req.Header) || t.payload != nil && !t.payload.rewindable {
 		return nil
 	}
-	r.headers.Del("Expect") // the hops behind need not be refused, too
-	again, err := r.newRequest(req.Method, req.URL)
+	t.headers.Del("Expect") // the hops behind need not be refused, too
+	again, err := t.newRequest(req.Method, req.URL)
 	if err != nil {
 		return nil
 	}

@@ -1,7 +1,12 @@
 package netreply
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"time"
 
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/wire"
@@ -41,11 +46,81 @@ func (m *Manager) newSteps() []step {
 	return append(steps, step{beforeProxy, afterProxy}, step{beforeRetry, afterRetry})
 }
 
+// transfer is what is done for a reply over HTTP: the side of it that the program does not
+// see. All of it belongs to the goroutine that runs it, but for what mu guards.
+type transfer struct {
+	w       watcher
+	m       *Manager
+	q       *Request // the settings
+	ctx     context.Context
+	started time.Time
+	wctx    context.Context // of the requests on the wire
+	trace   httptrace.ClientTrace
+	clock   *clock     // of the peer's silence; nil without TransferTimeout and MinRate
+	rate    *rateGuard // nil without a MinRate
+
+	url        *url.URL // of the hop, with its user information
+	method     string
+	headers    Headers
+	payload    *payload
+	upload     *upload
+	memorySent int64 // length of a body that goes out in one piece
+	interims   int32
+	questions  int32 // that were asked
+	decode     bool  // content codings are ours to take off
+	noBody     bool  // none follows the last head
+	ownRefused bool  // the program has answered in the place of the URL's password
+
+	mu  sync.Mutex // guards the timers of response heads
+	hop hop
+}
+
+// mayAsk counts a question, and tells whether it may be asked.
+func (t *transfer) mayAsk() bool {
+	ask := t.questions < maxQuestions
+	t.questions++
+	return ask
+}
+
+// begin sends the request on its way, and gives the final response, with its content codings
+// taken off.
+func (t *transfer) begin() (*http.Response, error) {
+	t.trace.Got1xxResponse = t.interim // the one thing net/http tells only there
+	t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
+	t.w.Enter(PhaseHeaders)
+	t.headers = t.q.Headers
+	t.decode = asksForCodings(t.headers)
+	req, err := t.newRequest(t.method, t.url)
+	if err != nil {
+		return nil, err
+	}
+	t.hop = hop{t: t, m: t.m, req: req, redirects: t.q.maxRedirects()}
+	resp, err := t.hop.run(t.m.steps)
+	if err != nil {
+		return nil, err
+	}
+	if err = t.decompress(resp); err == nil {
+		err = t.limitBody(resp)
+	}
+	if err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// end lets go of the request body.
+func (t *transfer) end() {
+	if t.upload != nil {
+		t.upload.Close()
+	}
+}
+
 // hop is one request of a reply on its way down to the connection, and what came back.
 // Everything that one step tells another stands here. The requests are made by
-// Reply.newRequest for one sending: a step may change their headers.
+// transfer.newRequest for one sending: a step may change their headers.
 type hop struct {
-	r *Reply
+	t *transfer
 	m *Manager
 
 	req  *http.Request

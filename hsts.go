@@ -36,7 +36,7 @@ func afterHSTS(h *hop) (again bool) {
 	}
 	if values := h.resp.Header["Strict-Transport-Security"]; len(values) > 0 {
 		// without a chain to a root nobody has verified who says so
-		if state := h.r.SSLConfiguration(); len(state.VerifiedChains) > 0 {
+		if state := h.exchange.Conn.TLS; state != nil && len(state.VerifiedChains) > 0 {
 			h.m.cfg.HSTS.Learn(h.req.URL.Hostname(), values)
 		}
 	}

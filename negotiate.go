@@ -46,7 +46,7 @@ func (m *Manager) negotiator(scheme string) *negotiator {
 // negotiate begins with a negotiator; nil means that there is nothing to begin
 // with.
 func (a *attempt) negotiate(n *negotiator) (*http.Request, error) {
-	negotiation, err := n.Start(a.r.ctx, a.host())
+	negotiation, err := n.Start(a.t.ctx, a.host())
 	if err != nil {
 		a.fail(n)
 		return nil, nil

@@ -23,8 +23,8 @@ func (p RedirectPolicy) rules() httpurl.Policy {
 
 // sameOrigin tells whether u is of the origin that the request was made for, or what
 // HSTS has made of that since.
-func (r *Reply) sameOrigin(u *url.URL) bool {
-	return httpurl.KeepsCredentials(r.req.URL, u) || httpurl.KeepsCredentials(r.m.upgrade(r.req.URL), u)
+func (m *Manager) sameOrigin(q *Request, u *url.URL) bool {
+	return httpurl.KeepsCredentials(q.URL, u) || httpurl.KeepsCredentials(m.upgrade(q.URL), u)
 }
 
 // contentFields are about the body of a request (RFC 9110, section 15.4), besides all

@@ -26,12 +26,12 @@ func beforeRetry(h *hop) error {
 }
 
 func afterRetry(h *hop) (again bool) {
-	r := h.r
-	if h.refusal != nil && nothingSent(h.err) && r.ctx.Err() == nil {
+	t := h.t
+	if h.refusal != nil && nothingSent(h.err) && t.ctx.Err() == nil {
 		h.err = h.refusal
 		return false
 	}
-	if h.repeats == maxRepeats || r.ctx.Err() != nil || h.session.Bound() {
+	if h.repeats == maxRepeats || t.ctx.Err() != nil || h.session.Bound() {
 		return false
 	}
 	if h.exchange != nil && h.exchange.accepted && !h.exchange.Begun() {
@@ -40,7 +40,7 @@ func afterRetry(h *hop) (again bool) {
 		return true
 	}
 	if h.err == nil {
-		again := r.withoutExpectation(h.req, h.resp)
+		again := t.withoutExpectation(h.req, h.resp)
 		if again == nil {
 			return false
 		}
@@ -48,12 +48,12 @@ func afterRetry(h *hop) (again bool) {
 		h.repeats++
 		return true
 	}
-	if asksForHTTP11(h.err) && r.req.HTTP == HTTPAny {
+	if asksForHTTP11(h.err) && t.q.HTTP == HTTPAny {
 		if addr, addrErr := httpurl.Address(h.req.URL); addrErr == nil {
 			h.m.http11.add(h.req.URL.Scheme, addr)
 		}
 		h.fresh = false
-	} else if mayRepeat(h.err, r.req.idempotent(h.req.Method)) {
+	} else if mayRepeat(h.err, t.q.idempotent(h.req.Method)) {
 		// a stream that was refused may do on the same connection, anything else
 		// wants a new one
 		var we *wire.Error
@@ -65,7 +65,7 @@ func afterRetry(h *hop) (again bool) {
 		return false
 	}
 	h.repeated = true
-	req, err := r.newRequest(h.req.Method, h.req.URL)
+	req, err := t.newRequest(h.req.Method, h.req.URL)
 	if err != nil {
 		h.err = err
 		return false
@@ -121,18 +121,18 @@ func (h *hop) send() {
 // excuseQueue keeps the wait for one of our own connections from being taken for the
 // peer's silence.
 func (x *exchange) excuseQueue() {
-	if r := x.hop.r; r.clock != nil {
-		pool := r.m.wire
-		r.clock.ask(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
+	if t := x.hop.t; t.clock != nil {
+		pool := t.m.wire
+		t.clock.ask(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
 	}
 }
 
 // waited ends what is for the wait for a response head. It is apart from send to keep
 // the stack of the calls below that one small.
 func (x *exchange) waited(answered bool) {
-	r := x.hop.r
+	t := x.hop.t
 	if !answered || !x.Conn.HTTP2 {
-		r.clock.ask(nil, false)
+		t.clock.ask(nil, false)
 	}
 	x.stopHeadTimer()
 	x.rateOver()
@@ -142,26 +142,26 @@ func (x *exchange) waited(answered bool) {
 	if m := x.meter(); m != nil {
 		m.sentOnce()
 	}
-	r.enter(PhaseBody)
+	t.w.Enter(PhaseBody)
 }
 
 // newExchange says how a request is to be sent, and in which form.
 func (h *hop) newExchange() (*exchange, *http.Request, error) {
-	r, req := h.r, h.req
-	r.enter(PhaseHeaders)
+	t, req := h.t, h.req
+	t.w.Enter(PhaseHeaders)
 	addr, err := httpurl.Address(req.URL)
 	if err != nil {
 		return nil, nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
 	}
-	x := &exchange{hop: h, upload: r.upload}
-	x.IdleTimeout = r.req.ConnectionCacheExpiry
-	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(r.req.HTTP)}
-	if r.req.HTTP == HTTPAny && r.m.http11.has(req.URL.Scheme, addr) {
+	x := &exchange{hop: h, upload: t.upload}
+	x.IdleTimeout = t.q.ConnectionCacheExpiry
+	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(t.q.HTTP)}
+	if t.q.HTTP == HTTPAny && t.m.http11.has(req.URL.Scheme, addr) {
 		x.Key.Protocol = wire.HTTP1
 	}
 	switch {
 	case httpurl.IsLocal(x.Key.Scheme):
-		x.Key.Scheme, x.Key.Addr = wire.Local, r.req.LocalServerName
+		x.Key.Scheme, x.Key.Addr = wire.Local, t.q.LocalServerName
 		plain, u := *req, *req.URL
 		u.Scheme, plain.URL = "http", &u
 		req = &plain
@@ -171,19 +171,22 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 			x.Key.Addr, x.Key.Protocol, x.Key.Target = x.Key.Route.Addr, wire.HTTP1, addr
 			req = h.proxied.target(req)
 		}
-	case r.m.cfg.DialContext == nil:
+	case t.m.cfg.DialContext == nil:
 		if err := unresolvable(req.URL.Hostname()); err != nil {
 			return nil, nil, err
 		}
 	}
 	if x.Key.Scheme == "https" {
-		x.setProfile(r.profile(req.URL))
+		var once bool
+		if x.Key.Profile, once = t.w.Profile(req.URL); once { // nobody else may use the connection
+			x.IdleTimeout = -1
+		}
 	}
 	if x.Session = h.session; h.owner != nil {
 		// what authenticates a connection is for HTTP/1
 		x.Key.Owner, x.Key.Protocol = h.owner, wire.HTTP1
 	}
-	x.Priority = r.req.Priority.wire()
+	x.Priority = t.q.Priority.wire()
 	x.Fresh, x.Repeated = h.fresh, h.repeated || h.authRetry
 	x.Observer = x
 	return x, req, nil
@@ -194,7 +197,7 @@ type exchange struct {
 	wire.Exchange
 	hop    *hop
 	upload *upload
-	timer  *time.Timer // of the response head, under the reply's lock
+	timer  *time.Timer // of the response head, under the transfer's lock
 	// headOver ends that, under the same lock. accepted tells that the program has
 	// accepted a certificate in the handshake.
 	headOver, accepted bool
@@ -210,35 +213,22 @@ func (x *exchange) meter() *uploadMeter {
 
 func (x *exchange) Waiting(queued bool) {
 	if queued {
-		x.hop.r.enter(PhaseQueue)
+		x.hop.t.w.Enter(PhaseQueue)
 	} else {
-		x.hop.r.enter(PhaseConnect)
+		x.hop.t.w.Enter(PhaseConnect)
 	}
 }
 
 func (x *exchange) Connecting() {
-	x.hop.r.enter(PhaseConnect)
-	x.hop.r.emit(sigConnecting, 0, 0, nil)
+	x.hop.t.w.Enter(PhaseConnect)
+	x.hop.t.w.Connecting()
 }
 
 func (x *exchange) Encrypted(state *tls.ConnectionState, accepted *certs.Failure) {
 	if accepted != nil {
-		x.hop.r.showChain(accepted)
-		x.accepts(accepted)
+		x.hop.t.w.FlawsAccepted(x.verifyName(), accepted)
 	}
-	x.hop.r.mu.Lock()
-	x.hop.r.tls = state
-	x.hop.r.mu.Unlock()
-	x.hop.r.emit(sigEncrypted, 0, 0, nil)
-}
-
-// setProfile chooses the encryption. A connection for which the program was asked is
-// not kept: nobody else may use it.
-func (x *exchange) setProfile(p *wire.Profile) {
-	x.Key.Profile = p
-	if l := x.hop.r.lenient; l != nil && p == l.profile {
-		x.IdleTimeout = -1
-	}
+	x.hop.t.w.Encrypted(state)
 }
 
 // verifyName is the name that the server has to prove.
@@ -250,49 +240,56 @@ func (x *exchange) verifyName() string {
 	return name
 }
 
-// Question is asked in the middle of a handshake.
+// Question is asked in the middle of a handshake. A connection for which the program has
+// accepted a certificate is not kept: nobody else may use it.
 func (x *exchange) Question(q *wire.Question) {
-	switch about := q.About.(type) {
-	case *certs.Failure:
-		q.Profile = x.flawed(about)
-	case *PreSharedKeyAuthenticator:
-		x.askKey(about)
+	t := x.hop.t
+	t.clock.pause()
+	defer t.clock.resume()
+	f, ok := q.About.(*certs.Failure)
+	if !ok {
+		t.w.Key(q.About)
+		return
 	}
+	p := t.w.Certificate(x.hop.req.URL, x.verifyName(), f, t.mayAsk())
+	if p == nil {
+		return
+	}
+	x.Key.Profile, q.Profile, x.accepted = p, p, true
+	x.IdleTimeout = -1
 }
 
 // Sending says requestSent at once, except for an upload over HTTP/1, which says
 // it with its first bytes (rules S36 and S42).
 func (x *exchange) Sending(c wire.Conn) {
-	r := x.hop.r
-	r.mu.Lock()
-	r.tls, r.conn = c.TLS, &x.Conn
-	r.mu.Unlock()
-	r.enter(PhaseHeaders)
-	r.clock.touch()
-	if r.clock != nil && (r.payload != nil || c.HTTP2) {
-		pool := r.m.wire
-		r.clock.ask(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
+	t := x.hop.t
+	t.w.Carrier(&x.Conn)
+	t.w.Enter(PhaseHeaders)
+	t.clock.touch()
+	if t.clock != nil && (t.payload != nil || c.HTTP2) {
+		pool := t.m.wire
+		t.clock.ask(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
 	}
 	m := x.meter()
 	if m != nil {
 		x.upload.peer = c.Ended
 		m.ended = x.uploaded
 	}
-	if m != nil && r.rate != nil {
+	if m != nil && t.rate != nil {
 		x.rated.Store(true)
-		r.rate.begin()
+		t.rate.begin()
 	}
 	switch {
-	case m == nil && r.memorySent > 0 && !c.HTTP2:
-		r.emit(sigUploadProgress, r.memorySent, r.memorySent, nil)
-		r.emit(sigRequestSent, 0, 0, nil)
+	case m == nil && t.memorySent > 0 && !c.HTTP2:
+		t.w.Uploaded(t.memorySent, t.memorySent)
+		t.w.Sent()
 	case m == nil:
-		r.emit(sigRequestSent, 0, 0, nil)
-		if r.memorySent > 0 {
-			r.emit(sigUploadProgress, r.memorySent, r.memorySent, nil)
+		t.w.Sent()
+		if t.memorySent > 0 {
+			t.w.Uploaded(t.memorySent, t.memorySent)
 		}
 	case c.HTTP2:
-		r.emit(sigRequestSent, 0, 0, nil)
+		t.w.Sent()
 	default:
 		m.announce.Store(true)
 	}
@@ -301,7 +298,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	}
 }
 
-func (x *exchange) Activity() { x.hop.r.clock.touch() }
+func (x *exchange) Activity() { x.hop.t.clock.touch() }
 
 // uploaded is called at the end of an upload's source.
 func (x *exchange) uploaded() {
@@ -312,19 +309,20 @@ func (x *exchange) uploaded() {
 // rateOver ends the measuring of an upload, with it or with the response head.
 func (x *exchange) rateOver() {
 	if x.rated.CompareAndSwap(true, false) {
-		x.hop.r.rate.end()
+		x.hop.t.rate.end()
 	}
 }
 
 // startHeadTimer begins the wait for the response head, at the end of the
 // upload; an upload that ends behind the head starts nothing.
 func (x *exchange) startHeadTimer() {
-	d := x.hop.r.m.cfg.HeadTimeout
+	t := x.hop.t
+	d := t.m.cfg.HeadTimeout
 	if d == 0 {
 		return
 	}
-	x.hop.r.mu.Lock()
-	defer x.hop.r.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if x.timer == nil && !x.headOver {
 		x.timer = time.AfterFunc(d, x.headLate)
 	}
@@ -332,20 +330,22 @@ func (x *exchange) startHeadTimer() {
 
 // headLate runs when the timer fires, which a head may have stopped in the same moment.
 func (x *exchange) headLate() {
-	x.hop.r.mu.Lock()
+	t := x.hop.t
+	t.mu.Lock()
 	over := x.headOver
-	x.hop.r.mu.Unlock()
+	t.mu.Unlock()
 	if !over {
-		x.hop.r.stop(headTimeout(x.hop.r.m.cfg.HeadTimeout))
+		t.w.HeadLate()
 	}
 }
 
 func (x *exchange) stopHeadTimer() {
-	if x.hop.r.m.cfg.HeadTimeout == 0 {
+	t := x.hop.t
+	if t.m.cfg.HeadTimeout == 0 {
 		return
 	}
-	x.hop.r.mu.Lock()
-	defer x.hop.r.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	x.headOver = true
 	if x.timer != nil {
 		x.timer.Stop()
@@ -353,11 +353,11 @@ func (x *exchange) stopHeadTimer() {
 }
 
 // interim takes an interim response.
-func (r *Reply) interim(code int, header textproto.MIMEHeader) error {
-	r.clock.touch()
-	if r.interims++; r.interims > maxInformational {
+func (t *transfer) interim(code int, header textproto.MIMEHeader) error {
+	t.clock.touch()
+	if t.interims++; t.interims > maxInformational {
 		return &wire.Error{Phase: wire.Headers, Fault: wire.Malformed, Err: errors.New("too many interim responses")}
 	}
-	r.emit(sigInformational, 0, 0, &Informational{code, headersFrom(http.Header(header), false)})
+	t.w.Interim(code, http.Header(header))
 	return nil
 }

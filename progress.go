@@ -53,7 +53,7 @@ func finalProgress(received, length int64, noBody bool) Progress {
 // uploadMeter counts one sending of a request body, from the goroutine that
 // reads it.
 type uploadMeter struct {
-	reply *Reply
+	t     *transfer
 	sent  atomic.Int64
 	total int64 // -1 when not known
 	// announce: requestSent is still to be said, after the first bytes (rule S36)
@@ -70,12 +70,12 @@ func (u *uploadMeter) add(n int) {
 		return
 	}
 	sent := u.sent.Add(int64(n))
-	u.reply.clock.touch()
-	now := time.Since(u.reply.started)
-	if !u.begun || sent == u.total || u.reply.req.EmitAllUploadProgress || u.throttle.due(now) {
+	u.t.clock.touch()
+	now := time.Since(u.t.started)
+	if !u.begun || sent == u.total || u.t.q.EmitAllUploadProgress || u.throttle.due(now) {
 		u.throttle.start(now)
 		u.begun = true
-		u.reply.emit(sigUploadProgress, sent, u.total, nil)
+		u.t.w.Uploaded(sent, u.total)
 	}
 	u.sentOnce()
 }
@@ -89,7 +89,7 @@ func (u *uploadMeter) end() {
 	if u.total < 0 {
 		u.total = u.sent.Load()
 		if u.total > 0 {
-			u.reply.emit(sigUploadProgress, u.total, u.total, nil)
+			u.t.w.Uploaded(u.total, u.total)
 		}
 	}
 	u.sentOnce()
@@ -100,6 +100,6 @@ func (u *uploadMeter) end() {
 
 func (u *uploadMeter) sentOnce() {
 	if u.announce.CompareAndSwap(true, false) {
-		u.reply.emit(sigRequestSent, 0, 0, nil)
+		u.t.w.Sent()
 	}
 }

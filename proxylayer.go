@@ -188,10 +188,10 @@ func proxyTLS(p *Proxy) *tls.Config {
 // answers what they ask.
 func beforeProxy(h *hop) (err error) {
 	h.proxies, h.proxied = nil, nil
-	if h.r.req.Proxy == nil && h.m.cfg.Proxy == nil && h.m.cfg.ProxyFactory == nil || httpurl.IsLocal(h.req.URL.Scheme) {
+	if h.t.q.Proxy == nil && h.m.cfg.Proxy == nil && h.m.cfg.ProxyFactory == nil || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
 	}
-	if h.proxies, err = h.m.chooseProxies(&h.r.req, h.req.URL); err != nil {
+	if h.proxies, err = h.m.chooseProxies(h.t.q, h.req.URL); err != nil {
 		return err
 	}
 	h.header = h.req.Header
@@ -209,10 +209,10 @@ func afterProxy(h *hop) (again bool) {
 			}
 			h.err = p.blame(h.err)
 		}
-		if h.err == nil || len(h.proxies) == 1 || h.r.ctx.Err() != nil || !nextProxy(h.err) {
+		if h.err == nil || len(h.proxies) == 1 || h.t.ctx.Err() != nil || !nextProxy(h.err) {
 			return false
 		}
-		req, err := h.r.newRequest(h.req.Method, h.req.URL)
+		req, err := h.t.newRequest(h.req.Method, h.req.URL)
 		if err != nil {
 			return false
 		}
@@ -253,7 +253,7 @@ func (h *hop) enterProxy() error {
 		return nil
 	}
 	p := &proxied{proxy: proxy, url: h.req.URL}
-	a := &attempt{h: h, m: h.m, r: h.r, url: h.req.URL, proxy: p, last: h.req}
+	a := &attempt{h: h, m: h.m, t: h.t, url: h.req.URL, proxy: p, last: h.req}
 	p.attempt = a
 	p.choose(nil)
 	if a.tunnels() {
@@ -268,12 +268,12 @@ func (h *hop) enterProxy() error {
 	}
 	if h.m.cfg.Guard != nil {
 		// The proxy looks the name up once more, and may take any of its addresses.
-		if err := h.m.dialer.CheckAll(h.r.ctx, h.req.URL.Hostname()); err != nil {
+		if err := h.m.dialer.CheckAll(h.t.ctx, h.req.URL.Hostname()); err != nil {
 			return wire.DialError(err)
 		}
 	}
 	for name, values := range toMap(proxy.Headers) {
-		if _, own := h.req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !h.r.headers.Has(name) { // the request's own word counts
+		if _, own := h.req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !h.t.headers.Has(name) { // the request's own word counts
 			h.req.Header[name] = values
 		}
 	}
@@ -294,7 +294,7 @@ func (p *proxied) after() (again bool) {
 	a := p.attempt
 	switch {
 	case a.tunnels():
-		if x := a.h.exchange; a.h.err != nil && x != nil && !x.Begun() && a.r.ctx.Err() == nil && p.refused(a.h.err) {
+		if x := a.h.exchange; a.h.err != nil && x != nil && !x.Begun() && a.t.ctx.Err() == nil && p.refused(a.h.err) {
 			a.h.authRetry = true
 			return true
 		}
@@ -321,8 +321,8 @@ type proxied struct {
 
 // choose sets the way, with credentials or without.
 func (h *proxied) choose(creds *credentials) {
-	r := h.attempt.r
-	h.route = r.m.route(h.proxy, &r.req, h.url, creds)
+	t := h.attempt.t
+	h.route = t.m.route(h.proxy, t.q, h.url, creds)
 }
 
 // own are the credentials of the Proxy value; ok is false when it has none.
@@ -378,7 +378,7 @@ func (h *proxied) refused(err error) bool {
 // leaves alone what is the target's.
 func (h *proxied) blame(err error) error {
 	var we *wire.Error
-	if !errors.As(err, &we) || h.attempt != nil && h.attempt.r.ctx.Err() != nil {
+	if !errors.As(err, &we) || h.attempt != nil && h.attempt.t.ctx.Err() != nil {
 		return err
 	}
 	e := &Error{Phase: PhaseProxy, Sent: we.Sent}

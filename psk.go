@@ -103,17 +103,3 @@ func pskHandshake(c *SSLConfiguration) func(context.Context, net.Conn, *tls.Conf
 		return nc, &state, nil
 	}
 }
-
-// askKey asks for a pre-shared key.
-func (x *exchange) askKey(a *PreSharedKeyAuthenticator) {
-	r := x.hop.r
-	a.until(r.ctx)
-	r.enter(PhaseTLS)
-	r.emit(sigPreSharedKey, 0, 0, a)
-	if r.req.Ask&AskPreSharedKey != 0 {
-		r.clock.pause()
-		defer r.clock.resume()
-		a.wait(r.ctx)
-	}
-	a.Cancel()
-}

@@ -59,8 +59,8 @@ func (r *Reply) moved() int64 {
 	n := r.WireBytes()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.meter != nil {
-		n += r.meter.sent.Load()
+	if r.sent != nil {
+		n += r.sent.Load()
 	}
 	return n
 }

@@ -70,7 +70,7 @@ func afterRedirect(h *hop) (again bool) {
 	if h.err != nil {
 		return false
 	}
-	req, err := h.r.answered(h)
+	req, err := h.t.answered(h)
 	if h.err = err; req == nil || err != nil {
 		return false
 	}
@@ -81,17 +81,20 @@ func afterRedirect(h *hop) (again bool) {
 
 // answered shows a response head and makes the next request if it is a redirect to
 // be followed. It is apart from afterRedirect to keep the stack of the calls below that one small.
-func (r *Reply) answered(h *hop) (*http.Request, error) {
+func (t *transfer) answered(h *hop) (*http.Request, error) {
 	resp := h.resp
-	from := r.URL() // with the user that a relative target keeps (rule R18)
+	from := t.url // with the user that a relative target keeps (rule R18)
 	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
-		httpurl.Rules{Policy: r.req.RedirectPolicy.rules(), Left: h.redirects, Upgrade: r.m.upgrade})
-	refused := plan.Target
+		httpurl.Rules{Policy: t.q.RedirectPolicy.rules(), Left: h.redirects, Upgrade: t.m.upgrade})
+	head := responseHead{Response: resp, raw: h.exchange.Head, target: plan.Target}
 	if plan.Redirect && plan.Refusal == nil {
-		refused = nil
+		head.target = nil
 	}
-	r.setHead(h.exchange, resp, refused)
-	r.emit(sigMetaData, int64(resp.StatusCode), 0, nil)
+	head.noBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
+	codings, _ := t.codings(resp)
+	head.decoded = len(codings) > 0
+	t.noBody = head.noBody
+	t.w.Head(&head)
 	if !plan.Redirect {
 		return nil, nil
 	}
@@ -99,67 +102,34 @@ func (r *Reply) answered(h *hop) (*http.Request, error) {
 		discard(resp)
 		return nil, refusedRedirect(plan.Refusal)
 	}
-	if plan.SendBody && r.upload != nil && !r.payload.rewindable {
-		r.refuse(plan.Target)
+	if plan.SendBody && t.upload != nil && !t.payload.rewindable {
+		t.w.Refused(plan.Target)
 		discard(resp)
 		return nil, notAgain(errNotRewindable)
 	}
-	return r.follow(resp, from, plan)
+	return t.follow(resp, plan)
 }
 
 // follow announces a redirect, waits for the decision where there is one to be
 // taken, and makes the request of the next hop. The body of the redirect, which nobody
 // sees, is read behind the announcement.
-func (r *Reply) follow(resp *http.Response, from *url.URL, plan httpurl.Plan) (*http.Request, error) {
-	d := &Redirect{URL: plan.Target, From: from, StatusCode: resp.StatusCode, Method: plan.Method}
-	r.clock.pause() // until the next hop begins
-	defer r.clock.resume()
-	if r.req.RedirectPolicy == UserVerifiedRedirectPolicy {
-		d.until(r.ctx)
-		r.enter(PhaseHeaders)
-		r.setURL(plan.Target)
-		r.emit(sigRedirected, 0, 0, d)
-		discard(resp)
-		if !d.permitted(r.ctx) || r.ctx.Err() != nil {
-			r.setURL(from)
-			r.refuse(plan.Target)
-			if r.ctx.Err() != nil {
-				return nil, context.Cause(r.ctx)
-			}
-			return nil, &Error{Code: OperationCanceledError, Phase: PhaseHeaders, Text: "Redirect denied", Err: errors.New("redirect denied")}
-		}
-		r.hop(plan.Target, plan.Method)
-	} else {
-		d.Allow()
-		r.hop(plan.Target, plan.Method)
-		r.emit(sigRedirected, 0, 0, d)
-		discard(resp)
+func (t *transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request, error) {
+	t.clock.pause() // until the next hop begins
+	defer t.clock.resume()
+	follow := t.w.Redirect(&redirection{t.url, plan.Target, resp.StatusCode, plan.Method}, func() { discard(resp) })
+	if t.ctx.Err() != nil { // rule D6: nothing is sent after an abort
+		return nil, context.Cause(t.ctx)
 	}
-	if r.ctx.Err() != nil { // rule D6: nothing is sent after an abort
-		return nil, context.Cause(r.ctx)
+	if !follow {
+		return nil, &Error{Code: OperationCanceledError, Phase: PhaseHeaders, Text: "Redirect denied", Err: errors.New("redirect denied")}
 	}
-	r.headers = nextHeaders(r.headers, r.req.SecretHeaders, plan)
+	t.url, t.method = plan.Target, plan.Method
+	t.clock.touch()
+	t.headers = nextHeaders(t.headers, t.q.SecretHeaders, plan)
 	if !plan.SendBody {
-		r.dropBody()
+		t.dropBody()
 	}
-	return r.newRequest(plan.Method, plan.Target)
-}
-
-// refuse keeps where a redirect pointed to that was not followed (D10).
-func (r *Reply) refuse(target *url.URL) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.state == running {
-		r.head.target = target
-	}
-}
-
-func (r *Reply) setURL(u *url.URL) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.state == running {
-		r.url = u
-	}
+	return t.newRequest(plan.Method, plan.Target)
 }
 
 // notFollowed takes back the target that a reply shows while it asks about a redirect, where

@@ -6,13 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -32,23 +30,13 @@ type Reply struct {
 	reqURL url.URL
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	wctx   context.Context // of the requests on the wire
-	trace  httptrace.ClientTrace
 
-	// The transfer's own; nobody else looks at them.
-	body       Body
-	payload    *payload
-	upload     *upload
-	memorySent int64 // length of a body that goes out in one piece
-	headers    Headers
-	interims   int32
-	questions  int32 // that were asked
-	beyond     [1]byte
-	direct     bool      // the caller waits: see Manager.Fetch
-	decode     bool      // content codings are ours to take off
-	ownRefused bool      // the program has answered in the place of the URL's password
-	listed     bool      // the reply is in the Manager's list: not when that was closed
-	lenient    *leniency // what the program has accepted of certificates
+	// Those of the goroutine that runs the transfer.
+	body    Body
+	scratch [1]byte
+	direct  bool      // the caller waits: see Manager.Fetch
+	listed  bool      // the reply is in the Manager's list: not when that was closed
+	lenient *leniency // what the program has accepted of certificates
 
 	clock   *clock     // of the peer's silence; nil without TransferTimeout and MinRate
 	rate    *rateGuard // nil without a MinRate
@@ -69,13 +57,13 @@ type Reply struct {
 	readErr   error // what reading ends in, instead of the buffered bytes
 	method    string
 	url       *url.URL
-	meter     *uploadMeter // of the sending that goes on
+	sent      *atomic.Int64 // of the body, by the sending that goes on; nil for none
 	head      head
 	trailers  *Headers
 	tls       *tls.ConnectionState
 	conn      *wire.Conn // that carried the last hop
 	received  int64
-	decoder   *coding.Reader
+	decoder   wireByteser // of an encoded body
 	throttle  throttle
 	buf       buffer
 	loan      *loan         // nil until the body is lent
@@ -119,9 +107,6 @@ func (r *Reply) run() {
 	err := r.perform()
 	r.clock.stop()
 	r.rate.end()
-	if r.upload != nil {
-		r.upload.Close()
-	}
 	ended := r.ctx.Err() != nil && !r.whole
 	if ended {
 		// the reason the transfer was stopped for beats what the stop made others say
@@ -142,9 +127,6 @@ func (r *Reply) run() {
 // any goroutine.
 func (r *Reply) phase() Phase { return Phase(r.stage.Load()) }
 
-// enter says how far the transfer has come.
-func (r *Reply) enter(p Phase) { r.stage.Store(int32(p)) }
-
 func (r *Reply) perform() error {
 	if r.m.steps == nil {
 		return errUnmade()
@@ -158,12 +140,14 @@ func (r *Reply) perform() error {
 	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.m.sslConfiguration(&r.req).PSK == nil {
 		return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
 	}
+	t := &transfer{w: (*watch)(r), m: r.m, q: &r.req, ctx: r.ctx, started: r.started, clock: r.clock, rate: r.rate, url: r.req.URL, method: r.method}
+	defer t.end()
 	if r.body != nil {
 		r.mu.Lock()
 		r.attached = true
 		r.mu.Unlock()
 		var err error
-		if r.payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
+		if t.payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
 			return err
 		}
 	}
@@ -171,25 +155,11 @@ func (r *Reply) perform() error {
 		return context.Cause(r.ctx)
 	}
 	r.clock.start()
-	r.trace.Got1xxResponse = r.interim // the one thing net/http tells only there
-	r.wctx = httptrace.WithClientTrace(r.ctx, &r.trace)
-	r.enter(PhaseHeaders)
-	r.headers = r.req.Headers
-	r.decode = asksForCodings(r.headers)
-	req, err := r.newRequest(r.method, r.req.URL)
+	resp, err := t.begin()
 	if err != nil {
 		return err
 	}
-	resp, err := (&hop{r: r, m: r.m, req: req, redirects: r.req.maxRedirects()}).run(r.m.steps)
-	if err != nil {
-		return err
-	}
-	if err = r.decompress(resp); err == nil {
-		err = r.limitBody(resp)
-	}
-	if err == nil {
-		err = r.receive(resp)
-	}
+	err = r.receive(resp)
 	resp.Body.Close()
 	if err == nil && r.ctx.Err() != nil {
 		// An end that comes behind the cancellation may be its consequence: a server
@@ -199,12 +169,8 @@ func (r *Reply) perform() error {
 	if err != nil {
 		return err
 	}
+	t.w.Whole(resp.Trailer, resp.ProtoMajor == 2)
 	r.mu.Lock()
-	r.whole = true
-	if len(resp.Trailer) > 0 {
-		trailers := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
-		r.trailers = &trailers
-	}
 	h, u := r.head, r.url
 	r.mu.Unlock()
 	if statusError(h.status) != NoError {
@@ -285,8 +251,8 @@ func (r *Reply) describe(e *Error) {
 		e.StatusCode = r.head.status
 	}
 	e.Received = r.received
-	if r.meter != nil && e.Sent == 0 {
-		e.Sent = r.meter.sent.Load()
+	if r.sent != nil && e.Sent == 0 {
+		e.Sent = r.sent.Load()
 	}
 	e.Retryable = retryable(e, r.req.idempotent(r.method))
 }

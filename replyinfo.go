@@ -1,14 +1,12 @@
 package netreply
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"net/url"
 
 	"github.com/netreply/netreply/headers"
-	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -175,13 +173,6 @@ func (r *Reply) RawHeaderPairs() [][2]string {
 		pairs = append(pairs, [2]string{f.Name, f.Value})
 	}
 	return pairs
-}
-
-// showChain makes the chain of a server readable that has not proved anything yet.
-func (r *Reply) showChain(f *certs.Failure) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.tls = &tls.ConnectionState{PeerCertificates: f.Chain}
 }
 
 // LocalAddr and RemoteAddr are the ends of the connection that carried the last

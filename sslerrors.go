@@ -3,6 +3,7 @@ package netreply
 import (
 	"crypto/x509"
 	"errors"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -230,36 +231,6 @@ func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
 // as Ignore does.
 func (s *SSLErrors) Reject() bool { return s != nil && s.settle(func() {}) }
 
-// flawed asks about a certificate that is not in order, in the middle of the handshake.
-// It returns an encryption that accepts it, nil for none.
-func (x *exchange) flawed(f *certs.Failure) *wire.Profile {
-	r := x.hop.r
-	r.showChain(f)
-	q := &SSLErrors{Host: x.verifyName(), Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.strict(r.URL().Hostname())}
-	q.until(r.ctx)
-	if q.Final || r.questions >= maxQuestions {
-		q.Reject()
-	}
-	r.questions++
-	r.enter(PhaseTLS)
-	r.emit(sigSSLErrors, 0, 0, q)
-	if r.req.Ask&AskSSLErrors != 0 {
-		r.clock.pause()
-		defer r.clock.resume()
-		q.wait(r.ctx)
-	}
-	q.Reject()
-	q.mu.Lock()
-	accepted := q.accepted
-	q.mu.Unlock()
-	if r.ctx.Err() != nil || !covers(accepted, f.Problems) {
-		return nil
-	}
-	x.setProfile(r.except(q.Errors))
-	x.accepted = true
-	return x.Key.Profile
-}
-
 // leniency is a set of flaws that are accepted, and the encryption that does.
 type leniency struct {
 	accepted []SSLError
@@ -272,24 +243,12 @@ func (l *leniency) excused(f *certs.Failure) bool { return l != nil && covers(l.
 
 // except makes the profile of a reply whose program has accepted flaws: these and those
 // before, and what its request ignores anyhow.
-func (r *Reply) except(flaws []SSLError) *wire.Profile {
+func (r *Reply) except(u *url.URL, flaws []SSLError) *wire.Profile {
 	if r.lenient == nil {
 		r.lenient = &leniency{}
 	}
 	r.lenient.accepted, r.lenient.of = append(r.lenient.accepted, flaws...), nil
-	return r.lenient.under(r.hopProfiles(r.URL()), &r.req)
-}
-
-// accepts tells of flaws that settings have accepted, but for VerifyNone (rule T8); those
-// that were asked about have been told of.
-func (x *exchange) accepts(f *certs.Failure) {
-	r := x.hop.r
-	if r.lenient.excused(f) || r.m.sslConfiguration(&r.req).PeerVerifyMode == VerifyNone {
-		return
-	}
-	q := &SSLErrors{Host: x.verifyName(), Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
-	q.Ignore()
-	r.emit(sigSSLErrors, 0, 0, q)
+	return r.lenient.under(r.hopProfiles(u), &r.req)
 }
 
 // certificateError is the public form of a refused certificate.

@@ -13,7 +13,7 @@ import (
 // that the configuration says holds on every hop.
 func (r *Reply) hopProfiles(u *url.URL) *profiles {
 	p := r.m.sslConfiguration(&r.req).profiles()
-	if p.identifies() && !r.sameOrigin(u) {
+	if p.identifies() && !r.m.sameOrigin(&r.req, u) {
 		return p.withoutIdentity()
 	}
 	return p

@@ -58,7 +58,7 @@ func (r *Reply) complete(length int64) bool {
 // the last bytes. No room is made for it.
 func (r *Reply) confirmEnd(body io.Reader) error {
 	for range 100 {
-		n, err := body.Read(r.beyond[:])
+		n, err := body.Read(r.scratch[:])
 		switch {
 		case n > 0:
 			return &wire.Error{Phase: wire.Body, Fault: wire.Malformed, Began: true, Err: errors.New("more bytes than Content-Length says")}
