@@ -69,7 +69,7 @@ func TestConnectionLimit(t *testing.T) {
 		require.Eventually(t, func() bool {
 			b.tr.mu.Lock()
 			defer b.tr.mu.Unlock()
-			for _, h := range b.tr.hosts {
+			for _, h := range b.tr.pool.hosts {
 				if h.open > limit || h.idle.n+h.unused.n != h.open || h.dials > 0 || h.waiters > 0 {
 					return false
 				}
@@ -112,7 +112,7 @@ func TestPriorityOrder(t *testing.T) {
 			require.Eventually(t, func() bool {
 				b.tr.mu.Lock()
 				defer b.tr.mu.Unlock()
-				for _, h := range b.tr.hosts {
+				for _, h := range b.tr.pool.hosts {
 					return h.waiters == n && h.open == 1
 				}
 				return false

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"time"
@@ -14,22 +13,46 @@ import (
 // the Dialer's limits.
 type dialing struct {
 	host   *host
+	ctx    context.Context
 	cancel context.CancelFunc
-	again  bool // after a session that was stale
 
 	// guarded by Transport.mu
-	place links[dialing] // among the orphans
-	owner *waiter        // the exchange it was started for, told of its progress
-	lost  bool           // cancelled
-	asked int            // questions: a dial with any is for nobody else
-	asker *waiter        // whom the last one went to
+	place    links[dialing] // among the orphans
+	owner    *waiter        // the exchange it is for, told of its progress
+	audience audience
 }
 
-// startDials opens as many connections as waiting exchanges may have; the
-// caller holds the lock and closes what is returned. While it is not known whether the
-// server speaks HTTP/2, one at a time: with HTTP/2 the first is enough for all.
-func (t *Transport) startDials(h *host) (old []*conn) {
-	limit, freshOnly := t.cfg.ConnsPerHost-h.open, false
+// audience is who may have the connection that is being opened.
+type audience int
+
+const (
+	anyone    audience = iota
+	ownerOnly          // it was asked about this connection
+	nobody
+)
+
+// restrict says that the connection is for fewer than anyone.
+func (d *dialing) restrict(to audience) {
+	if d.audience == anyone {
+		d.host.shared--
+		d.host.orphans.remove(d)
+	}
+	d.audience = to
+}
+
+// giveUp has a dial cancelled that nobody needs.
+func (d *dialing) giveUp() {
+	d.restrict(nobody)
+	p := d.host.pool
+	p.todo.cancel = append(p.todo.cancel, d)
+}
+
+// startDials has as many connections opened as waiting exchanges may have. While it is not
+// known whether the server speaks HTTP/2, one at a time: with HTTP/2 the first is enough for
+// all.
+func (h *host) startDials() {
+	p := h.pool
+	limit, freshOnly := p.connsPerHost-h.open, false
 	if h.protocol != protoH1 {
 		// with a connection there, streams are limited by the peer: wait for one to end
 		limit, freshOnly = 1, h.h2Open > 0
@@ -37,225 +60,170 @@ func (t *Transport) startDials(h *host) (old []*conn) {
 	for {
 		w := h.nextUndialled(freshOnly)
 		if w == nil {
-			return old
+			return
 		}
 		d := h.orphans.popFront() // what it has told went to another; the rest is for w
-		if d == nil && h.opening >= limit {
+		if d == nil && h.shared >= limit {
 			c := h.idle.first
-			if !w.x.Fresh || c == nil || h.opening > limit {
-				return old
+			if !w.x.Fresh || c == nil || h.shared > limit {
+				return
 			}
-			t.remove(c) // to make room for one that nothing was sent on
-			old = append(old, c)
+			p.discard(c) // to make room for one that nothing was sent on
 			limit++
 		}
-		h.undialled[w.x.Priority].of(w.x.Fresh).remove(w)
-		if d != nil {
-			d.owner = w
-			w.dialled(d)
-			continue
+		if d == nil {
+			d = &dialing{host: h}
+			d.ctx, d.cancel = context.WithCancel(p.ctx)
+			h.dials++
+			h.shared++
+			p.dials++
+			p.todo.dial = append(p.todo.dial, d)
 		}
-		ctx, cancel := context.WithCancel(t.ctx)
-		d = &dialing{host: h, cancel: cancel, owner: w}
+		d.owner = w
 		w.dialled(d)
-		h.dials++
-		h.opening++
-		t.dialing++
-		go t.dial(ctx, h, d)
 	}
 }
 
-// nextUndialled is the first waiter that no dial is under way for.
-func (h *host) nextUndialled(freshOnly bool) *waiter {
-	for p := range h.undialled {
-		l := &h.undialled[p]
-		w := l.fresh.first
-		if other := l.any.first; !freshOnly && other != nil && (w == nil || other.number < w.number) {
-			w = other
-		}
-		if w != nil {
-			return w
-		}
-	}
-	return nil
-}
-
-// lose gives a dial up that nobody needs. The caller holds the lock, and cancels it
-// afterwards.
-func (h *host) lose(d *dialing) {
-	if d.asked == 0 {
-		h.opening--
-	}
-	d.lost = true
-	h.orphans.remove(d)
-}
-
-// tell passes news of a dial on, while its owner still waits. Dial after dial may go to
-// others while an observer of the owner's takes its time: what it has not looked at then is
-// not news any more, and there must be room for questions and for the outcome.
-func (t *Transport) tell(d *dialing, m msg) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w := d.owner; !w.done && len(w.ch) < maxNews {
-		w.ch <- m
+// dialled notes that a connection is being opened for w.
+func (w *waiter) dialled(d *dialing) {
+	w.host.undialled[w.x.Priority].of(w.x.Fresh).remove(w)
+	w.news = news{} // which was of another dial
+	if w.dial, w.unqueued = d, w.host.emptied; w.host.working() {
+		w.unqueued = time.Now()
 	}
 }
 
-// dial opens one connection and gives it to the first that waits.
-func (t *Transport) dial(ctx context.Context, h *host, d *dialing) {
-	defer d.cancel()
-	c, err := t.connect(ctx, h, d)
-	var old []*conn
-	t.mu.Lock()
-	h.dials--
-	t.dialing--
-	if !d.lost && d.asked == 0 {
-		h.opening--
+// opened ends a dial that has brought a connection. accepted, when not nil, is the profile
+// that its owner was asked for.
+func (d *dialing) opened(c *conn, accepted *Profile, now time.Time) {
+	h, p, audience := d.host, d.host.pool, d.audience
+	d.over()
+	c.host, c.waited = h, audience == ownerOnly
+	if accepted != nil {
+		key := h.key
+		key.Profile = accepted
+		c.host = p.host(key)
 	}
-	h.orphans.remove(d)
-	if c != nil {
-		t.add(c)
-	}
+	p.add(c)
 	switch {
-	case c != nil && (t.closed || d.lost):
-		t.remove(c)
-		old = append(old, c)
-	case c != nil && c.host != h:
-		old = t.deliverToAsker(c, d.asker, h)
-	case c != nil:
-		h.undial(d)
-		old = t.introduce(c)
-	case d.lost || t.closed: // whoever came after its owner left has not failed
+	case audience == nobody || p.closed:
+		p.discard(c)
+		c.host.forget()
+	case c.host != h:
+		h.deliverToAsker(d.owner, c)
 	default:
-		h.fail(d, err)
+		h.undial(d.owner)
+		h.introduce(c, now)
 	}
-	old = append(old, t.startDials(h)...)
-	t.forget(h)
-	t.quiet()
-	t.mu.Unlock()
-	t.shut(old...)
+	h.startDials()
+	h.forget()
+}
+
+// failed ends a dial that has brought none, and the exchanges that this ends (rule E9): its
+// owner, and when the host has no connection at all everyone who has no dial of its own. What
+// an owner was asked about concerns it alone.
+func (d *dialing) failed(err error) {
+	h, audience := d.host, d.audience
+	d.over()
+	if audience != nobody && !h.pool.closed { // else whoever came after its owner left has not failed
+		if w := d.owner; !w.done {
+			w.dial = nil
+			w.finish(news{err: err})
+		}
+		if audience == anyone && h.open == 0 && h.h2Open == 0 {
+			h.failUndialled(err)
+		}
+	}
+	h.startDials()
+	h.forget()
+}
+
+func (d *dialing) over() {
+	d.restrict(nobody)
+	d.host.dials--
+	d.host.pool.dials--
 }
 
 // undial lets the owner of a dial that is over have another one, if it still waits.
-func (h *host) undial(d *dialing) {
-	if w := d.owner; !w.done {
+func (h *host) undial(w *waiter) {
+	if !w.done {
 		w.dial = nil
 		h.undialled[w.x.Priority].of(w.x.Fresh).pushFront(w)
 	}
 }
 
-// introduce brings a new connection into its host; the caller holds the lock.
-func (t *Transport) introduce(c *conn) (old []*conn) {
-	h := c.host
-	if h.protocol = protoH1; c.http2 {
-		h.protocol = protoH2
-	}
-	c.carry(1)
-	taken := h.handOver(c)
-	if !taken {
-		c.carry(-1)
-	}
-	switch n, open := c.room(); {
-	case c.http2 && open && !c.dead && c.streams < n:
-		h.h2.pushBack(c)
-		h.serve()
-	case taken:
-		return nil
-	case c.http2 && open && !c.dead: // room for nothing yet
-	case c.dead || c.http2:
-		t.remove(c)
-		return []*conn{c}
-	default:
-		h.rest(c)
-	}
-	if c.streams == 0 {
-		t.keep(c, time.Now())
-	}
-	return nil
-}
-
-// deliverToAsker gives a connection to the exchange that has accepted what others would not:
-// it belongs to another host than from was. The caller holds the lock.
-func (t *Transport) deliverToAsker(c *conn, w *waiter, from *host) (old []*conn) {
-	if w.done {
-		t.remove(c)
-		t.forget(c.host)
-		return []*conn{c}
-	}
-	c.carry(1)
-	from.give(w, c)
-	c.expiry = -1 // nobody else can use it
-	return nil
-}
-
-// fail ends the exchanges that a failed dial ends (rule E9): its owner, and when
-// the host has no connection at all everyone who has no dial of its own. What an owner
-// was asked about concerns it alone. The caller holds the lock.
-func (h *host) fail(d *dialing, err error) {
-	if !d.owner.done {
-		d.owner.dial = nil
-		h.finish(d.owner, msg{kind: failed, err: err})
-	}
-	if h.open > 0 || h.h2Open > 0 || d.asked > 0 {
-		return
-	}
+func (h *host) failUndialled(err error) {
 	for p := range h.undialled {
 		for _, fresh := range [...]bool{false, true} {
 			for q := h.undialled[p].of(fresh); q.first != nil; {
-				h.finish(q.first, msg{kind: failed, err: err})
+				q.first.finish(news{err: err})
 			}
 		}
 	}
 }
 
-func (t *Transport) connect(ctx context.Context, h *host, d *dialing) (*conn, error) {
-	var raw net.Conn
-	var err error
-	begun := func() { t.tell(d, msg{kind: connecting}) }
-	switch {
-	case h.key.Scheme == Local:
-		raw, err = t.cfg.Dialer.Unix(ctx, h.key.Addr, begun)
-	case h.key.Route != nil:
-		raw, err = t.cfg.Dialer.Through(ctx, h.key.Route, h.key.Addr, begun)
-	default:
-		raw, err = t.cfg.Dialer.TCP(ctx, h.key.Addr, begun)
-	}
-	if err != nil {
-		return nil, DialError(err)
-	}
-	c := &conn{t: t, host: h, nc: raw, local: raw.LocalAddr(), remote: raw.RemoteAddr()}
-	shake := &handshake{}
-	secure := func(nc net.Conn) (net.Conn, *tls.ConnectionState, error) {
-		shake = t.newHandshake(h.key, d)
-		return shake.run(ctx, nc)
-	}
-	s, state, err := t.newConnection(h.key, raw, secure, c)
-	if err != nil {
-		dial.GiveUp(raw)
-		if errors.Is(err, errStale) && !d.again {
-			d.again = true
-			return t.connect(ctx, h, d)
-		}
-		var we *Error
-		if errors.As(err, &we) {
-			return nil, err
-		}
-		return nil, DialError(err)
-	}
-	_, c.http2 = s.(*h2Conn)
-	c.connection, c.tls, c.accepted = s, state, shake.accepted
+// dial opens one connection and gives it to the first that waits.
+func (t *Transport) dial(d *dialing) {
+	defer d.cancel()
+	c, accepted, err := t.connect(d, false)
+	now := time.Now()
 	t.mu.Lock()
-	c.waited = d.asked > 0
+	if err != nil {
+		d.failed(err)
+	} else {
+		d.opened(c, accepted, now)
+	}
+	t.unlock()
+}
+
+// tell passes news of a dial on to its owner, if that still waits.
+func (t *Transport) tell(d *dialing, f func(*news)) {
+	t.mu.Lock()
+	if w := d.owner; !w.done {
+		f(&w.news)
+		w.notify()
+	}
 	t.mu.Unlock()
-	if shake.became != nil {
-		key := h.key
-		key.Profile = shake.became
-		t.mu.Lock()
-		c.host = t.hostOf(key)
-		t.mu.Unlock()
+}
+
+// connect opens the connection. With again it resumes no TLS session.
+func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile, err error) {
+	key := d.host.key
+	raw, err := t.reach(d)
+	if err != nil {
+		return nil, nil, DialError(err)
 	}
-	if state != nil {
-		t.tell(d, msg{kind: encrypted, tls: state, accepted: shake.accepted})
+	c := &conn{nc: raw, stream: raw, local: raw.LocalAddr(), remote: raw.RemoteAddr()}
+	if key.Scheme == "https" {
+		s := t.newHandshake(d, again)
+		if c.stream, c.tls, err = s.run(d.ctx, raw); err != nil {
+			dial.GiveUp(raw)
+			if errors.Is(err, errStale) && !again {
+				return t.connect(d, true)
+			}
+			return nil, nil, DialError(err)
+		}
+		c.accepted, accepted = s.accepted, s.acceptedProfile
 	}
-	return c, nil
+	if err := t.speak(key, c); err != nil {
+		dial.GiveUp(raw)
+		return nil, nil, err
+	}
+	if c.tls != nil {
+		t.tell(d, func(n *news) { n.encrypted, n.accepted = c.tls, c.accepted })
+	}
+	return c, accepted, nil
+}
+
+// reach opens what the connection lies on.
+func (t *Transport) reach(d *dialing) (net.Conn, error) {
+	begun := func() { t.tell(d, func(n *news) { n.connecting = true }) }
+	dialer, key := t.cfg.Dialer, d.host.key
+	switch {
+	case key.Scheme == Local:
+		return dialer.Unix(d.ctx, key.Addr, begun)
+	case key.Route != nil:
+		return dialer.Through(d.ctx, key.Route, key.Addr, begun)
+	}
+	return dialer.TCP(d.ctx, key.Addr, begun)
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"time"
 )
@@ -111,40 +110,6 @@ func (b *body) abandon() {
 	b.release(true)
 }
 
-// cut ends a connection at once, whatever it carries. What stands in a Read or Write of it
-// returns; nothing waits for the peer.
-func (t *Transport) cut(c *conn) {
-	t.mu.Lock()
-	cut := t.remove(c)
-	var old []*conn
-	if cut && c.host.waiters > 0 {
-		old = t.startDials(c.host)
-	}
-	t.forget(c.host)
-	t.mu.Unlock()
-	c.nc.Close()
-	if cut {
-		t.shut(c)
-	}
-	t.shut(old...)
-}
-
-// shut closes connections that are out of the books, each on a goroutine of its own, which
-// ends by itself: saying goodbye may wait for a peer that does not read.
-func (t *Transport) shut(old ...*conn) {
-	for _, c := range old {
-		go func() {
-			timer := time.AfterFunc(endGrace, func() { c.nc.Close() })
-			c.connection.close()
-			timer.Stop()
-			t.mu.Lock()
-			t.all.remove(c)
-			t.quiet()
-			t.mu.Unlock()
-		}()
-	}
-}
-
 // closeLimit bounds how long Close waits.
 const closeLimit = 2 * time.Second
 
@@ -154,67 +119,16 @@ const closeLimit = 2 * time.Second
 // are left behind.
 func (t *Transport) Close() {
 	t.mu.Lock()
-	first := !t.closed
-	t.closed = true
-	var idle, busy []*conn
-	if first {
-		idle = t.removeIdle()
-		for _, h := range t.hosts {
-			for p := range h.waiting {
-				for _, fresh := range [...]bool{false, true} {
-					for q := h.waiting[p].of(fresh); q.first != nil; {
-						h.finish(q.first, msg{kind: failed, err: ErrClosed})
-					}
-				}
-			}
-		}
-		for c := t.all.first; c != nil; c = c.listed.next {
-			if t.remove(c) {
-				busy = append(busy, c)
-			}
-		}
-		if t.expiry.timer != nil {
-			t.expiry.timer.Stop()
-		}
+	if !t.pool.closed {
+		t.pool.close()
+		t.pool.expiry.timer.Stop()
 	}
-	over := t.over
-	t.quiet()
-	t.mu.Unlock()
+	t.unlock()
 	t.stop()
-	t.shut(idle...)
-	for _, c := range busy {
-		go func() { // a connection of the program's may not return from it
-			c.nc.Close()
-			t.shut(c)
-		}()
-	}
 	timer := time.NewTimer(closeLimit)
 	defer timer.Stop()
 	select {
-	case <-over:
+	case <-t.over:
 	case <-timer.C:
 	}
 }
-
-// quiet tells Close when the last connection and the last dial have ended; the caller holds
-// the lock.
-func (t *Transport) quiet() {
-	if t.closed && t.dialing == 0 && t.all.n == 0 && !t.isOver {
-		t.isOver = true
-		close(t.over)
-	}
-}
-
-// CloseIdle ends the connections that carry nothing at the moment.
-func (t *Transport) CloseIdle() {
-	t.mu.Lock()
-	old := t.removeIdle()
-	for _, c := range old {
-		old = append(old, t.startDials(c.host)...) // for those whom it had no room for
-		t.forget(c.host)
-	}
-	t.mu.Unlock()
-	t.shut(old...)
-}
-
-var _ io.Closer = (*body)(nil)

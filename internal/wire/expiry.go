@@ -7,9 +7,9 @@ import (
 
 // expiry knows when idle connections are to be closed. A connection has one entry at most,
 // made when it first becomes idle and kept while it is used again and again: only when the
-// entry is due is it looked at whether the connection has been idle for so long. The
-// Transport's lock guards it.
+// entry is due is it looked at whether the connection has been idle for so long.
 type expiry struct {
+	limit time.Duration // unless something else says less
 	due   dueHeap
 	timer *time.Timer
 	armed time.Time // what the timer is set to; zero for nothing
@@ -18,9 +18,9 @@ type expiry struct {
 // expiryBatch bounds how many connections are looked at under one hold of the lock.
 const expiryBatch = 256
 
-// keep closes c at a time, unless it is used before. The caller holds the lock.
-func (t *Transport) keep(c *conn, now time.Time) {
-	limit := t.cfg.IdleTimeout
+// keep has c closed at a time, unless it is used before.
+func (e *expiry) keep(c *conn, now time.Time) {
+	limit := e.limit
 	if c.expiry > 0 {
 		limit = c.expiry
 	}
@@ -31,27 +31,26 @@ func (t *Transport) keep(c *conn, now time.Time) {
 	switch {
 	case c.dueAt == 0:
 		c.due = c.deadline
-		heap.Push(&t.expiry.due, c)
+		heap.Push(&e.due, c)
 	case c.deadline.Before(c.due):
 		c.due = c.deadline
-		heap.Fix(&t.expiry.due, c.dueAt-1)
+		heap.Fix(&e.due, c.dueAt-1)
 	default:
 		return // the entry is there, and early enough
 	}
-	t.arm(now)
+	e.arm(now)
 }
 
-// forgetDue drops the entry of a connection that is out of the books.
-func (t *Transport) forgetDue(c *conn) {
+// forget drops the entry of a connection that is out of the books.
+func (e *expiry) forget(c *conn) {
 	if c.dueAt > 0 {
-		heap.Remove(&t.expiry.due, c.dueAt-1)
+		heap.Remove(&e.due, c.dueAt-1)
 	}
 }
 
-// arm sets the timer to the first entry. The caller holds the lock.
-func (t *Transport) arm(now time.Time) {
-	e := &t.expiry
-	if len(e.due) == 0 || t.closed {
+// arm sets the timer to the first entry.
+func (e *expiry) arm(now time.Time) {
+	if len(e.due) == 0 {
 		return
 	}
 	first := e.due[0].due
@@ -59,19 +58,13 @@ func (t *Transport) arm(now time.Time) {
 		return
 	}
 	e.armed = first
-	if wait := max(0, first.Sub(now)); e.timer == nil {
-		e.timer = time.AfterFunc(wait, t.expire)
-	} else {
-		e.timer.Reset(wait)
-	}
+	e.timer.Reset(max(0, first.Sub(now)))
 }
 
-// expire closes the connections that have been idle for too long.
-func (t *Transport) expire() {
-	now := time.Now()
-	var old []*conn
-	t.mu.Lock()
-	e := &t.expiry
+// discardExpired discards the connections that have been idle for too long, and lets others be
+// opened for those whom they had no room for.
+func (p *pool) discardExpired(now time.Time) {
+	e := &p.expiry
 	e.armed = time.Time{}
 	for range expiryBatch {
 		if len(e.due) == 0 || e.due[0].due.After(now) {
@@ -84,16 +77,20 @@ func (t *Transport) expire() {
 			c.due = c.deadline
 			heap.Push(&e.due, c)
 		default:
-			if t.remove(c) {
-				old = append(old, c)
-			}
-			old = append(old, t.startDials(c.host)...) // for those whom it had no room for
-			t.forget(c.host)
+			p.discard(c)
+			c.host.startDials()
+			c.host.forget()
 		}
 	}
-	t.arm(now)
-	t.mu.Unlock()
-	t.shut(old...)
+	e.arm(now)
+}
+
+// expire runs when the timer fires.
+func (t *Transport) expire() {
+	now := time.Now()
+	t.mu.Lock()
+	t.pool.discardExpired(now)
+	t.unlock()
 }
 
 // dueHeap orders connections by the time at which to look at them.

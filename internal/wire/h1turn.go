@@ -94,7 +94,7 @@ func (c *tapConn) Read(p []byte) (int, error) {
 			}
 			c.mu.Lock()
 			if kept < 0 {
-				kept = c.admit(p[:n])
+				kept = c.takeOwed(p[:n])
 			}
 			end := c.endErr
 			c.mu.Unlock()
@@ -140,9 +140,10 @@ func (c *tapConn) awaitRequest() {
 	c.mu.Unlock()
 }
 
-// admit tells how many of the bytes that came net/http may have; the caller holds the
+// takeOwed tells how many of the bytes that came net/http may have: those of the response
+// that is owed. Others end the connection, but for empty lines. The caller holds the
 // lock.
-func (c *tapConn) admit(p []byte) (kept int) {
+func (c *tapConn) takeOwed(p []byte) (kept int) {
 	if c.turn == owed {
 		var used int
 		tap := &c.tap

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -21,11 +20,10 @@ type h2Conn struct {
 	begun atomic.Bool // the first exchange is on its way
 }
 
-// newH2Conn speaks HTTP/2 on nc, which is encrypted when there is a state of that. net/http
-// is given no *tls.Conn, so that it begins at once.
-func (t *Transport) newH2Conn(key Key, nc net.Conn, state *tls.ConnectionState, c *conn) (*h2Conn, error) {
-	s := &h2Conn{guard: newH2Guard(nc, t.cfg.MaxHeaderBytes), tls: state}
-	if state != nil {
+// newH2Conn speaks HTTP/2 on c. net/http is given no *tls.Conn, so that it begins at once.
+func (t *Transport) newH2Conn(key Key, c *conn) (*h2Conn, error) {
+	s := &h2Conn{guard: newH2Guard(c.stream, t.cfg.MaxHeaderBytes), tls: c.tls}
+	if c.tls != nil {
 		s.guard.force = c.nc
 	}
 	s.guard.onChange, s.guard.onEnd = func() { t.changed(c) }, func() { t.ended(c) }
@@ -138,7 +136,7 @@ func (s *h2Conn) silentFor() time.Duration {
 func (s *h2Conn) reusable() (ok bool, hint time.Duration) { return true, 0 }
 func (s *h2Conn) fit() bool                               { return true }
 func (s *h2Conn) ended() <-chan struct{}                  { return s.guard.ended }
-func (s *h2Conn) parted()                                 {}
+func (s *h2Conn) exchangeDone()                           {}
 
 func (s *h2Conn) close() {
 	s.cc.Close()

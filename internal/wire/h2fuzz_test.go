@@ -279,8 +279,8 @@ func FuzzH2Client(f *testing.F) {
 				}
 			}
 		}()
-		c := &conn{t: tr, host: &host{}, nc: near}
-		s, err := tr.newH2Conn(Key{Scheme: "http", Addr: "h:80"}, near, nil, c)
+		c := &conn{host: &host{}, nc: near, stream: near}
+		s, err := tr.newH2Conn(Key{Scheme: "http", Addr: "h:80"}, c)
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -7,34 +7,37 @@ import "context"
 // allowed are there, or one of HTTP/2. Questions of the handshake have no answer.
 func (t *Transport) Open(ctx context.Context, key Key) error {
 	t.mu.Lock()
-	if t.closed {
+	if t.pool.closed {
 		t.mu.Unlock()
 		return ErrClosed
 	}
-	h := t.hostOf(key)
+	h := t.pool.host(key)
 	if h.h2Open > 0 || h.open+h.dials >= t.cfg.ConnsPerHost {
 		t.mu.Unlock()
 		return nil
 	}
 	w := h.enqueue(&waiter{x: &Exchange{Priority: Low, Fresh: true}, open: true})
-	old := t.startDials(h)
-	t.mu.Unlock()
-	t.shut(old...)
+	h.startDials()
+	t.unlock()
 	for {
 		select {
-		case m := <-w.ch:
-			switch m.kind {
-			case asking:
-				close(m.seen)
-			case failed:
-				return m.err
-			case ready:
-				t.put(m.conn, true)
-				return nil
-			}
+		case <-w.wake:
 		case <-ctx.Done():
-			t.leave(ctx, h, w)
+			t.leave(ctx, w)
 			return context.Cause(ctx)
+		}
+		t.mu.Lock()
+		n := w.take()
+		t.mu.Unlock()
+		if n.question != nil {
+			close(n.question.seen)
+		}
+		switch {
+		case n.err != nil:
+			return n.err
+		case n.conn != nil:
+			t.put(n.conn, true)
+			return nil
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (s *scripted) reusable() (bool, time.Duration) {
 }
 func (s *scripted) fit() bool              { return !s.spoilt }
 func (s *scripted) ended() <-chan struct{} { return s.end }
-func (s *scripted) parted()                {}
+func (s *scripted) exchangeDone()          {}
 func (s *scripted) close() {
 	if s.stuck != nil {
 		<-s.stuck
@@ -55,10 +55,10 @@ func introduceScripted(t *Transport, key Key, http2 bool, s *scripted) *conn {
 	near, far := net.Pipe()
 	far.Close()
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := &conn{t: t, connection: s, host: t.hostOf(key), nc: near, http2: http2}
-	t.add(c)
-	t.introduce(c)
+	defer t.unlock()
+	c := &conn{connection: s, host: t.pool.host(key), nc: near, http2: http2}
+	t.pool.add(c)
+	c.host.introduce(c, time.Now())
 	return c
 }
 
@@ -141,8 +141,8 @@ func TestIdleExpiry(t *testing.T) {
 		require.Zero(t, tr.Connections())
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
-		assert.Empty(t, tr.hosts)
-		assert.Empty(t, tr.expiry.due)
+		assert.Empty(t, tr.pool.hosts)
+		assert.Empty(t, tr.pool.expiry.due)
 	})
 }
 
@@ -233,7 +233,7 @@ func TestFreshMakesRoom(t *testing.T) {
 		require.Eventually(t, func() bool {
 			b.tr.mu.Lock()
 			defer b.tr.mu.Unlock()
-			for _, h := range b.tr.hosts {
+			for _, h := range b.tr.pool.hosts {
 				return h.waiters == 1
 			}
 			return false
@@ -250,13 +250,13 @@ func TestLeaveFreesQuestion(t *testing.T) {
 	tr := NewTransport(Config{Dialer: noDialer()})
 	defer tr.Close()
 	tr.mu.Lock()
-	h := tr.hostOf(Key{Scheme: "http", Addr: "h:80"})
+	h := tr.pool.host(Key{Scheme: "http", Addr: "h:80"})
 	w := h.enqueue(&waiter{x: &Exchange{}})
 	tr.mu.Unlock()
-	seen := make(chan struct{})
-	w.ch <- msg{kind: asking, seen: seen}
-	tr.leave(context.Background(), h, w)
-	<-seen
+	q := &Question{seen: make(chan struct{})}
+	w.news.question = q
+	tr.leave(context.Background(), w)
+	<-q.seen
 }
 
 // BenchmarkLeave: leaving costs the same however many wait.
@@ -266,7 +266,7 @@ func BenchmarkLeave(b *testing.B) {
 			tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 1})
 			defer tr.Close()
 			tr.mu.Lock()
-			h := tr.hostOf(Key{Scheme: "http", Addr: "h:80"})
+			h := tr.pool.host(Key{Scheme: "http", Addr: "h:80"})
 			for range n {
 				h.enqueue(&waiter{x: &Exchange{Priority: Normal}})
 			}
@@ -275,7 +275,7 @@ func BenchmarkLeave(b *testing.B) {
 				tr.mu.Lock()
 				w := h.enqueue(&waiter{x: &Exchange{Priority: Normal}})
 				tr.mu.Unlock()
-				tr.leave(context.Background(), h, w)
+				tr.leave(context.Background(), w)
 			}
 		})
 	}

@@ -54,7 +54,7 @@ func TestHeir(t *testing.T) {
 		return func() bool {
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
-			for _, h := range tr.hosts {
+			for _, h := range tr.pool.hosts {
 				return h.waiters == n
 			}
 			return n == 0
@@ -82,8 +82,8 @@ func TestAnswerIsPrivate(t *testing.T) {
 	w := &waiter{x: &Exchange{}}
 	h := &host{}
 	h.enqueue(w)
-	w.dial = &dialing{owner: w, asked: 1}
-	h.dequeue(w)
+	w.dial = &dialing{owner: w, audience: ownerOnly}
+	w.dequeue()
 	require.Zero(t, h.orphans.n, "what it was asked is not the next one's")
 
 	for _, kind := range []testserver.Kind{testserver.TLS, testserver.H2} {

@@ -25,7 +25,7 @@ func (t *Transport) claim(x *Exchange) *conn {
 	s.c = nil
 	usable, _ := c.reusable()
 	t.mu.Lock()
-	if usable && !c.dead && !t.closed {
+	if usable && !c.dead && !t.pool.closed {
 		c.begin(x)
 		t.mu.Unlock()
 		if t.fits(c, x) {
@@ -43,7 +43,7 @@ func (t *Transport) claim(x *Exchange) *conn {
 func (t *Transport) done(c *conn, x *Exchange, ok bool) {
 	x.ending.finish()
 	if s := x.Session; ok && s != nil && s.Hold && s.c == nil && !c.http2 {
-		c.parted()
+		c.exchangeDone()
 		s.c = c
 		return
 	}

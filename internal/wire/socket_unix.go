@@ -91,7 +91,7 @@ func newIdleRead(c *tapConn) *idleRead {
 			}
 		}
 		if r.n > 0 && !c.early() {
-			r.kept = c.admit(r.p[:r.n])
+			r.kept = c.takeOwed(r.p[:r.n])
 		}
 		return r.err != syscall.EAGAIN
 	}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func TestFreshHasItsTurn(t *testing.T) {
 			busy = append(busy, c)
 		}
 		tr.mu.Lock()
-		h := tr.hostOf(key)
+		h := tr.pool.host(key)
 		var list []*waiter
 		for _, fresh := range []bool{false, true, false, false} {
 			list = append(list, h.enqueue(&waiter{x: &Exchange{Observer: &watch{}, Priority: Normal, Key: key, Fresh: fresh}}))
@@ -44,7 +45,7 @@ func TestFreshHasItsTurn(t *testing.T) {
 			for i, w := range list {
 				assert.Equal(t, i < n && i != 1, w.done, "waiter %d", i)
 			}
-			assert.Equal(t, dials, h.opening)
+			assert.Equal(t, dials, h.shared)
 		}
 		tr.put(busy[0], true)
 		expect(1, 0) // the first one, who takes any
@@ -67,20 +68,18 @@ func TestNewsNobodyHears(t *testing.T) {
 		defer tr.Close()
 		key := Key{Scheme: "https", Addr: "h:443", Profile: new(Profile)}
 		tr.mu.Lock()
-		h := tr.hostOf(key)
+		h := tr.pool.host(key)
 		w := h.enqueue(&waiter{x: &Exchange{Observer: &watch{}, Priority: Low, Key: key}})
 		tr.mu.Unlock()
 		for range 20 {
 			d := &dialing{host: h, owner: w}
-			tr.tell(d, msg{kind: connecting})
-			tr.tell(d, msg{kind: encrypted})
+			tr.tell(d, func(n *news) { n.connecting = true })
+			tr.tell(d, func(n *news) { n.encrypted = &tls.ConnectionState{} })
 		}
-		introduceScripted(tr, key, false, &scripted{})
-		var last kind
-		for m := range w.left() {
-			last = m.kind
-		}
-		assert.Equal(t, ready, last)
+		c := introduceScripted(tr, key, false, &scripted{})
+		<-w.wake
+		assert.Same(t, c, w.take().conn)
+		assert.Empty(t, w.wake)
 	})
 }
 
@@ -107,11 +106,11 @@ func TestOpenLeaves(t *testing.T) {
 	defer tr.Close()
 	key := Key{Scheme: "http", Addr: "h:80"}
 	tr.mu.Lock()
-	h := tr.hostOf(key)
+	h := tr.pool.host(key)
 	w := h.enqueue(&waiter{x: &Exchange{Priority: Low, Fresh: true}, open: true})
 	tr.mu.Unlock()
 	c := introduceScripted(tr, key, false, &scripted{})
-	tr.leave(context.Background(), h, w)
+	tr.leave(context.Background(), w)
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	require.Zero(t, c.uses)
@@ -155,7 +154,7 @@ func TestNoRoom(t *testing.T) {
 				tr.mu.Lock()
 				defer tr.mu.Unlock()
 				assert.NotNil(t, w.dial)
-				assert.Equal(t, 1, h.opening)
+				assert.Equal(t, 1, h.shared)
 			})
 		})
 	}

@@ -1,0 +1,148 @@
+package wire
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// books is a pool without a Transport: nothing is done of what it decides.
+type books struct {
+	*pool
+	h *host
+}
+
+func newBooks(t *testing.T, key Key) books {
+	timer := time.NewTimer(time.Hour)
+	t.Cleanup(func() { timer.Stop() })
+	p := &pool{ctx: t.Context(), connsPerHost: 2, hosts: map[Key]*host{}, expiry: expiry{limit: time.Hour, timer: timer}}
+	return books{p, p.host(key)}
+}
+
+// ask makes an exchange wait.
+func (b books) ask(fresh bool) *waiter {
+	w := b.h.enqueue(&waiter{x: &Exchange{Priority: Normal, Fresh: fresh}})
+	b.h.startDials()
+	return w
+}
+
+// decided is what was, since the last call.
+func (b books) decided() todo {
+	d := b.todo
+	b.todo = todo{}
+	return d
+}
+
+// TestOneDialUntilProtocolIsKnown: while a server may speak HTTP/2 one connection is opened for
+// all that wait, and as many as allowed once it is known not to.
+func TestOneDialUntilProtocolIsKnown(t *testing.T) {
+	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
+	first, second, third := b.ask(false), b.ask(false), b.ask(false)
+	d := b.decided()
+	require.Len(t, d.dial, 1)
+	require.Same(t, first, d.dial[0].owner)
+	d.dial[0].opened(&conn{connection: &scripted{}}, nil, time.Now())
+	assert.True(t, first.done)
+	d = b.decided()
+	require.Len(t, d.dial, 1, "two are allowed")
+	assert.Same(t, second, d.dial[0].owner)
+	assert.Nil(t, third.dial)
+
+	b = newBooks(t, Key{Scheme: "https", Addr: "h:443"})
+	all := []*waiter{b.ask(false), b.ask(false), b.ask(false)}
+	s := &scripted{}
+	s.streams.Store(100)
+	b.decided().dial[0].opened(&conn{connection: s, http2: true}, nil, time.Now())
+	for _, w := range all {
+		assert.True(t, w.done)
+	}
+	assert.True(t, b.todo.empty(), "%+v", b.todo)
+}
+
+// TestQuestionFreesDial: a dial that has asked its owner is for that one alone, so that another
+// is begun for those who wait; its failure is no one else's.
+func TestQuestionFreesDial(t *testing.T) {
+	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
+	owner, other := b.ask(false), b.ask(false)
+	asked := b.decided().dial[0]
+	q := &Question{}
+	require.True(t, asked.asks(q, 0))
+	assert.Same(t, q, owner.take().question)
+	assert.False(t, asked.asks(q, maxQuestions))
+	d := b.decided()
+	require.Len(t, d.dial, 1)
+	assert.Same(t, other, d.dial[0].owner)
+	refused := errors.New("refused")
+	asked.failed(refused)
+	assert.Equal(t, refused, owner.take().err)
+	assert.False(t, other.done)
+	assert.False(t, asked.asks(q, 1), "nobody is there any more")
+}
+
+// TestAcceptedIsAnotherHost: a connection that its owner has accepted is its alone, and in the
+// books of the profile that accepts it.
+func TestAcceptedIsAnotherHost(t *testing.T) {
+	key := Key{Scheme: "https", Addr: "h:443", Profile: &Profile{}}
+	b := newBooks(t, key)
+	owner, other := b.ask(false), b.ask(false)
+	d := b.decided().dial[0]
+	require.True(t, d.asks(&Question{}, 0))
+	accepted := &Profile{}
+	d.opened(&conn{connection: &scripted{}}, accepted, time.Now())
+	got := owner.take()
+	require.NotNil(t, got.conn)
+	assert.Same(t, accepted, got.conn.host.key.Profile)
+	assert.False(t, other.done)
+	assert.Zero(t, b.h.open)
+	assert.Len(t, b.decided().dial, 1)
+}
+
+// TestLeavingFreesDial: the dial of one who leaves goes to the next who has none, and is
+// cancelled when there is nobody.
+func TestLeavingFreesDial(t *testing.T) {
+	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
+	first, second := b.ask(false), b.ask(false)
+	dialed := b.decided().dial[0]
+	b.h.abandon(first, false)
+	assert.True(t, b.todo.empty(), "%+v", b.todo)
+	assert.Same(t, second, dialed.owner)
+	b.h.abandon(second, false)
+	d := b.decided()
+	assert.Equal(t, []*dialing{dialed}, d.cancel)
+	assert.Empty(t, d.dial)
+	dialed.failed(errors.New("cancelled"))
+	assert.Empty(t, b.hosts)
+}
+
+// TestCloseDecides: what carries nothing ends in good order, the rest at once, and everybody
+// who waits hears of it.
+func TestCloseDecides(t *testing.T) {
+	b := newBooks(t, Key{Scheme: "http", Addr: "h:80"})
+	all := []*waiter{b.ask(false), b.ask(false), b.ask(false)}
+	dials := b.decided().dial
+	require.Len(t, dials, 2)
+	busy, idle := &conn{connection: &scripted{}}, &conn{connection: &scripted{}}
+	dials[0].opened(busy, nil, time.Now())
+	dials[1].opened(idle, nil, time.Now())
+	require.Same(t, idle, all[1].take().conn)
+	b.h.exchangeOver(idle, true, time.Now())
+	require.Same(t, idle, all[2].take().conn, "it goes to the next at once")
+	b.h.exchangeOver(idle, true, time.Now())
+	other := b.host(Key{Scheme: "http", Addr: "other:80"})
+	late := other.enqueue(&waiter{x: &Exchange{}})
+	other.startDials()
+	b.decided()
+	b.close()
+	d := b.decided()
+	assert.Equal(t, []*conn{busy}, d.cut)
+	assert.Equal(t, []*conn{idle}, d.close)
+	assert.Equal(t, ErrClosed, late.take().err)
+	assert.False(t, b.over(), "they are being closed, and a dial is under way")
+	late.dial.failed(ErrClosed)
+	b.all.remove(busy)
+	b.all.remove(idle)
+	assert.True(t, b.over())
+}

@@ -1,0 +1,120 @@
+package wire
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/netreply/netreply/internal/oserr"
+)
+
+// stdConn is a connection on which net/http speaks HTTP/1.
+type stdConn struct {
+	cc  *http.ClientConn
+	tap *tapConn
+	raw net.Conn // the socket under the tap, and under TLS
+}
+
+func (t *Transport) newStdConn(key Key, c *conn) (*stdConn, error) {
+	s := &stdConn{tap: newTapConn(c.stream, t.cfg.MaxHeaderBytes), raw: c.nc}
+	s.tap.onEnd = func() { t.ended(c) }
+	var err error
+	s.cc, err = clientConn(t.std, key, s.tap)
+	return s, err
+}
+
+func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
+	s.tap.arm(req.Method, x.Observer.Activity)
+	resp, err := s.cc.RoundTrip(req)
+	if err != nil {
+		return nil, s.fault(err, Headers, x)
+	}
+	head, ok := s.tap.final(resp)
+	if !ok {
+		resp.Body.Close()
+		s.cc.Close()
+		return nil, &Error{Phase: Headers, Fault: Malformed, Reused: x.Conn.Reused, Began: true,
+			Err: errors.New("a response head that can be read in two ways")}
+	}
+	x.Head = head
+	return resp, nil
+}
+
+// SourceError marks an error of the request body, which is the caller's and not
+// the connection's. Bodies wrap what they return in it.
+type SourceError struct{ Err error }
+
+func (e *SourceError) Error() string { return e.Err.Error() }
+func (e *SourceError) Unwrap() error { return e.Err }
+
+func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
+	e := &Error{Phase: phase, Reused: x.Conn.Reused, Began: phase == Body, Err: err}
+	var source *SourceError
+	if errors.As(err, &source) {
+		e.Phase, e.Fault, e.Err = Send, Source, source.Err
+		return e
+	}
+	received, sent := s.tap.counts()
+	gone, readErr := s.tap.state()
+	stray, at, wrong := s.tap.fault()
+	e.Sent = sent
+	if phase == Headers {
+		// what is no response at all was meant for an exchange before
+		e.Stray = stray && e.Reused
+		e.Began = received > 0 && !e.Stray
+	}
+	switch {
+	case wrong != nil:
+		e.Fault, e.Err = Malformed, wrong
+	case isAlert(err) || readErr != nil && isAlert(readErr):
+		e.Fault = Alert
+		if !e.Began {
+			e.Phase = TLS
+		}
+	case phase == Headers && at != inHead:
+		e.Fault = Malformed // net/http has refused it
+	case gone && at != over:
+		e.Fault = Closed
+		e.Err = endError(err, readErr)
+	case readErr != nil && !gone:
+		e.Fault = Other
+		e.Err = readErr
+	case peerClosed(err):
+		e.Fault = Closed
+	case isOS(err):
+		e.Fault = Other
+	case phase == Headers && !e.Began && s.cc.Err() != nil:
+		// net/http saw the idle connection end before this exchange began
+		e.Fault = Closed
+	default:
+		e.Fault = Malformed
+	}
+	return e
+}
+
+// endError prefers the socket's error to the one net/http made of it.
+func endError(err, readErr error) error {
+	if oserr.Is(readErr, oserr.Reset) {
+		return readErr
+	}
+	return err
+}
+
+func (s *stdConn) room() (n int, open bool) { return 1, true }
+
+func (s *stdConn) reusable() (ok bool, hint time.Duration) {
+	return s.tap.usable() && s.cc.Err() == nil && s.cc.Available() > 0, s.tap.keepsFor()
+}
+
+// fit asks the socket first: what has left it meanwhile, the tap knows.
+func (s *stdConn) fit() bool { return !s.tap.hasPending(s.raw) && s.tap.usable() }
+
+func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
+
+func (s *stdConn) exchangeDone() { s.tap.disarm() }
+
+func (s *stdConn) close() {
+	s.cc.Close()
+	s.tap.Close()
+}
