@@ -191,8 +191,8 @@ func (a *attempt) credentials(c challenge, s *space, tried *credentials, resp *h
 		if resp != nil {
 			hold(resp)
 		}
-		a.t.clock.pause()
-		defer a.t.clock.resume()
+		a.t.clock.Pause()
+		defer a.t.clock.Resume()
 	}
 	if waits && (!whole || a.proxy != nil) {
 		return cache.ask(a.t.ctx, s, tried, c.strength(), func() (*credentials, bool) { return a.ask(c, s, tried) })

@@ -99,8 +99,8 @@ const legMoment = 5 * time.Second
 // discard ends a response that is answered. The time that takes is not the peer's
 // silence.
 func (a *attempt) discard(resp *http.Response) {
-	a.t.clock.pause()
-	defer a.t.clock.resume()
+	a.t.clock.Pause()
+	defer a.t.clock.Resume()
 	if a.legs > 0 {
 		discardWithin(resp, legMoment)
 		return
@@ -204,8 +204,8 @@ func (a *attempt) bearer() bool {
 // takeToken gets a token that is not the last one, which was refused if there was
 // one. Whoever gets a new one may take his time (rule N32).
 func (a *attempt) takeToken() error {
-	a.t.clock.pause()
-	defer a.t.clock.resume()
+	a.t.clock.Pause()
+	defer a.t.clock.Resume()
 	token, err := a.t.q.Bearer.Token(a.t.ctx, a.token)
 	switch {
 	case a.t.ctx.Err() != nil:

@@ -18,8 +18,8 @@ var ErrInsideOnSignal = errors.New("the reply goes on only when OnSignal returns
 func (r *Reply) callBack(e entry) {
 	r.calls.Add(1)
 	defer r.calls.Add(-1)
-	r.clock.pause() // what the program takes its time for is not the peer's silence
-	defer r.clock.resume()
+	r.clock.Pause() // what the program takes its time for is not the peer's silence
+	defer r.clock.Resume()
 	if f := r.m.cfg.OnSignal; f != nil {
 		f(r, e.event())
 	}

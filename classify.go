@@ -10,6 +10,7 @@ import (
 
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/oserr"
 	"github.com/netreply/netreply/internal/wire"
@@ -38,7 +39,7 @@ func headTimeout(limit time.Duration) *limitError {
 }
 
 func minRate(rate int64) *limitError {
-	return &limitError{"average of " + strconv.FormatInt(rate, 10) + " bytes per second, its MinRate,", "window", rateWindow, PhaseLocal}
+	return &limitError{"average of " + strconv.FormatInt(rate, 10) + " bytes per second, its MinRate,", "window", flow.RateWindow, PhaseLocal}
 }
 
 func (e *limitError) Error() string {

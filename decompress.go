@@ -36,7 +36,7 @@ func (t *transfer) decompress(resp *http.Response) error {
 	if limits.Threshold == 0 {
 		limits.Threshold = defaultSafetyThreshold
 	}
-	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: t.clock.touch, Wait: t.waitsForMemory, Done: t.ctx.Done()})
+	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: t.clock.Touch, Wait: t.waitsForMemory, Done: t.ctx.Done()})
 	t.w.Decoding(decoder)
 	resp.Body, resp.ContentLength = decoder, -1
 	return nil
@@ -45,9 +45,9 @@ func (t *transfer) decompress(resp *http.Response) error {
 // waitsForMemory holds the clock of the peer while others keep the reply waiting.
 func (t *transfer) waitsForMemory(waiting bool) {
 	if waiting {
-		t.clock.pause()
+		t.clock.Pause()
 	} else {
-		t.clock.resume()
+		t.clock.Resume()
 	}
 }
 

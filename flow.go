@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -56,8 +57,8 @@ type transfer struct {
 	started time.Time
 	wctx    context.Context // of the requests on the wire
 	trace   httptrace.ClientTrace
-	clock   *clock     // of the peer's silence; nil without TransferTimeout and MinRate
-	rate    *rateGuard // nil without a MinRate
+	clock   *flow.Clock     // of the peer's silence; nil without TransferTimeout and MinRate
+	rate    *flow.RateGuard // nil without a MinRate
 
 	url        *url.URL // of the hop, with its user information
 	method     string

@@ -11,6 +11,7 @@ import (
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -28,7 +29,7 @@ type Manager struct {
 	auth      authCache
 	decoders  *coding.Budget
 	routes    routes
-	http11    http11Origins
+	http11    flow.HTTP11Origins
 
 	credentials []stored
 	negotiators []*negotiator
@@ -173,10 +174,10 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		q.MinRate = m.cfg.MinRate
 	}
 	if q.TransferTimeout > 0 || q.MinRate > 0 {
-		r.clock = newClock(q.TransferTimeout, func() { r.stop(transferTimeout(q.TransferTimeout)) })
+		r.clock = flow.NewClock(q.TransferTimeout, func() { r.stop(transferTimeout(q.TransferTimeout)) })
 	}
 	if q.MinRate > 0 {
-		r.rate = &rateGuard{min: q.MinRate, clock: r.clock, moved: r.moved, expired: func() { r.stop(minRate(q.MinRate)) }}
+		r.rate = flow.NewRateGuard(q.MinRate, r.clock, r.moved, func() { r.stop(minRate(q.MinRate)) })
 	}
 	q.Ask |= m.cfg.Ask
 	r.buf.limit = max(0, q.ReadBufferSize)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -48,9 +49,9 @@ func afterRetry(h *hop) (again bool) {
 		h.repeats++
 		return true
 	}
-	if asksForHTTP11(h.err) && t.q.HTTP == HTTPAny {
+	if flow.AsksForHTTP11(h.err) && t.q.HTTP == HTTPAny {
 		if addr, addrErr := httpurl.Address(h.req.URL); addrErr == nil {
-			h.m.http11.add(h.req.URL.Scheme, addr)
+			h.m.http11.Add(h.req.URL.Scheme, addr)
 		}
 		h.fresh = false
 	} else if mayRepeat(h.err, t.q.idempotent(h.req.Method)) {
@@ -123,7 +124,7 @@ func (h *hop) send() {
 func (x *exchange) excuseQueue() {
 	if t := x.hop.t; t.clock != nil {
 		pool := t.m.wire
-		t.clock.ask(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
+		t.clock.Excuse(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
 	}
 }
 
@@ -132,7 +133,7 @@ func (x *exchange) excuseQueue() {
 func (x *exchange) waited(answered bool) {
 	t := x.hop.t
 	if !answered || !x.Conn.HTTP2 {
-		t.clock.ask(nil, false)
+		t.clock.Excuse(nil, false)
 	}
 	x.stopHeadTimer()
 	x.rateOver()
@@ -156,7 +157,7 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 	x := &exchange{hop: h, upload: t.upload}
 	x.IdleTimeout = t.q.ConnectionCacheExpiry
 	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(t.q.HTTP)}
-	if t.q.HTTP == HTTPAny && t.m.http11.has(req.URL.Scheme, addr) {
+	if t.q.HTTP == HTTPAny && t.m.http11.Has(req.URL.Scheme, addr) {
 		x.Key.Protocol = wire.HTTP1
 	}
 	switch {
@@ -244,8 +245,8 @@ func (x *exchange) verifyName() string {
 // accepted a certificate is not kept: nobody else may use it.
 func (x *exchange) Question(q *wire.Question) {
 	t := x.hop.t
-	t.clock.pause()
-	defer t.clock.resume()
+	t.clock.Pause()
+	defer t.clock.Resume()
 	f, ok := q.About.(*certs.Failure)
 	if !ok {
 		t.w.Key(q.About)
@@ -265,10 +266,10 @@ func (x *exchange) Sending(c wire.Conn) {
 	t := x.hop.t
 	t.w.Carrier(&x.Conn)
 	t.w.Enter(PhaseHeaders)
-	t.clock.touch()
+	t.clock.Touch()
 	if t.clock != nil && (t.payload != nil || c.HTTP2) {
 		pool := t.m.wire
-		t.clock.ask(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
+		t.clock.Excuse(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
 	}
 	m := x.meter()
 	if m != nil {
@@ -277,7 +278,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	}
 	if m != nil && t.rate != nil {
 		x.rated.Store(true)
-		t.rate.begin()
+		t.rate.Begin()
 	}
 	switch {
 	case m == nil && t.memorySent > 0 && !c.HTTP2:
@@ -298,7 +299,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	}
 }
 
-func (x *exchange) Activity() { x.hop.t.clock.touch() }
+func (x *exchange) Activity() { x.hop.t.clock.Touch() }
 
 // uploaded is called at the end of an upload's source.
 func (x *exchange) uploaded() {
@@ -309,7 +310,7 @@ func (x *exchange) uploaded() {
 // rateOver ends the measuring of an upload, with it or with the response head.
 func (x *exchange) rateOver() {
 	if x.rated.CompareAndSwap(true, false) {
-		x.hop.t.rate.end()
+		x.hop.t.rate.End()
 	}
 }
 
@@ -354,7 +355,7 @@ func (x *exchange) stopHeadTimer() {
 
 // interim takes an interim response.
 func (t *transfer) interim(code int, header textproto.MIMEHeader) error {
-	t.clock.touch()
+	t.clock.Touch()
 	if t.interims++; t.interims > maxInformational {
 		return &wire.Error{Phase: wire.Headers, Fault: wire.Malformed, Err: errors.New("too many interim responses")}
 	}

@@ -70,7 +70,7 @@ func (u *uploadMeter) add(n int) {
 		return
 	}
 	sent := u.sent.Add(int64(n))
-	u.t.clock.touch()
+	u.t.clock.Touch()
 	now := time.Since(u.t.started)
 	if !u.begun || sent == u.total || u.t.q.EmitAllUploadProgress || u.throttle.due(now) {
 		u.throttle.start(now)

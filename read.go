@@ -16,17 +16,17 @@ func (r *Reply) carry(w io.Writer) (total int64, writeErr error) {
 		r.mu.Unlock()
 		n, err := body.Read(c.data)
 		if n > 0 {
-			r.clock.touch()
+			r.clock.Touch()
 			r.mu.Lock()
 			if r.state != running {
 				break
 			}
 			r.received += int64(n)
 			r.announce()
-			r.clock.pause()
+			r.clock.Pause()
 			var m int
 			m, writeErr = w.Write(c.data[:n])
-			r.clock.resume()
+			r.clock.Resume()
 			total += int64(m)
 			if writeErr == nil && m < n {
 				writeErr = io.ErrShortWrite

@@ -114,8 +114,8 @@ func (t *transfer) answered(h *hop) (*http.Request, error) {
 // taken, and makes the request of the next hop. The body of the redirect, which nobody
 // sees, is read behind the announcement.
 func (t *transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request, error) {
-	t.clock.pause() // until the next hop begins
-	defer t.clock.resume()
+	t.clock.Pause() // until the next hop begins
+	defer t.clock.Resume()
 	follow := t.w.Redirect(&redirection{t.url, plan.Target, resp.StatusCode, plan.Method}, func() { discard(resp) })
 	if t.ctx.Err() != nil { // rule D6: nothing is sent after an abort
 		return nil, context.Cause(t.ctx)
@@ -124,7 +124,7 @@ func (t *transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request
 		return nil, &Error{Code: OperationCanceledError, Phase: PhaseHeaders, Text: "Redirect denied", Err: errors.New("redirect denied")}
 	}
 	t.url, t.method = plan.Target, plan.Method
-	t.clock.touch()
+	t.clock.Touch()
 	t.headers = nextHeaders(t.headers, t.q.SecretHeaders, plan)
 	if !plan.SendBody {
 		t.dropBody()

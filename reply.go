@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -38,8 +39,8 @@ type Reply struct {
 	listed  bool      // the reply is in the Manager's list: not when that was closed
 	lenient *leniency // what the program has accepted of certificates
 
-	clock   *clock     // of the peer's silence; nil without TransferTimeout and MinRate
-	rate    *rateGuard // nil without a MinRate
+	clock   *flow.Clock     // of the peer's silence; nil without TransferTimeout and MinRate
+	rate    *flow.RateGuard // nil without a MinRate
 	started time.Time
 	stage   atomic.Int32 // the Phase that the transfer has come to
 	calls   atomic.Int32 // of OnSignal that are running
@@ -105,8 +106,8 @@ type head struct {
 func (r *Reply) run() {
 	defer r.m.left(r)
 	err := r.perform()
-	r.clock.stop()
-	r.rate.end()
+	r.clock.Stop()
+	r.rate.End()
 	ended := r.ctx.Err() != nil && !r.whole
 	if ended {
 		// the reason the transfer was stopped for beats what the stop made others say
@@ -154,7 +155,7 @@ func (r *Reply) perform() error {
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
-	r.clock.start()
+	r.clock.Start()
 	resp, err := t.begin()
 	if err != nil {
 		return err

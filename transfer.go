@@ -16,8 +16,8 @@ func (r *Reply) receive(resp *http.Response) error {
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
-	r.rate.begin()
-	defer r.rate.end()
+	r.rate.Begin()
+	defer r.rate.End()
 	first := true
 	for {
 		if over, err := r.lend(resp.Body); over {
@@ -82,11 +82,11 @@ func (r *Reply) room(length int64) ([]byte, error) {
 			r.cond.Broadcast()
 		})
 		defer stop()
-		r.clock.pause() // the reader's turn
+		r.clock.Pause() // the reader's turn
 		for r.buf.full() && r.state == running && r.ctx.Err() == nil {
 			r.cond.Wait()
 		}
-		r.clock.resume()
+		r.clock.Resume()
 	}
 	if r.ctx.Err() != nil {
 		return nil, context.Cause(r.ctx)
@@ -104,7 +104,7 @@ func (r *Reply) room(length int64) ([]byte, error) {
 // arrived takes the bytes of one read and announces them (rules P2 and S45).
 func (r *Reply) arrived(n int) {
 	if n > 0 {
-		r.clock.touch()
+		r.clock.Touch()
 	}
 	r.mu.Lock()
 	if r.state != running { // nothing changes any more: what comes late has not come

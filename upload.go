@@ -52,8 +52,8 @@ type upload struct {
 // newUpload starts a reading of p, of limit bytes.
 func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter) (*upload, error) {
 	clock := meter.t.clock
-	clock.pause() // opening is the caller's, too
-	defer clock.resume()
+	clock.Pause() // opening is the caller's, too
+	defer clock.Resume()
 	if p.last != nil && !p.ours {
 		if err := p.last.idle(ctx); err != nil {
 			return nil, err
@@ -135,7 +135,7 @@ func nextPiece(size int, took time.Duration) int {
 // readSource reads from the caller's source, while the transfer's clock stands still:
 // it is not the peer that is waited for (rule N32).
 func (u *upload) readSource(p []byte) (int, error) {
-	u.meter.t.clock.pause()
+	u.meter.t.clock.Pause()
 	u.waiting.Store(true)
 	if u.done.Load() {
 		u.letGo()
@@ -152,7 +152,7 @@ func (u *upload) readSource(p []byte) (int, error) {
 // a source that never returns must not keep from being timed any more.
 func (u *upload) letGo() {
 	if u.waiting.CompareAndSwap(true, false) {
-		u.meter.t.clock.resume()
+		u.meter.t.clock.Resume()
 	}
 }
 

@@ -326,3 +326,14 @@ func (r *Reply) emitLocked(k signal, a, b int64, value any) {
 		r.callBack(e)
 	}
 }
+
+// moved is what the RateGuard of the reply counts.
+func (r *Reply) moved() int64 {
+	n := r.WireBytes()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sent != nil {
+		n += r.sent.Load()
+	}
+	return n
+}

@@ -1,4 +1,4 @@
-package netreply
+package flow
 
 import (
 	"sync/atomic"
@@ -16,9 +16,9 @@ func TestClock(t *testing.T) {
 	const ms = time.Millisecond
 	type step struct {
 		after time.Duration // the last one
-		do    func(*clock)
+		do    func(*Clock)
 	}
-	start, touch, pause, resume, stop := (*clock).start, (*clock).touch, (*clock).pause, (*clock).resume, (*clock).stop
+	start, touch, pause, resume, stop := (*Clock).Start, (*Clock).Touch, (*Clock).Pause, (*Clock).Resume, (*Clock).Stop
 	for _, r := range []struct {
 		name  string
 		steps []step
@@ -44,7 +44,7 @@ func TestClock(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var at atomic.Int64
 				begin := time.Now()
-				c := newClock(time.Second, func() {
+				c := NewClock(time.Second, func() {
 					assert.True(t, at.CompareAndSwap(0, int64(time.Since(begin))), "once")
 				})
 				for _, s := range r.steps {
@@ -55,19 +55,19 @@ func TestClock(t *testing.T) {
 				synctest.Wait()
 				assert.Equal(t, r.at, time.Duration(at.Load()))
 				if r.at != 0 || r.ran != 0 {
-					assert.Equal(t, r.ran, c.elapsed())
+					assert.Equal(t, r.ran, c.Elapsed())
 				}
 			})
 		})
 	}
-	var none *clock
-	none.start()
-	none.touch()
-	none.pause()
-	none.resume()
-	none.ask(nil, false)
-	none.stop()
-	require.Zero(t, none.elapsed())
+	var none *Clock
+	none.Start()
+	none.Touch()
+	none.Pause()
+	none.Resume()
+	none.Excuse(nil, false)
+	none.Stop()
+	require.Zero(t, none.Elapsed())
 }
 
 // TestClockChecksOnce: a check that comes due while a pause begins leaves the clock
@@ -75,19 +75,19 @@ func TestClock(t *testing.T) {
 func TestClockChecksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 200 {
-			c := newClock(time.Second, func() { t.Error("the clock was paused") })
-			c.start()
+			c := NewClock(time.Second, func() { t.Error("the clock was paused") })
+			c.Start()
 			time.Sleep(500 * time.Millisecond)
-			c.touch()
+			c.Touch()
 			paused := make(chan struct{})
 			go func() {
 				time.Sleep(500 * time.Millisecond) // when the first check is due
-				c.pause()
+				c.Pause()
 				close(paused)
 			}()
 			<-paused
 			time.Sleep(time.Hour)
-			c.stop()
+			c.Stop()
 		}
 	})
 }
@@ -98,11 +98,11 @@ func TestClockAsksOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		at := make(chan time.Duration, 1)
-		c := newClock(time.Second, func() { at <- time.Since(begin) })
-		c.start()
+		c := NewClock(time.Second, func() { at <- time.Since(begin) })
+		c.Start()
 		// what the peer takes every second, up to the ninth, is seen
 		taken := begin
-		c.ask(func() (at time.Time) {
+		c.Excuse(func() (at time.Time) {
 			if now := time.Now(); now.Sub(begin) < 10*time.Second && now.Sub(taken) >= time.Second {
 				taken, at = now, now
 			}
@@ -117,13 +117,13 @@ func TestClockAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		at := make(chan time.Duration, 1)
-		c := newClock(time.Second, func() { at <- time.Since(begin) })
+		c := NewClock(time.Second, func() { at <- time.Since(begin) })
 		var asked []time.Duration
-		c.ask(func() time.Time {
+		c.Excuse(func() time.Time {
 			asked = append(asked, time.Since(begin))
 			return begin.Add(1500 * time.Millisecond)
 		}, false)
-		c.start()
+		c.Start()
 		require.Equal(t, 2500*time.Millisecond, <-at)
 		require.Equal(t, []time.Duration{time.Second, 2500 * time.Millisecond}, asked)
 	})
@@ -135,17 +135,17 @@ func TestClockAsksOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asking, expired atomic.Int32
 		answer := make(chan time.Time)
-		c := newClock(time.Second, func() { expired.Add(1) })
-		c.start()
-		c.ask(func() time.Time {
+		c := NewClock(time.Second, func() { expired.Add(1) })
+		c.Start()
+		c.Excuse(func() time.Time {
 			assert.EqualValues(t, 1, asking.Add(1))
 			defer asking.Add(-1)
 			return <-answer
 		}, true)
 		time.Sleep(time.Second)
 		for range 5 {
-			c.pause()
-			c.resume()
+			c.Pause()
+			c.Resume()
 			time.Sleep(time.Second)
 		}
 		assert.EqualValues(t, 0, expired.Load())

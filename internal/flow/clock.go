@@ -1,17 +1,17 @@
-package netreply
+package flow
 
 import (
 	"sync"
 	"time"
 )
 
-// clock measures how long a transfer waits for its peer, and tells when the peer was
+// Clock measures how long a transfer waits for its peer, and tells when the peer was
 // silent for too long (rules N31 and N32). It stands still while the transfer waits for
 // something of ours: every such wait is a pause, and pauses may overlap, since several
-// goroutines serve one transfer. A nil clock does nothing.
+// goroutines serve one transfer. A nil Clock does nothing.
 //
 // It has a lock of its own, which is never held over a call of something else.
-type clock struct {
+type Clock struct {
 	limit   time.Duration // of silence; 0 means none
 	expired func()        // called once, when the limit has passed
 
@@ -40,12 +40,14 @@ const (
 // looks is how often excused is asked within one limit, where that is needed.
 const looks = 8
 
-func newClock(limit time.Duration, expired func()) *clock {
-	return &clock{limit: limit, expired: expired}
+// NewClock makes a clock that stands still until Start. expired is called once, when the peer
+// was silent for limit; 0 means that it never is.
+func NewClock(limit time.Duration, expired func()) *Clock {
+	return &Clock{limit: limit, expired: expired}
 }
 
-// start sets the clock going; pauses may have begun before.
-func (c *clock) start() {
+// Start sets the clock going; pauses may have begun before.
+func (c *Clock) Start() {
 	if c == nil {
 		return
 	}
@@ -57,8 +59,8 @@ func (c *clock) start() {
 	}
 }
 
-// touch tells that the peer was heard of.
-func (c *clock) touch() {
+// Touch tells that the peer was heard of.
+func (c *Clock) Touch() {
 	if c == nil {
 		return
 	}
@@ -67,8 +69,8 @@ func (c *clock) touch() {
 	c.last = time.Now()
 }
 
-// pause stops the clock until as many calls of resume as there were pauses.
-func (c *clock) pause() {
+// Pause stops the clock until as many calls of resume as there were pauses.
+func (c *Clock) Pause() {
 	if c == nil {
 		return
 	}
@@ -80,8 +82,8 @@ func (c *clock) pause() {
 	c.pauses++
 }
 
-// resume ends a pause. With the last one the peer gets the whole limit anew.
-func (c *clock) resume() {
+// Resume ends a pause. With the last one the peer gets the whole limit anew.
+func (c *Clock) Resume() {
 	if c == nil {
 		return
 	}
@@ -91,8 +93,8 @@ func (c *clock) resume() {
 	c.goOn()
 }
 
-// stop ends the clock for good.
-func (c *clock) stop() {
+// Stop ends the clock for good.
+func (c *Clock) Stop() {
 	if c == nil {
 		return
 	}
@@ -104,9 +106,9 @@ func (c *clock) stop() {
 	c.state = clockOver
 }
 
-// ask sets what is asked before the clock expires; nil ends that. often is for what passes
+// Excuse sets what is asked before the clock expires; nil ends that. often is for what passes
 // unseen between two calls, such as the bytes that a peer takes of what the system holds.
-func (c *clock) ask(excused func() time.Time, often bool) {
+func (c *Clock) Excuse(excused func() time.Time, often bool) {
 	if c == nil {
 		return
 	}
@@ -118,8 +120,8 @@ func (c *clock) ask(excused func() time.Time, often bool) {
 	}
 }
 
-// elapsed is how long the clock has run, without its pauses.
-func (c *clock) elapsed() time.Duration {
+// Elapsed is how long the clock has run, without its pauses.
+func (c *Clock) Elapsed() time.Duration {
 	if c == nil {
 		return 0
 	}
@@ -133,10 +135,10 @@ func (c *clock) elapsed() time.Duration {
 
 // running tells whether the clock is going and not paused. The caller holds the lock,
 // as with everything below.
-func (c *clock) running() bool { return c.state == clockGoing && c.pauses == 0 }
+func (c *Clock) running() bool { return c.state == clockGoing && c.pauses == 0 }
 
 // goOn runs the clock from now on, if nothing pauses it.
-func (c *clock) goOn() {
+func (c *Clock) goOn() {
 	if c.running() {
 		c.last = time.Now()
 		c.resumed = c.last
@@ -145,7 +147,7 @@ func (c *clock) goOn() {
 }
 
 // halt stops a clock that runs.
-func (c *clock) halt() {
+func (c *Clock) halt() {
 	c.ran += time.Since(c.resumed)
 	if c.timer != nil {
 		c.timer.Stop()
@@ -153,7 +155,7 @@ func (c *clock) halt() {
 }
 
 // arm makes check run after d, or earlier where somebody has to look.
-func (c *clock) arm(d time.Duration) {
+func (c *Clock) arm(d time.Duration) {
 	if c.limit <= 0 {
 		return
 	}
@@ -170,7 +172,7 @@ func (c *clock) arm(d time.Duration) {
 // check runs, without the lock, when the timer fires. That says little: the timer is not
 // set anew for every byte, it may fire in the moment in which a pause stops it, and it may
 // have been set anew while a check before this one still asks.
-func (c *clock) check() {
+func (c *Clock) check() {
 	c.mu.Lock()
 	if c.asking { // by one at a time
 		c.mu.Unlock()
@@ -191,7 +193,7 @@ func (c *clock) check() {
 
 // silent, which takes the lock itself, tells whether the limit has passed since the peer was
 // last excused or heard of, and ends the clock then; otherwise it arms the next check.
-func (c *clock) silent(excused time.Time) bool {
+func (c *Clock) silent(excused time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asking = false
