@@ -11,6 +11,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +26,7 @@ import (
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/hsts"
 	"github.com/netreply/netreply/httpserver"
+	"github.com/netreply/netreply/internal/testserver"
 )
 
 func download(ctx context.Context, m *netreply.Manager, address string, file io.Writer, show func(done, total int64)) error {
@@ -123,6 +126,106 @@ func TestExplain(t *testing.T) {
 	reply := m.Get(t.Context(), request(t, s.URL+"/file"))
 	reply.Abort()
 	assert.Equal(t, "given up", explain(reply.Err()))
+}
+
+type dialogs interface {
+	Trust(host string, flaws []netreply.SSLError) bool
+	Password(place, realm string, again bool) (user, password string, ok bool)
+	Follow(from, to *url.URL) bool
+}
+
+func getWithDialogs(ctx context.Context, m *netreply.Manager, req *netreply.Request, ui dialogs) ([]byte, error) {
+	req.Ask = netreply.AskSSLErrors | netreply.AskAuthentication | netreply.AskProxyAuthentication
+	req.RedirectPolicy = netreply.UserVerifiedRedirectPolicy
+	reply := m.Get(ctx, req)
+	go func() {
+		for event := range reply.Events(ctx) {
+			switch q := event.(type) {
+			case netreply.SSLErrorsOccurred:
+				if ui.Trust(q.Host, q.Errors) {
+					q.Ignore()
+				} else {
+					q.Reject()
+				}
+			case netreply.AuthenticationRequired:
+				login(q.Authenticator, q.URL.Host, ui)
+			case netreply.ProxyAuthenticationRequired:
+				login(q.Authenticator, q.Proxy.Host, ui)
+			case netreply.Redirected:
+				if ui.Follow(q.From, q.URL) {
+					q.Allow()
+				} else {
+					q.Deny()
+				}
+			}
+		}
+	}()
+	return reply.ReadAll()
+}
+
+func login(q *netreply.Authenticator, place string, ui dialogs) {
+	if user, password, ok := ui.Password(place, q.Realm, q.PreviousFailed); ok {
+		q.SetCredentials(user, password)
+	} else {
+		q.Cancel()
+	}
+}
+
+// answers are those of a person who says yes to everything but what refuse names.
+type answers struct {
+	asked  []string
+	refuse string
+}
+
+func (a *answers) say(what string) bool {
+	a.asked = append(a.asked, what)
+	return what != a.refuse
+}
+
+func (a *answers) Trust(host string, flaws []netreply.SSLError) bool {
+	return a.say(fmt.Sprint("trust ", flaws[0].Code))
+}
+
+func (a *answers) Password(place, realm string, again bool) (string, string, bool) {
+	ok := a.say("password for " + realm)
+	return "gopher", "burrow", ok && !again
+}
+
+func (a *answers) Follow(from, to *url.URL) bool { return a.say("follow to " + to.Path) }
+
+func TestGetWithDialogs(t *testing.T) {
+	s := httptest.NewTLSServer(origin()) // whose certificate nobody vouches for
+	t.Cleanup(s.Close)
+	proxy := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
+	proxy.Respond = func(_ int, r *http.Request) string {
+		if r.Header.Get("Proxy-Authorization") != "" {
+			return ""
+		}
+		return "HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=proxy\r\nContent-Length: 0\r\n\r\n"
+	}
+	get := func(refuse string) ([]byte, []string, error) {
+		m, err := netreply.NewManager(netreply.Config{ReadBufferSize: 64 << 10})
+		require.NoError(t, err)
+		defer m.Close()
+		req := request(t, s.URL+"/door")
+		req.Proxy, err = netreply.ParseProxy(proxy.URL())
+		require.NoError(t, err)
+		a := &answers{refuse: refuse}
+		body, err := getWithDialogs(t.Context(), m, req, a)
+		return body, a.asked, err
+	}
+	body, asked, err := get("")
+	require.NoError(t, err)
+	assert.Len(t, body, size)
+	assert.Equal(t, []string{"password for proxy", "trust SelfSignedCertificate", "follow to /private", "password for private"}, asked)
+	for refuse, want := range map[string]error{
+		"password for proxy": netreply.ProxyAuthenticationRequiredError, "trust SelfSignedCertificate": netreply.SslHandshakeFailedError,
+		"follow to /private": netreply.OperationCanceledError, "password for private": netreply.AuthenticationRequiredError,
+	} {
+		_, asked, err := get(refuse)
+		assert.ErrorIs(t, err, want, refuse)
+		assert.Equal(t, refuse, asked[len(asked)-1])
+	}
 }
 
 func upload(ctx context.Context, m *netreply.Manager, address string, photo *os.File, show func(sent, total int64)) ([]byte, error) {

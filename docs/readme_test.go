@@ -69,7 +69,7 @@ func TestReadmeFetch(t *testing.T) {
 	assert.ErrorContains(t, fetch(t.Context(), broken.URL, &file, make(lastProgress, 1)), "try again")
 }
 
-func login(ctx context.Context, m *netreply.Manager, req *netreply.Request,
+func logIn(ctx context.Context, m *netreply.Manager, req *netreply.Request,
 	dialog func(q *netreply.Authenticator) (user, password string, ok bool)) ([]byte, error) {
 	req.Ask = netreply.AskAuthentication
 	reply := m.Get(ctx, req)
@@ -89,7 +89,7 @@ func login(ctx context.Context, m *netreply.Manager, req *netreply.Request,
 func TestReadmeLogin(t *testing.T) {
 	m, s := side(t)
 	asked := 0
-	body, err := login(t.Context(), m, request(t, s.URL+"/private"), func(q *netreply.Authenticator) (string, string, bool) {
+	body, err := logIn(t.Context(), m, request(t, s.URL+"/private"), func(q *netreply.Authenticator) (string, string, bool) {
 		asked++
 		assert.Equal(t, asked > 1, q.PreviousFailed)
 		return "gopher", []string{"wrong", "burrow"}[asked-1], true
@@ -98,7 +98,7 @@ func TestReadmeLogin(t *testing.T) {
 	assert.Len(t, body, size)
 	assert.Equal(t, 2, asked)
 	m.ClearAccessCache()
-	_, err = login(t.Context(), m, request(t, s.URL+"/private"), func(*netreply.Authenticator) (string, string, bool) { return "", "", false })
+	_, err = logIn(t.Context(), m, request(t, s.URL+"/private"), func(*netreply.Authenticator) (string, string, bool) { return "", "", false })
 	assert.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 }
 

@@ -89,6 +89,10 @@ func origin() *http.ServeMux {
 		w.Header().Set("Location", "/file")
 		w.WriteHeader(http.StatusFound)
 	})
+	mux.HandleFunc("/door", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "/private")
+		w.WriteHeader(http.StatusSeeOther)
+	})
 	mux.HandleFunc("/none", func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		long(w)
