@@ -39,71 +39,72 @@ func (e elapsed) text(k signal, about ...any) string {
 }
 
 type (
-	// SocketStartedConnecting: a TCP connection is being opened for this reply;
+	// SocketStartedConnecting is emitted when a TCP connection is being opened for this reply;
 	// not on a connection that is used again (rule S41).
 	SocketStartedConnecting struct{ elapsed }
-	// SSLErrorsOccurred: something is wrong with the server's certificate; nothing of the
-	// request has been sent (rule T1).
+	// SSLErrorsOccurred is emitted when something is wrong with the server's certificate; nothing
+	// of the request has been sent (rule T1).
 	SSLErrorsOccurred struct {
 		elapsed
 		*SSLErrors
 	}
-	// PreSharedKeyAuthenticationRequired: the handshake needs a pre-shared key (rule T15).
+	// PreSharedKeyAuthenticationRequired is emitted when the handshake needs a pre-shared key
+	// (rule T15).
 	PreSharedKeyAuthenticationRequired struct {
 		elapsed
 		*PreSharedKeyAuthenticator
 	}
-	// Encrypted: a TLS handshake made for this reply is over, and nothing of the
+	// Encrypted is emitted when a TLS handshake made for this reply is over, and nothing of the
 	// request has been sent yet (rule S43).
 	Encrypted struct{ elapsed }
-	// RequestSent: the request goes out; once more for each redirect and each
+	// RequestSent is emitted when the request goes out, once more for each redirect and each
 	// repetition (rule S42). The upload may still be going on.
 	RequestSent struct{ elapsed }
-	// UploadProgress: bytes of the request body were handed to the connection.
+	// UploadProgress is emitted when bytes of the request body were handed to the connection.
 	UploadProgress struct {
 		elapsed
 		Progress
 	}
-	// InformationalReceived: an interim response (1xx except 101) came, early
+	// InformationalReceived is emitted when an interim response (1xx except 101) came, early
 	// hints (103) for instance.
 	InformationalReceived struct {
 		elapsed
 		Informational
 	}
-	// MetaDataChanged: a response head is there, of a redirect or the final one
+	// MetaDataChanged is emitted when a response head is there, of a redirect or the final one
 	// (rule S44).
 	MetaDataChanged struct {
 		elapsed
 		StatusCode int
 	}
-	// AuthenticationRequired: the server wants a password (rule U5).
+	// AuthenticationRequired is emitted when the server wants a password (rule U5).
 	AuthenticationRequired struct {
 		elapsed
 		*Authenticator
 	}
-	// ProxyAuthenticationRequired: the proxy wants a password.
+	// ProxyAuthenticationRequired is emitted when the proxy wants a password.
 	ProxyAuthenticationRequired struct {
 		elapsed
 		*ProxyAuthenticator
 	}
-	// Redirected: the reply goes to another URL, or wants to (rule R21).
+	// Redirected is emitted when the reply goes to another URL, or wants to (rule R21).
 	Redirected struct {
 		elapsed
 		*Redirect
 	}
-	// ReadyRead: there are bytes to read that were not there before (rule S45).
+	// ReadyRead is emitted when there are bytes to read that were not there before (rule S45).
 	ReadyRead struct{ elapsed }
-	// DownloadProgress: bytes of the response body arrived.
+	// DownloadProgress is emitted when bytes of the response body arrived.
 	DownloadProgress struct {
 		elapsed
 		Progress
 	}
-	// ErrorOccurred: the reply has failed; Finished follows.
+	// ErrorOccurred is emitted when the reply has failed; Finished follows.
 	ErrorOccurred struct {
 		elapsed
 		Code NetworkError
 	}
-	// Finished: the reply is over, and nothing about it will change.
+	// Finished is emitted when the reply is over, and nothing about it will change.
 	Finished struct{ elapsed }
 )
 

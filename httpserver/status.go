@@ -1,5 +1,7 @@
 package httpserver
 
+//lint:file-ignore ST1003 the names are those of QHttpServerResponder::StatusCode
+
 import "net/http"
 
 // StatusCode is a status of a response, with Qt's names (Qt:

@@ -13,7 +13,7 @@ import (
 	"github.com/netreply/netreply/internal/conformance/scenario"
 )
 
-// Severity: smaller is worse.
+// Severity orders differences: smaller is worse.
 type Severity int
 
 const (
