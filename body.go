@@ -11,37 +11,16 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/netreply/netreply/internal/flow"
 )
 
 // Body is what a request carries: the result of BytesBody, StringBody,
 // ReaderBody or SourceBody, or a *Multipart. A nil Body means none.
 type Body interface {
 	// prepare makes the body ready; it may read the source.
-	prepare(ctx context.Context, buffer bool) (*payload, error)
+	prepare(ctx context.Context, buffer bool) (*flow.Payload, error)
 }
-
-// payload is a body that is ready to be sent.
-type payload struct {
-	size int64 // -1 when not known
-	// open starts a reading from the beginning. It fails with errNotRewindable where the
-	// source has been read from and cannot start again.
-	open func() (io.Reader, error)
-	// memory is the whole body where it is in memory anyway.
-	memory []byte
-	// mime is the Content-Type of the body, for requests that have none.
-	mime string
-	// rewindable: open works again and again.
-	rewindable bool
-	// blocks: a Read of the source may wait for something that no context ends.
-	blocks bool
-	// last is the reading of a source that blocks and is rewound for the next one, which has
-	// to wait for it.
-	last *blockingSource
-	// ours: what open returns is closed after use.
-	ours bool
-}
-
-var errNotRewindable = errors.New("the body cannot be read a second time: bytes, files and SourceBody can, and others without DoNotBufferUploadData")
 
 // BytesBody sends b, which must not change until the reply has finished.
 func BytesBody(b []byte) Body { return bytesBody(b) }
@@ -51,14 +30,16 @@ func StringBody(s string) Body { return bytesBody(s) }
 
 type bytesBody []byte
 
-func (b bytesBody) prepare(context.Context, bool) (*payload, error) { return memoryPayload(b), nil }
+func (b bytesBody) prepare(context.Context, bool) (*flow.Payload, error) {
+	return memoryPayload(b), nil
+}
 
-func memoryPayload(b []byte) *payload {
+func memoryPayload(b []byte) *flow.Payload {
 	if b == nil {
 		b = []byte{}
 	}
-	p := &payload{size: int64(len(b)), memory: b, rewindable: true}
-	p.open = func() (io.Reader, error) { return bytes.NewReader(b), nil }
+	p := &flow.Payload{Size: int64(len(b)), Memory: b, Rewindable: true}
+	p.Open = func() (io.Reader, error) { return bytes.NewReader(b), nil }
 	return p
 }
 
@@ -72,7 +53,7 @@ func ReaderBody(r io.Reader) Body { return readerBody{r} }
 
 type readerBody struct{ r io.Reader }
 
-func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) {
+func (b readerBody) prepare(ctx context.Context, buffer bool) (*flow.Payload, error) {
 	if isNil(b.r) {
 		return nil, invalidBody(fmt.Sprintf("a nil %s gives nothing: was it opened? A request without a body has a nil Body", typeOf(b.r, "io.Reader")))
 	}
@@ -87,8 +68,8 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*payload, error) 
 		// a pipe is an *os.File, too: it has the method, and cannot seek
 	}
 	if !buffer {
-		source := &sequential{src: b.r}
-		return &payload{size: -1, blocks: true, open: source.open}, nil
+		source := &flow.Sequential{Source: b.r}
+		return &flow.Payload{Size: -1, Blocks: true, Open: source.Open}, nil
 	}
 	type outcome struct {
 		all []byte
@@ -123,13 +104,13 @@ func (r *endingReader) Read(p []byte) (int, error) {
 	return r.src.Read(p)
 }
 
-func seekPayload(r io.ReadSeeker) (*payload, error) {
+func seekPayload(r io.ReadSeeker) (*flow.Payload, error) {
 	start, err := r.Seek(0, io.SeekCurrent)
 	if err == nil {
 		var end int64
 		if end, err = r.Seek(0, io.SeekEnd); err == nil {
-			p := &payload{size: max(0, end-start), rewindable: true, blocks: !ready(r)}
-			p.open = func() (io.Reader, error) {
+			p := &flow.Payload{Size: max(0, end-start), Rewindable: true, Blocks: !ready(r)}
+			p.Open = func() (io.Reader, error) {
 				if _, err := r.Seek(start, io.SeekStart); err != nil {
 					return nil, err
 				}
@@ -190,7 +171,7 @@ type sourceBody struct {
 	open func() (io.ReadCloser, error)
 }
 
-func (b sourceBody) prepare(context.Context, bool) (*payload, error) {
+func (b sourceBody) prepare(context.Context, bool) (*flow.Payload, error) {
 	switch {
 	case b.open == nil:
 		return nil, invalidBody("SourceBody wants a function that opens it, and got nil")
@@ -204,23 +185,23 @@ func (b sourceBody) prepare(context.Context, bool) (*payload, error) {
 		}
 		return r, err
 	}
-	return &payload{size: b.size, rewindable: true, blocks: true, ours: true, open: open}, nil
+	return &flow.Payload{Size: b.size, Rewindable: true, Blocks: true, Owned: true, Open: open}, nil
 }
 
-// limit is the length that goes out: the smaller one of the source's and the
+// limitPayload makes of a payload what goes out of it: the smaller one of its length and the
 // caller's Content-Length (rule H35).
-func (p *payload) limit(h Headers) (int64, error) {
+func limitPayload(p *flow.Payload, h Headers) error {
 	text := h.Get("Content-Length")
 	if text == "" {
-		return p.size, nil
+		return nil
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || n < 0 {
-		return 0, localError(ProtocolInvalidOperationError, "Invalid header value",
+		return localError(ProtocolInvalidOperationError, "Invalid header value",
 			&FieldError{Field: "value of header Content-Length", Reason: "not a decimal number"})
 	}
-	if p.size >= 0 && p.size < n {
-		return p.size, nil
+	if p.Size < 0 || n < p.Size {
+		p.Size = n
 	}
-	return n, nil
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"hash"
 	"io"
 
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
@@ -37,22 +38,19 @@ func (t *transfer) hashBody(w io.Writer) error {
 	if p == nil {
 		return nil
 	}
-	if !p.rewindable {
-		return errNotRewindable
+	if !p.Rewindable {
+		return flow.ErrNotRewindable
 	}
 	if t.upload != nil { // it may be reading still
 		t.upload.Close()
 		t.upload = nil
 	}
-	limit, err := p.limit(t.headers)
+	limit := p.Size
+	src, err := p.Open()
 	if err != nil {
 		return err
 	}
-	src, err := p.open()
-	if err != nil {
-		return err
-	}
-	if c, ok := src.(io.Closer); ok && p.ours {
+	if c, ok := src.(io.Closer); ok && p.Owned {
 		defer c.Close()
 	}
 	if limit < 0 {

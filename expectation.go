@@ -9,7 +9,7 @@ import (
 // does not support (RFC 9110, sections 10.1.1 and 15.5.18); nil when resp is no such
 // refusal, or the body cannot be sent again.
 func (t *transfer) withoutExpectation(req *http.Request, resp *http.Response) *http.Request {
-	if resp.StatusCode != http.StatusExpectationFailed || !expectsContinue(req.Header) || t.payload != nil && !t.payload.rewindable {
+	if resp.StatusCode != http.StatusExpectationFailed || !expectsContinue(req.Header) || t.payload != nil && !t.payload.Rewindable {
 		return nil
 	}
 	t.headers.Del("Expect") // the hops behind need not be refused, too

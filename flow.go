@@ -63,8 +63,8 @@ type transfer struct {
 	url        *url.URL // of the hop, with its user information
 	method     string
 	headers    Headers
-	payload    *payload
-	upload     *upload
+	payload    *flow.Payload
+	upload     *flow.Upload
 	memorySent int64 // length of a body that goes out in one piece
 	interims   int32
 	questions  int32 // that were asked

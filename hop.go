@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/netreply/netreply/internal/flow"
 )
 
 // memoryLimit is the largest body that goes out in one piece with its head,
@@ -40,29 +42,27 @@ func (t *transfer) newRequest(method string, u *url.URL) (*http.Request, error) 
 	if p == nil {
 		return req, nil
 	}
-	if p.mime != "" && !t.headers.Has("Content-Type") {
-		req.Header["Content-Type"] = []string{p.mime}
+	if p.MIME != "" && !t.headers.Has("Content-Type") {
+		req.Header["Content-Type"] = []string{p.MIME}
 		req.Header["Mime-Version"] = []string{"1.0"}
 	}
-	limit, err := p.limit(t.headers)
-	if err != nil {
-		return nil, err
-	}
+	limit := p.Size
 	req.ContentLength = limit
 	if limit == 0 {
 		req.Body = http.NoBody
 		return req, nil
 	}
-	if p.memory != nil && limit <= memoryLimit {
+	if p.Memory != nil && limit <= memoryLimit {
 		t.memorySent = limit
-		req.Body = io.NopCloser(bytes.NewReader(p.memory[:limit]))
+		req.Body = io.NopCloser(bytes.NewReader(p.Memory[:limit]))
 		return req, nil
 	}
-	meter := &uploadMeter{t: t, total: limit}
-	t.w.Uploads(&meter.sent)
-	t.upload, err = newUpload(t.ctx, p, limit, meter)
+	meter := flow.NewMeter(t.w, t.clock, limit)
+	t.w.Uploads(&meter.Count)
+	var err error
+	t.upload, err = flow.NewUpload(t.ctx, p, meter)
 	if err != nil {
-		if errors.Is(err, errNotRewindable) {
+		if errors.Is(err, flow.ErrNotRewindable) {
 			return nil, notAgain(err)
 		}
 		return nil, bodyFailure("opening the body", err)

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"github.com/netreply/netreply/internal/flow"
 )
 
 // MultipartType is the kind of a multipart body (RFC 2046, section 5.1).
@@ -135,7 +137,7 @@ const maxNesting = 16
 
 type nestingKey struct{}
 
-func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) {
+func (m *Multipart) prepare(ctx context.Context, buffer bool) (*flow.Payload, error) {
 	if m == nil {
 		return nil, invalidBody("a nil *Multipart")
 	}
@@ -151,8 +153,8 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) 
 	if !validBoundary(boundary) {
 		return nil, localError(ProtocolInvalidOperationError, "Invalid boundary", &FieldError{"boundary", boundary, "it is 1 to 70 letters, digits and some of the other characters (RFC 2046, section 5.1.1); without any, a good one is made"})
 	}
-	out := &payload{mime: "multipart/" + m.kind().String() + `; boundary="` + boundary + `"`}
-	var pieces []*payload
+	out := &flow.Payload{MIME: "multipart/" + m.kind().String() + `; boundary="` + boundary + `"`}
+	var pieces []*flow.Payload
 	for _, part := range m.Parts {
 		if err := validateHeaders(part.Headers); err != nil {
 			return nil, err
@@ -170,58 +172,58 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*payload, error) 
 		for name, value := range part.Headers.All() {
 			head.WriteString(name + ": " + value + "\r\n")
 		}
-		if content.mime != "" && !part.Headers.Has("Content-Type") {
+		if content.MIME != "" && !part.Headers.Has("Content-Type") {
 			// nobody could take a Multipart apart without knowing its boundary
-			head.WriteString("Content-Type: " + content.mime + "\r\n")
+			head.WriteString("Content-Type: " + content.MIME + "\r\n")
 		}
 		head.WriteString("\r\n")
 		pieces = append(pieces, memoryPayload(head.Bytes()), content, memoryPayload([]byte("\r\n")))
 	}
 	pieces = append(pieces, memoryPayload([]byte("--"+boundary+"--\r\n")))
-	out.rewindable = true
+	out.Rewindable = true
 	for _, p := range pieces {
-		out.rewindable = out.rewindable && p.rewindable
-		if p.size < 0 || out.size < 0 {
-			out.size = -1
+		out.Rewindable = out.Rewindable && p.Rewindable
+		if p.Size < 0 || out.Size < 0 {
+			out.Size = -1
 		} else {
-			out.size += p.size
+			out.Size += p.Size
 		}
-		out.blocks = out.blocks || p.blocks
+		out.Blocks = out.Blocks || p.Blocks
 	}
-	out.ours = true // closing reaches only those parts that are
-	out.open = func() (io.Reader, error) { return openPieces(pieces) }
+	out.Owned = true // closing reaches only those parts that are
+	out.Open = func() (io.Reader, error) { return openPieces(pieces) }
 	return out, nil
 }
 
 // pieceReader reads one payload after the other; each is opened when its turn
 // comes, and closed if it is ours.
 type pieceReader struct {
-	left []*payload
+	left []*flow.Payload
 	now  io.Reader
 	size int64 // what is missing of the current one; below 0 not known
 	full int64 // its length
 	ours bool
 }
 
-func openPieces(pieces []*payload) (io.Reader, error) {
+func openPieces(pieces []*flow.Payload) (io.Reader, error) {
 	r := &pieceReader{left: pieces}
 	// a source that cannot start again must be found now, not in the middle
 	for _, p := range pieces {
-		if p.size < 0 && !p.ours {
-			src, err := p.open()
+		if p.Size < 0 && !p.Owned {
+			src, err := p.Open()
 			if err != nil {
 				return nil, err
 			}
 			opened := *p
-			opened.open = func() (io.Reader, error) { return src, nil }
+			opened.Open = func() (io.Reader, error) { return src, nil }
 			r.left = replace(r.left, p, &opened)
 		}
 	}
 	return r, nil
 }
 
-func replace(list []*payload, old, now *payload) []*payload {
-	out := make([]*payload, len(list))
+func replace(list []*flow.Payload, old, now *flow.Payload) []*flow.Payload {
+	out := make([]*flow.Payload, len(list))
 	for i, p := range list {
 		if p == old {
 			p = now
@@ -238,11 +240,11 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 				return 0, io.EOF
 			}
 			next := r.left[0]
-			src, err := next.open()
+			src, err := next.Open()
 			if err != nil {
 				return 0, err
 			}
-			r.left, r.now, r.size, r.full, r.ours = r.left[1:], src, next.size, next.size, next.ours
+			r.left, r.now, r.size, r.full, r.ours = r.left[1:], src, next.Size, next.Size, next.Owned
 		}
 		q := p
 		if r.size >= 0 && int64(len(q)) > r.size {
@@ -258,7 +260,7 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 		}
 		switch {
 		case err == io.EOF && r.size > 0:
-			return n, &shortSource{r.full - r.size, r.full}
+			return n, &flow.ShortSourceError{Got: r.full - r.size, Want: r.full}
 		case err != nil && !errors.Is(err, io.EOF):
 			return n, err
 		case err == io.EOF || r.size == 0:

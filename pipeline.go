@@ -141,7 +141,7 @@ func (x *exchange) waited(answered bool) {
 		return
 	}
 	if m := x.meter(); m != nil {
-		m.sentOnce()
+		m.SentOnce()
 	}
 	t.w.Enter(PhaseBody)
 }
@@ -197,7 +197,7 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 type exchange struct {
 	wire.Exchange
 	hop    *hop
-	upload *upload
+	upload *flow.Upload
 	timer  *time.Timer // of the response head, under the transfer's lock
 	// headOver ends that, under the same lock. accepted tells that the program has
 	// accepted a certificate in the handshake.
@@ -205,11 +205,11 @@ type exchange struct {
 	rated              atomic.Bool // the rate of the upload is measured
 }
 
-func (x *exchange) meter() *uploadMeter {
+func (x *exchange) meter() *flow.Meter {
 	if x.upload == nil {
 		return nil
 	}
-	return x.upload.meter
+	return x.upload.Meter
 }
 
 func (x *exchange) Waiting(queued bool) {
@@ -273,8 +273,8 @@ func (x *exchange) Sending(c wire.Conn) {
 	}
 	m := x.meter()
 	if m != nil {
-		x.upload.peer = c.Ended
-		m.ended = x.uploaded
+		x.upload.Peer = c.Ended
+		m.Ended = x.uploaded
 	}
 	if m != nil && t.rate != nil {
 		x.rated.Store(true)
@@ -292,7 +292,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	case c.HTTP2:
 		t.w.Sent()
 	default:
-		m.announce.Store(true)
+		m.Announce.Store(true)
 	}
 	if m == nil {
 		x.startHeadTimer()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
@@ -102,10 +103,10 @@ func (t *transfer) answered(h *hop) (*http.Request, error) {
 		discard(resp)
 		return nil, refusedRedirect(plan.Refusal)
 	}
-	if plan.SendBody && t.upload != nil && !t.payload.rewindable {
+	if plan.SendBody && t.upload != nil && !t.payload.Rewindable {
 		t.w.Refused(plan.Target)
 		discard(resp)
-		return nil, notAgain(errNotRewindable)
+		return nil, notAgain(flow.ErrNotRewindable)
 	}
 	return t.follow(resp, plan)
 }

@@ -59,6 +59,7 @@ type Reply struct {
 	method    string
 	url       *url.URL
 	sent      *atomic.Int64 // of the body, by the sending that goes on; nil for none
+	uploading throttle
 	head      head
 	trailers  *Headers
 	tls       *tls.ConnectionState
@@ -149,6 +150,9 @@ func (r *Reply) perform() error {
 		r.mu.Unlock()
 		var err error
 		if t.payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
+			return err
+		}
+		if err = limitPayload(t.payload, r.req.Headers); err != nil {
 			return err
 		}
 	}

@@ -141,13 +141,22 @@ func (w *watch) Carrier(c *wire.Conn) {
 func (w *watch) Uploads(sent *atomic.Int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sent = sent
+	w.sent, w.uploading = sent, throttle{-progressInterval} // the first progress is due
 	w.attached = sent != nil
 }
 
 func (w *watch) Sent() { (*Reply)(w).emit(sigRequestSent, 0, 0, nil) }
 
-func (w *watch) Uploaded(sent, total int64) { (*Reply)(w).emit(sigUploadProgress, sent, total, nil) }
+// Uploaded tells the first and the last progress of a sending at once (rule P10).
+func (w *watch) Uploaded(sent, total int64) {
+	r := (*Reply)(w)
+	r.mu.Lock()
+	if r.state != running || !r.uploading.due(time.Since(r.started)) && sent != total && !r.req.EmitAllUploadProgress {
+		r.mu.Unlock()
+		return
+	}
+	r.emitLocked(sigUploadProgress, sent, total, nil)
+}
 
 func (w *watch) Interim(code int, h http.Header) {
 	(*Reply)(w).emit(sigInformational, 0, 0, &Informational{code, headersFrom(h, false)})

@@ -1,4 +1,4 @@
-package netreply
+package flow
 
 import (
 	"context"
@@ -12,14 +12,40 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// shortSource is the failure of a body that ended before its length.
-type shortSource struct{ got, want int64 }
+// Payload is a request body that is ready to be sent.
+type Payload struct {
+	// Size is how much of it is sent, -1 when that is not known.
+	Size int64
+	// Open starts a reading from the beginning. It fails with ErrNotRewindable where the
+	// source has been read from and cannot start again.
+	Open func() (io.Reader, error)
+	// Memory is the whole body where it is in memory anyway.
+	Memory []byte
+	// MIME is the Content-Type of the body, for requests that have none.
+	MIME string
+	// Rewindable: Open works again and again.
+	Rewindable bool
+	// Blocks: a Read of the source may wait for something that no context ends.
+	Blocks bool
+	// Owned: what Open returns is closed after use.
+	Owned bool
 
-func (e *shortSource) Error() string {
-	return fmt.Sprintf("the body's source ended after %d of the %d bytes that its size or a Content-Length promised", e.got, e.want)
+	// last is the reading of a source that blocks and is rewound for the next one, which has
+	// to wait for it.
+	last *blockingSource
 }
 
-func (e *shortSource) Unwrap() error { return io.ErrUnexpectedEOF }
+// ErrNotRewindable is why a body cannot be sent again.
+var ErrNotRewindable = errors.New("the body cannot be read a second time: bytes, files and SourceBody can, and others without DoNotBufferUploadData")
+
+// ShortSourceError is the failure of a body that ended before its length.
+type ShortSourceError struct{ Got, Want int64 }
+
+func (e *ShortSourceError) Error() string {
+	return fmt.Sprintf("the body's source ended after %d of the %d bytes that its size or a Content-Length promised", e.Got, e.Want)
+}
+
+func (e *ShortSourceError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // errUploadStopped ends a reading that nobody needs any more.
 var errUploadStopped = errors.New("upload stopped")
@@ -30,9 +56,9 @@ var errPeerEnded = fmt.Errorf("upload stopped: the connection has ended: %w", io
 
 // upload is the body of one sending, as net/http reads it: it counts, ends with
 // the transfer, and closes only what is ours.
-type upload struct {
+type Upload struct {
 	ctx   context.Context
-	meter *uploadMeter
+	Meter *Meter
 	src   io.Reader
 	left  int64           // -1: to the end of the source
 	piece int             // how much the next Read gives
@@ -41,7 +67,7 @@ type upload struct {
 	close io.Closer
 	// peer is closed when the connection has ended, whose net/http waits for a Read to
 	// return. It is set before the first one.
-	peer <-chan struct{}
+	Peer <-chan struct{}
 
 	done    atomic.Bool
 	waiting atomic.Bool // for the source, with the clock paused
@@ -49,32 +75,32 @@ type upload struct {
 	once    sync.Once
 }
 
-// newUpload starts a reading of p, of limit bytes.
-func newUpload(ctx context.Context, p *payload, limit int64, meter *uploadMeter) (*upload, error) {
-	clock := meter.t.clock
+// newUpload starts a reading of p.
+func NewUpload(ctx context.Context, p *Payload, meter *Meter) (*Upload, error) {
+	clock := meter.clock
 	clock.Pause() // opening is the caller's, too
 	defer clock.Resume()
-	if p.last != nil && !p.ours {
+	if p.last != nil && !p.Owned {
 		if err := p.last.idle(ctx); err != nil {
 			return nil, err
 		}
 	}
-	src, err := p.open()
+	src, err := p.Open()
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{ctx: ctx, meter: meter, src: src, left: limit, piece: minPiece}
-	if p.ours {
+	u := &Upload{ctx: ctx, Meter: meter, src: src, left: p.Size, piece: minPiece}
+	if p.Owned {
 		u.close, _ = src.(io.Closer)
 	}
-	if p.blocks {
+	if p.Blocks {
 		u.slow = newBlockingSource(src)
 		p.last = u.slow
 	}
 	return u, nil
 }
 
-func (u *upload) Read(p []byte) (int, error) {
+func (u *Upload) Read(p []byte) (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
@@ -83,7 +109,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	case u.done.Load():
 		return 0, errUploadStopped
 	case u.left == 0:
-		u.meter.end()
+		u.Meter.end()
 		return 0, io.EOF
 	case u.left > 0 && int64(len(p)) > u.left:
 		p = p[:u.left]
@@ -99,12 +125,12 @@ func (u *upload) Read(p []byte) (int, error) {
 	if u.left > 0 {
 		u.left -= int64(n)
 	}
-	u.meter.add(n)
+	u.Meter.add(n)
 	switch {
 	case err == io.EOF && u.left > 0:
-		return n, &wire.SourceError{Err: &shortSource{u.meter.sent.Load(), u.meter.total}}
+		return n, &wire.SourceError{Err: &ShortSourceError{u.Meter.Count.Load(), u.Meter.total}}
 	case err == io.EOF:
-		u.meter.end()
+		u.Meter.end()
 	case err != nil && err != errUploadStopped && err != errPeerEnded:
 		err = &wire.SourceError{Err: err}
 	}
@@ -134,8 +160,8 @@ func nextPiece(size int, took time.Duration) int {
 
 // readSource reads from the caller's source, while the transfer's clock stands still:
 // it is not the peer that is waited for (rule N32).
-func (u *upload) readSource(p []byte) (int, error) {
-	u.meter.t.clock.Pause()
+func (u *Upload) readSource(p []byte) (int, error) {
+	u.Meter.clock.Pause()
 	u.waiting.Store(true)
 	if u.done.Load() {
 		u.letGo()
@@ -143,23 +169,23 @@ func (u *upload) readSource(p []byte) (int, error) {
 	}
 	defer u.letGo()
 	if u.slow != nil {
-		return u.slow.read(u.ctx, u.peer, p)
+		return u.slow.read(u.ctx, u.Peer, p)
 	}
 	return u.src.Read(p)
 }
 
 // letGo ends the pause of a readSource: its own end does, or that of the reading, which
 // a source that never returns must not keep from being timed any more.
-func (u *upload) letGo() {
+func (u *Upload) letGo() {
 	if u.waiting.CompareAndSwap(true, false) {
-		u.meter.t.clock.Resume()
+		u.Meter.clock.Resume()
 	}
 }
 
 // Close ends the reading. For a source that does not block it returns when no Read is going
 // on any more; one that blocks is closed, when it is ours, and left to itself. net/http
 // calls it too, from any goroutine.
-func (u *upload) Close() error {
+func (u *Upload) Close() error {
 	u.done.Store(true)
 	u.letGo()
 	if u.slow != nil {
@@ -253,4 +279,62 @@ func (b *blockingSource) idle(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Meter counts one sending of a request body, from the goroutine that
+// reads it.
+type uploadWatcher interface {
+	Sent()
+	Uploaded(sent, total int64)
+}
+
+type Meter struct {
+	w     uploadWatcher
+	clock *Clock
+	Count atomic.Int64
+	total int64 // -1 when not known
+	// announce: requestSent is still to be said, after the first bytes (rule S36)
+	Announce atomic.Bool
+	Ended    func() // called at the end of the source, when set
+	over     bool
+}
+
+// add counts bytes that were handed to the connection.
+func (u *Meter) add(n int) {
+	if n == 0 {
+		return
+	}
+	sent := u.Count.Add(int64(n))
+	u.clock.Touch()
+	u.w.Uploaded(sent, u.total)
+	u.SentOnce()
+}
+
+// end is called when the source is at its end.
+func (u *Meter) end() {
+	if u.over {
+		return
+	}
+	u.over = true
+	if u.total < 0 {
+		u.total = u.Count.Load()
+		if u.total > 0 {
+			u.w.Uploaded(u.total, u.total)
+		}
+	}
+	u.SentOnce()
+	if u.Ended != nil {
+		u.Ended()
+	}
+}
+
+func (u *Meter) SentOnce() {
+	if u.Announce.CompareAndSwap(true, false) {
+		u.w.Sent()
+	}
+}
+
+// NewMeter makes a meter for a body of total bytes, -1 when that is not known.
+func NewMeter(w uploadWatcher, clock *Clock, total int64) *Meter {
+	return &Meter{w: w, clock: clock, total: total}
 }

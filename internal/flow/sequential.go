@@ -1,33 +1,34 @@
-package netreply
+package flow
 
 import (
 	"io"
 	"sync"
 )
 
-// sequential is a source that can be read once. Until somebody has begun to, it can be
+// Sequential is a source that can be read once. Until somebody has begun to, it can be
 // opened again: a sending that ended before its body was asked for has taken nothing.
-type sequential struct {
-	src io.Reader
+// It is for one transfer.
+type Sequential struct {
+	Source io.Reader
 
 	mu    sync.Mutex
 	turn  *sequentialReading // that was opened last
 	begun bool
 }
 
-// open starts a reading, which takes the place of the one before.
-func (s *sequential) open() (io.Reader, error) {
+// Open starts a reading, which takes the place of the one before.
+func (s *Sequential) Open() (io.Reader, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.begun {
-		return nil, errNotRewindable
+		return nil, ErrNotRewindable
 	}
 	s.turn = &sequentialReading{s}
 	return s.turn, nil
 }
 
 // begin tells whether t is the reading whose turn it is; nothing else will be, then.
-func (s *sequential) begin(t *sequentialReading) bool {
+func (s *Sequential) begin(t *sequentialReading) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.turn != t {
@@ -37,11 +38,11 @@ func (s *sequential) begin(t *sequentialReading) bool {
 	return true
 }
 
-type sequentialReading struct{ of *sequential }
+type sequentialReading struct{ of *Sequential }
 
 func (t *sequentialReading) Read(p []byte) (int, error) {
 	if !t.of.begin(t) {
 		return 0, errUploadStopped
 	}
-	return t.of.src.Read(p)
+	return t.of.Source.Read(p)
 }
