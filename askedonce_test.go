@@ -12,10 +12,10 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestAskedOnce: what a server sends behind its handshake, tickets of TLS 1.3 above all, is
-// nothing strange on a connection that waited for an answer: it is used, and nobody is asked
-// again.
-func TestAskedOnce(t *testing.T) {
+// TestNoSecondQuestionAfterTickets: bytes that a server sends after its handshake, such as TLS
+// 1.3 session tickets, do not make a connection unusable while it waited for an answer: it is
+// used, and nothing is asked twice.
+func TestNoSecondQuestionAfterTickets(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.TLS, testserver.H2} {
 		t.Run(string(kind), func(t *testing.T) {
 			s, _ := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))

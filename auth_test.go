@@ -58,8 +58,8 @@ func answering(f func(*netreply.Authenticator)) func(*netreply.Reply, netreply.E
 	}
 }
 
-// TestAuthAsk: the question, and every kind of answer.
-func TestAuthAsk(t *testing.T) {
+// TestAuthQuestion: the question, and every kind of answer.
+func TestAuthQuestion(t *testing.T) {
 	s := &basicServer{}
 	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 		req := s.request("/realm/x")
@@ -123,8 +123,8 @@ func TestAuthSignals(t *testing.T) {
 	})
 }
 
-// TestAuthByManager: whoever listens to the Manager can answer for all replies.
-func TestAuthByManager(t *testing.T) {
+// TestAuthAnsweredByManager: a listener of the Manager can answer for all replies.
+func TestAuthAnsweredByManager(t *testing.T) {
 	s := &basicServer{}
 	each(t, s.ServeHTTP, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *side) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -145,8 +145,8 @@ func TestAuthByManager(t *testing.T) {
 	})
 }
 
-// TestAuthCancelled: the end of the context while nobody answers.
-func TestAuthCancelled(t *testing.T) {
+// TestAuthContextEnds: the context ends while a question is unanswered.
+func TestAuthContextEnds(t *testing.T) {
 	s := &basicServer{}
 	each(t, s.ServeHTTP, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *side) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -222,8 +222,8 @@ func TestAuthAsksOnce(t *testing.T) {
 	}
 }
 
-// TestAuthScope: what was accepted goes out unasked where it holds, and nowhere
-// else (D22, U9).
+// TestAuthScope: accepted credentials are sent without a challenge inside their protection
+// space, and nowhere else (D22, U9).
 func TestAuthScope(t *testing.T) {
 	server := &basicServer{}
 	var asked atomic.Int64
@@ -395,9 +395,9 @@ func TestAuthUpload(t *testing.T) {
 	})
 }
 
-// TestAuthTimeout: the transfer timeout holds its breath while somebody thinks
-// (rule N32), and not afterwards.
-func TestAuthTimeout(t *testing.T) {
+// TestAuthQuestionStopsTimeout: the transfer timeout is stopped while a question is open (rule
+// N32), and runs again afterwards.
+func TestAuthQuestionStopsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &basicServer{}
 		l := testserver.NewMemory()
@@ -437,8 +437,8 @@ func TestAuthUnknown(t *testing.T) {
 	}
 }
 
-// TestAuthManyRealms: a server that names a realm for every request is remembered
-// up to a limit, and gets its answers all the same.
+// TestAuthManyRealms: a server that names another realm in every response fills the cache up to
+// its limit only, and is still answered.
 func TestAuthManyRealms(t *testing.T) {
 	s := &basicServer{}
 	each(t, s.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *side) {
@@ -454,8 +454,9 @@ func TestAuthManyRealms(t *testing.T) {
 	})
 }
 
-// TestAuthForever: a server that refuses everything does not keep a reply for ever.
-func TestAuthForever(t *testing.T) {
+// TestAuthRoundLimit: a server that refuses every credential does not keep a reply running for
+// ever.
+func TestAuthRoundLimit(t *testing.T) {
 	var n atomic.Int64
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Digest realm="r%d", nonce="n", stale=true`, n.Add(1)))
@@ -487,8 +488,8 @@ func TestAuthLarge401(t *testing.T) {
 	})
 }
 
-// TestBearer: the token goes out at once, a refused one is replaced once, and many
-// requests fetch one.
+// TestBearer: the token is sent with the first request, a refused one is replaced once, and
+// concurrent requests share one fetch.
 func TestBearer(t *testing.T) {
 	var valid atomic.Value
 	valid.Store("one")
@@ -541,7 +542,7 @@ func TestBearer(t *testing.T) {
 	})
 }
 
-// TestTokenExpiry: a token is replaced before its end.
+// TestTokenExpiry: a token is replaced before it expires.
 func TestTokenExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0

@@ -172,8 +172,8 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// TestDigestNonces: stale ones are replaced without a question, and the server may
-// say the next.
+// TestDigestNonces: a stale nonce is replaced without a question, and the server may announce
+// the next one.
 func TestDigestNonces(t *testing.T) {
 	for _, server := range []*digestServer{{challenge: "qop=auth", user: "u", uses: 2}, {challenge: "qop=auth", user: "u", next: true}} {
 		each(t, server.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *side) {
@@ -210,8 +210,8 @@ func TestDigestWrongThenRight(t *testing.T) {
 	})
 }
 
-// TestDigestProof: a server that claims to know the password has to.
-func TestDigestProof(t *testing.T) {
+// TestDigestServerProof: a server that sends rspauth has to prove that it knows the password.
+func TestDigestServerProof(t *testing.T) {
 	for _, qop := range []string{"auth", "auth-int"} {
 		for name, info := range map[string]func(string) string{
 			"good":  func(good string) string { return good },
@@ -237,8 +237,8 @@ func TestDigestProof(t *testing.T) {
 	}
 }
 
-// TestDigestDomain: the protection space that the server names, which can be no
-// other server's.
+// TestDigestDomain: the protection space is the one that the server names, which cannot include
+// another server.
 func TestDigestDomain(t *testing.T) {
 	server := &digestServer{challenge: `qop=auth, domain="/in http://elsewhere.example/ /also"`, user: "u"}
 	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
@@ -251,8 +251,8 @@ func TestDigestDomain(t *testing.T) {
 	})
 }
 
-// TestDigestOnce: a digest that covers the body needs one that can be read twice.
-func TestDigestOnce(t *testing.T) {
+// TestDigestBodyOnce: qop=auth-int needs a body that can be read twice.
+func TestDigestBodyOnce(t *testing.T) {
 	server := &digestServer{challenge: "qop=auth-int", user: "u"}
 	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 		req := s.request("/")
@@ -265,7 +265,7 @@ func TestDigestOnce(t *testing.T) {
 	})
 }
 
-// TestNTLM: the legs go over one connection, which belongs to its user from then on.
+// TestNTLM: the handshake stays on one connection, which from then on belongs to its user.
 func TestNTLM(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		var mu sync.Mutex
@@ -308,8 +308,8 @@ func TestNTLM(t *testing.T) {
 	}
 }
 
-// TestNTLMBroken: messages that are none, and servers that go on for ever.
-func TestNTLMBroken(t *testing.T) {
+// TestNTLMMalformed: malformed messages, and servers that never accept.
+func TestNTLMMalformed(t *testing.T) {
 	for _, token := range []string{"", "!!!", "AAAA", base64.StdEncoding.EncodeToString(testserver.NTLMChallenge()[:20]), base64.StdEncoding.EncodeToString(testserver.NTLMChallenge())} {
 		s, cfg := testserver.NewConnOrigin(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("WWW-Authenticate", "NTLM "+token)
@@ -413,8 +413,8 @@ func negotiateServer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestNegotiator: a scheme of two legs, which can be refused, have no ticket, or
-// find an impostor.
+// TestNegotiator: a scheme of two round trips, which can be refused, can lack a ticket, and can
+// meet an impostor.
 func TestNegotiator(t *testing.T) {
 	s, _ := testserver.NewConnOrigin(t, testserver.Plain, negotiateServer)
 	get := func(n *twoLegs, query string) (string, error) {

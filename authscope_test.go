@@ -78,9 +78,9 @@ func (c *challenger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestDowngrade: a secret goes out by the scheme it was given for, and by no weaker
-// one without a new question, whoever changes the server's challenge.
-func TestDowngrade(t *testing.T) {
+// TestAuthDowngrade: credentials are sent by the scheme that they were given for. A weaker
+// scheme needs a new question, whoever has changed the challenge.
+func TestAuthDowngrade(t *testing.T) {
 	for _, c := range []struct {
 		name, first, then string
 		downgrade         bool
@@ -158,8 +158,8 @@ func TestDowngrade(t *testing.T) {
 	}
 }
 
-// TestDowngradeWaiting: an answer for Digest is none for a reply that waits with Basic.
-func TestDowngradeWaiting(t *testing.T) {
+// TestAuthDowngradeWaiting: an answer for Digest is not used for a reply that waits with Basic.
+func TestAuthDowngradeWaiting(t *testing.T) {
 	server := &challenger{challenge: sha256R}
 	s, _ := testserver.NewOrigin(t, testserver.Plain, server)
 	m := newManager(t, netreply.Config{Ask: netreply.AskAuthentication})
@@ -194,7 +194,7 @@ func TestDowngradeWaiting(t *testing.T) {
 	assert.Equal(t, []string{"Digest SHA-256"}, server.sent())
 }
 
-// TestCredentialSchemes: a Credential says what it may go out by.
+// TestCredentialSchemes: a Credential names the schemes that may carry it.
 func TestCredentialSchemes(t *testing.T) {
 	for _, c := range []struct {
 		schemes   []string
@@ -221,8 +221,8 @@ func TestCredentialSchemes(t *testing.T) {
 	}
 }
 
-// TestProxyDowngrade: the same for the passwords of proxies, forwarding and tunnels.
-func TestProxyDowngrade(t *testing.T) {
+// TestProxyAuthDowngrade: the same for passwords of proxies, forwarding and tunnels.
+func TestProxyAuthDowngrade(t *testing.T) {
 	origin, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for _, kinds := range [][2]string{{"http", "http"}, {"https", "https"}, {"http", "https"}, {"https", "http"}} {
 		for _, given := range []bool{true, false} {

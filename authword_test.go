@@ -30,9 +30,9 @@ func remembers(t *testing.T, s *side) *netreply.Manager {
 	return m
 }
 
-// TestOwnHeader: an Authorization field set by hand is sent as it is, and a 401 to it
-// is shown (rule U4), whatever is remembered and whoever would answer.
-func TestOwnHeader(t *testing.T) {
+// TestCallersAuthorization: an Authorization field set by the caller is sent as it is, and a
+// 401 to it is the result (rule U4), whatever is cached and whoever would answer.
+func TestCallersAuthorization(t *testing.T) {
 	each(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 		m := remembers(t, s)
 		req := s.request("/r/")
@@ -49,8 +49,8 @@ func TestOwnHeader(t *testing.T) {
 	})
 }
 
-// TestOwnProxyHeader: the same for a proxy.
-func TestOwnProxyHeader(t *testing.T) {
+// TestCallersProxyAuthorization: the same for a proxy.
+func TestCallersProxyAuthorization(t *testing.T) {
 	px := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
 			req, ok := c.Head()
@@ -77,8 +77,8 @@ func TestOwnProxyHeader(t *testing.T) {
 	assert.NotContains(t, names(t, r), "proxy question")
 }
 
-// TestOwnProxyHeaderTunnel: such a field is never the target's to see.
-func TestOwnProxyHeaderTunnel(t *testing.T) {
+// TestProxyAuthorizationNotForTarget: the target of a tunnel never sees Proxy-Authorization.
+func TestProxyAuthorizationNotForTarget(t *testing.T) {
 	got := make(chan http.Header, 1)
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got <- r.Header }))
 	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
@@ -91,9 +91,8 @@ func TestOwnProxyHeaderTunnel(t *testing.T) {
 	}
 }
 
-// TestWrongURLPassword: what is remembered does not make a wrong password of the URL
-// look right (rule U5), neither the Manager's memory nor its Config nor an answer that
-// was given to somebody else.
+// TestWrongURLPassword: a wrong password in the URL fails although the right one is known (rule
+// U5) from the cache, from Config or from an answer for another reply.
 func TestWrongURLPassword(t *testing.T) {
 	each(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 		m := remembers(t, s)
@@ -133,7 +132,7 @@ func TestWrongURLPassword(t *testing.T) {
 	})
 }
 
-// TestWrongURLPasswordAsked: an answer that somebody else waits for is not taken either.
+// TestWrongURLPasswordAsked: nor does an answer that another reply waits for replace it.
 func TestWrongURLPasswordAsked(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, &basicServer{})
 	m := newManager(t, netreply.Config{Ask: netreply.AskAuthentication})
@@ -150,8 +149,8 @@ func TestWrongURLPasswordAsked(t *testing.T) {
 	require.ErrorIs(t, second.Wait(soon(t)), netreply.AuthenticationRequiredError)
 }
 
-// TestWrongURLPasswordNTLM: a connection that one password has authenticated does not
-// serve another one, which is tried by itself.
+// TestWrongURLPasswordNTLM: a connection that one password has authenticated does not serve
+// another password, which is tried on its own.
 func TestWrongURLPasswordNTLM(t *testing.T) {
 	var asked atomic.Int64
 	s, cfg := testserver.NewConnOrigin(t, testserver.Plain, testserver.NTLMHandler(func(string) { asked.Add(1) }))
@@ -164,8 +163,7 @@ func TestWrongURLPasswordNTLM(t *testing.T) {
 	}
 }
 
-// TestRefusedToken: a token that is refused is not made up for by a password that is
-// remembered.
+// TestRefusedToken: a cached password does not stand in for a token that is refused.
 func TestRefusedToken(t *testing.T) {
 	each(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 		m := remembers(t, s)
@@ -178,8 +176,7 @@ func TestRefusedToken(t *testing.T) {
 	})
 }
 
-// TestEmptyAnswer: no user and no password, or nothing at all, is a Cancel (rules U6
-// and S51).
+// TestEmptyAnswer: no user and no password, or no answer, cancels (rules U6 and S51).
 func TestEmptyAnswer(t *testing.T) {
 	each(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
 		for _, answer := range []func(*netreply.Authenticator){

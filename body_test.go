@@ -31,7 +31,7 @@ type closeCounter struct {
 
 func (c *closeCounter) Close() error { c.closed.Add(1); return nil }
 
-// TestBodies: every kind of body arrives whole, with the framing that fits.
+// TestBodies: every kind of body arrives whole, with the right framing.
 func TestBodies(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 30_000)
 	file := filepath.Join(t.TempDir(), "data")
@@ -100,8 +100,8 @@ func TestBodies(t *testing.T) {
 	})
 }
 
-// TestPipe: an *os.File that cannot seek is sequential.
-func TestPipe(t *testing.T) {
+// TestPipeIsSequential: an *os.File that cannot seek is sequential.
+func TestPipeIsSequential(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }, netreply.Config{}, func(t *testing.T, s *side) {
 		for _, stream := range []bool{false, true} {
 			out, in, err := os.Pipe()
@@ -151,8 +151,9 @@ func TestUploadProgress(t *testing.T) {
 	})
 }
 
-// TestEarlyAnswer: the refusal of an upload is never lost, on any protocol.
-func TestEarlyAnswer(t *testing.T) {
+// TestEarlyResponse: the response to an upload that the server refuses is never lost, over any
+// protocol.
+func TestEarlyResponse(t *testing.T) {
 	const tries = 100
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
@@ -170,8 +171,8 @@ func TestEarlyAnswer(t *testing.T) {
 	})
 }
 
-// TestBadBodies: what cannot be sent fails, and says what it is.
-func TestBadBodies(t *testing.T) {
+// TestInvalidBodies: a body that cannot be sent fails, with an error that names it.
+func TestInvalidBodies(t *testing.T) {
 	bad := errors.New("the disk is gone")
 	each(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *side) {
 		closed, err := os.Open(os.DevNull)

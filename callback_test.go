@@ -33,8 +33,8 @@ var waits = map[string]func(*netreply.Reply) (string, error){
 	"Wait": func(r *netreply.Reply) (string, error) { return "", r.Wait(context.Background()) },
 }
 
-// TestWaitInsideOnSignal: what waits returns inside OnSignal, at whatever signal, with what
-// is there and an error that says why no more; behind the error with everything.
+// TestWaitInsideOnSignal: methods that wait return when called in OnSignal, at any signal, with
+// what has come and an error that says why; after the error signal, with everything.
 func TestWaitInsideOnSignal(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -73,8 +73,8 @@ func TestWaitInsideOnSignal(t *testing.T) {
 	})
 }
 
-// TestWaitBesideOnSignal: who waits on another goroutine waits, while OnSignal runs or not.
-func TestWaitBesideOnSignal(t *testing.T) {
+// TestWaitWhileOnSignalRuns: a call on another goroutine waits, whether OnSignal runs or not.
+func TestWaitWhileOnSignalRuns(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "body") }))
 	for way, wait := range waits {
 		m := newManager(t, netreply.Config{})
@@ -106,7 +106,7 @@ func TestWaitBesideOnSignal(t *testing.T) {
 	}
 }
 
-// TestCloseInsideOnSignal: the Manager can be closed there.
+// TestCloseInsideOnSignal: the Manager can be closed in OnSignal.
 func TestCloseInsideOnSignal(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "body") }))
 	m := newManager(t, netreply.Config{})
@@ -120,9 +120,9 @@ func TestCloseInsideOnSignal(t *testing.T) {
 	require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.OperationCanceledError)
 }
 
-// TestAbortBehindTheError: an Abort while the error is being told finishes the reply before
-// it returns, from inside OnSignal and from elsewhere; the code stays (rule S62).
-func TestAbortBehindTheError(t *testing.T) {
+// TestAbortDuringErrorSignal: an Abort during the error signal finishes the reply before it
+// returns, inside OnSignal and elsewhere; the code stays (rule S62).
+func TestAbortDuringErrorSignal(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		stop func(*netreply.Reply, context.CancelFunc)
@@ -175,9 +175,9 @@ func TestAbortBehindTheError(t *testing.T) {
 	}
 }
 
-// TestWaitPrefersTheReply: a Wait whose context has ended still tells how a finished reply
-// came out.
-func TestWaitPrefersTheReply(t *testing.T) {
+// TestWaitOfFinishedReply: Wait gives the result of a finished reply although its own context
+// has ended.
+func TestWaitOfFinishedReply(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) }))
 	m := newManager(t, netreply.Config{})
 	ended, cancel := context.WithCancel(context.Background())

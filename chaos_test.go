@@ -21,8 +21,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestChaos: whatever clients and servers do to each other, nobody gets a body
-// that is not the answer to his request, and nothing is left behind.
+// TestChaos: whatever clients and servers do to each other, no reply gets the body of another
+// request, and nothing is left behind.
 func TestChaos(t *testing.T) {
 	const workers = 32
 	length := 3 * time.Second

@@ -20,7 +20,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestPreconnect: a connection is there before the request that uses it.
+// TestPreconnect: a connection is opened before the request that uses it.
 func TestPreconnect(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		if kind == testserver.H2C {
@@ -144,7 +144,7 @@ func TestUnixSocket(t *testing.T) {
 	assert.Equal(t, netreply.PhaseConnect, e.Phase)
 }
 
-// TestAttempts: every address that was tried is told, with its error.
+// TestAttempts: every address that was tried is reported, with its error.
 func TestAttempts(t *testing.T) {
 	addr := testserver.Refusing(t)
 	m := newManager(t, netreply.Config{})

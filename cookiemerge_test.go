@@ -12,8 +12,8 @@ import (
 	"github.com/netreply/netreply/cookies"
 )
 
-// TestCookieMerge: what the jar has is added to a Cookie field of the caller's, whose own
-// win (rule C1).
+// TestCookieMerge: the jar's cookies are added to the caller's Cookie field; of one name, the
+// caller's is sent (rule C1).
 func TestCookieMerge(t *testing.T) {
 	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
 		for _, c := range []struct {
@@ -54,8 +54,8 @@ func TestCookieMerge(t *testing.T) {
 	})
 }
 
-// TestCookieMergeOnHops: each hop of the origin merges anew, so that what the jar learns on
-// the way counts and does not become the caller's.
+// TestCookieMergeOnHops: each hop to the origin merges again: cookies learned on the way are
+// sent, and do not become the caller's.
 func TestCookieMergeOnHops(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

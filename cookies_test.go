@@ -71,8 +71,8 @@ func TestCookieControl(t *testing.T) {
 	})
 }
 
-// TestCookiesOfAnotherOrigin: neither the caller's Cookie nor the jar's go where
-// they do not belong.
+// TestCookiesOfAnotherOrigin: neither the caller's Cookie field nor the jar's cookies are sent
+// to an origin that they are not for.
 func TestCookiesOfAnotherOrigin(t *testing.T) {
 	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
 		there, _ := url.Parse(s.URL)
@@ -99,8 +99,8 @@ func TestCookiesNone(t *testing.T) {
 	})
 }
 
-// TestForeignJar: any http.CookieJar will do.
-func TestForeignJar(t *testing.T) {
+// TestAnyCookieJar: Config.CookieJar takes any http.CookieJar.
+func TestAnyCookieJar(t *testing.T) {
 	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
 		jar, err := cookiejar.New(nil)
 		require.NoError(t, err)

@@ -85,7 +85,7 @@ func encodingServer(t testing.TB, data []byte) http.HandlerFunc {
 	}
 }
 
-// TestDecode: the body comes decoded, with the facts about it.
+// TestDecode: the body is decoded, and the reply says so.
 func TestDecode(t *testing.T) {
 	data := bytes.Repeat([]byte("a body that is worth encoding; "), 3000)
 	each(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *side) {
@@ -120,7 +120,7 @@ func TestDecode(t *testing.T) {
 	})
 }
 
-// TestDecodeOff: who asks for a coding, or for a part, gets the bytes as they are.
+// TestDecodeOff: a request with its own Accept-Encoding or Range gets the bytes as they are.
 func TestDecodeOff(t *testing.T) {
 	data := []byte(strings.Repeat("x", 1000))
 	each(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *side) {
@@ -178,8 +178,8 @@ func TestDecodeEveryStatus(t *testing.T) {
 	})
 }
 
-// TestDecodeDamage: the error names the coding, and what was good can be read.
-func TestDecodeDamage(t *testing.T) {
+// TestDecodeMalformed: the error names the coding, and the bytes before it can be read.
+func TestDecodeMalformed(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
 	each(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *side) {
 		for _, c := range []string{"gzip", "deflate", "br", "zstd", "gzip,zstd"} {
@@ -205,7 +205,7 @@ func TestDecodeDamage(t *testing.T) {
 	})
 }
 
-// TestDecodeCutConnection: the connection broke, whatever the decoder makes of it
+// TestDecodeCutConnection: a broken connection is reported as that, whatever the decoder says
 // (D28).
 func TestDecodeCutConnection(t *testing.T) {
 	body := encoded(t, bytes.Repeat([]byte("a line of text\n"), 1000), "gzip")
@@ -218,8 +218,8 @@ func TestDecodeCutConnection(t *testing.T) {
 	require.ErrorIs(t, err, netreply.RemoteHostClosedError)
 }
 
-// TestDecodeBomb: refused by default, let through on request, and held to
-// Config.MaxDecodedSize.
+// TestDecodeBomb: a decompression bomb is refused by default, let through on request, and
+// limited by Config.MaxDecodedSize.
 func TestDecodeBomb(t *testing.T) {
 	data := make([]byte, 20<<20)
 	each(t, encodingServer(t, data), netreply.Config{MaxDecodedSize: 30 << 20}, func(t *testing.T, s *side) {
@@ -248,7 +248,7 @@ func TestDecodeBomb(t *testing.T) {
 	})
 }
 
-// TestDecodeThrottled: the read buffer limit holds for decoded bytes.
+// TestDecodeThrottled: ReadBufferSize counts decoded bytes.
 func TestDecodeThrottled(t *testing.T) {
 	data := bytes.Repeat([]byte("flow control counts what is read, not what was sent. "), 10_000)
 	each(t, encodingServer(t, data), netreply.Config{ReadBufferSize: 4096}, func(t *testing.T, s *side) {
@@ -275,9 +275,9 @@ func TestDecodeThrottled(t *testing.T) {
 	})
 }
 
-// TestDecodeAsItComes: what the server has flushed can be read before the rest is
+// TestDecodeFlushedBytes: bytes that the server has flushed can be read before the rest is
 // sent.
-func TestDecodeAsItComes(t *testing.T) {
+func TestDecodeFlushedBytes(t *testing.T) {
 	release := make(chan struct{})
 	writers := map[string]func(io.Writer) interface {
 		io.WriteCloser
@@ -328,7 +328,7 @@ func TestDecodeAsItComes(t *testing.T) {
 	})
 }
 
-// TestDecodeAbort: in the middle, with a reader who has borrowed the body.
+// TestDecodeAbort: an Abort during decoding, with a reader that holds a chunk of the body.
 func TestDecodeAbort(t *testing.T) {
 	var first bytes.Buffer
 	z := gzip.NewWriter(&first)

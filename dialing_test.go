@@ -39,8 +39,8 @@ func (c *stuckConn) SetWriteDeadline(time.Time) error { return nil }
 func (c *stuckConn) LocalAddr() net.Addr              { return nil }
 func (c *stuckConn) RemoteAddr() net.Addr             { return nil }
 
-// TestLimitNames: a limit of the Manager that passed is named, with what it ended.
-func TestLimitNames(t *testing.T) {
+// TestTimeoutNamesLimit: the error of a time limit names the limit and the phase that it ended.
+func TestTimeoutNamesLimit(t *testing.T) {
 	proxy := func(kind netreply.ProxyType) *netreply.Proxy {
 		return &netreply.Proxy{Type: kind, Host: "proxy.test", Port: 3128}
 	}
@@ -84,9 +84,9 @@ func TestLimitNames(t *testing.T) {
 	}
 }
 
-// TestCalleesThatHang: a reply ends with its context, and the Manager closes, whatever
-// the program's dialer, resolver or connection does; what comes later is closed.
-func TestCalleesThatHang(t *testing.T) {
+// TestHangingCallbacks: a reply ends with its context, and the Manager closes, although the
+// program's dialer, resolver or connection hangs; what they return later is closed.
+func TestHangingCallbacks(t *testing.T) {
 	why := errors.New("why")
 	for _, u := range []string{"http://a.example/", "https://a.example/"} {
 		for name, p := range map[string]*netreply.Proxy{"direct": nil, "HTTP": {Type: netreply.HTTPProxy, Host: "proxy.test"}, "HTTPS": {Type: netreply.HTTPSProxy, Host: "proxy.test"}, "SOCKS5": {Type: netreply.Socks5Proxy, Host: "proxy.test"}} {
@@ -121,8 +121,8 @@ func TestCalleesThatHang(t *testing.T) {
 	}
 }
 
-// TestNoSuchHost: why no resolver is asked is said.
-func TestNoSuchHost(t *testing.T) {
+// TestUnresolvableHost: the error says why no resolver was asked.
+func TestUnresolvableHost(t *testing.T) {
 	m := newManager(t, netreply.Config{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		t.Error("a resolver was asked")
 		return nil, net.ErrClosed
@@ -138,8 +138,7 @@ func TestNoSuchHost(t *testing.T) {
 	}
 }
 
-// TestForwardAuthority: what a proxy that forwards is asked for is in ASCII, and has no
-// zone of this machine.
+// TestForwardAuthority: a forwarding proxy is asked for a host in ASCII, without an IPv6 zone.
 func TestForwardAuthority(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)

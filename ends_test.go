@@ -75,9 +75,9 @@ func (s *stuckSource) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// TestEndsDespiteSource: a body source that does not return keeps its goroutine, not the
-// reply, whatever kind of source it says it is.
-func TestEndsDespiteSource(t *testing.T) {
+// TestReplyEndsWithHangingSource: a body source that never returns blocks a goroutine of its
+// own, not the reply, whatever kind of source it is.
+func TestReplyEndsWithHangingSource(t *testing.T) {
 	for _, end := range endings {
 		if end.name == "TransferTimeout" {
 			continue // which measures the peer, not the source
@@ -125,9 +125,9 @@ var stuckPeers = []struct {
 	}},
 }
 
-// TestEndsDespitePeer: whatever state an HTTP/2 server brings its connection into, a reply
-// ends, other requests of the Manager go on, and Manager.Close returns.
-func TestEndsDespitePeer(t *testing.T) {
+// TestReplyEndsWithHangingPeer: in whatever state an HTTP/2 server leaves its connection, a
+// reply ends, other requests go on, and Manager.Close returns.
+func TestReplyEndsWithHangingPeer(t *testing.T) {
 	good, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "good") }))
 	for _, peer := range stuckPeers {
 		for _, end := range endings {
@@ -167,9 +167,9 @@ func TestEndsDespitePeer(t *testing.T) {
 	}
 }
 
-// TestBlockedSourceIsAlone: over HTTP/2, a source that does not return costs its own stream
-// and not the connection with those beside it.
-func TestBlockedSourceIsAlone(t *testing.T) {
+// TestHangingSourceBlocksOneStream: over HTTP/2, a source that never returns costs its own
+// stream, not the connection.
+func TestHangingSourceBlocksOneStream(t *testing.T) {
 	hold := make(chan struct{})
 	s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "GET" {

@@ -157,8 +157,8 @@ func TestEveryCode(t *testing.T) {
 	assert.Len(t, produced, 34, "NoError and Qt's 33")
 }
 
-// TestH2Codes: rule E30, frame by frame.
-func TestH2Codes(t *testing.T) {
+// TestH2ErrorCodes: rule E30, frame by frame.
+func TestH2ErrorCodes(t *testing.T) {
 	want := map[uint32]netreply.NetworkError{1: 399, 2: 401, 3: 399, 4: 4, 5: 399, 6: 399, 8: 399, 9: 399, 10: 99, 11: 499, 12: 201, 13: 399, 77: 399}
 	for code, w := range want {
 		s := newH2Server(t, func(c *h2conn) {
@@ -174,9 +174,9 @@ func TestH2Codes(t *testing.T) {
 	}
 }
 
-// TestH2Refused: a stream that the server has not looked at is sent again, a POST
-// too (D33).
-func TestH2Refused(t *testing.T) {
+// TestH2RefusedStream: a stream that the server has not processed is sent again, a POST too
+// (D33).
+func TestH2RefusedStream(t *testing.T) {
 	n := 0
 	s := newH2Server(t, func(c *h2conn) {
 		for {
@@ -198,7 +198,7 @@ func TestH2Refused(t *testing.T) {
 	assert.Equal(t, 3, n)
 }
 
-// TestH2GoAway: what lies above the last stream goes to another connection.
+// TestH2GoAway: streams above the last one that GOAWAY names go to another connection.
 func TestH2GoAway(t *testing.T) {
 	n := 0
 	s := newH2Server(t, func(c *h2conn) {
@@ -275,8 +275,9 @@ func TestRetry(t *testing.T) {
 	assert.Equal(t, 1, s.Connections())
 }
 
-// TestQueuedFail: a host that refuses fails everybody who waits for it (rule E9).
-func TestQueuedFail(t *testing.T) {
+// TestQueuedRequestsFail: a host that refuses connections fails every request that waits for
+// one (rule E9).
+func TestQueuedRequestsFail(t *testing.T) {
 	closed := testserver.Refusing(t)
 	m := newManager(t, netreply.Config{})
 	var all []*netreply.Reply
@@ -288,9 +289,8 @@ func TestQueuedFail(t *testing.T) {
 	}
 }
 
-// TestLateAlert: a server that refuses the client after the handshake, as TLS
-// 1.3 has it.
-func TestLateAlert(t *testing.T) {
+// TestAlertAfterHandshake: a TLS 1.3 server can refuse the client after the handshake.
+func TestAlertAfterHandshake(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.NotFoundHandler())
 	s.TLS.ClientAuth = tls.RequireAnyClientCert
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
@@ -301,7 +301,8 @@ func TestLateAlert(t *testing.T) {
 	assert.Equal(t, netreply.PhaseTLS, e.Phase)
 }
 
-// TestInvalidRequests: refused before anything is sent, by name (rule L24).
+// TestInvalidRequests: invalid requests are refused before anything is sent, with an error that
+// names the field (rule L24).
 func TestInvalidRequests(t *testing.T) {
 	var dialed bool
 	m := newManager(t, netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) {

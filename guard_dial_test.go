@@ -74,9 +74,9 @@ type elsewhere struct {
 func (c elsewhere) RemoteAddr() net.Addr { return c.remote }
 func (c elsewhere) Close() error         { c.closed.Store(true); return c.Conn.Close() }
 
-// TestGuardBeforeDialer: a dialer of the program's is not called with an address that is
-// refused, and what it connects to is checked all the same.
-func TestGuardBeforeDialer(t *testing.T) {
+// TestGuardBeforeDialContext: DialContext is not called with a refused address, and the address
+// that it has connected to is checked as well.
+func TestGuardBeforeDialContext(t *testing.T) {
 	var called atomic.Int32
 	m := newManager(t, netreply.Config{Guard: &netreply.AddressGuard{}, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		called.Add(1)
@@ -117,8 +117,8 @@ func TestGuardBeforeDialer(t *testing.T) {
 	}
 }
 
-// TestNoRemoteAddr: a connection of the program's need not tell where it leads to.
-func TestNoRemoteAddr(t *testing.T) {
+// TestGuardWithoutRemoteAddr: a connection of DialContext need not have a remote address.
+func TestGuardWithoutRemoteAddr(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
 	var closed atomic.Bool
 	m := newManager(t, netreply.Config{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -130,9 +130,9 @@ func TestNoRemoteAddr(t *testing.T) {
 	assert.Nil(t, r.RemoteAddr())
 }
 
-// TestGuardForward: a proxy that looks a name up itself may take any of its addresses, so
-// all must be good; a tunnel is asked for one that is.
-func TestGuardForward(t *testing.T) {
+// TestGuardForwardingProxy: a proxy that resolves a name itself may use any of its addresses,
+// so all must be allowed; a tunnel is opened to an allowed one.
+func TestGuardForwardingProxy(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 	dns := resolver(t, map[string][]string{
@@ -156,7 +156,8 @@ func TestGuardForward(t *testing.T) {
 	assert.Equal(t, "SOCKS 8.8.8.8:80", asked[len(asked)-1])
 }
 
-// TestGuardPrefixes: prefixes that mean nothing, or not what they seem to, are named.
+// TestGuardPrefixes: prefixes that are invalid, or mean something other than they seem to, are
+// named.
 func TestGuardPrefixes(t *testing.T) {
 	_, err := netreply.NewManager(netreply.Config{Guard: &netreply.AddressGuard{
 		Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}},

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestGuardRanges: what is public and what is not. Only the check itself can be asked
-// about addresses that nobody here can connect to.
+// TestGuardRanges: which addresses are public. Only the check itself can be tested with
+// addresses that cannot be connected to here.
 func TestGuardRanges(t *testing.T) {
 	g := newGuard(&AddressGuard{})
 	for addr, ok := range map[string]bool{
@@ -39,8 +39,8 @@ func TestGuardRanges(t *testing.T) {
 	assert.Error(t, g.check(netip.Addr{}), "no address at all")
 }
 
-// TestGuardLists: what the program says comes before what is public, Deny first; and an
-// address that stands for one of IPv4 is both.
+// TestGuardLists: Deny goes before Allow, and both before the public ranges; an IPv6 address
+// that embeds an IPv4 address counts as both.
 func TestGuardLists(t *testing.T) {
 	for _, c := range []struct {
 		allow, deny, addr string

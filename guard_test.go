@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestGuard: nothing that is not public is connected to, whatever it is called, in a
-// redirect either; and nothing arrives there.
+// TestGuard: no address that is not public is connected to, whatever its name, in a redirect
+// either.
 func TestGuard(t *testing.T) {
 	secret := testserver.NewRaw(t, nil, func(c *testserver.Conn) { t.Error("somebody came") })
 	port := func(u string) string { p, _ := url.Parse(u); return p.Port() }(secret.URL())
@@ -58,7 +58,7 @@ func TestGuard(t *testing.T) {
 	require.ErrorAs(t, m.Get(t.Context(), newRequest(t, allowed.URL)).Wait(soon(t)), &blocked)
 }
 
-// TestLocalAddr: the address that a connection comes from.
+// TestLocalAddr: connections are opened from Config.LocalAddr.
 func TestLocalAddr(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) }))
 	m := newManager(t, netreply.Config{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 3)}, KeepAlive: net.KeepAliveConfig{Enable: false}})

@@ -11,9 +11,9 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestGzipForms: rule Z2 at its edges. The same coding twice is taken off twice, x-gzip is
-// gzip, zeros behind the end are ignored and anything else is named, headers may be long.
-func TestGzipForms(t *testing.T) {
+// TestGzipEdgeCases: rule Z2: the same coding twice is decoded twice, x-gzip is gzip, zeros
+// after the end are ignored and other bytes are an error, headers may be long.
+func TestGzipEdgeCases(t *testing.T) {
 	gz := func(codings ...string) string { return string(encoded(t, []byte("hello"), codings...)) }
 	long := strings.Repeat("n", 100_000)
 	named := func(name string) string {

@@ -76,9 +76,9 @@ func TestH2GoAwayCodes(t *testing.T) {
 	}
 }
 
-// TestH2GoAwayLast: where a request that a server has refused with a code cannot be sent
-// again, that code is what is told.
-func TestH2GoAwayLast(t *testing.T) {
+// TestH2GoAwayCodeReported: a request that was refused with a code and cannot be sent again
+// reports that code.
+func TestH2GoAwayCodeReported(t *testing.T) {
 	n := 0
 	s := newH2Server(t, func(c *h2conn) {
 		if n++; n > 1 {
@@ -100,9 +100,9 @@ func TestH2GoAwayLast(t *testing.T) {
 	assert.Less(t, len(err.Error()), 300)
 }
 
-// TestH2NeverTwice: a POST whose stream the server resets with PROTOCOL_ERROR is not sent
-// again, whatever else is on the connection.
-func TestH2NeverTwice(t *testing.T) {
+// TestH2ProtocolErrorNotRepeated: a POST whose stream the server resets with PROTOCOL_ERROR is
+// not sent again, whatever else is on the connection.
+func TestH2ProtocolErrorNotRepeated(t *testing.T) {
 	var mu sync.Mutex
 	posts := 0
 	s := newH2Server(t, func(c *h2conn) {
@@ -144,9 +144,9 @@ func TestH2NeverTwice(t *testing.T) {
 	assert.Equal(t, 1, posts)
 }
 
-// TestH2NotUnprocessed: a server's word that it has not acted on a POST does not count when it
-// has begun to answer, and what it writes into a GOAWAY for debugging is no such word.
-func TestH2NotUnprocessed(t *testing.T) {
+// TestH2FalseUnprocessed: a server cannot call a POST unprocessed once it has begun to respond;
+// debug data in GOAWAY says nothing about it.
+func TestH2FalseUnprocessed(t *testing.T) {
 	for name, after := range map[string]func(*h2conn, uint32){
 		"debug data": func(c *h2conn, id uint32) {
 			c.fr.WriteGoAway(id, 0, []byte("http2: Transport received Server's graceful shutdown GOAWAY, client conn not usable"))
@@ -246,8 +246,8 @@ func TestHTTP11Required(t *testing.T) {
 	}
 }
 
-// TestH2NoContent: a response that has no content may say how long the other one is that
-// it stands for.
+// TestH2NoContent: a response without content may give the length of the representation (HEAD,
+// 304).
 func TestH2NoContent(t *testing.T) {
 	for _, ended := range []bool{true, false} {
 		for _, status := range []string{"204", "304"} {

@@ -149,7 +149,7 @@ func TestSentHeaders(t *testing.T) {
 	})
 }
 
-// TestTargets: what goes out of a URL (rule H38), and what is shown of it.
+// TestTargets: the request target made from a URL (rule H38), and the URL that is shown.
 func TestTargets(t *testing.T) {
 	got := make(chan string, 1)
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got <- r.RequestURI + " " + r.Host }))
@@ -172,8 +172,8 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestHopByHop: what is about an HTTP/1 connection does no harm on HTTP/2.
-func TestHopByHop(t *testing.T) {
+// TestHopByHopFields: fields about an HTTP/1 connection do no harm over HTTP/2.
+func TestHopByHopFields(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {}, netreply.Config{}, func(t *testing.T, s *side) {
 		req := s.request("/")
 		req.Headers = netreply.NewHeaders("Connection", "keep-alive, x", "keep-alive", "1", "proxy-connection", "x")
@@ -181,8 +181,7 @@ func TestHopByHop(t *testing.T) {
 	})
 }
 
-// TestRequestCopied: what is done to a request after sending it changes nothing
-// (rule A42).
+// TestRequestCopied: changes to a Request after it was sent have no effect (rule A42).
 func TestRequestCopied(t *testing.T) {
 	key := netreply.NewUserAttribute[int]("n")
 	got := make(chan string, 1)

@@ -11,8 +11,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestMistakesAreExplained: the error for what a program cannot have meant names the
-// field, and what it should be.
+// TestMistakesAreExplained: the error for a mistake names the field, and a value that it takes.
 func TestMistakesAreExplained(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	request := func(f func(*netreply.Request)) error {

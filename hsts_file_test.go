@@ -17,8 +17,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestHSTSFile: requests do not wait for the file of the policies, whoever has it locked,
-// and closing the Manager leaves what was learned in it.
+// TestHSTSFile: requests do not wait for a locked policy file, and Manager.Close writes to it
+// what was learned.
 func TestHSTSFile(t *testing.T) {
 	if !filelock.Supported {
 		t.Skip("no locks on this system")

@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestHSTS: what a server says over TLS holds for its http URLs, before anything is
-// connected, in redirects too.
+// TestHSTS: a policy received over TLS applies to http URLs of its host before a connection is
+// opened, in redirects too.
 func TestHSTS(t *testing.T) {
 	secure, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

@@ -23,8 +23,8 @@ func told(replies []*Reply, queue []managerEntry) (list [][3]int64) {
 	return list
 }
 
-// TestEventQueue: progress of a reply takes the place of its older progress, whatever
-// other replies did meanwhile, but nothing passes what else happened to the reply.
+// TestEventQueue: progress of a reply replaces its older progress, whatever other replies did
+// meanwhile, but does not overtake other events of the reply.
 func TestEventQueue(t *testing.T) {
 	a, b := new(Reply), new(Reply)
 	all := []*Reply{a, b}
@@ -75,9 +75,9 @@ func TestEventQueueGrowth(t *testing.T) {
 	runtime.KeepAlive(slow)
 }
 
-// TestListenersGo: an iterator that is not ranged over holds nothing once it is let go of,
-// and one that was ranged over holds nothing behind its end, the context neither.
-func TestListenersGo(t *testing.T) {
+// TestListenersRelease: an iterator that is never ranged over holds nothing once it is dropped,
+// and one that was holds nothing, not even its context, after its end.
+func TestListenersRelease(t *testing.T) {
 	m := new(Manager)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

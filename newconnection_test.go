@@ -55,8 +55,8 @@ func TestGoAwayWhileStreaming(t *testing.T) {
 	require.Equal(t, "xy", string(body))
 }
 
-// TestSilentConnection: an HTTP/2 connection on which nothing comes any more costs the
-// requests that ran into their limit, and not those that follow.
+// TestSilentConnection: an HTTP/2 connection that has gone silent fails the requests that time
+// out on it, and not later ones.
 func TestSilentConnection(t *testing.T) {
 	url := newH2Server(t, func(c *h2conn) {
 		for id := c.headers(); id != 0; id = c.headers() {
@@ -78,9 +78,9 @@ func TestSilentConnection(t *testing.T) {
 	}
 }
 
-// TestSilentDial: a handshake that does not go on is not handed to the request that comes
-// next when the one it was for has run into its limit.
-func TestSilentDial(t *testing.T) {
+// TestSilentHandshake: a handshake that hangs is not given to the next request when the one it
+// was for has timed out.
+func TestSilentHandshake(t *testing.T) {
 	cert := selfSigned(t, "127.0.0.1")
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		if c.N == 1 {

@@ -60,8 +60,8 @@ func caTemplate(name string) *x509.Certificate {
 	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, KeyUsage: x509.KeyUsageCertSign}
 }
 
-// TestPinsWithoutVerifiedChain: where nothing is verified, a pin stands for the server's
-// own key or for one that has signed for it, and not for what the server sends besides.
+// TestPinsWithoutVerifiedChain: without verification, a pin matches the server's own key or the
+// key of an issuer that signed for it, not other certificates that were sent.
 func TestPinsWithoutVerifiedChain(t *testing.T) {
 	root := issue(t, nil, caTemplate("root"))
 	ca := issue(t, &root, caTemplate("ca"))
@@ -139,7 +139,7 @@ func TestPinsWithoutVerifiedChain(t *testing.T) {
 	}
 }
 
-// TestPinsHSTS: for a host that wants TLS no pin makes up for a certificate with flaws.
+// TestPinsHSTS: for a host with an HSTS policy no pin makes up for a certificate with errors.
 func TestPinsHSTS(t *testing.T) {
 	store := hsts.NewStore()
 	store.Add(hsts.Policy{Host: "host.test", Expires: time.Now().Add(time.Hour)})
@@ -163,8 +163,8 @@ func TestPinsHSTS(t *testing.T) {
 	}
 }
 
-// TestPinsVerified: a pin of anything in a verified chain does, the root that is not sent
-// included; one of what is sent besides does not.
+// TestPinsVerified: a pin matches any certificate of a verified chain, also a root that was not
+// sent; not other certificates that were sent.
 func TestPinsVerified(t *testing.T) {
 	root := issue(t, nil, caTemplate("root"))
 	ca := issue(t, &root, caTemplate("ca"))

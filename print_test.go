@@ -283,8 +283,8 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	requireNoSecret(t, "Location", err.Error())
 }
 
-// TestParseProxyHelps: what is usually forgotten is said.
-func TestParseProxyHelps(t *testing.T) {
+// TestParseProxyExplains: the error names what is usually forgotten.
+func TestParseProxyExplains(t *testing.T) {
 	for _, raw := range []string{"127.0.0.1:8080", "proxy.test:3128", "proxy.test", "localhost:8080", "user:" + secret + "@proxy.test:8080", "[::1]:8080"} {
 		_, err := netreply.ParseProxy(raw)
 		require.Error(t, err, raw)

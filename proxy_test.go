@@ -104,7 +104,7 @@ func checkThroughProxy(t *testing.T, kind testserver.Kind, px *testserver.Proxy,
 	}
 }
 
-// TestProxyGuard: what a proxy is asked for is looked at like what is connected to.
+// TestProxyGuard: the guard checks the target that a proxy is asked for.
 func TestProxyGuard(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)

@@ -16,7 +16,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestProxyPassword: known or asked for, remembered, and nobody else's.
+// TestProxyPassword: known or asked for, it is remembered, and used for this proxy only.
 func TestProxyPassword(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestProxyPassword(t *testing.T) {
 	}
 }
 
-// TestProxyNTLM: connections to the proxy are somebody's, tunnels and others.
+// TestProxyNTLM: connections to the proxy belong to a user, tunnels and others.
 func TestProxyNTLM(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -131,8 +131,8 @@ func TestProxyNTLM(t *testing.T) {
 	}
 }
 
-// TestNTLMThroughProxy: a server that authenticates connections is reached through tunnels, too,
-// and what its negotiation holds is not the proxy's to let go.
+// TestNTLMThroughProxy: a server with NTLM is reached through tunnels, and its handshake keeps
+// its own connection.
 func TestNTLMThroughProxy(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		s, cfg := testserver.NewConnOrigin(t, kind, testserver.NTLMHandler(func(string) {}))
@@ -160,8 +160,8 @@ func TestNTLMThroughProxy(t *testing.T) {
 	}
 }
 
-// TestProxyClosesWithChallenge: a proxy that ends the connection with its question is connected to
-// once more.
+// TestProxyClosesWithChallenge: a proxy that closes the connection with its 407 is connected to
+// again.
 func TestProxyClosesWithChallenge(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
@@ -188,7 +188,7 @@ func TestProxyClosesWithChallenge(t *testing.T) {
 	}
 }
 
-// TestProxyQuestion: the reply waits for the answer, and no answer is an end.
+// TestProxyQuestion: the reply waits for the answer, and fails without one.
 func TestProxyQuestion(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)

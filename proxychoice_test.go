@@ -16,7 +16,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestProxyChoice: who says what, and what can be used for what (rules X2, X3 and X8).
+// TestProxyChoice: which proxy is used, and for what (rules X2, X3 and X8).
 func TestProxyChoice(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	one, two := testserver.NewProxy(t, s.Listener.Addr().String(), nil), testserver.NewProxy(t, s.Listener.Addr().String(), nil)
@@ -88,7 +88,7 @@ func dialProxiesOr(target string, proxies ...*testserver.Proxy) func(context.Con
 	}
 }
 
-// TestProxyForEachHop: every hop chooses for itself.
+// TestProxyForEachHop: the proxy is chosen again for every hop.
 func TestProxyForEachHop(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host == "first.test" {

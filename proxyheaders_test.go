@@ -98,8 +98,8 @@ func TestProxyAuthorizationDirect(t *testing.T) {
 	})
 }
 
-// TestProxyHeadersApart: what was opened with other fields belongs to somebody else.
-func TestProxyHeadersApart(t *testing.T) {
+// TestProxyHeadersInPoolKey: a tunnel opened with other proxy headers is not used.
+func TestProxyHeadersInPoolKey(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
@@ -112,9 +112,9 @@ func TestProxyHeadersApart(t *testing.T) {
 	assert.Equal(t, 2, px.Connections())
 }
 
-// TestProxyHeadersFinal: a Proxy-Authorization of the program's is not replaced, whatever
-// else is known, and a 407 to it is the end.
-func TestProxyHeadersFinal(t *testing.T) {
+// TestProxyHeadersAuthorization: a Proxy-Authorization of the program is not replaced, and a
+// 407 to it is the result.
+func TestProxyHeadersAuthorization(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)

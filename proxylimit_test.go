@@ -80,9 +80,9 @@ func testProxyLimit(t *testing.T, kind netreply.ProxyType) {
 	}
 }
 
-// TestProxyAskOnce: a question of a proxy costs one CONNECT more, over the connection it
-// came on, however the answer was found.
-func TestProxyAskOnce(t *testing.T) {
+// TestProxyQuestionCost: a challenge of a proxy costs one more CONNECT, on the same connection,
+// wherever the answer comes from.
+func TestProxyQuestionCost(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "through") }))
 	for _, closes := range []bool{false, true} {
 		for _, waits := range []bool{false, true} {
@@ -126,9 +126,9 @@ func TestProxyAskOnce(t *testing.T) {
 	}
 }
 
-// TestProxyAskInVain: wrong credentials cost one CONNECT, and the connection does not
-// outlive the reply.
-func TestProxyAskInVain(t *testing.T) {
+// TestProxyWrongCredentials: wrong credentials cost one CONNECT, and the connection ends with
+// the reply.
+func TestProxyWrongCredentials(t *testing.T) {
 	over := make(chan struct{})
 	px := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		defer func() { over <- struct{}{} }()

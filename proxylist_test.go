@@ -27,8 +27,8 @@ func listOf(list ...*netreply.Proxy) netreply.ProxyFactory {
 	}
 }
 
-// TestProxyList: the next proxy is tried as long as nothing was sent and the failure is
-// one of reaching the proxy (rule X3), whatever the body.
+// TestProxyList: the next proxy is tried while nothing was sent and the proxy could not be
+// reached (rule X3), for every kind of body.
 func TestProxyList(t *testing.T) {
 	closed := proxyAt(netreply.HTTPProxy, testserver.Refusing(t))
 	for _, kind := range testserver.Kinds {
@@ -55,7 +55,7 @@ func TestProxyList(t *testing.T) {
 					c.code = netreply.ContentAccessDenied // the proxy's word is the response here
 				}
 				if kind == testserver.Plain && name == "one that hangs up" {
-					continue // whether anything was sent is a race; see TestProxyListSent
+					continue // whether anything was sent is a race; see TestProxyListNotAfterSending
 				}
 				for bodyKind, content := range map[string]func() netreply.Body{
 					"memory": func() netreply.Body { return netreply.StringBody("hello") },
@@ -87,8 +87,8 @@ func TestProxyList(t *testing.T) {
 	}
 }
 
-// TestProxyListSent: what one proxy may have passed on goes to no other.
-func TestProxyListSent(t *testing.T) {
+// TestProxyListNotAfterSending: a request that one proxy may have passed on goes to no other.
+func TestProxyListNotAfterSending(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	good := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
 	cuts := testserver.NewRaw(t, nil, func(c *testserver.Conn) { c.Request() })
@@ -100,9 +100,8 @@ func TestProxyListSent(t *testing.T) {
 	assert.Empty(t, asked)
 }
 
-// TestProxyListTimes: a proxy that cannot be reached has its ConnectTimeout, and the
-// next one its own; the caller's context ends it all.
-func TestProxyListTimes(t *testing.T) {
+// TestProxyListTimeouts: each proxy has its own ConnectTimeout; the caller's context ends all.
+func TestProxyListTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, netreply.Config{ConnectTimeout: 5 * time.Second, ProxyFactory: listOf(
 			&netreply.Proxy{Type: netreply.HTTPProxy, Host: "one.test"}, &netreply.Proxy{Type: netreply.Socks5Proxy, Host: "two.test"}, &netreply.Proxy{}),

@@ -14,10 +14,9 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestQuestionWhenReplyEnds: a reply that is asking about a certificate ends by all that
-// ends a reply, and the connection on which it asks ends with it; also where the answer
-// comes at that very moment.
-func TestQuestionWhenReplyEnds(t *testing.T) {
+// TestCertificateQuestionWhenReplyEnds: everything that ends a reply ends it while it asks
+// about a certificate, and closes the connection; also when the answer comes at that moment.
+func TestCertificateQuestionWhenReplyEnds(t *testing.T) {
 	for name, end := range map[string]func(r *netreply.Reply, cancel context.CancelFunc){
 		"Abort":         func(r *netreply.Reply, _ context.CancelFunc) { r.Abort() },
 		"Close":         func(r *netreply.Reply, _ context.CancelFunc) { r.Close() },
@@ -69,9 +68,9 @@ func TestQuestionWhenReplyEnds(t *testing.T) {
 	}
 }
 
-// TestQuestionWhenServerEnds: a server that does not wait for the answer is connected
-// once more, and a no holds all the same.
-func TestQuestionWhenServerEnds(t *testing.T) {
+// TestCertificateQuestionWhenServerEnds: a server that closes before the answer is connected to
+// again, and a refusal still holds.
+func TestCertificateQuestionWhenServerEnds(t *testing.T) {
 	for _, reset := range []bool{false, true} {
 		for _, yes := range []bool{false, true} {
 			left, asked := make(chan struct{}), make(chan struct{})

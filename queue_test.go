@@ -30,9 +30,9 @@ func answerAfter(d time.Duration) func(net.Conn, *bufio.Reader) {
 	}
 }
 
-// TestQueueIsNotThePeer: the wait for one of our own connections is not the peer's silence
-// (rule N32), and a context that ends meanwhile says that this was it.
-func TestQueueIsNotThePeer(t *testing.T) {
+// TestQueueTimeIsNotSilence: the wait for a connection of our own limit is not the peer's
+// silence (rule N32), and a context that ends meanwhile says that this was the cause.
+func TestQueueTimeIsNotSilence(t *testing.T) {
 	bubble(t, netreply.Config{ConnectionsPerHost: 2, TransferTimeout: time.Second}, answerAfter(900*time.Millisecond), func(t *testing.T, m *netreply.Manager) {
 		var all []*netreply.Reply
 		for range 20 {
@@ -57,9 +57,9 @@ func TestQueueIsNotThePeer(t *testing.T) {
 	})
 }
 
-// TestQueueForSilence: connections that hang for ever time out one after the other, and so
-// does what waits for a server that lets nobody connect, all at once.
-func TestQueueForSilence(t *testing.T) {
+// TestQueueBehindSilence: connections that hang time out one after the other; requests that
+// wait for a host that accepts no connection time out together.
+func TestQueueBehindSilence(t *testing.T) {
 	silent := func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }
 	bubble(t, netreply.Config{ConnectionsPerHost: 1, TransferTimeout: time.Second}, silent, func(t *testing.T, m *netreply.Manager) {
 		start := time.Now()
@@ -117,8 +117,8 @@ func TestChunkedUpload(t *testing.T) {
 	})
 }
 
-// TestHeadTimeoutOfAQueue: the wait for a head begins when the request is sent.
-func TestHeadTimeoutOfAQueue(t *testing.T) {
+// TestHeadTimeoutStartsWhenSent: the wait for a head begins when the request is sent.
+func TestHeadTimeoutStartsWhenSent(t *testing.T) {
 	bubble(t, netreply.Config{ConnectionsPerHost: 1, HeadTimeout: time.Second}, answerAfter(900*time.Millisecond), func(t *testing.T, m *netreply.Manager) {
 		var all []*netreply.Reply
 		for range 5 {
@@ -130,9 +130,9 @@ func TestHeadTimeoutOfAQueue(t *testing.T) {
 	})
 }
 
-// TestNoRoomIsThePeer: a server that lets no exchange begin on its connection is what is waited
-// for, however long that connection lasts.
-func TestNoRoomIsThePeer(t *testing.T) {
+// TestStreamLimitIsSilence: a server that allows no stream on its connection is what is waited
+// for, however old the connection is.
+func TestStreamLimitIsSilence(t *testing.T) {
 	closed := make(chan struct{})
 	url := newH2Server(t, func(c *h2conn) {
 		id := c.headers()

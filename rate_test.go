@@ -43,8 +43,8 @@ func dripping(piece string) func(net.Conn, *bufio.Reader) {
 	}
 }
 
-// TestMinRate: a peer that drips is given up after ten seconds, and one that is just fast
-// enough is not.
+// TestMinRate: a peer below the minimum rate fails after ten seconds; one just above it does
+// not.
 func TestMinRate(t *testing.T) {
 	piece := strings.Repeat("x", 1000)
 	for _, c := range []struct {
@@ -70,7 +70,7 @@ func TestMinRate(t *testing.T) {
 	}
 }
 
-// TestMinRateOfUpload: the same of what a peer takes.
+// TestMinRateOfUpload: the same for the bytes that a peer takes.
 func TestMinRateOfUpload(t *testing.T) {
 	piece := strings.Repeat("x", 2000)
 	for rate, ok := range map[int64]bool{1000: true, 8000: false} {
@@ -86,8 +86,8 @@ func TestMinRateOfUpload(t *testing.T) {
 	}
 }
 
-// TestMinRateMeasuresThePeer: not a program that takes its time.
-func TestMinRateMeasuresThePeer(t *testing.T) {
+// TestMinRateIgnoresSlowProgram: a slow reader or source of the program does not count.
+func TestMinRateIgnoresSlowProgram(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		for {
 			req, err := http.ReadRequest(r)

@@ -169,7 +169,7 @@ func TestUserVerified(t *testing.T) {
 	})
 }
 
-// TestRedirectSecrets: what is the origin's stays there (D11).
+// TestRedirectSecrets: secret fields stay with their origin (D11).
 func TestRedirectSecrets(t *testing.T) {
 	var got http.Header
 	var host string
@@ -221,7 +221,8 @@ func TestRedirectURL(t *testing.T) {
 	assert.Equal(t, base+"/1#f", r.URL().String())
 }
 
-// TestRedirectBody: a body that cannot be sent again is not announced (rule R15).
+// TestRedirectBody: a redirect that needs a body that cannot be sent again is not announced
+// (rule R15).
 func TestRedirectBody(t *testing.T) {
 	each(t, hops(307), netreply.Config{}, func(t *testing.T, s *side) {
 		sequential := func() io.Reader { return io.MultiReader(strings.NewReader(strings.Repeat("x", 50_000))) }

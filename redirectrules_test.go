@@ -18,8 +18,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestRedirectWithoutLocation: a 3xx that points nowhere is an answer like any other
-// (rule E20), as is 305 (rule R10).
+// TestRedirectWithoutLocation: a 3xx without a Location is a normal response (rule E20), as is
+// 305 (rule R10).
 func TestRedirectWithoutLocation(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		var status int
@@ -44,8 +44,8 @@ func TestRedirectWithoutLocation(t *testing.T) {
 	})
 }
 
-// TestRedirectRefused: a Location that leads nowhere fails the reply before anything
-// is told of a redirect or sent, url stays, and the error says what was found.
+// TestRedirectRefused: a Location that cannot be followed fails the reply before a signal or a
+// request; URL stays, and the error says what was found.
 func TestRedirectRefused(t *testing.T) {
 	for _, c := range []struct {
 		locations string
@@ -83,7 +83,7 @@ func TestRedirectRefused(t *testing.T) {
 	}
 }
 
-// TestRedirectSameLocations: what is said twice is not ambiguous.
+// TestRedirectSameLocations: two equal Location fields are not ambiguous.
 func TestRedirectSameLocations(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(conn *testserver.Conn) {
 		for {
@@ -101,7 +101,8 @@ func TestRedirectSameLocations(t *testing.T) {
 	assert.Equal(t, "ok", body(t, newManager(t, netreply.Config{}).Get(t.Context(), newRequest(t, s.URL()+"/x"))))
 }
 
-// TestRedirectPolicyText: what a policy refuses, and which one would not.
+// TestRedirectPolicyText: the error names what the policy refuses, and which policy would allow
+// it.
 func TestRedirectPolicyText(t *testing.T) {
 	to, _ := testserver.NewOrigin(t, testserver.Plain, http.NotFoundHandler())
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.RedirectHandler(to.URL, http.StatusFound))
@@ -116,7 +117,7 @@ func TestRedirectPolicyText(t *testing.T) {
 	require.ErrorContains(t, m.Get(t.Context(), req).Wait(soon(t)), "Request.MaxRedirects")
 }
 
-// TestRedirectContentFields: with the body everything goes that describes it (R13).
+// TestRedirectContentFields: fields that describe the body are removed with it (R13).
 func TestRedirectContentFields(t *testing.T) {
 	got := make(chan http.Header, 1)
 	each(t, func(w http.ResponseWriter, r *http.Request) {
@@ -143,8 +144,8 @@ func TestRedirectContentFields(t *testing.T) {
 	})
 }
 
-// TestRedirectUser: user and password of the first URL serve all of its origin, and
-// nothing else (rule R18).
+// TestRedirectUser: user and password of the first URL are used for its whole origin, and
+// nowhere else (rule R18).
 func TestRedirectUser(t *testing.T) {
 	var foreign []string
 	other := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -188,9 +189,9 @@ func TestRedirectUser(t *testing.T) {
 	}
 }
 
-// TestRedirectForeignUser: user information that a redirect brings serves that reply,
-// and no other request of the Manager.
-func TestRedirectForeignUser(t *testing.T) {
+// TestRedirectLocationUser: user information in a Location is used for that reply, and for no
+// other request.
+func TestRedirectLocationUser(t *testing.T) {
 	s := &basicServer{}
 	victim, _ := testserver.NewOrigin(t, testserver.Plain, s)
 	host := strings.TrimPrefix(victim.URL, "http://")
@@ -228,8 +229,8 @@ func upgrading(t *testing.T, c netreply.Config) (*netreply.Manager, chan *http.R
 	return newManager(t, c), got
 }
 
-// TestRedirectUpgrade: from http to https of the same host is no change of origin for
-// credentials (D11): not for fields, tokens, the URL's password, and Config.Credentials.
+// TestRedirectUpgrade: a redirect from http to https of the same host keeps the credentials
+// (D11): fields, tokens, the URL's password, Config.Credentials.
 func TestRedirectUpgrade(t *testing.T) {
 	m, got := upgrading(t, netreply.Config{Credentials: []netreply.Credential{{Origin: "http://stored.test", User: "a", Password: "b"}}})
 	req := newRequest(t, "http://site.test/x")

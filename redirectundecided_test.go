@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestRedirectUndecided: a reply that ends while it asks about a redirect has not followed
-// it. It is at the URL that answered, whatever ended it, and stays there (D10 and D13).
+// TestRedirectUndecided: a reply that ends while it asks about a redirect has not followed it.
+// Its URL is the one that sent the redirect, whatever ended it (D10 and D13).
 func TestRedirectUndecided(t *testing.T) {
 	const target = "http://elsewhere.test/x"
 	for name, stop := range map[string]struct {

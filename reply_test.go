@@ -61,7 +61,7 @@ func TestGet(t *testing.T) {
 	})
 }
 
-// TestFetch: the blocking way gives the same as the other.
+// TestFetch: Fetch gives the same as Send and ReadAll.
 func TestFetch(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -169,7 +169,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// TestStatus: rule E3, and the body of a refusal is readable (rule S24).
+// TestStatus: rule E3, and the body of an error response is readable (rule S24).
 func TestStatus(t *testing.T) {
 	want := map[int]netreply.NetworkError{200: 0, 204: 0, 300: 0, 304: 0, 400: 302, 401: 204, 402: 299, 403: 201, 404: 203, 405: 202,
 		407: 105, 408: 299, 409: 206, 410: 207, 413: 299, 418: 302, 429: 299, 451: 299, 500: 401, 501: 402, 502: 499, 503: 403, 504: 499, 505: 499, 599: 499, 600: 499, 999: 499}
@@ -290,8 +290,8 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// TestTransportFailure: what had come stays readable, then comes the error
-// (rule S31).
+// TestTransportFailure: the bytes before the failure can be read, then the error comes (rule
+// S31).
 func TestTransportFailure(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		c.Head()
@@ -313,7 +313,7 @@ func TestTransportFailure(t *testing.T) {
 	assert.Equal(t, netreply.Progress{Done: 4, Total: 10}, last)
 }
 
-// TestHead: (0,0) where no body can follow (D1).
+// TestHead: the progress is (0, 0) where no body can follow (D1).
 func TestHead(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "99")
@@ -376,8 +376,8 @@ func TestInformational(t *testing.T) {
 	assert.ErrorIs(t, err, netreply.ProtocolFailure)
 }
 
-// TestFlowControl: the peer really stops, and what is held stays below the limit
-// (rules B2, B5 and B6).
+// TestFlowControl: the peer stops sending, and the buffer stays below its limit (rules B2, B5
+// and B6).
 func TestFlowControl(t *testing.T) {
 	const limit = 64 << 10
 	each(t, func(w http.ResponseWriter, r *http.Request) {
@@ -419,7 +419,7 @@ func TestFlowControl(t *testing.T) {
 
 var served atomic.Int64
 
-// TestGetters: all are valid at any time, from any goroutine.
+// TestGetters: all can be called at any time, from any goroutine.
 func TestGetters(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {

@@ -22,8 +22,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestIdempotencyKey: a POST with a key by which the server knows it again is repeated as
-// a GET is, one without is not (rules D33 and N11).
+// TestIdempotencyKey: a POST with an Idempotency-Key is repeated like a GET, one without is not
+// (rules D33 and N11).
 func TestIdempotencyKey(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		if _, _, ok := c.Request(); !ok {
@@ -54,8 +54,8 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
-// TestExpectationFailed: a request whose expectation is refused goes out again without it,
-// once, if its body can be read again (RFC 9110, section 10.1.1).
+// TestExpectationFailed: after a 417 the request is sent again without Expect, once, if its
+// body can be read again (RFC 9110, section 10.1.1).
 func TestExpectationFailed(t *testing.T) {
 	var expected, plain atomic.Int64
 	each(t, func(w http.ResponseWriter, r *http.Request) {
@@ -101,8 +101,7 @@ func TestExpectationFailed(t *testing.T) {
 	})
 }
 
-// TestStatusBelow100: a response with such a code is a server's error with all it says
-// (rule E6).
+// TestStatusBelow100: a response with such a status is a server error (rule E6).
 func TestStatusBelow100(t *testing.T) {
 	for _, code := range []int{20, 99, 1} {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -117,9 +116,9 @@ func TestStatusBelow100(t *testing.T) {
 	}
 }
 
-// TestOneNeverHarmsAnother: whatever a server sends too much, at whatever moment, no other
-// exchange suffers, and nothing is written to the log of the process.
-func TestOneNeverHarmsAnother(t *testing.T) {
+// TestSurplusBytesStayApart: whatever surplus bytes a server sends, and whenever, no other
+// exchange gets them, and nothing is written to the log of the process.
+func TestSurplusBytesStayApart(t *testing.T) {
 	var logged bytes.Buffer
 	old := log.Writer()
 	log.SetOutput(&logged)
@@ -159,8 +158,7 @@ func TestOneNeverHarmsAnother(t *testing.T) {
 	assert.Empty(t, logged.String())
 }
 
-// TestManyHeaders: 10,000 fields are read as fast as they come, by every way to look at
-// them.
+// TestManyHeaders: 10,000 fields take linear time, by every way to read them.
 func TestManyHeaders(t *testing.T) {
 	const n = 10000
 	for name, line := range map[string]func(int) string{
@@ -194,8 +192,8 @@ type bare struct{ net.Conn }
 func (bare) LocalAddr() net.Addr  { return nil }
 func (bare) RemoteAddr() net.Addr { return nil }
 
-// TestNoAddress: connections of DialContext need no addresses, over every protocol.
-func TestNoAddress(t *testing.T) {
+// TestConnWithoutAddress: connections of DialContext need no addresses, over every protocol.
+func TestConnWithoutAddress(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }, netreply.Config{}, func(t *testing.T, s *side) {
 		dial := to(s.Listener.Addr().String())
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg},
@@ -217,8 +215,9 @@ func TestNoAddress(t *testing.T) {
 	})
 }
 
-// TestKeepAliveHint: a connection is given up before its server says that it does so.
-func TestKeepAliveHint(t *testing.T) {
+// TestKeepAliveTimeoutField: an idle connection is closed before the time that the server's
+// Keep-Alive field names.
+func TestKeepAliveTimeoutField(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dials atomic.Int64
 		m, err := netreply.NewManager(netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) {

@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestSecretHeaders: the fields that the Request and the Manager name as secrets
-// stay with their origin, however they are spelled (D11).
+// TestSecretHeaders: the fields that Request and Manager name as secret stay with their origin,
+// in whatever spelling (D11).
 func TestSecretHeaders(t *testing.T) {
 	got := make(chan http.Header, 4)
 	seen := func(w http.ResponseWriter, r *http.Request) { got <- r.Header }

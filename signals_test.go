@@ -17,8 +17,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestLateSubscription: whoever asks after the end misses nothing (point 1 of the
-// contract).
+// TestLateSubscription: a subscription after the end misses nothing (point 1 of the contract).
 func TestLateSubscription(t *testing.T) {
 	each(t, hops(302), netreply.Config{}, func(t *testing.T, s *side) {
 		r := s.m.Get(t.Context(), s.request("/2"))
@@ -59,7 +58,7 @@ func TestLateSubscription(t *testing.T) {
 	})
 }
 
-// TestFinishedLast: Finished is closed after all others, and the getters know
+// TestFinishedLast: Finished is closed after all others, and the getters have the new state
 // before the signal is seen (points 3 and 6).
 func TestFinishedLast(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) }, netreply.Config{}, func(t *testing.T, s *side) {
@@ -115,8 +114,8 @@ func discrete(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "ready" || s == "down" || s == "up" })
 }
 
-// TestBoundedRecord: progress does not pile up (point 5), and nobody who does not
-// take it holds the transfer (point 2).
+// TestBoundedRecord: progress does not accumulate (point 5), and an observer that does not take
+// it does not stop the transfer (point 2).
 func TestBoundedRecord(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		for range 200 {
@@ -133,7 +132,7 @@ func TestBoundedRecord(t *testing.T) {
 	})
 }
 
-// TestManagerSignals: the Manager tells before the reply does (rule S6).
+// TestManagerSignals: a signal of the Manager comes before that of the reply (rule S6).
 func TestManagerSignals(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
@@ -176,8 +175,8 @@ func TestManagerSignals(t *testing.T) {
 	}
 }
 
-// TestDirectAbort: an abort at Encrypted sends nothing (rule S43).
-func TestDirectAbort(t *testing.T) {
+// TestAbortAtEncrypted: an Abort at Encrypted sends nothing (rule S43).
+func TestAbortAtEncrypted(t *testing.T) {
 	served := 0
 	s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
@@ -196,7 +195,8 @@ func TestDirectAbort(t *testing.T) {
 	assert.Zero(t, served)
 }
 
-// TestManagerClose: aborts what runs, waits for it, and refuses what comes later.
+// TestManagerClose: Close aborts running replies, waits for them, and later requests are
+// refused.
 func TestManagerClose(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, netreply.Config{}, func(t *testing.T, s *side) {
 		var all []*netreply.Reply
@@ -238,7 +238,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestClearConnectionCache: idle connections go, transfers stay (D32).
+// TestClearConnectionCache: idle connections are closed, transfers go on (D32).
 func TestClearConnectionCache(t *testing.T) {
 	hold := make(chan struct{})
 	each(t, func(w http.ResponseWriter, r *http.Request) {
@@ -261,8 +261,8 @@ func TestClearConnectionCache(t *testing.T) {
 	})
 }
 
-// TestFirstSix: six connections to a host by default (rule N2).
-func TestFirstSix(t *testing.T) {
+// TestSixConnectionsPerHost: the default limit (rule N2).
+func TestSixConnectionsPerHost(t *testing.T) {
 	hold := make(chan struct{})
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-hold }))
 	m := newManager(t, netreply.Config{})

@@ -17,10 +17,10 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestOwnPauses: the transfer timeout measures the peer and nothing of ours (rule N32).
-// Each row lets something of the program's take an hour, and then the peer say the rest,
-// or nothing, which must be noticed one second later.
-func TestOwnPauses(t *testing.T) {
+// TestTransferTimeoutIgnoresProgram: the transfer timeout measures the peer only (rule N32). In
+// each row something of the program takes an hour, and then the peer sends the rest, or
+// nothing, which must be noticed one second later.
+func TestTransferTimeoutIgnoresProgram(t *testing.T) {
 	const rest = "0123456789"
 	serve := func(silent bool) func(net.Conn, *bufio.Reader) {
 		return func(c net.Conn, r *bufio.Reader) {
@@ -118,8 +118,8 @@ func TestOwnPauses(t *testing.T) {
 	}
 }
 
-// TestAbandonedSource: a source that never returns holds the clock only as long as it is
-// waited for: not on the next hop, which does not read it.
+// TestAbandonedSource: a source that never returns stops the clock only while it is waited for,
+// not on the next hop, which does not read it.
 func TestAbandonedSource(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		if req, err := http.ReadRequest(r); err == nil && req.URL.Path == "/" {
@@ -144,9 +144,9 @@ func TestAbandonedSource(t *testing.T) {
 	})
 }
 
-// TestBytesBeforeATimeout: what came before a time limit can be read, and then its error
-// comes; what came before a cancellation is gone (rule S30).
-func TestBytesBeforeATimeout(t *testing.T) {
+// TestBytesBeforeTimeout: bytes that came before a time limit can be read, and then its error
+// comes; those before a cancellation are gone (rule S30).
+func TestBytesBeforeTimeout(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		http.ReadRequest(r)
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
@@ -204,8 +204,8 @@ func TestBytesBeforeATimeout(t *testing.T) {
 	}
 }
 
-// TestQuestionStopsTheClock: a check of the transfer timeout that comes due at the
-// very moment at which a question is asked does not set the clock going again.
+// TestQuestionStopsTheClock: a check of the transfer timeout that is due when a question is
+// asked does not start the clock again.
 func TestQuestionStopsTheClock(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		for {

@@ -48,7 +48,7 @@ func squid(t *testing.T, directives string) string {
 	return addr
 }
 
-// TestSquid: the proxy of most companies, with each way to ask for a password.
+// TestSquid: with each authentication scheme.
 func TestSquid(t *testing.T) {
 	for name, c := range map[string]struct {
 		directives   string
@@ -114,7 +114,7 @@ func TestSquid(t *testing.T) {
 	}
 }
 
-// TestSquidRefuses: what Squid says of targets, and of what it does not do.
+// TestSquidRefuses: the errors for targets and requests that Squid refuses.
 func TestSquidRefuses(t *testing.T) {
 	addr := squid(t, "acl evil dstdomain evil.test\nhttp_access deny evil\nhttp_access allow all\nconnect_timeout 1 second\n")
 	_, port, _ := net.SplitHostPort(testserver.Refusing(t))

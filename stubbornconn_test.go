@@ -42,9 +42,9 @@ func (c *stubbornConn) Close() error {
 	return c.Conn.Close()
 }
 
-// TestEndsDespiteConnection: a connection of Config.DialContext that neither reads nor writes
-// nor closes keeps goroutines of its own, but no reply and no Manager.Close.
-func TestEndsDespiteConnection(t *testing.T) {
+// TestReplyEndsWithHangingConnection: a connection of Config.DialContext that neither reads nor
+// writes nor closes blocks goroutines of its own, but no reply and no Manager.Close.
+func TestReplyEndsWithHangingConnection(t *testing.T) {
 	for name, wrap := range map[string]func(net.Conn, <-chan struct{}) net.Conn{
 		"Read":  func(c net.Conn, free <-chan struct{}) net.Conn { return &stubbornConn{Conn: c, read: free} },
 		"Write": func(c net.Conn, free <-chan struct{}) net.Conn { return &stubbornConn{Conn: c, write: free} },
@@ -93,9 +93,9 @@ func TestEndsDespiteConnection(t *testing.T) {
 	}
 }
 
-// TestRefusedDespiteConnection: nor does one that does not close keep a reply from failing for
-// what is wrong with it.
-func TestRefusedDespiteConnection(t *testing.T) {
+// TestRefusalWithHangingConnection: a connection whose Close hangs does not keep a reply from
+// failing because of what is wrong with it.
+func TestRefusalWithHangingConnection(t *testing.T) {
 	free := make(chan struct{})
 	defer close(free)
 	dialer := func(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -131,7 +131,7 @@ func TestTransferTimeout(t *testing.T) {
 	})
 }
 
-// TestPhaseTimeouts: each limit tells its phase.
+// TestPhaseTimeouts: the error of each limit names its phase.
 func TestPhaseTimeouts(t *testing.T) {
 	silent := func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }
 	for _, r := range []struct {
@@ -260,8 +260,8 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
-// TestSlowCancel: a cancelled request does not wait for anything.
-func TestSlowCancel(t *testing.T) {
+// TestCancelDoesNotWait: a cancelled request waits for nothing.
+func TestCancelDoesNotWait(t *testing.T) {
 	bubble(t, netreply.Config{}, func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }, func(t *testing.T, m *netreply.Manager) {
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()

@@ -122,8 +122,8 @@ func TestSSLErrorsDecision(t *testing.T) {
 	})
 }
 
-// TestSSLErrorsNothingSent: while the question is open, and after a no, not a byte of
-// the request is on the wire, and no client certificate.
+// TestSSLErrorsNothingSent: while the question is open, and after a refusal, no byte of the
+// request and no client certificate is sent.
 func TestSSLErrorsNothingSent(t *testing.T) {
 	ca := issue(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign})
 	mine := issue(t, &ca, &x509.Certificate{Subject: pkix.Name{CommonName: "me"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
@@ -148,8 +148,9 @@ func TestSSLErrorsNothingSent(t *testing.T) {
 	}
 }
 
-// TestSSLErrorsLate: whoever takes his time is connected once more.
-func TestSSLErrorsLate(t *testing.T) {
+// TestSSLErrorsLateAnswer: an answer that comes after the connection was lost opens another
+// one.
+func TestSSLErrorsLateAnswer(t *testing.T) {
 	eachFlawed(t, netreply.Config{Ask: netreply.AskSSLErrors, TLSTimeout: 50 * time.Millisecond}, func(t *testing.T, s *flawed) {
 		r := s.m.Post(t.Context(), s.request("/"), netreply.ReaderBody(io.LimitReader(rand.Reader, 10)))
 		q := <-r.SSLErrors()
@@ -164,7 +165,7 @@ func TestSSLErrorsLate(t *testing.T) {
 	})
 }
 
-// TestSSLErrorsAbort: the reply can be given up while it asks.
+// TestSSLErrorsAbort: a reply can be aborted while it asks.
 func TestSSLErrorsAbort(t *testing.T) {
 	eachFlawed(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *flawed) {
 		r := s.m.Get(t.Context(), s.request("/"))
@@ -177,8 +178,8 @@ func TestSSLErrorsAbort(t *testing.T) {
 	})
 }
 
-// TestSSLErrorsTogether: each of many replies decides for itself.
-func TestSSLErrorsTogether(t *testing.T) {
+// TestSSLErrorsOfManyReplies: each of many replies decides for itself.
+func TestSSLErrorsOfManyReplies(t *testing.T) {
 	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
 		var all []*netreply.Reply
 		for i := range 20 {
@@ -201,8 +202,8 @@ func TestSSLErrorsTogether(t *testing.T) {
 	})
 }
 
-// TestSSLErrorsIsolation: nobody rides on what another one has accepted, new, pooled or
-// resumed (D20).
+// TestSSLErrorsIsolation: no reply uses a connection or session on which another reply has
+// ignored errors (D20).
 func TestSSLErrorsIsolation(t *testing.T) {
 	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
 		lenient := func() *netreply.Request { r := s.request("/"); r.IgnoreAllSSLErrors = true; return r }
@@ -244,8 +245,8 @@ func TestSSLErrorsIsolation(t *testing.T) {
 	})
 }
 
-// TestSSLErrorsRedirect: what was accepted holds for the rest of the reply, and for no
-// other certificate.
+// TestSSLErrorsRedirect: an accepted certificate stays accepted for the rest of the reply;
+// another certificate does not.
 func TestSSLErrorsRedirect(t *testing.T) {
 	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
 		from, _ := testserver.NewOriginWith(t, s.kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -271,7 +272,8 @@ func TestSSLErrorsRedirect(t *testing.T) {
 	})
 }
 
-// TestSSLErrorsHSTS: a host that wants TLS gets it without flaws (rules T6 and K10).
+// TestSSLErrorsHSTS: errors cannot be ignored for a host with an HSTS policy (rules T6 and
+// K10).
 func TestSSLErrorsHSTS(t *testing.T) {
 	store := hsts.NewStore()
 	store.Add(hsts.Policy{Host: "strict.test", Expires: time.Now().Add(time.Hour)})
@@ -399,7 +401,7 @@ func TestSSLConfiguration(t *testing.T) {
 	}
 }
 
-// TestPins: nothing that is ignored makes up for a missing key.
+// TestPins: ignored errors do not make up for a missing key.
 func TestPins(t *testing.T) {
 	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
 		req := s.request("/")
@@ -416,7 +418,7 @@ func TestPins(t *testing.T) {
 	})
 }
 
-// TestSessionTicket: a session goes on in another Manager.
+// TestSessionTicket: a session can be resumed by another Manager.
 func TestSessionTicket(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, kind := range secureKinds {
@@ -441,8 +443,8 @@ func TestSessionTicket(t *testing.T) {
 	}
 }
 
-// TestStaleSession: a session whose certificates do not do any more makes way for a
-// handshake from the beginning, whichever of them it is.
+// TestStaleSession: a session whose certificates are no longer valid, whichever of them, is not
+// resumed: the handshake is a full one.
 func TestStaleSession(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct{ leaf, issuer time.Duration }{"leaf": {time.Minute, time.Hour}, "issuer": {time.Hour, time.Minute}} {
@@ -485,8 +487,8 @@ func TestStaleSession(t *testing.T) {
 	}
 }
 
-// TestClientCertificateLate: TLS 1.3 refuses a client after the handshake.
-func TestClientCertificateLate(t *testing.T) {
+// TestClientCertificateRefusedLate: TLS 1.3 refuses a client certificate after the handshake.
+func TestClientCertificateRefusedLate(t *testing.T) {
 	for _, kind := range secureKinds {
 		s, cfg := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it got through") }),
 			func(s *http.Server) {
@@ -529,8 +531,9 @@ func TestSSLConfigurationInvalid(t *testing.T) {
 // noDialer is a PSKDialer that is never called.
 type noDialer struct{ netreply.PSKDialer }
 
-// TestNoPSK: who wants a pre-shared key without a PSKDialer is told what to do.
-func TestNoPSK(t *testing.T) {
+// TestNoPSKDialer: a pre-shared key without a PSKDialer fails with an error that says what is
+// needed.
+func TestNoPSKDialer(t *testing.T) {
 	_, err := netreply.NewManager(netreply.Config{Ask: netreply.AskPreSharedKey})
 	require.ErrorContains(t, err, "opensslpsk")
 	m := newManager(t, netreply.Config{})

@@ -45,9 +45,9 @@ func identityServer(t *testing.T, kind testserver.Kind) (*httptest.Server, *tls.
 	return s, cfg, conns
 }
 
-// TestClientCertificateRedirect: a client certificate is for the origin of the request.
-// A redirect to another one does not show it, one that comes back does, and what the
-// configuration says else holds everywhere (D11).
+// TestClientCertificateRedirect: a client certificate is for the origin of the request. A
+// redirect to another origin does not send it, one back does; the rest of the configuration is
+// used everywhere (D11).
 func TestClientCertificateRedirect(t *testing.T) {
 	ca := issue(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign})
 	mine := issue(t, &ca, &x509.Certificate{Subject: pkix.Name{CommonName: "me"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
@@ -103,9 +103,9 @@ func TestClientCertificateRedirect(t *testing.T) {
 	}
 }
 
-// TestClientCertificateAccepted: what the program has accepted of certificates brings no
-// client certificate along either.
-func TestClientCertificateAccepted(t *testing.T) {
+// TestClientCertificateAcceptedErrors: accepted certificate errors do not send the client
+// certificate to another origin either.
+func TestClientCertificateAcceptedErrors(t *testing.T) {
 	mine := selfSigned(t, "me")
 	home, _, _ := identityServer(t, testserver.TLS)
 	away, _, _ := identityServer(t, testserver.TLS)
@@ -120,7 +120,7 @@ func TestClientCertificateAccepted(t *testing.T) {
 	assert.NotEqual(t, "nobody", body(t, m.Get(t.Context(), newRequest(t, home.URL+"/?to="+url.QueryEscape(back)))))
 }
 
-// TestClientCertificateUpgrade: from http to https of the same host is no other origin.
+// TestClientCertificateUpgrade: https of the same host is not another origin than its http.
 func TestClientCertificateUpgrade(t *testing.T) {
 	secure, cfg, _ := identityServer(t, testserver.TLS)
 	plain, _, _ := identityServer(t, testserver.Plain)

@@ -53,8 +53,8 @@ func serveUnseen(t *testing.T, field, head, rest, then string) *testserver.Raw {
 	})
 }
 
-// TestUnseenBody: the body of a redirect, or of a 401 or 407 that is answered, decides
-// nothing, whatever becomes of it.
+// TestUnseenBody: the body of a redirect, or of a 401 or 407 that is answered, decides nothing,
+// however it ends.
 func TestUnseenBody(t *testing.T) {
 	for _, c := range unseenBodies {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestUnseenBody(t *testing.T) {
 	}
 }
 
-// TestUnseenBodyTimeout: the silence of such a body is not the transfer's.
+// TestUnseenBodyTimeout: silence in such a body does not count for the transfer timeout.
 func TestUnseenBodyTimeout(t *testing.T) {
 	s := serveUnseen(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", "Content-Length: 178\r\n\r\n", "stall")
 	req := newRequest(t, strings.Replace(s.URL(), "http://", "http://u:p@", 1)+"/old")
@@ -88,8 +88,8 @@ func TestUnseenBodyTimeout(t *testing.T) {
 	assert.Equal(t, "ok", body(t, newManager(t, netreply.Config{}).Get(soon(t), req)))
 }
 
-// TestUnseenBodyLast: redirected is told before anything is read behind the head.
-func TestUnseenBodyLast(t *testing.T) {
+// TestRedirectedBeforeUnseenBody: the redirected signal comes before the body is read.
+func TestRedirectedBeforeUnseenBody(t *testing.T) {
 	told := make(chan struct{})
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
@@ -116,8 +116,8 @@ func TestUnseenBodyLast(t *testing.T) {
 	assert.Equal(t, 1, s.Connections(), "what was there in time costs no connection")
 }
 
-// TestUnseenBodyKeeps: small bodies cost no connection.
-func TestUnseenBodyKeeps(t *testing.T) {
+// TestUnseenBodyKeepsConnection: small bodies are read, and the connection is kept.
+func TestUnseenBodyKeepsConnection(t *testing.T) {
 	for _, rest := range []string{"Content-Length: 60000\r\n\r\n" + strings.Repeat("x", 60_000), "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "Content-Length: 0\r\n\r\n"} {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			for {
@@ -140,8 +140,8 @@ func TestUnseenBodyKeeps(t *testing.T) {
 	}
 }
 
-// TestUnseenBodyOfStream: on HTTP/2 the stream is reset, and the connection stays.
-func TestUnseenBodyOfStream(t *testing.T) {
+// TestUnseenBodyResetsStream: over HTTP/2 the stream is reset, and the connection kept.
+func TestUnseenBodyResetsStream(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.H2, testserver.H2C} {
 		reset := make(chan struct{}, 2)
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,9 +174,9 @@ func TestUnseenBodyOfStream(t *testing.T) {
 	}
 }
 
-// TestUnseenBodyShown: the body of a 401 that nobody answers is shown, however it
-// comes, with its errors.
-func TestUnseenBodyShown(t *testing.T) {
+// TestUnansweredChallengeBody: the body of a 401 that nobody answers can be read, with its
+// errors.
+func TestUnansweredChallengeBody(t *testing.T) {
 	for _, ask := range []netreply.Questions{0, netreply.AskAuthentication} {
 		answered := make(chan struct{}, 1)
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -211,8 +211,8 @@ func TestUnseenBodyShown(t *testing.T) {
 	}
 }
 
-// TestUnseenBodyAborted: an end of the context while such a body is read, or a question
-// is open about it, leaves nothing behind.
+// TestUnseenBodyAborted: a context that ends while such a body is read, or while a question is
+// open, leaves nothing behind.
 func TestUnseenBodyAborted(t *testing.T) {
 	for _, head := range []string{"HTTP/1.1 302 F\r\nLocation: /new\r\n", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n"} {
 		s := serveUnseen(t, "X-None", head, "Content-Length: 178\r\n\r\n<p>", "stall")

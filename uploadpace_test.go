@@ -17,8 +17,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestSlowUpload: bytes that a slow peer takes put the transfer timeout off (rule N32), in
-// a body of known and of unknown length, and of any kind of source.
+// TestSlowUpload: each byte that a slow peer takes restarts the transfer timeout (rule N32),
+// for bodies of known and unknown length, and every kind of source.
 func TestSlowUpload(t *testing.T) {
 	const rate, size = 655_000, 1 << 20 // bytes per second
 	serve := func(c net.Conn, r *bufio.Reader) {
@@ -73,9 +73,9 @@ func (s slowly) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestUploadInTheSocket: what the system has taken of an upload, and the peer has not, is
-// still on its way.
-func TestUploadInTheSocket(t *testing.T) {
+// TestUploadInSocketBuffer: bytes in the system's socket buffer count as not yet taken by the
+// peer.
+func TestUploadInSocketBuffer(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux is asked what its sockets hold")
 	}

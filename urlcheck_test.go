@@ -46,9 +46,9 @@ var badTargets = []struct {
 	{url.URL{Host: "a.test", Path: "/", RawQuery: "a\r\nX: 1"}, "URL"},
 }
 
-// TestBadTarget: what would not stay in its place in a request is refused before a
-// byte is sent, also where no URL parser was asked (rule L24).
-func TestBadTarget(t *testing.T) {
+// TestInvalidTarget: a target with characters that would break the request is refused before a
+// byte is sent, also in a url.URL that no parser has seen (rule L24).
+func TestInvalidTarget(t *testing.T) {
 	m := newManager(t, netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		t.Error("a connection was opened")
 		return nil, net.ErrClosed
@@ -75,8 +75,8 @@ func TestBadTarget(t *testing.T) {
 	}
 }
 
-// TestGoodTarget: what looks strange and is allowed.
-func TestGoodTarget(t *testing.T) {
+// TestUnusualTarget: targets that look strange and are valid.
+func TestUnusualTarget(t *testing.T) {
 	for _, host := range []string{"a_b.test", "a.test.", "a.test:", "a.test:1", "[::1]", "[::1]:65535", "[fe80::1%eth0]:1", "bücher.test", "a--b~c!$&'()*+,;=.test", "1.2.3"} {
 		tried := false
 		m := newManager(t, netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) {

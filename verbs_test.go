@@ -10,9 +10,9 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestVerbSpelling: a standard method is meant however it is written; others are what
-// they are (RFC 9110, section 9.1).
-func TestVerbSpelling(t *testing.T) {
+// TestMethodCase: a standard method can be written in any case; others are sent as written (RFC
+// 9110, section 9.1).
+func TestMethodCase(t *testing.T) {
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Method", r.Method)
 		io.Copy(w, r.Body)

@@ -20,8 +20,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestVerifyModes: QueryPeer reports and goes on, VerifyNone goes on and reports nothing,
-// whatever is wrong and whatever else is ignored (rules T8 and S34).
+// TestVerifyModes: QueryPeer reports errors and goes on, VerifyNone goes on and reports
+// nothing, whatever else is ignored (rules T8 and S34).
 func TestVerifyModes(t *testing.T) {
 	for mode, reports := range map[netreply.PeerVerifyMode]bool{netreply.VerifyNone: false, netreply.QueryPeer: true} {
 		eachFlawed(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *flawed) {
@@ -77,9 +77,8 @@ func TestVerifyNoneManager(t *testing.T) {
 	})
 }
 
-// TestHostMismatchNames: who asks for one host and gets the certificate of another is
-// told both, of a certificate with many or strange names the beginning, and no character
-// that a terminal would obey.
+// TestHostMismatchNames: the error has the host that was wanted and the names in the
+// certificate: of many or long names the first ones, without control characters.
 func TestHostMismatchNames(t *testing.T) {
 	many := make([]string, 3000)
 	for i := range many {
@@ -128,8 +127,8 @@ func TestHostMismatchNames(t *testing.T) {
 	}
 }
 
-// TestIgnoreSSLErrorsCost: a request that ignores flaws of certificates costs on a kept
-// connection what any other one does, and does not hash certificates.
+// TestIgnoreSSLErrorsCost: on a kept connection, a request that ignores SSL errors costs the
+// same as any other, and hashes no certificate.
 func TestIgnoreSSLErrorsCost(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -44,8 +44,8 @@ var zeroValues = map[string]any{
 // noContext is nil: what programs pass by mistake.
 var noContext context.Context
 
-// TestZeroValues: no exported method panics or hangs on a value that nobody has made, with
-// arguments that are all nil, or zero.
+// TestZeroValues: no exported method panics or hangs on a zero value, with arguments that are
+// nil or zero.
 func TestZeroValues(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
@@ -140,8 +140,8 @@ func callWithNothing(t *testing.T, f reflect.Value) {
 	}
 }
 
-// TestNothing: functions, and methods of what is made, take nil for everything.
-func TestNothing(t *testing.T) {
+// TestNilArguments: functions, and methods of values made by them, take nil for every argument.
+func TestNilArguments(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	var file *netreply.Multipart
 	req := newRequest(t, "http://127.0.0.1:1/")
@@ -204,8 +204,8 @@ func TestNothing(t *testing.T) {
 	assert.Positive(t, n)
 }
 
-// TestNilJar: a nil pointer in Config.CookieJar would be found by the first request only.
-func TestNilJar(t *testing.T) {
+// TestNilCookieJar: a nil pointer in Config.CookieJar is refused by NewManager.
+func TestNilCookieJar(t *testing.T) {
 	var jar *cookies.Jar
 	_, err := netreply.NewManager(netreply.Config{CookieJar: jar})
 	requireField(t, err, "Config.CookieJar")
@@ -219,7 +219,7 @@ func cancelled() context.Context {
 	return ctx
 }
 
-// TestNilQuestions: a closed channel gives no question, and that takes no answer.
+// TestNilQuestions: the nil question of a closed channel takes no answer.
 func TestNilQuestions(t *testing.T) {
 	var r *netreply.Redirect
 	var s *netreply.SSLErrors
