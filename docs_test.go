@@ -9,12 +9,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
 )
 
 // packagePaths are the packages that docs/qt-parity.md may name, by the word before the dot.
@@ -281,6 +285,39 @@ func TestRulesExist(t *testing.T) {
 		return nil
 	}))
 	assert.Greater(t, cited, 100, "the citations were read")
+}
+
+// TestReadmeTables: README lists every error code and every signal by its name.
+func TestReadmeTables(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	codes := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\| (\d+) (\w+)`).FindAllStringSubmatch(string(text), -1) {
+		n, err := strconv.Atoi(m[1])
+		require.NoError(t, err)
+		assert.Equal(t, netreply.NetworkError(n).String(), m[2], "code %d", n)
+		codes[m[2]] = true
+	}
+	for n := 1; n < 500; n++ {
+		if name := netreply.NetworkError(n).String(); !strings.Contains(name, "(") { // which is how an unknown one prints
+			assert.True(t, codes[name], "README has no row for %s", name)
+		}
+	}
+	assert.Len(t, codes, 33)
+	signals := 0
+	reply := reflect.TypeFor[*netreply.Reply]()
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| ").FindAllStringSubmatch(string(text), -1) {
+		method, ok := reply.MethodByName(m[1])
+		assert.True(t, ok && method.Type.Out(0).Kind() == reflect.Chan, "%s is no signal", m[1])
+		signals++
+	}
+	for m := range reply.Methods() {
+		if m.Type.NumOut() == 1 && m.Type.Out(0).Kind() == reflect.Chan {
+			signals--
+			assert.Contains(t, string(text), "\n| `"+m.Name+"` | ", "README has no row for the signal")
+		}
+	}
+	assert.Zero(t, signals)
 }
 
 // TestLinks: what the documents link to inside the repository is there.
