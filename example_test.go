@@ -15,6 +15,10 @@ import (
 func origin() *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
+	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "3145728")
+		w.Write(make([]byte, 3<<20))
+	})
 	mux.Handle("/old", http.RedirectHandler("/hello", http.StatusFound))
 	mux.HandleFunc("/upper", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -23,21 +27,51 @@ func origin() *httptest.Server {
 	return httptest.NewServer(mux)
 }
 
+// A download with progress. The read buffer bounds the memory that it takes.
 func Example() {
+	srv := origin()
+	defer srv.Close()
+	m, err := netreply.NewManager(netreply.Config{ReadBufferSize: 1 << 20})
+	if err != nil {
+		panic(err)
+	}
+	defer m.Close()
+	req, err := netreply.NewRequest(srv.URL + "/file")
+	if err != nil {
+		panic(err)
+	}
+	reply := m.Get(context.Background(), req)
+	defer reply.Close()
+	shown := make(chan netreply.Progress)
+	go func() {
+		var last netreply.Progress
+		for last = range reply.DownloadProgress() { // at most every 100 ms, and the last one
+		}
+		shown <- last
+	}()
+	n, err := io.Copy(io.Discard, reply)
+	last := <-shown
+	fmt.Println(n, err)
+	fmt.Println(last.Done, "of", last.Total)
+	// Output:
+	// 3145728 <nil>
+	// 3145728 of 3145728
+}
+
+// For small requests without progress, on the calling goroutine.
+func ExampleManager_Fetch() {
 	srv := origin()
 	defer srv.Close()
 	m, err := netreply.NewManager(netreply.Config{})
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
 	defer m.Close()
 	req, err := netreply.NewRequest(srv.URL + "/hello")
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
-	body, err := m.Get(context.Background(), req).ReadAll()
+	body, err := m.Fetch(context.Background(), "GET", req, nil).ReadAll()
 	fmt.Println(string(body), err)
 	// Output: hello <nil>
 }
