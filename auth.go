@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/httpauth"
 	"github.com/netreply/netreply/internal/httpurl"
 )
@@ -31,7 +32,7 @@ type Authenticator struct {
 
 	decision
 	options map[string]string
-	answer  atomic.Pointer[credentials] // written under mu; package fmt does not look into it
+	answer  atomic.Pointer[auth.Credentials] // written under mu; package fmt does not look into it
 }
 
 // Options are the parameters of the server's challenge, by lower-case name.
@@ -50,22 +51,13 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 	if user == "" && password == "" {
 		return a.Cancel()
 	}
-	return a != nil && a.settle(func() { a.answer.Store(&credentials{user, password}) })
+	return a != nil && a.settle(func() { a.answer.Store(&auth.Credentials{User: user, Password: password}) })
 }
 
 // Cancel gives up: the server's 401 is the response of the reply, which fails with
 // AuthenticationRequiredError. Other replies that wait for the same answer do so,
 // too. It returns false when there was an answer already, or the reply is over.
 func (a *Authenticator) Cancel() bool { return a != nil && a.settle(func() {}) }
-
-// given is the answer, nil for none.
-func (a *Authenticator) given() *credentials { return a.answer.Load() }
-
-// credentials never change: their address tells one set from the next.
-type credentials struct{ user, password string }
-
-// same tells whether both are the same pair; nil is no pair.
-func (c *credentials) same(o *credentials) bool { return c != nil && o != nil && *c == *o }
 
 // Credential is a password that a Manager knows beforehand. It is sent when the
 // server asks for it, and never to another origin; https at its usual port is not
@@ -82,45 +74,29 @@ type Credential struct {
 	Schemes []string
 }
 
-// stored is a Credential made ready.
-type stored struct {
-	origin, realm string
-	upgraded      string // the origin that stands for it over TLS, if there is one (D11)
-	credentials   *credentials
-	schemes       []string
-}
-
-// fits tells whether they are for a space, and may go out by a scheme.
-func (k *stored) fits(s spaceKey, scheme string) bool {
-	return (s.origin == k.origin || s.origin == k.upgraded) && (k.realm == "" || k.realm == s.realm) &&
-		(s.user == "" || s.user == k.credentials.user) &&
-		(len(k.schemes) == 0 || slices.ContainsFunc(k.schemes, func(s string) bool { return strings.EqualFold(s, scheme) }))
-}
-
-func storedCredentials(list []Credential) ([]stored, error) {
-	var out []stored
+// storedCredentials makes them ready.
+func storedCredentials(list []Credential) ([]auth.Stored, error) {
+	var out []auth.Stored
 	for i, c := range list {
 		field := "Config.Credentials[" + strconv.Itoa(i) + "]."
 		u, err := httpurl.Parse(c.Origin)
 		bad := err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 			u.Path != "" && u.Path != "/"
-		k := stored{realm: c.Realm, credentials: &credentials{c.User, c.Password}, schemes: slices.Clone(c.Schemes)}
+		var origin string
 		ok := false
 		if !bad {
-			k.origin, ok = httpurl.Origin(u)
+			origin, ok = httpurl.Origin(u)
 		}
 		if !ok {
 			return nil, &FieldError{Field: field + "Origin", Reason: "it is scheme, host and port alone, as in https://example.org:8443"}
-		}
-		if host, found := strings.CutSuffix(k.origin, ":80"); found && u.Scheme == "http" {
-			k.upgraded = "https" + strings.TrimPrefix(host, "http") + ":443"
 		}
 		for _, s := range c.Schemes {
 			if httpauth.StrengthOf(s, nil) == httpauth.Unknown || strings.EqualFold(s, "SOCKS5") {
 				return nil, &FieldError{field + "Schemes", s, "a scheme is Basic, Digest or NTLM"}
 			}
 		}
-		out = append(out, k)
+		out = append(out, auth.Stored{Origin: origin, Upgraded: auth.Upgraded(origin), Realm: c.Realm,
+			Credentials: &auth.Credentials{User: c.User, Password: c.Password}, Schemes: slices.Clone(c.Schemes)})
 	}
 	return out, nil
 }

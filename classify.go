@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/flow"
@@ -156,6 +157,9 @@ func h2Error(code uint32) NetworkError {
 // stood; it counts when the error does not say better. host is what was looked
 // up.
 func classify(err error, phase Phase, host string) *Error {
+	if ae := asAuthError(err); ae != nil {
+		return authFailure(ae).printable()
+	}
 	var known *Error
 	var ended *contextError
 	if !errors.As(err, &ended) && errors.As(err, &known) {
@@ -202,6 +206,28 @@ func classify(err error, phase Phase, host string) *Error {
 	}
 	e.Text = errorText(e, host)
 	return e.printable()
+}
+
+// asAuthError finds that the authentication of this request has failed, and not that of
+// another one, whose *Error the program may have passed on.
+func asAuthError(err error) *auth.Error {
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch e := err.(type) {
+		case *auth.Error:
+			return e
+		case *Error:
+			return nil
+		}
+	}
+	return nil
+}
+
+// authFailure is the error of an authentication that has failed.
+func authFailure(e *auth.Error) *Error {
+	if e.Role == auth.Proxy {
+		return &Error{Code: ProxyAuthenticationRequiredError, Phase: PhaseProxy, Text: "Proxy requires authentication", Err: e.Err}
+	}
+	return &Error{Code: AuthenticationRequiredError, Phase: PhaseHeaders, Text: "Host requires authentication", Err: e.Err}
 }
 
 // attempts are the addresses that an error is about.

@@ -132,9 +132,9 @@ type hop struct {
 	redirects int       // that may still be followed
 
 	// Of login.
-	dialog    *attempt // nil where nothing was asked or known
-	ownWord   bool     // the request has its own Authorization field (rule U4)
-	authRetry bool     // the sending answers a 401 or 407
+	login     *login // nil where nothing was asked or known
+	ownWord   bool   // the request has its own Authorization field (rule U4)
+	authRetry bool   // the sending answers a 401 or 407
 	session   *wire.Session
 	owner     any // whom the connection is authenticated for
 

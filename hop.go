@@ -71,6 +71,35 @@ func (t *transfer) newRequest(method string, u *url.URL) (*http.Request, error) 
 	return req, nil
 }
 
+// hashBody writes the request body to w, for a digest that covers it.
+func (t *transfer) hashBody(w io.Writer) error {
+	p := t.payload
+	if p == nil {
+		return nil
+	}
+	if !p.Rewindable {
+		return flow.ErrNotRewindable
+	}
+	if t.upload != nil { // it may be reading still
+		t.upload.Close()
+		t.upload = nil
+	}
+	limit := p.Size
+	src, err := p.Open()
+	if err != nil {
+		return err
+	}
+	if c, ok := src.(io.Closer); ok && p.Owned {
+		defer c.Close()
+	}
+	if limit < 0 {
+		_, err = io.Copy(w, src)
+	} else if _, err = io.CopyN(w, src, limit); err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // notAgain is rule E23.
 func notAgain(err error) *Error {
 	return &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be sent again", Err: err}

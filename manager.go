@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/flow"
@@ -26,13 +27,13 @@ type Manager struct {
 	wire      *wire.Transport
 	dialer    *dial.Dialer
 	steps     []step
-	auth      authCache
+	spaces    auth.Spaces
 	decoders  *coding.Budget
 	routes    routes
 	http11    flow.HTTP11Origins
 
-	credentials []stored
-	negotiators []*negotiator
+	credentials []auth.Stored
+	negotiators []auth.Negotiator
 
 	hub hub
 
@@ -251,7 +252,7 @@ func (m *Manager) ClearConnectionCache() {
 // ClearAccessCache forgets the passwords that servers and proxies have accepted or that
 // were given for them, and closes the connections that carry nothing (rule U8).
 func (m *Manager) ClearAccessCache() {
-	m.auth.clear()
+	m.spaces.Clear()
 	m.routes.clear()
 	m.ClearConnectionCache()
 }

@@ -91,8 +91,7 @@ func (m *Manager) open(ctx context.Context, key wire.Key, q *Request, p *Proxy) 
 		return m.wire.Open(ctx, key)
 	}
 	h := &proxied{proxy: p, url: q.URL}
-	creds, _ := h.known(&m.auth)
-	h.route = m.route(p, q, q.URL, creds)
+	h.route = m.route(p, q, q.URL, h.known(m))
 	if h.route.Kind == dial.Forward {
 		key.Target, key.Addr, key.Protocol = key.Addr, h.route.Addr, wire.HTTP1
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/httpauth"
@@ -98,7 +99,7 @@ func (r *routes) at(k routeKey, make func() *dial.Proxy) *dial.Proxy {
 }
 
 // route is the way through a proxy for a URL, with credentials or without.
-func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *dial.Proxy {
+func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *auth.Credentials) *dial.Proxy {
 	k := routeKey{kind: dial.Tunnel, addr: p.addr(), tls: p.Type == HTTPSProxy, local: p.ResolveLocally}
 	switch {
 	case p.Type == Socks5Proxy:
@@ -118,7 +119,7 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *d
 		k.ssl = p.SSLConfiguration
 	}
 	if creds != nil && k.kind != dial.Forward {
-		k.credentials, k.user, k.password = true, creds.user, creds.password
+		k.credentials, k.user, k.password = true, creds.User, creds.Password
 	}
 	route := m.routes.at(k, func() *dial.Proxy {
 		r := &dial.Proxy{Kind: k.kind, Addr: k.addr, Credentials: k.credentials, User: k.user, Password: k.password,
@@ -132,7 +133,7 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *credentials) *d
 		return r
 	})
 	if k.credentials {
-		if n := m.auth.scope((&proxied{proxy: p}).key(), creds); n != httpauth.Unknown {
+		if n := m.spaces.Weakest(p.originKey(), creds); n != httpauth.Unknown {
 			route.Allow(n)
 		}
 	}
@@ -252,17 +253,12 @@ func (h *hop) enterProxy() error {
 		delete(h.req.Header, proxyAuthorization) // which is for proxies, and none is on the way
 		return nil
 	}
-	p := &proxied{proxy: proxy, url: h.req.URL}
-	a := &attempt{h: h, m: h.m, t: h.t, url: h.req.URL, proxy: p, last: h.req}
-	p.attempt = a
+	p := &proxied{h: h, proxy: proxy, url: h.req.URL}
 	p.choose(nil)
-	if a.tunnels() {
-		a.creds, a.space = p.known(&h.m.auth)
-		a.ownTried = a.creds != nil && a.space == nil
-		p.choose(a.creds)
-	}
 	h.proxied = p
-	if p.route.Kind != dial.Forward {
+	if p.tunnels() {
+		p.login = p.newLogin()
+		p.choose(p.login.Before().Credentials)
 		delete(h.req.Header, proxyAuthorization) // which is not the target's to see
 		return nil
 	}
@@ -278,10 +274,9 @@ func (h *hop) enterProxy() error {
 		}
 	}
 	p.ownWord = len(h.req.Header[proxyAuthorization]) > 0 // the program's (rule U4)
-	if !p.ownWord {
-		var err error
-		if h.req, err = a.beforehand(h.req); err != nil {
-			a.end()
+	if !p.ownWord && h.m.spaces.Proven() {
+		p.login = p.newLogin()
+		if err := p.login.before(); err != nil {
 			return p.blame(err)
 		}
 	}
@@ -291,52 +286,43 @@ func (h *hop) enterProxy() error {
 // after takes what a sending has brought, and makes the next request if the proxy asks and
 // somebody has an answer.
 func (p *proxied) after() (again bool) {
-	a := p.attempt
+	h := p.h
 	switch {
-	case a.tunnels():
-		if x := a.h.exchange; a.h.err != nil && x != nil && !x.Begun() && a.t.ctx.Err() == nil && p.refused(a.h.err) {
-			a.h.authRetry = true
+	case p.tunnels():
+		if x := h.exchange; h.err != nil && x != nil && !x.Begun() && h.t.ctx.Err() == nil && p.tunnelRefused() {
+			h.authRetry = true
 			return true
 		}
-		a.claimed()
-		if a.h.err == nil && a.space != nil {
-			a.accepted()
+		p.login.TunnelSent(p.route.Allowed())
+		if h.err == nil {
+			p.login.TunnelOpened()
 		}
-		a.end()
+		p.login.close()
 		return false
 	case p.ownWord:
 		return false
+	case p.login == nil:
+		if h.err != nil || h.resp.StatusCode != auth.Proxy.Status {
+			return false
+		}
+		p.login = p.newLogin()
 	}
-	return a.after()
+	return p.login.after()
 }
 
 // proxied is a hop that goes through a proxy.
 type proxied struct {
+	h       *hop // nil where nothing is sent
 	proxy   *Proxy
 	url     *url.URL
 	route   *dial.Proxy
-	attempt *attempt
-	ownWord bool // the request has its own Proxy-Authorization field
+	login   *login // nil where nothing was asked or known
+	ownWord bool   // the request has its own Proxy-Authorization field
 }
 
 // choose sets the way, with credentials or without.
-func (h *proxied) choose(creds *credentials) {
-	t := h.attempt.t
-	h.route = t.m.route(h.proxy, t.q, h.url, creds)
-}
-
-// own are the credentials of the Proxy value; ok is false when it has none.
-func (h *proxied) own() (_ *credentials, ok bool) {
-	if h.proxy.User == "" && h.proxy.Password == "" {
-		return nil, false
-	}
-	return &credentials{h.proxy.User, h.proxy.Password}, true
-}
-
-// key names the proxy among the origins that want passwords. Who brings credentials along
-// has a place of his own: what somebody else was let in by is not his.
-func (h *proxied) key() string {
-	return proxyPrefix + h.proxy.String() + " " + h.proxy.User + "\x00" + h.proxy.Password
+func (p *proxied) choose(c *auth.Credentials) {
+	p.route = p.h.m.route(p.proxy, p.h.t.q, p.url, c)
 }
 
 // target makes the request that goes to a forwarding proxy: with the whole URL.
@@ -352,33 +338,16 @@ func (h *proxied) target(req *http.Request) *http.Request {
 	return &out
 }
 
-// refused asks for credentials in the place of those that the proxy did not take for a
-// tunnel. true means that there are some.
-func (h *proxied) refused(err error) bool {
-	var pe *dial.ProxyError
-	if !errors.As(err, &pe) || pe.Fault != dial.ProxyUnwilling {
-		return false
-	}
-	old := h.route
-	if h.proxy.Headers.Has("Proxy-Authorization") { // the program's word, which nothing replaces
-		old.Close()
-		return false
-	}
-	creds := h.attempt.forTunnel(pe)
-	if creds == nil {
-		old.Close()
-		return false
-	}
-	h.choose(creds)
-	h.route.Follow(old, pe)
-	return true
-}
-
 // blame gives a failure of the proxy its code (D9), also where it only forwards. It
 // leaves alone what is the target's.
 func (h *proxied) blame(err error) error {
+	if ae := asAuthError(err); ae != nil {
+		e := authFailure(ae)
+		e.Err = &ProxyError{h.proxy.String(), ae.Err}
+		return e
+	}
 	var we *wire.Error
-	if !errors.As(err, &we) || h.attempt != nil && h.attempt.t.ctx.Err() != nil {
+	if !errors.As(err, &we) || h.h != nil && h.h.t.ctx.Err() != nil {
 		return err
 	}
 	e := &Error{Phase: PhaseProxy, Sent: we.Sent}

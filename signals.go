@@ -1,6 +1,10 @@
 package netreply
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/netreply/netreply/internal/auth"
+)
 
 // signal is one kind of what a reply tells. To add one, add a constant here, a row to the
 // table, an event type, and the method of Reply that returns the channel.
@@ -112,7 +116,7 @@ func (r *Reply) maxHops() int { return r.req.maxRedirects() + 1 }
 // maxSendings bounds how often a reply sends. A channel of empty elements costs nothing,
 // however many it holds.
 func (r *Reply) maxSendings() int {
-	return (r.req.maxRedirects() + 2) * (maxRepeats + 2) * (maxAuthRounds + 1)
+	return (r.req.maxRedirects() + 2) * (maxRepeats + 2) * (auth.MaxRounds + 1)
 }
 
 // maxConnections bounds how many connections a reply has opened for it, within reason: on

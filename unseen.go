@@ -33,13 +33,13 @@ func discardWithin(resp *http.Response, moment time.Duration) {
 	io.CopyN(io.Discard, body, unseenLimit+1) // one more: to see the end
 }
 
-// heldLimit is how much of a body is read ahead while somebody thinks about an answer.
-const heldLimit = 256 << 10
+// bufferLimit is how much of a body is read ahead while somebody thinks about an answer.
+const bufferLimit = 256 << 10
 
-// heldBody is the body of a 401 or 407 while a question is open: it is read ahead, so
+// bufferedBody is the body of a 401 or 407 while a question is open: it is read ahead, so
 // that its connection is free and the body is still there if the answer is no. Its
-// goroutine ends with the source: at its end, at heldLimit, or when it is closed.
-type heldBody struct {
+// goroutine ends with the source: at its end, at bufferLimit, or when it is closed.
+type bufferedBody struct {
 	src io.ReadCloser
 
 	mu   sync.Mutex
@@ -49,25 +49,25 @@ type heldBody struct {
 	over bool  // nothing is read ahead any more
 }
 
-// hold begins to read a body ahead.
-func hold(resp *http.Response) {
+// bufferBody begins to read a body ahead.
+func bufferBody(resp *http.Response) {
 	if resp.Body == http.NoBody {
 		return
 	}
-	b := &heldBody{src: resp.Body}
+	b := &bufferedBody{src: resp.Body}
 	b.more.L = &b.mu
 	resp.Body = b
 	go b.fill()
 }
 
-func (b *heldBody) fill() {
+func (b *bufferedBody) fill() {
 	chunk := make([]byte, 4<<10)
 	for total := 0; ; {
 		n, err := b.src.Read(chunk)
 		total += n
 		b.mu.Lock()
 		b.buf.Write(chunk[:n])
-		b.err, b.over = err, err != nil || total >= heldLimit
+		b.err, b.over = err, err != nil || total >= bufferLimit
 		b.more.Broadcast()
 		over := b.over
 		b.mu.Unlock()
@@ -77,7 +77,7 @@ func (b *heldBody) fill() {
 	}
 }
 
-func (b *heldBody) Read(p []byte) (int, error) {
+func (b *bufferedBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	for b.buf.Len() == 0 && !b.over {
 		b.more.Wait()
@@ -94,4 +94,4 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	return b.src.Read(p)
 }
 
-func (b *heldBody) Close() error { return b.src.Close() }
+func (b *bufferedBody) Close() error { return b.src.Close() }

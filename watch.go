@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -57,7 +58,7 @@ type watcher interface {
 	Key(about any)
 	// Password tells of a question for a password, and waits for the answer where that is
 	// wanted. answered is false when nobody was waited for, or nothing said.
-	Password(q *passwordQuestion) (answer *credentials, answered bool)
+	Password(q *passwordQuestion) (answer *auth.Credentials, answered bool)
 	// HeadLate: Config.HeadTimeout has passed. It ends the transfer's context.
 	HeadLate()
 	// Decoding says who knows how many bytes of an encoded body have come.
@@ -84,13 +85,10 @@ type redirection struct {
 
 // passwordQuestion is what a server wants a password for, or a proxy.
 type passwordQuestion struct {
-	url            *url.URL
-	proxy          *Proxy // nil for the server
-	realm, scheme  string
-	user           string // that was tried last, or that the URL names
-	previousFailed bool
-	options        map[string]string
-	told           bool // only: nobody is asked (rule A12)
+	auth.Question
+	url   *url.URL
+	proxy *Proxy // nil for the server
+	told  bool   // only: nobody is asked (rule A12)
 }
 
 type wireByteser interface{ WireBytes() int64 }
@@ -277,10 +275,10 @@ func (w *watch) Key(about any) {
 	a.Cancel()
 }
 
-func (w *watch) Password(pq *passwordQuestion) (answer *credentials, answered bool) {
+func (w *watch) Password(pq *passwordQuestion) (answer *auth.Credentials, answered bool) {
 	r := (*Reply)(w)
 	u := *pq.url // the program's to change
-	q := &Authenticator{URL: &u, Realm: pq.realm, Scheme: pq.scheme, User: pq.user, PreviousFailed: pq.previousFailed, options: pq.options}
+	q := &Authenticator{URL: &u, Realm: pq.Realm, Scheme: pq.Scheme, User: pq.User, PreviousFailed: pq.PreviousFailed, options: pq.Options}
 	q.until(r.ctx)
 	kind := AskAuthentication
 	if pq.proxy == nil {
@@ -293,7 +291,7 @@ func (w *watch) Password(pq *passwordQuestion) (answer *credentials, answered bo
 	}
 	answered = !pq.told && r.req.Ask&kind != 0 && q.wait(r.ctx)
 	q.Cancel()
-	return q.given(), answered
+	return q.answer.Load(), answered
 }
 
 func (w *watch) HeadLate() { (*Reply)(w).stop(headTimeout(w.m.cfg.HeadTimeout)) }

@@ -11,11 +11,13 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// Bounds of what a server can make a request do.
+// MaxRounds bounds the challenges to one request: the last of them fails it.
+const MaxRounds = 32
+
+// Further bounds of what a server can make a request do.
 const (
-	maxRounds = 32 // challenges to one request
-	maxLegs   = 8  // of one negotiation
-	maxUnseen = 3  // answers to one request that were to another challenge
+	maxLegs   = 8 // of one negotiation
+	maxUnseen = 3 // answers to one request that were to another challenge
 )
 
 // Setup is what is known of a request before anything is sent. Nothing of it changes while
@@ -49,9 +51,9 @@ type Setup struct {
 	Waits bool
 }
 
-// Dialog is what one request has tried. It is for one goroutine. It begins with Before or,
-// if a request without credentials was answered already, with Challenged; it ends with
-// Close.
+// Dialog is what one request has tried. It is made of its Setup, and for one goroutine. It
+// begins with Before or, if a request without credentials was answered already, with
+// Challenged; it ends with Close.
 type Dialog struct {
 	Setup
 
@@ -91,9 +93,6 @@ type question struct {
 	asking    bool         // others wait for the answer
 }
 
-// NewDialog begins a dialog.
-func NewDialog(s Setup) *Dialog { return &Dialog{Setup: s} }
-
 // Before adds what is known to be wanted. Its Step is Send, FetchToken or HashBody.
 func (d *Dialog) Before() Step {
 	if d.Bearer {
@@ -126,7 +125,7 @@ func (d *Dialog) Before() Step {
 // Challenged takes a response with the status Role.Status. perConnection tells whether its
 // connection can be authenticated: on HTTP/1 alone (rule U12), and once.
 func (d *Dialog) Challenged(ctx context.Context, header http.Header, perConnection bool) Step {
-	if d.rounds++; d.rounds == maxRounds {
+	if d.rounds++; d.rounds == MaxRounds {
 		return d.fail(ErrTooManyRounds)
 	}
 	if d.negotiation != nil {

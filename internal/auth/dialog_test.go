@@ -381,7 +381,7 @@ func TestDialog(t *testing.T) {
 			if c.change != nil {
 				c.change(&s)
 			}
-			d := auth.NewDialog(s)
+			d := &auth.Dialog{Setup: s}
 			talk(t, d, c.script)
 			d.Close()
 		})
@@ -402,7 +402,7 @@ var ntlmChallenge = func() string {
 
 // TestRounds: no server keeps a request for ever.
 func TestRounds(t *testing.T) {
-	d := auth.NewDialog(setup(&auth.Spaces{}, "http://a:80/"))
+	d := &auth.Dialog{Setup: setup(&auth.Spaces{}, "http://a:80/")}
 	defer d.Close()
 	for n := 1; ; n++ {
 		require.LessOrEqual(t, n, 32)
@@ -421,7 +421,7 @@ func TestRounds(t *testing.T) {
 // TestOwnReplaced: once the program has answered in the place of the URL's password, that
 // counts no more.
 func TestOwnReplaced(t *testing.T) {
-	d := auth.NewDialog(setup(&auth.Spaces{}, "http://u:wrong@a:80/"))
+	d := &auth.Dialog{Setup: setup(&auth.Spaces{}, "http://u:wrong@a:80/")}
 	defer d.Close()
 	talk(t, d, `
 		< `+basic+`
@@ -436,7 +436,7 @@ func TestOwnReplaced(t *testing.T) {
 
 	s := setup(&auth.Spaces{}, "http://a:80/")
 	s.Role, s.Own, s.HasPassword = auth.Proxy, &auth.Credentials{User: "u", Password: "wrong"}, true
-	d = auth.NewDialog(s)
+	d = &auth.Dialog{Setup: s}
 	defer d.Close()
 	talk(t, d, `
 		< `+basic+`
@@ -451,7 +451,7 @@ func TestOwnReplaced(t *testing.T) {
 // TestOffered: rule A12.
 func TestOffered(t *testing.T) {
 	spaces := &auth.Spaces{}
-	d := auth.NewDialog(setup(spaces, "http://u:p@a:80/"))
+	d := &auth.Dialog{Setup: setup(spaces, "http://u:p@a:80/")}
 	q, ok := d.Offered(http.Header{"Www-Authenticate": {basic + ", charset=UTF-8"}}, true)
 	require.True(t, ok)
 	assert.Equal(t, auth.Question{Realm: "r", Scheme: "Basic", User: "u", Options: map[string]string{"realm": "r", "charset": "UTF-8"}}, q)
@@ -550,7 +550,7 @@ func TestNegotiator(t *testing.T) {
 			if name == "good" {
 				s.Own, s.HasPassword = nil, false
 			}
-			d := auth.NewDialog(s)
+			d := &auth.Dialog{Setup: s}
 			talk(t, d, c.script)
 			d.Close()
 			assert.Zero(t, c.negotiator.open)
@@ -562,7 +562,7 @@ func TestNegotiator(t *testing.T) {
 	n := &negotiator{bad: 2}
 	s := setup(&auth.Spaces{}, "http://a:80/")
 	s.Negotiators = []auth.Negotiator{n}
-	d := auth.NewDialog(s)
+	d := &auth.Dialog{Setup: s}
 	talk(t, d, `< Negotiate`)
 	_, err := d.Passed(200, http.Header{"Www-Authenticate": {"Negotiate " + token}})
 	var ae *auth.Error
@@ -598,7 +598,7 @@ func TestStored(t *testing.T) {
 	} {
 		s := setup(&auth.Spaces{}, c.url)
 		s.Stored = c.stored
-		d := auth.NewDialog(s)
+		d := &auth.Dialog{Setup: s}
 		talk(t, d, c.script)
 		d.Close()
 	}
@@ -613,7 +613,7 @@ func TestTunnel(t *testing.T) {
 		s := setup(spaces, "https://a:443/x")
 		s.Role, s.Origin, s.Tunnel, s.Own, s.HasPassword = auth.Proxy, "proxy p", true, own, own != nil
 		s.Negotiators = []auth.Negotiator{&negotiator{}}
-		return auth.NewDialog(s)
+		return &auth.Dialog{Setup: s}
 	}
 	refused := func(d *auth.Dialog, unseen bool, challenges ...string) string {
 		return show(d.TunnelRefused(http.Header{"Proxy-Authenticate": challenges}, unseen))
@@ -675,7 +675,7 @@ func TestProof(t *testing.T) {
 	for _, qop := range []string{"auth", "auth-int"} {
 		for good, text := range map[bool]string{true: "body", false: "other"} {
 			spaces := &auth.Spaces{}
-			d := auth.NewDialog(setup(spaces, "http://u:p@a:80/"))
+			d := &auth.Dialog{Setup: setup(spaces, "http://u:p@a:80/")}
 			challenge := `Digest realm="r", nonce="n", qop=` + qop
 			talk(t, d, "< before")
 			step := d.Challenged(t.Context(), http.Header{"Www-Authenticate": {challenge}}, true)
@@ -713,7 +713,7 @@ func TestProof(t *testing.T) {
 			}
 			d.Close()
 			if qop == "auth" {
-				talk(t, auth.NewDialog(setup(spaces, "http://u:p@a:80/y")), `
+				talk(t, &auth.Dialog{Setup: setup(spaces, "http://u:p@a:80/y")}, `
 					< before
 					> send Digest u nonce=m nc=1 uri=/y`)
 			}
@@ -724,7 +724,7 @@ func TestProof(t *testing.T) {
 // TestNoSecrets: no error of a dialog has a password in it.
 func TestNoSecrets(t *testing.T) {
 	for _, challenges := range [][]string{{"NTLM", "NTLM AAAA"}, {"NTLM", "NTLM " + ntlmChallenge, "NTLM " + ntlmChallenge}, {"NTLM", "NTLM !"}} {
-		d := auth.NewDialog(setup(&auth.Spaces{}, "http://u:secret@a:80/"))
+		d := &auth.Dialog{Setup: setup(&auth.Spaces{}, "http://u:secret@a:80/")}
 		var kinds []auth.Kind
 		for _, c := range challenges {
 			step := d.Challenged(t.Context(), http.Header{"Www-Authenticate": {c}}, true)
@@ -742,7 +742,7 @@ func TestForeignStatus(t *testing.T) {
 	spaces := &auth.Spaces{}
 	for status, proven := range map[int]bool{407: false, 500: true} {
 		spaces.Clear()
-		d := auth.NewDialog(setup(spaces, "http://u:p@a:80/"))
+		d := &auth.Dialog{Setup: setup(spaces, "http://u:p@a:80/")}
 		talk(t, d, "< "+basic+"\n> send Basic u:p")
 		_, err := d.Passed(status, http.Header{})
 		require.NoError(t, err)
@@ -771,7 +771,7 @@ func FuzzDialog(f *testing.F) {
 		clear := map[string]bool{} // by user: whether the password may go out as it is
 		passwords := 0
 		for range 2 {
-			d := auth.NewDialog(s)
+			d := &auth.Dialog{Setup: s}
 			step := d.Before()
 			script := []string{first, second, third}
 			for i := 0; ; {

@@ -17,7 +17,7 @@ import (
 // prove makes a table know credentials for the space of a challenge.
 func prove(t *testing.T, spaces *auth.Spaces, url, challenge, user, password string) {
 	t.Helper()
-	d := auth.NewDialog(setup(spaces, url))
+	d := &auth.Dialog{Setup: setup(spaces, url)}
 	defer d.Close()
 	d.Before()
 	step := d.Challenged(t.Context(), http.Header{"Www-Authenticate": {challenge}}, true)
@@ -31,7 +31,7 @@ func prove(t *testing.T, spaces *auth.Spaces, url, challenge, user, password str
 
 // unasked is what goes along with a request before anybody asks.
 func unasked(spaces *auth.Spaces, url string) string {
-	d := auth.NewDialog(setup(spaces, url))
+	d := &auth.Dialog{Setup: setup(spaces, url)}
 	defer d.Close()
 	return show(d.Before())
 }
@@ -82,7 +82,7 @@ func TestUnaskedLongest(t *testing.T) {
 	assert.Equal(t, "send Basic inner:p", unasked(spaces, "http://a:80/in/y"))
 	assert.Equal(t, "send Basic outer:p", unasked(spaces, "http://a:80/y"))
 	// a refusal forgets them
-	d := auth.NewDialog(setup(spaces, "http://a:80/in/y"))
+	d := &auth.Dialog{Setup: setup(spaces, "http://a:80/in/y")}
 	talk(t, d, `
 		< before
 		> send Basic inner:p
@@ -99,7 +99,7 @@ func TestForeign(t *testing.T) {
 	spaces := &auth.Spaces{}
 	s := setup(spaces, "http://u:p@a:80/")
 	s.Foreign = true
-	d := auth.NewDialog(s)
+	d := &auth.Dialog{Setup: s}
 	talk(t, d, `
 		< `+basic+`
 		> send Basic u:p
@@ -113,7 +113,7 @@ func TestForeign(t *testing.T) {
 func TestAlsoElsewhere(t *testing.T) {
 	spaces := &auth.Spaces{}
 	prove(t, spaces, "http://a:80/x/", basic, "u", "p")
-	d := auth.NewDialog(setup(spaces, "http://a:80/y/"))
+	d := &auth.Dialog{Setup: setup(spaces, "http://a:80/y/")}
 	talk(t, d, `
 		< before
 		> send
@@ -129,7 +129,7 @@ func TestAlsoElsewhere(t *testing.T) {
 func waiting(spaces *auth.Spaces) *auth.Dialog {
 	s := setup(spaces, "http://a:80/")
 	s.Waits = true
-	return auth.NewDialog(s)
+	return &auth.Dialog{Setup: s}
 }
 
 // TestWait: of those that want the same answer one asks, and the others do what it gets.
@@ -185,7 +185,7 @@ func TestWaitAlone(t *testing.T) {
 	require.Equal(t, auth.Ask, first.Challenged(t.Context(), http.Header{"Www-Authenticate": {basic}}, true).Kind)
 	s := setup(spaces, "http://u:wrong@a:80/")
 	s.Waits, s.User = true, ""
-	d := auth.NewDialog(s)
+	d := &auth.Dialog{Setup: s}
 	defer d.Close()
 	talk(t, d, `
 		< `+basic+`
@@ -200,7 +200,7 @@ func TestWaitAlone(t *testing.T) {
 func TestBounds(t *testing.T) {
 	spaces := &auth.Spaces{}
 	for i := range 1100 { // spaces without an answer make room for others
-		d := auth.NewDialog(setup(spaces, "http://a:80/"))
+		d := &auth.Dialog{Setup: setup(spaces, "http://a:80/")}
 		require.Equal(t, auth.Ask, d.Challenged(t.Context(), http.Header{"Www-Authenticate": {fmt.Sprintf(`Basic realm="%d"`, i)}}, true).Kind)
 		d.Close()
 	}
@@ -240,7 +240,7 @@ func TestClear(t *testing.T) {
 		} else {
 			prove(t, spaces, "http://u:p@a:80/", basic, "", "")
 		}
-		d := auth.NewDialog(s)
+		d := &auth.Dialog{Setup: s}
 		if d.Before(); asks {
 			talk(t, d, "< "+basic+"\n> ask Basic \"r\"")
 		}
@@ -258,7 +258,7 @@ func TestClear(t *testing.T) {
 // TestRace: two requests that were let in with different credentials: the first one counts.
 func TestRace(t *testing.T) {
 	spaces := &auth.Spaces{}
-	first, second := auth.NewDialog(setup(spaces, "http://a:80/")), auth.NewDialog(setup(spaces, "http://a:80/"))
+	first, second := &auth.Dialog{Setup: setup(spaces, "http://a:80/")}, &auth.Dialog{Setup: setup(spaces, "http://a:80/")}
 	talk(t, first, "< "+basic+"\n> ask Basic \"r\"\n< answer u:p\n> send Basic u:p")
 	talk(t, second, "< Basic realm=r\n> send Basic u:p\n< "+basic+"\n> ask Basic \"r\" user u, previous failed\n< answer v:q\n> send Basic v:q")
 	talk(t, first, "< 200")
@@ -275,7 +275,7 @@ func TestConcurrent(t *testing.T) {
 			for n := range 200 {
 				s := setup(spaces, fmt.Sprintf("http://a:80/%d/", n%3))
 				s.Waits = true
-				d := auth.NewDialog(s)
+				d := &auth.Dialog{Setup: s}
 				step := d.Before()
 				for step.Kind != auth.GiveUp {
 					switch step.Kind {
@@ -316,7 +316,7 @@ func TestNoCost(t *testing.T) {
 	spaces := &auth.Spaces{}
 	assert.Zero(t, testing.AllocsPerRun(10, func() { spaces.Proven() }))
 	prove(t, spaces, "http://a:80/", basic, "u", "p")
-	d := auth.NewDialog(setup(spaces, "http://b:80/x"))
+	d := &auth.Dialog{Setup: setup(spaces, "http://b:80/x")}
 	assert.Zero(t, testing.AllocsPerRun(10, func() { d.Before() }))
 }
 
@@ -329,7 +329,7 @@ func TestWeakest(t *testing.T) {
 	prove(t, spaces, "http://u:p@a:80/", sha256, "", "")
 	assert.Equal(t, httpauth.DigestSHA, spaces.Weakest("http://a:80", c))
 	assert.Equal(t, httpauth.Unknown, spaces.Weakest("http://b:80", c))
-	d := auth.NewDialog(setup(spaces, "http://u:p@a:80/"))
+	d := &auth.Dialog{Setup: setup(spaces, "http://u:p@a:80/")}
 	talk(t, d, "< "+md5+"\n> ask Digest \"r\" user u\n< answer u:p\n> send Digest u nonce=n nc=2 uri=/")
 	d.Close()
 	assert.Equal(t, httpauth.DigestMD5, spaces.Weakest("http://a:80", c))

@@ -20,7 +20,7 @@ func (d *Dialog) TunnelSent(n httpauth.Strength) {
 // header is that of its response, nil where it speaks SOCKS5; unseen tells that it has not
 // looked at them.
 func (d *Dialog) TunnelRefused(header http.Header, unseen bool) Step {
-	if d.rounds++; d.rounds == maxRounds {
+	if d.rounds++; d.rounds == MaxRounds {
 		return d.fail(ErrTooManyRounds)
 	}
 	var c challenge
