@@ -87,7 +87,7 @@ func TestGoroutines(t *testing.T) {
 	assert.LessOrEqual(t, (runtime.NumGoroutine()-before)/n, 4+1)
 	close(hold)
 	for _, r := range all {
-		require.NoError(t, r.Wait(soon(t)))
+		require.NoError(t, r.Wait(deadline(t)))
 	}
 	m.Close()
 	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {

@@ -40,7 +40,7 @@ func apache(t *testing.T, dir, directives string) string {
 			t.Logf("%s", log)
 		}
 	})
-	start(t, os.Interrupt, "apache2", addr, "-f", dir+"/conf", "-DFOREGROUND")
+	startProgram(t, os.Interrupt, "apache2", addr, "-f", dir+"/conf", "-DFOREGROUND")
 	return "http://" + addr
 }
 
@@ -93,7 +93,7 @@ func TestApache(t *testing.T) {
 			})})
 			for _, path := range []string{"/page.txt", "/sub/page.txt", "/page.txt?q=%20x"} {
 				r := m.Get(t.Context(), newRequest(t, base+"/"+area+path))
-				assert.Equal(t, text, body(t, r), path)
+				assert.Equal(t, text, readBody(t, r), path)
 				assert.Equal(t, "gzip", r.RawHeader("Content-Encoding"))
 				assert.Less(t, r.WireBytes(), int64(len(text)))
 			}
@@ -101,15 +101,15 @@ func TestApache(t *testing.T) {
 			// Its nonces end after a second, and each answer has the next one.
 			for range 20 {
 				r := m.Get(t.Context(), newRequest(t, base+"/"+area+"/page.txt"))
-				require.NoError(t, r.Wait(soon(t)))
-				assert.Equal(t, 1, strings.Count(strings.Join(names(t, r), " "), "sent"))
+				require.NoError(t, r.Wait(deadline(t)))
+				assert.Equal(t, 1, strings.Count(strings.Join(signalNames(t, r), " "), "sent"))
 			}
 			assert.Equal(t, 2, asked)
 			req := newRequest(t, base+"/"+area+"/page.txt")
 			req.URL.User = url.UserPassword("user", "nonsense")
 			strict := newManager(t, netreply.Config{})
 			r := strict.Get(t.Context(), req)
-			require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
+			require.ErrorIs(t, r.Wait(deadline(t)), netreply.AuthenticationRequiredError)
 			assert.Equal(t, http.StatusUnauthorized, r.StatusCode())
 		})
 	}

@@ -27,7 +27,7 @@ func TestNoSecondQuestionAfterTickets(t *testing.T) {
 					asked++
 					require.True(t, q.Ignore())
 				}
-				require.NoError(t, r.Wait(soon(t)))
+				require.NoError(t, r.Wait(deadline(t)))
 				require.Equal(t, 1, asked)
 				require.NoError(t, m.Close())
 			}

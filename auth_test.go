@@ -61,7 +61,7 @@ func answering(f func(*netreply.Authenticator)) func(*netreply.Reply, netreply.E
 // TestAuthQuestion: the question, and every kind of answer.
 func TestAuthQuestion(t *testing.T) {
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/realm/x")
 		req.Ask = netreply.AskAuthentication
 		r := s.m.Get(t.Context(), req)
@@ -80,8 +80,8 @@ func TestAuthQuestion(t *testing.T) {
 		assert.True(t, q.PreviousFailed)
 		assert.Equal(t, "user", q.User)
 		require.True(t, q.SetCredentials("user", "pass"))
-		assert.Equal(t, "in", body(t, r))
-		assert.Equal(t, "in", body(t, s.m.Get(t.Context(), s.request("/realm/y"))), "known from now on")
+		assert.Equal(t, "in", readBody(t, r))
+		assert.Equal(t, "in", readBody(t, s.m.Get(t.Context(), s.request("/realm/y"))), "known from now on")
 		s.m.ClearAccessCache()
 
 		for _, answer := range []func(*netreply.Authenticator) bool{
@@ -112,13 +112,13 @@ func TestAuthQuestion(t *testing.T) {
 // TestAuthSignals: rule S50, and S51 without anybody who answers.
 func TestAuthSignals(t *testing.T) {
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		r := s.m.Get(t.Context(), s.request("/r/"))
-		list := strings.Join(names(t, r), " ")
+		list := strings.Join(signalNames(t, r), " ")
 		assert.Regexp(t, "sent question head ready (down )?AuthenticationRequiredError down finished$", list)
 		req := s.request("/r/")
 		req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("user", "pass") })
-		list = strings.Join(names(t, s.m.Get(t.Context(), req)), " ")
+		list = strings.Join(signalNames(t, s.m.Get(t.Context(), req)), " ")
 		assert.Regexp(t, "sent question sent head ready (down )?finished$", strings.Replace(list, "down finished", "finished", 1))
 	})
 }
@@ -126,7 +126,7 @@ func TestAuthSignals(t *testing.T) {
 // TestAuthAnsweredByManager: a listener of the Manager can answer for all replies.
 func TestAuthAnsweredByManager(t *testing.T) {
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *fixture) {
 		ctx, cancel := context.WithCancel(t.Context())
 		answered := make(chan struct{})
 		events := s.m.Events(ctx)
@@ -139,7 +139,7 @@ func TestAuthAnsweredByManager(t *testing.T) {
 				}
 			}
 		}()
-		assert.Equal(t, "in", body(t, s.m.Get(t.Context(), s.request("/r/"))))
+		assert.Equal(t, "in", readBody(t, s.m.Get(t.Context(), s.request("/r/"))))
 		cancel()
 		<-answered
 	})
@@ -148,12 +148,12 @@ func TestAuthAnsweredByManager(t *testing.T) {
 // TestAuthContextEnds: the context ends while a question is unanswered.
 func TestAuthContextEnds(t *testing.T) {
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *fixture) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := s.m.Get(ctx, s.request("/r/"))
 		q := <-r.AuthenticationRequired()
 		cancel()
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.OperationCanceledError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError)
 		require.False(t, q.SetCredentials("user", "pass"), "it is over")
 
 		r = s.m.Get(t.Context(), s.request("/r/"))
@@ -169,7 +169,7 @@ func TestAuthContextEnds(t *testing.T) {
 			}
 		}
 		r = s.m.Get(t.Context(), req)
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.OperationCanceledError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError)
 		assert.Zero(t, r.StatusCode())
 	})
 }
@@ -182,7 +182,7 @@ func TestAuthAsksOnce(t *testing.T) {
 		var asked atomic.Int64
 		var cfg netreply.Config
 		cfg.Ask = netreply.AskAuthentication
-		each(t, server.ServeHTTP, cfg, func(t *testing.T, s *side) {
+		eachProtocol(t, server.ServeHTTP, cfg, func(t *testing.T, s *fixture) {
 			asked.Store(0)
 			server.refused.Store(0)
 			var all []*netreply.Reply
@@ -207,7 +207,7 @@ func TestAuthAsksOnce(t *testing.T) {
 				})
 			}
 			for _, r := range all {
-				err := r.Wait(soon(t))
+				err := r.Wait(deadline(t))
 				if cancel {
 					assert.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 				} else {
@@ -227,14 +227,14 @@ func TestAuthAsksOnce(t *testing.T) {
 func TestAuthScope(t *testing.T) {
 	server := &basicServer{}
 	var asked atomic.Int64
-	each(t, server.ServeHTTP, netreply.Config{OnSignal: answering(func(q *netreply.Authenticator) {
+	eachProtocol(t, server.ServeHTTP, netreply.Config{OnSignal: answering(func(q *netreply.Authenticator) {
 		asked.Add(1)
 		q.SetCredentials("user", "pass")
-	})}, func(t *testing.T, s *side) {
+	})}, func(t *testing.T, s *fixture) {
 		asked.Store(0)
 		get := func(path string) int64 {
 			server.refused.Store(0)
-			assert.Equal(t, "in", body(t, s.m.Get(t.Context(), s.request(path))), path)
+			assert.Equal(t, "in", readBody(t, s.m.Get(t.Context(), s.request(path))), path)
 			return server.refused.Load()
 		}
 		assert.EqualValues(t, 1, get("/a/b/c"))
@@ -268,7 +268,7 @@ func TestAuthOrigin(t *testing.T) {
 		}
 	})
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		if s.kind == testserver.H2C { // which the other origin does not speak
 			return
 		}
@@ -281,11 +281,11 @@ func TestAuthOrigin(t *testing.T) {
 				}
 			}})
 		req := s.request("/r/x?to=" + url.QueryEscape(thief.URL()+"/r/"))
-		require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.AuthenticationRequiredError)
+		require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.AuthenticationRequiredError)
 		req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "pass"}, nil })
-		m.Get(t.Context(), req).Wait(soon(t))
-		assert.Equal(t, "in", body(t, m.Get(t.Context(), s.request("/r/"))))
-		m.Get(t.Context(), newRequest(t, thief.URL()+"/r/")).Wait(soon(t))
+		m.Get(t.Context(), req).Wait(deadline(t))
+		assert.Equal(t, "in", readBody(t, m.Get(t.Context(), s.request("/r/"))))
+		m.Get(t.Context(), newRequest(t, thief.URL()+"/r/")).Wait(deadline(t))
 	})
 	assert.NotEmpty(t, got)
 	for _, head := range got {
@@ -296,13 +296,13 @@ func TestAuthOrigin(t *testing.T) {
 // TestAuthURL: user and password of the URL (rules U3 and U5), never shown.
 func TestAuthURL(t *testing.T) {
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/r/")
 		req.URL.User = url.UserPassword("user", "pass")
 		r := s.m.Get(t.Context(), req)
-		assert.Equal(t, "in", body(t, r))
-		assert.NotContains(t, names(t, r), "question")
-		assert.Equal(t, "in", body(t, s.m.Get(t.Context(), s.request("/r/"))), "known for the realm from now on")
+		assert.Equal(t, "in", readBody(t, r))
+		assert.NotContains(t, signalNames(t, r), "question")
+		assert.Equal(t, "in", readBody(t, s.m.Get(t.Context(), s.request("/r/"))), "known for the realm from now on")
 
 		req.URL.User = url.UserPassword("user", "secret-and-wrong")
 		req.OnSignal = answering(func(q *netreply.Authenticator) {
@@ -310,20 +310,20 @@ func TestAuthURL(t *testing.T) {
 			assert.NotContains(t, q.URL.String(), "secret")
 		})
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}})
-		err := m.Get(t.Context(), req).Wait(soon(t))
+		err := m.Get(t.Context(), req).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 		assert.NotContains(t, err.Error(), "secret")
 
 		req.URL.User = url.User("someone")
 		req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("user", "pass") })
-		assert.Equal(t, "in", body(t, m.Get(t.Context(), req)))
+		assert.Equal(t, "in", readBody(t, m.Get(t.Context(), req)))
 	})
 }
 
 // TestAuthManual: rule A12.
 func TestAuthManual(t *testing.T) {
 	server := &basicServer{}
-	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		server.refused.Store(0)
 		req := s.request("/r/")
 		req.URL.User = url.UserPassword("user", "pass")
@@ -335,16 +335,16 @@ func TestAuthManual(t *testing.T) {
 		assert.Equal(t, "denied", string(b))
 		assert.Equal(t, 1, asked)
 		assert.EqualValues(t, 1, server.refused.Load())
-		require.ErrorIs(t, s.m.Get(t.Context(), s.request("/r/")).Wait(soon(t)), netreply.AuthenticationRequiredError, "nothing was kept")
+		require.ErrorIs(t, s.m.Get(t.Context(), s.request("/r/")).Wait(deadline(t)), netreply.AuthenticationRequiredError, "nothing was kept")
 		req.Headers.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("user:pass")))
-		assert.Equal(t, "in", body(t, s.m.Get(t.Context(), req)), "the caller's own is sent")
+		assert.Equal(t, "in", readBody(t, s.m.Get(t.Context(), req)), "the caller's own is sent")
 	})
 }
 
 // TestAuthStored: Config.Credentials, by origin and realm.
 func TestAuthStored(t *testing.T) {
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		u, _ := url.Parse(s.URL)
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}, Credentials: []netreply.Credential{
 			{Origin: "https://elsewhere.example", User: "user", Password: "pass"},
@@ -352,9 +352,9 @@ func TestAuthStored(t *testing.T) {
 			{Origin: strings.ToUpper(u.Scheme) + "://" + u.Host + "/", Realm: "right", User: "user", Password: "pass"},
 		}})
 		r := m.Get(t.Context(), s.request("/right/"))
-		assert.Equal(t, "in", body(t, r))
-		assert.NotContains(t, names(t, r), "question")
-		require.ErrorIs(t, m.Get(t.Context(), s.request("/left/")).Wait(soon(t)), netreply.AuthenticationRequiredError)
+		assert.Equal(t, "in", readBody(t, r))
+		assert.NotContains(t, signalNames(t, r), "question")
+		require.ErrorIs(t, m.Get(t.Context(), s.request("/left/")).Wait(deadline(t)), netreply.AuthenticationRequiredError)
 	})
 	for _, bad := range []string{"", "example.org", "ftp://x", "http://", "http://u:p@x", "http://x/path", "http://x?q"} {
 		_, err := netreply.NewManager(netreply.Config{Credentials: []netreply.Credential{{Origin: bad, Password: "secret"}}})
@@ -371,7 +371,7 @@ func TestAuthStored(t *testing.T) {
 // cannot (rules S50 and E23).
 func TestAuthUpload(t *testing.T) {
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		large := strings.Repeat("0123456789", 20_000)
 		for name, b := range map[string]func() netreply.Body{
 			"bytes":      func() netreply.Body { return netreply.StringBody(large) },
@@ -383,15 +383,15 @@ func TestAuthUpload(t *testing.T) {
 		} {
 			req := s.request("/" + name + "/")
 			req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("user", "pass") })
-			assert.Equal(t, "in"+large, body(t, s.m.Post(t.Context(), req, b())), name)
+			assert.Equal(t, "in"+large, readBody(t, s.m.Post(t.Context(), req, b())), name)
 		}
 		req := s.request("/once/")
 		req.DoNotBufferUploadData = true
 		req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("user", "pass") })
 		r := s.m.Post(t.Context(), req, netreply.ReaderBody(io.MultiReader(strings.NewReader("x"))))
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.ContentReSendError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.ContentReSendError)
 		r = s.m.Post(t.Context(), req, netreply.ReaderBody(io.MultiReader(strings.NewReader("x"))))
-		assert.Equal(t, "inx", body(t, r), "the answer was kept")
+		assert.Equal(t, "inx", readBody(t, r), "the answer was kept")
 	})
 }
 
@@ -410,7 +410,7 @@ func TestAuthQuestionStopsTimeout(t *testing.T) {
 		q := <-r.AuthenticationRequired()
 		time.Sleep(time.Hour)
 		q.SetCredentials("user", "pass")
-		assert.Equal(t, "in", body(t, r))
+		assert.Equal(t, "in", readBody(t, r))
 		m.Close()
 		srv.Close()
 		<-served
@@ -421,18 +421,18 @@ func TestAuthQuestionStopsTimeout(t *testing.T) {
 // TestAuthUnknown: rule S52.
 func TestAuthUnknown(t *testing.T) {
 	for _, field := range []string{"", "Unknown realm=x", "Digest realm=x, nonce=y, algorithm=SHA-1", "Digest realm=x", "NTLMx", "Negotiate"} {
-		each(t, func(w http.ResponseWriter, r *http.Request) {
+		eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 			if field != "" {
 				w.Header().Set("WWW-Authenticate", field)
 			}
 			w.WriteHeader(401)
 			io.WriteString(w, "no")
-		}, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *side) {
+		}, netreply.Config{Ask: netreply.AskAuthentication}, func(t *testing.T, s *fixture) {
 			r := s.m.Get(t.Context(), s.request("/"))
 			b, err := r.ReadAll()
 			require.ErrorIs(t, err, netreply.AuthenticationRequiredError, field)
 			assert.Equal(t, "no", string(b))
-			assert.NotContains(t, names(t, r), "question")
+			assert.NotContains(t, signalNames(t, r), "question")
 		})
 	}
 }
@@ -441,7 +441,7 @@ func TestAuthUnknown(t *testing.T) {
 // its limit only, and is still answered.
 func TestAuthManyRealms(t *testing.T) {
 	s := &basicServer{}
-	each(t, s.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *side) {
+	eachProtocol(t, s.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *fixture) {
 		if s.kind != testserver.Plain {
 			return
 		}
@@ -449,7 +449,7 @@ func TestAuthManyRealms(t *testing.T) {
 		req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("user", "pass") })
 		for i := range 1100 {
 			req.URL.Path = fmt.Sprintf("/realm%d/", i)
-			require.NoError(t, s.m.Get(t.Context(), req).Wait(soon(t)))
+			require.NoError(t, s.m.Get(t.Context(), req).Wait(deadline(t)))
 		}
 	})
 }
@@ -458,12 +458,12 @@ func TestAuthManyRealms(t *testing.T) {
 // ever.
 func TestAuthRoundLimit(t *testing.T) {
 	var n atomic.Int64
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Digest realm="r%d", nonce="n", stale=true`, n.Add(1)))
 		w.WriteHeader(401)
-	}, netreply.Config{OnSignal: answering(func(q *netreply.Authenticator) { q.SetCredentials("u", fmt.Sprint(n.Load())) })}, func(t *testing.T, s *side) {
+	}, netreply.Config{OnSignal: answering(func(q *netreply.Authenticator) { q.SetCredentials("u", fmt.Sprint(n.Load())) })}, func(t *testing.T, s *fixture) {
 		n.Store(0)
-		require.ErrorIs(t, s.m.Get(t.Context(), s.request("/")).Wait(soon(t)), netreply.AuthenticationRequiredError)
+		require.ErrorIs(t, s.m.Get(t.Context(), s.request("/")).Wait(deadline(t)), netreply.AuthenticationRequiredError)
 		assert.LessOrEqual(t, n.Load(), int64(32))
 	})
 }
@@ -471,20 +471,20 @@ func TestAuthRoundLimit(t *testing.T) {
 // TestAuthLarge401: the body of a 401 can be read whole, however long.
 func TestAuthLarge401(t *testing.T) {
 	large := strings.Repeat("x", 1<<20)
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if _, _, ok := r.BasicAuth(); ok {
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
 		w.WriteHeader(401)
 		io.WriteString(w, large)
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		b, err := s.m.Get(t.Context(), s.request("/")).ReadAll()
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 		require.Equal(t, large, string(b))
 		req := s.request("/")
 		req.URL.User = url.UserPassword("a", "b")
-		assert.Equal(t, "", body(t, s.m.Get(t.Context(), req)))
+		assert.Equal(t, "", readBody(t, s.m.Get(t.Context(), req)))
 	})
 }
 
@@ -493,14 +493,14 @@ func TestAuthLarge401(t *testing.T) {
 func TestBearer(t *testing.T) {
 	var valid atomic.Value
 	valid.Store("one")
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+valid.Load().(string) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="api", error="invalid_token"`)
 			w.WriteHeader(401)
 			return
 		}
 		io.WriteString(w, "in")
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		valid.Store("one")
 		var fetched atomic.Int64
 		src := netreply.NewTokenSource(func(context.Context) (netreply.Token, error) {
@@ -528,17 +528,17 @@ func TestBearer(t *testing.T) {
 
 		req := s.request("/")
 		req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "secret-bad"}, nil })
-		err := s.m.Get(t.Context(), req).Wait(soon(t))
+		err := s.m.Get(t.Context(), req).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 		assert.NotContains(t, err.Error(), "secret")
 		broken := errors.New("no token today")
 		req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{}, broken })
-		err = s.m.Get(t.Context(), req).Wait(soon(t))
+		err = s.m.Get(t.Context(), req).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 		require.ErrorIs(t, err, broken)
 		require.ErrorContains(t, err, "Request.Bearer")
 		req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "a\r\nb"}, nil })
-		require.ErrorIs(t, s.m.Get(t.Context(), req).Wait(soon(t)), netreply.AuthenticationRequiredError)
+		require.ErrorIs(t, s.m.Get(t.Context(), req).Wait(deadline(t)), netreply.AuthenticationRequiredError)
 	})
 }
 

@@ -151,7 +151,7 @@ func TestDigest(t *testing.T) {
 			if algorithm == "SHA-256" {
 				server.user = "us\"er"
 			}
-			each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+			eachProtocol(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 				server.log = nil
 				asked := 0
 				m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}, OnSignal: answering(func(q *netreply.Authenticator) {
@@ -161,10 +161,10 @@ func TestDigest(t *testing.T) {
 					q.SetCredentials(server.user, "pass")
 				})})
 				what := algorithm + " " + extra
-				assert.Equal(t, "", body(t, m.Get(t.Context(), s.request("/x?q=a%20b"))), what)
+				assert.Equal(t, "", readBody(t, m.Get(t.Context(), s.request("/x?q=a%20b"))), what)
 				large := strings.Repeat("body", 10_000)
-				assert.Equal(t, large, body(t, m.Post(t.Context(), s.request("/y"), netreply.ReaderBody(strings.NewReader(large)))), what)
-				assert.Equal(t, "x", body(t, m.Put(t.Context(), s.request("/"), netreply.StringBody("x"))), what)
+				assert.Equal(t, large, readBody(t, m.Post(t.Context(), s.request("/y"), netreply.ReaderBody(strings.NewReader(large)))), what)
+				assert.Equal(t, "x", readBody(t, m.Put(t.Context(), s.request("/"), netreply.StringBody("x"))), what)
 				assert.Equal(t, []string{"none", "ok", "ok", "ok"}, server.log, what)
 				assert.Equal(t, 1, asked)
 			})
@@ -176,13 +176,13 @@ func TestDigest(t *testing.T) {
 // the next one.
 func TestDigestNonces(t *testing.T) {
 	for _, server := range []*digestServer{{challenge: "qop=auth", user: "u", uses: 2}, {challenge: "qop=auth", user: "u", next: true}} {
-		each(t, server.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *side) {
+		eachProtocol(t, server.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *fixture) {
 			server.log = nil
 			asked := 0
 			req := s.request("/")
 			req.OnSignal = answering(func(q *netreply.Authenticator) { asked++; q.SetCredentials("u", "pass") })
 			for range 5 {
-				require.NoError(t, s.m.Get(t.Context(), req).Wait(soon(t)))
+				require.NoError(t, s.m.Get(t.Context(), req).Wait(deadline(t)))
 			}
 			assert.Equal(t, 1, asked)
 			if server.next {
@@ -197,7 +197,7 @@ func TestDigestNonces(t *testing.T) {
 // TestDigestWrongThenRight: rule U6.
 func TestDigestWrongThenRight(t *testing.T) {
 	server := &digestServer{challenge: "qop=auth", user: "u"}
-	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/")
 		req.OnSignal = answering(func(q *netreply.Authenticator) {
 			if q.PreviousFailed {
@@ -206,7 +206,7 @@ func TestDigestWrongThenRight(t *testing.T) {
 				q.SetCredentials("u", "wrong")
 			}
 		})
-		require.NoError(t, s.m.Get(t.Context(), req).Wait(soon(t)))
+		require.NoError(t, s.m.Get(t.Context(), req).Wait(deadline(t)))
 	})
 }
 
@@ -219,11 +219,11 @@ func TestDigestServerProof(t *testing.T) {
 			"empty": func(good string) string { return "" },
 		} {
 			server := &digestServer{challenge: "qop=" + qop, user: "u", info: info}
-			each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+			eachProtocol(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 				req := s.request("/")
 				req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "pass") })
 				for _, sent := range []string{"", "some body"} {
-					err := s.m.Post(t.Context(), req, netreply.StringBody(sent)).Wait(soon(t))
+					err := s.m.Post(t.Context(), req, netreply.StringBody(sent)).Wait(deadline(t))
 					if name == "bad" {
 						require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 						assert.ErrorContains(t, err, "proved")
@@ -241,11 +241,11 @@ func TestDigestServerProof(t *testing.T) {
 // another server.
 func TestDigestDomain(t *testing.T) {
 	server := &digestServer{challenge: `qop=auth, domain="/in http://elsewhere.example/ /also"`, user: "u"}
-	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		server.log = nil
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}, OnSignal: answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "pass") })})
 		for _, path := range []string{"/in/x", "/in/y", "/also/x", "/out"} {
-			require.NoError(t, m.Get(t.Context(), s.request(path)).Wait(soon(t)))
+			require.NoError(t, m.Get(t.Context(), s.request(path)).Wait(deadline(t)))
 		}
 		assert.Equal(t, []string{"none", "ok", "ok", "ok", "none", "ok"}, server.log)
 	})
@@ -254,13 +254,13 @@ func TestDigestDomain(t *testing.T) {
 // TestDigestBodyOnce: qop=auth-int needs a body that can be read twice.
 func TestDigestBodyOnce(t *testing.T) {
 	server := &digestServer{challenge: "qop=auth-int", user: "u"}
-	each(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/")
 		req.DoNotBufferUploadData = true
 		req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "pass") })
 		for range 2 {
 			r := s.m.Post(t.Context(), req, netreply.ReaderBody(io.MultiReader(strings.NewReader("x"))))
-			require.ErrorIs(t, r.Wait(soon(t)), netreply.ContentReSendError)
+			require.ErrorIs(t, r.Wait(deadline(t)), netreply.ContentReSendError)
 		}
 	})
 }
@@ -282,11 +282,11 @@ func TestNTLM(t *testing.T) {
 			return m.Post(t.Context(), req, netreply.StringBody("!"))
 		}
 		for range 3 {
-			assert.Equal(t, `DOM\alice!`, body(t, as("/", `DOM\alice`)))
-			assert.Equal(t, `DOM\bob!`, body(t, as("/", `DOM\bob`)))
+			assert.Equal(t, `DOM\alice!`, readBody(t, as("/", `DOM\alice`)))
+			assert.Equal(t, `DOM\bob!`, readBody(t, as("/", `DOM\bob`)))
 			nobody := newRequest(t, s.URL+"/open")
 			nobody.AuthenticationReuse = netreply.Manual
-			require.NoError(t, m.Get(t.Context(), nobody).Wait(soon(t)))
+			require.NoError(t, m.Get(t.Context(), nobody).Wait(deadline(t)))
 		}
 		_, err := as("/", `DOM\bad`).ReadAll()
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
@@ -318,7 +318,7 @@ func TestNTLMMalformed(t *testing.T) {
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 		req := newRequest(t, s.URL)
 		req.URL.User = url.UserPassword("u", "secret")
-		err := m.Get(t.Context(), req).Wait(soon(t))
+		err := m.Get(t.Context(), req).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError, token)
 		assert.NotContains(t, err.Error(), "secret")
 	}
@@ -332,8 +332,8 @@ func TestNTLMOverHTTP2(t *testing.T) {
 	}))
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 	r := m.Get(t.Context(), newRequest(t, s.URL))
-	require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
-	assert.NotContains(t, names(t, r), "question")
+	require.ErrorIs(t, r.Wait(deadline(t)), netreply.AuthenticationRequiredError)
+	assert.NotContains(t, signalNames(t, r), "question")
 }
 
 // twoLegs is a Negotiator like one of Kerberos, which says its name in two legs.
@@ -441,10 +441,10 @@ func TestNegotiator(t *testing.T) {
 	m := newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{&twoLegs{name: "mallory"}}})
 	req := newRequest(t, s.URL)
 	req.URL.User = url.UserPassword("user", "pass")
-	assert.Equal(t, "basic", body(t, m.Get(t.Context(), req)), "refused: what is left of the challenges")
+	assert.Equal(t, "basic", readBody(t, m.Get(t.Context(), req)), "refused: what is left of the challenges")
 	asked := ""
 	m = newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{&twoLegs{noKeys: true}},
 		OnSignal: answering(func(q *netreply.Authenticator) { asked = q.Scheme })})
-	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t)), netreply.AuthenticationRequiredError)
+	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(deadline(t)), netreply.AuthenticationRequiredError)
 	assert.Equal(t, "Digest", asked, "no ticket: the next weaker scheme")
 }

@@ -121,7 +121,7 @@ func TestAuthDowngrade(t *testing.T) {
 					}
 				})
 				m := newManager(t, cfg)
-				require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+				require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 				require.Len(t, server.sent(), 1)
 
 				// somebody puts another challenge in its place, here and elsewhere
@@ -129,7 +129,7 @@ func TestAuthDowngrade(t *testing.T) {
 				asked, answer = nil, false
 				for _, path := range []string{"/a/x", "/b"} {
 					req.URL.Path = path
-					err := m.Get(t.Context(), req).Wait(soon(t))
+					err := m.Get(t.Context(), req).Wait(deadline(t))
 					if !c.downgrade {
 						require.NoError(t, err)
 						continue
@@ -148,9 +148,9 @@ func TestAuthDowngrade(t *testing.T) {
 
 				// what is given for the weaker scheme goes out by it, from then on
 				asked, answer = nil, true
-				require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+				require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 				assert.Equal(t, []string{scheme}, asked)
-				require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+				require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 				assert.Len(t, asked, 1)
 				m.ClearAccessCache()
 			})
@@ -182,9 +182,9 @@ func TestAuthDowngradeWaiting(t *testing.T) {
 	require.Eventually(t, func() bool { return server.refused() == 3 }, 10*time.Second, time.Millisecond)
 	server.set(sha256R)
 	q.SetCredentials("u", "p")
-	require.NoError(t, all[0].Wait(soon(t)))
+	require.NoError(t, all[0].Wait(deadline(t)))
 	for _, r := range all[1:] {
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.AuthenticationRequiredError)
 	}
 	wg.Wait()
 	close(asked)
@@ -207,7 +207,7 @@ func TestCredentialSchemes(t *testing.T) {
 		server := &challenger{challenge: c.challenge}
 		s, _ := testserver.NewOrigin(t, testserver.Plain, server)
 		m := newManager(t, netreply.Config{Credentials: []netreply.Credential{{Origin: s.URL, User: "u", Password: "p", Schemes: c.schemes}}})
-		err := m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t))
+		err := m.Get(t.Context(), newRequest(t, s.URL)).Wait(deadline(t))
 		if c.ok {
 			require.NoError(t, err, "%v", c)
 			continue
@@ -254,7 +254,7 @@ func TestProxyAuthDowngrade(t *testing.T) {
 			}})
 			get := func(scheme string) error {
 				m.ClearConnectionCache()
-				return m.Get(t.Context(), newRequest(t, scheme+"://example.com/")).Wait(soon(t))
+				return m.Get(t.Context(), newRequest(t, scheme+"://example.com/")).Wait(deadline(t))
 			}
 			require.NoError(t, get(kinds[0]))
 			server.set(basicR)

@@ -21,19 +21,19 @@ func basicField(user, password string) string {
 }
 
 // remembers makes a Manager know user:pass for the realm r of a server.
-func remembers(t *testing.T, s *side) *netreply.Manager {
+func remembers(t *testing.T, s *fixture) *netreply.Manager {
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}})
 	req := s.request("/r/")
 	req.URL.User = url.UserPassword("user", "pass")
-	require.Equal(t, "in", body(t, m.Get(t.Context(), req)))
-	require.Equal(t, "in", body(t, m.Get(t.Context(), s.request("/r/"))))
+	require.Equal(t, "in", readBody(t, m.Get(t.Context(), req)))
+	require.Equal(t, "in", readBody(t, m.Get(t.Context(), s.request("/r/"))))
 	return m
 }
 
 // TestCallersAuthorization: an Authorization field set by the caller is sent as it is, and a
 // 401 to it is the result (rule U4), whatever is cached and whoever would answer.
 func TestCallersAuthorization(t *testing.T) {
-	each(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		m := remembers(t, s)
 		req := s.request("/r/")
 		req.Ask = netreply.AskAuthentication
@@ -43,9 +43,9 @@ func TestCallersAuthorization(t *testing.T) {
 		b, err := r.ReadAll()
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 		assert.Equal(t, "denied", string(b))
-		assert.NotContains(t, names(t, r), "question")
+		assert.NotContains(t, signalNames(t, r), "question")
 		req.Headers.Set("authorization", basicField("user", "pass"))
-		assert.Equal(t, "in", body(t, m.Get(t.Context(), req)))
+		assert.Equal(t, "in", readBody(t, m.Get(t.Context(), req)))
 	})
 }
 
@@ -67,14 +67,14 @@ func TestCallersProxyAuthorization(t *testing.T) {
 	p := proxyAt(netreply.HTTPProxy, px.Addr)
 	p.User, p.Password = "a", "b"
 	m := newManager(t, netreply.Config{Proxy: p})
-	require.Equal(t, "in", body(t, m.Get(t.Context(), newRequest(t, "http://origin.test/"))))
+	require.Equal(t, "in", readBody(t, m.Get(t.Context(), newRequest(t, "http://origin.test/"))))
 	req := newRequest(t, "http://origin.test/")
 	req.Headers.Set("proxy-authorization", basicField("a", "wrong"))
 	r := m.Get(t.Context(), req)
 	b, err := r.ReadAll()
 	require.ErrorIs(t, err, netreply.ProxyAuthenticationRequiredError)
 	assert.Equal(t, "denied", string(b))
-	assert.NotContains(t, names(t, r), "proxy question")
+	assert.NotContains(t, signalNames(t, r), "proxy question")
 }
 
 // TestProxyAuthorizationNotForTarget: the target of a tunnel never sees Proxy-Authorization.
@@ -86,7 +86,7 @@ func TestProxyAuthorizationNotForTarget(t *testing.T) {
 	for _, name := range []string{"Proxy-Authorization", "proxy-authorization", "PROXY-AUTHORIZATION"} {
 		req := newRequest(t, "http://example.com/")
 		req.Headers.Set(name, basicField("a", "b"))
-		require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+		require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 		assert.Empty(t, (<-got).Values("Proxy-Authorization"), name)
 	}
 }
@@ -94,7 +94,7 @@ func TestProxyAuthorizationNotForTarget(t *testing.T) {
 // TestWrongURLPassword: a wrong password in the URL fails although the right one is known (rule
 // U5) from the cache, from Config or from an answer for another reply.
 func TestWrongURLPassword(t *testing.T) {
-	each(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		m := remembers(t, s)
 		wrong := s.request("/r/")
 		wrong.URL.User = url.UserPassword("user", "wrong")
@@ -103,18 +103,18 @@ func TestWrongURLPassword(t *testing.T) {
 		check := func(m *netreply.Manager) {
 			t.Helper()
 			for range 2 {
-				require.ErrorIs(t, m.Get(t.Context(), wrong).Wait(soon(t)), netreply.AuthenticationRequiredError)
-				require.Equal(t, "in", body(t, m.Get(t.Context(), right)))
+				require.ErrorIs(t, m.Get(t.Context(), wrong).Wait(deadline(t)), netreply.AuthenticationRequiredError)
+				require.Equal(t, "in", readBody(t, m.Get(t.Context(), right)))
 			}
 		}
 		check(m)
-		require.Equal(t, "in", body(t, m.Get(t.Context(), s.request("/r/"))), "the right one is still remembered")
+		require.Equal(t, "in", readBody(t, m.Get(t.Context(), s.request("/r/"))), "the right one is still remembered")
 		check(newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg},
 			Credentials: []netreply.Credential{{Origin: s.URL, User: "user", Password: "pass"}}}))
 
 		named := s.request("/r/") // a user without a password says nothing against it
 		named.URL.User = url.User("user")
-		require.Equal(t, "in", body(t, m.Get(t.Context(), named)))
+		require.Equal(t, "in", readBody(t, m.Get(t.Context(), named)))
 
 		// who can be asked is, and once for a reply
 		asks := 0
@@ -126,7 +126,7 @@ func TestWrongURLPassword(t *testing.T) {
 			q.SetCredentials("user", "pass")
 		})
 		for want := 1; want <= 2; want++ {
-			require.Equal(t, "in", body(t, m.Get(t.Context(), wrong)))
+			require.Equal(t, "in", readBody(t, m.Get(t.Context(), wrong)))
 			assert.Equal(t, want, asks)
 		}
 	})
@@ -144,9 +144,9 @@ func TestWrongURLPasswordAsked(t *testing.T) {
 	second := m.Get(t.Context(), req)
 	p := <-second.AuthenticationRequired()
 	require.True(t, q.SetCredentials("user", "pass"))
-	require.NoError(t, first.Wait(soon(t)))
+	require.NoError(t, first.Wait(deadline(t)))
 	require.True(t, p.Cancel())
-	require.ErrorIs(t, second.Wait(soon(t)), netreply.AuthenticationRequiredError)
+	require.ErrorIs(t, second.Wait(deadline(t)), netreply.AuthenticationRequiredError)
 }
 
 // TestWrongURLPasswordNTLM: a connection that one password has authenticated does not serve
@@ -158,27 +158,27 @@ func TestWrongURLPasswordNTLM(t *testing.T) {
 	for i, password := range []string{"pass", "wrong", "pass"} {
 		req := newRequest(t, s.URL+"/")
 		req.URL.User = url.UserPassword(`DOM\alice`, password)
-		require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)), "this server takes any")
+		require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)), "this server takes any")
 		assert.EqualValues(t, min(i+1, 2), asked.Load())
 	}
 }
 
 // TestRefusedToken: a cached password does not stand in for a token that is refused.
 func TestRefusedToken(t *testing.T) {
-	each(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		m := remembers(t, s)
 		req := s.request("/r/")
 		req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "bad"}, nil })
 		r := m.Get(t.Context(), req)
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.AuthenticationRequiredError)
 		assert.Equal(t, "denied", body401(t, r))
-		assert.NotContains(t, names(t, r), "question")
+		assert.NotContains(t, signalNames(t, r), "question")
 	})
 }
 
 // TestEmptyAnswer: no user and no password, or no answer, cancels (rules U6 and S51).
 func TestEmptyAnswer(t *testing.T) {
-	each(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, answer := range []func(*netreply.Authenticator){
 			func(q *netreply.Authenticator) { assert.True(t, q.SetCredentials("", "")) },
 			func(*netreply.Authenticator) {},
@@ -186,8 +186,8 @@ func TestEmptyAnswer(t *testing.T) {
 			req := s.request("/r/")
 			req.OnSignal = answering(answer)
 			r := s.m.Get(t.Context(), req)
-			require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
-			list := strings.Join(names(t, r), " ")
+			require.ErrorIs(t, r.Wait(deadline(t)), netreply.AuthenticationRequiredError)
+			list := strings.Join(signalNames(t, r), " ")
 			assert.Equal(t, 1, strings.Count(list, "sent"), list)
 			assert.Equal(t, 1, strings.Count(list, "question"), list)
 			assert.Equal(t, "denied", body401(t, r))
@@ -198,7 +198,7 @@ func TestEmptyAnswer(t *testing.T) {
 		q := <-r.AuthenticationRequired()
 		assert.True(t, q.SetCredentials("", ""))
 		assert.False(t, q.SetCredentials("user", "pass"), "the first answer counts")
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.AuthenticationRequiredError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.AuthenticationRequiredError)
 	})
 }
 

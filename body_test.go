@@ -36,11 +36,11 @@ func TestBodies(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 30_000)
 	file := filepath.Join(t.TempDir(), "data")
 	require.NoError(t, os.WriteFile(file, data, 0o600))
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		h := sha256.New()
 		n, _ := io.Copy(h, r.Body)
 		fmt.Fprintf(w, "%d %d %x", r.ContentLength, n, h.Sum(nil))
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		f, err := os.Open(file)
 		require.NoError(t, err)
 		defer f.Close()
@@ -102,7 +102,7 @@ func TestBodies(t *testing.T) {
 
 // TestPipeIsSequential: an *os.File that cannot seek is sequential.
 func TestPipeIsSequential(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, stream := range []bool{false, true} {
 			out, in, err := os.Pipe()
 			require.NoError(t, err)
@@ -124,10 +124,10 @@ func TestPipeIsSequential(t *testing.T) {
 // stands while the server does not read.
 func TestUploadProgress(t *testing.T) {
 	hold := make(chan struct{})
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		<-hold
 		io.Copy(io.Discard, r.Body)
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		hold = make(chan struct{})
 		var all []netreply.Progress
 		req := s.request("/")
@@ -142,7 +142,7 @@ func TestUploadProgress(t *testing.T) {
 		<-r.UploadProgress()
 		assert.False(t, r.IsFinished())
 		close(hold)
-		require.NoError(t, r.Wait(soon(t)))
+		require.NoError(t, r.Wait(deadline(t)))
 		for i, p := range all[:len(all)-1] {
 			assert.EqualValues(t, -1, p.Total)
 			assert.LessOrEqual(t, p.Done, all[i+1].Done)
@@ -155,11 +155,11 @@ func TestUploadProgress(t *testing.T) {
 // protocol.
 func TestEarlyResponse(t *testing.T) {
 	const tries = 100
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(413)
 		io.WriteString(w, "too large")
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		data := make([]byte, 8<<20)
 		for i := range tries {
 			r := s.m.Post(t.Context(), s.request("/"), netreply.BytesBody(data))
@@ -174,7 +174,7 @@ func TestEarlyResponse(t *testing.T) {
 // TestInvalidBodies: a body that cannot be sent fails, with an error that names it.
 func TestInvalidBodies(t *testing.T) {
 	bad := errors.New("the disk is gone")
-	each(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *fixture) {
 		closed, err := os.Open(os.DevNull)
 		require.NoError(t, err)
 		closed.Close()
@@ -198,7 +198,7 @@ func TestInvalidBodies(t *testing.T) {
 		} {
 			req := s.request("/")
 			req.DoNotBufferUploadData = r.stream
-			err := s.m.Post(t.Context(), req, r.body).Wait(soon(t))
+			err := s.m.Post(t.Context(), req, r.body).Wait(deadline(t))
 			require.ErrorIs(t, err, r.code, name)
 			if r.cause != nil {
 				assert.ErrorIs(t, err, r.cause, name)
@@ -220,17 +220,17 @@ func TestBlockedSource(t *testing.T) {
 	never := make(chan struct{})
 	defer close(never)
 	blocked := readerFunc(func([]byte) (int, error) { <-never; return 0, io.EOF })
-	each(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, stream := range []bool{false, true} {
 			req := s.request("/")
 			req.DoNotBufferUploadData = stream
 			r := s.m.Post(t.Context(), req, netreply.ReaderBody(blocked))
 			time.AfterFunc(10*time.Millisecond, r.Abort)
-			require.ErrorIs(t, r.Wait(soon(t)), netreply.OperationCanceledError)
+			require.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError)
 
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 			r = s.m.Post(ctx, req, netreply.ReaderBody(blocked))
-			require.ErrorIs(t, r.Wait(soon(t)), netreply.TimeoutError)
+			require.ErrorIs(t, r.Wait(deadline(t)), netreply.TimeoutError)
 			cancel()
 		}
 	})
@@ -238,7 +238,7 @@ func TestBlockedSource(t *testing.T) {
 
 // TestMultipart: rules L11 to L14.
 func TestMultipart(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		typ, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil {
 			w.WriteHeader(400)
@@ -253,7 +253,7 @@ func TestMultipart(t *testing.T) {
 			body, _ := io.ReadAll(p)
 			fmt.Fprintf(w, "|%s %s %d", p.FormName(), p.FileName(), len(body))
 		}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		m := &netreply.Multipart{Type: netreply.FormDataType}
 		m.AddField("a", "1")
 		m.AddFile("f", `od"d.txt`, "text/plain", netreply.ReaderBody(io.MultiReader(strings.NewReader("streamed"))))

@@ -36,11 +36,11 @@ var waits = map[string]func(*netreply.Reply) (string, error){
 // TestWaitInsideOnSignal: methods that wait return when called in OnSignal, at any signal, with
 // what has come and an error that says why; after the error signal, with everything.
 func TestWaitInsideOnSignal(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.WriteHeader(404)
 		io.WriteString(w, "not here")
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for way, wait := range waits {
 			var all []string
 			last := ""
@@ -56,12 +56,12 @@ func TestWaitInsideOnSignal(t *testing.T) {
 					assert.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)
 				}
 				for e := range r.Events(context.Background()) {
-					last = name(e)
+					last = signalName(e)
 				}
 			}
 			r := s.m.Post(t.Context(), req, netreply.StringBody(strings.Repeat("x", 100_000)))
-			require.ErrorIs(t, r.Wait(soon(t)), netreply.ContentNotFoundError, way)
-			for range r.Events(soon(t)) { // the last OnSignal may still be running
+			require.ErrorIs(t, r.Wait(deadline(t)), netreply.ContentNotFoundError, way)
+			for range r.Events(deadline(t)) { // the last OnSignal may still be running
 			}
 			s.m.Close()
 			assert.Equal(t, "finished", last)
@@ -117,7 +117,7 @@ func TestCloseInsideOnSignal(t *testing.T) {
 			assert.True(t, r.IsFinished())
 		}
 	}
-	require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.OperationCanceledError)
+	require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.OperationCanceledError)
 }
 
 // TestAbortDuringErrorSignal: an Abort during the error signal finishes the reply before it
@@ -135,10 +135,10 @@ func TestAbortDuringErrorSignal(t *testing.T) {
 			r.Wait(context.Background())
 		}, len("not here")},
 	} {
-		each(t, func(w http.ResponseWriter, r *http.Request) {
+		eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(404)
 			io.WriteString(w, "not here")
-		}, netreply.Config{}, func(t *testing.T, s *side) {
+		}, netreply.Config{}, func(t *testing.T, s *fixture) {
 			for _, elsewhere := range []bool{false, true} {
 				if row.name == "context" && !elsewhere {
 					continue
@@ -166,8 +166,8 @@ func TestAbortDuringErrorSignal(t *testing.T) {
 					<-stopped
 				}
 				r := s.m.Get(ctx, req)
-				require.ErrorIs(t, r.Wait(soon(t)), netreply.ContentNotFoundError)
-				list := names(t, r)
+				require.ErrorIs(t, r.Wait(deadline(t)), netreply.ContentNotFoundError)
+				list := signalNames(t, r)
 				assert.Equal(t, []string{"ContentNotFoundError", "down", "finished"}, list[len(list)-3:])
 				cancel()
 			}

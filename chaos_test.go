@@ -54,7 +54,7 @@ func TestChaos(t *testing.T) {
 		w.Header().Set("X-Sum", hex.EncodeToString(h.Sum(nil)))
 		fmt.Fprint(w, strings.Repeat(r.URL.Path+"\n", 1+len(r.URL.Path)*100))
 	}
-	each(t, handler, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, handler, netreply.Config{}, func(t *testing.T, s *fixture) {
 		if s.kind == testserver.H2C || s.kind == testserver.TLS {
 			t.Skip("h1 and h2 are enough of this")
 		}
@@ -76,7 +76,7 @@ func TestChaos(t *testing.T) {
 		assert.Greater(t, good.Load(), done.Load()/4)
 		// no place in the pool is lost
 		for range 20 {
-			_, err := s.m.Get(soon(t), s.request("/x")).ReadAll()
+			_, err := s.m.Get(deadline(t), s.request("/x")).ReadAll()
 			require.NoError(t, err)
 		}
 	})
@@ -84,7 +84,7 @@ func TestChaos(t *testing.T) {
 
 // one sends a request of some kind, disturbs it in some way, and checks what
 // comes; true when it came whole.
-func one(t *testing.T, s *side, rnd *rand.Rand, id int) bool {
+func one(t *testing.T, s *fixture, rnd *rand.Rand, id int) bool {
 	do := []string{"", "", "", "", "early", "silence", "half", "last", "redirect"}[rnd.IntN(9)]
 	path := fmt.Sprintf("/%d", id)
 	req := s.request(path + "?do=" + do)

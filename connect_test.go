@@ -57,9 +57,9 @@ func TestPreconnect(t *testing.T) {
 				require.Eventually(t, func() bool { return opened.Load() == want }, 10*time.Second, time.Millisecond)
 				assert.Zero(t, served.Load(), "nothing was sent")
 				r := m.Get(t.Context(), newRequest(t, s.URL))
-				require.NoError(t, r.Wait(soon(t)))
+				require.NoError(t, r.Wait(deadline(t)))
 				assert.Equal(t, want, opened.Load())
-				assert.Equal(t, "sent", names(t, r)[0], "the connection was there")
+				assert.Equal(t, "sent", signalNames(t, r)[0], "the connection was there")
 				for range 10 {
 					require.NoError(t, connect())
 				}
@@ -77,7 +77,7 @@ func TestPreconnect(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, m.ConnectToHost(ctx, "127.0.0.1", n), context.Canceled)
-	s, _ := testserver.NewOriginWith(t, testserver.TLS, http.NotFoundHandler(), func(s *http.Server) { s.ErrorLog = quiet })
+	s, _ := testserver.NewOriginWith(t, testserver.TLS, http.NotFoundHandler(), func(s *http.Server) { s.ErrorLog = discardLog })
 	err = m.ConnectToHostEncrypted(t.Context(), "127.0.0.1", uint16(s.Listener.Addr().(*net.TCPAddr).Port), nil)
 	require.ErrorIs(t, err, netreply.SslHandshakeFailedError)
 	m.Close()
@@ -133,10 +133,10 @@ func TestUnixSocket(t *testing.T) {
 	_, err = get("unix+http://host.test/away")
 	require.ErrorIs(t, err, netreply.InsecureRedirectError)
 	req := newRequest(t, "unix+http://host.test/")
-	require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.ProtocolUnknownError, "no socket is named")
+	require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.ProtocolUnknownError, "no socket is named")
 	direct := newRequest(t, remote.URL)
 	direct.LocalServerName, direct.Proxy = name, &netreply.Proxy{Type: netreply.NoProxy}
-	require.ErrorIs(t, m.Get(t.Context(), direct).Wait(soon(t)), netreply.ProtocolUnknownError, "nobody points to a local socket")
+	require.ErrorIs(t, m.Get(t.Context(), direct).Wait(deadline(t)), netreply.ProtocolUnknownError, "nobody points to a local socket")
 	name += "-not-there"
 	_, err = get("unix+http://host.test/x")
 	var e *netreply.Error
@@ -148,7 +148,7 @@ func TestUnixSocket(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	addr := testserver.Refusing(t)
 	m := newManager(t, netreply.Config{})
-	err := m.Get(t.Context(), newRequest(t, "http://"+addr+"/")).Wait(soon(t))
+	err := m.Get(t.Context(), newRequest(t, "http://"+addr+"/")).Wait(deadline(t))
 	var e *netreply.Error
 	require.ErrorAs(t, err, &e)
 	require.Len(t, e.Attempts, 1)
@@ -156,9 +156,9 @@ func TestAttempts(t *testing.T) {
 	assert.True(t, oserr.Is(e.Attempts[0].Err, oserr.Refused))
 	assert.True(t, oserr.Is(err, oserr.Refused))
 	px := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, addr)})
-	require.ErrorAs(t, px.Get(t.Context(), newRequest(t, "http://host.test/")).Wait(soon(t)), &e)
+	require.ErrorAs(t, px.Get(t.Context(), newRequest(t, "http://host.test/")).Wait(deadline(t)), &e)
 	require.Len(t, e.Attempts, 1)
 	own := newManager(t, netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }})
-	require.ErrorAs(t, own.Get(t.Context(), newRequest(t, "http://host.test/")).Wait(soon(t)), &e)
+	require.ErrorAs(t, own.Get(t.Context(), newRequest(t, "http://host.test/")).Wait(deadline(t)), &e)
 	assert.Empty(t, e.Attempts)
 }

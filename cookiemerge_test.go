@@ -15,7 +15,7 @@ import (
 // TestCookieMerge: the jar's cookies are added to the caller's Cookie field; of one name, the
 // caller's is sent (rule C1).
 func TestCookieMerge(t *testing.T) {
-	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, cookieServer, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, c := range []struct {
 			jar  []string
 			own  []string
@@ -43,13 +43,13 @@ func TestCookieMerge(t *testing.T) {
 				req.Headers.Add("Cookie", v)
 			}
 			req.CookieSaveControl = netreply.Manual
-			assert.Equal(t, c.want, body(t, s.m.Get(t.Context(), req)), "%q and %q", c.jar, c.own)
+			assert.Equal(t, c.want, readBody(t, s.m.Get(t.Context(), req)), "%q and %q", c.jar, c.own)
 			req.CookieLoadControl = netreply.Manual
 			want := strings.Join(c.own, "; ")
 			if s.kind == "h2" || s.kind == "h2c" || want == " ; " { // HTTP/2 sends pairs, and nobody an empty field
 				continue
 			}
-			assert.Equal(t, want, body(t, s.m.Get(t.Context(), req)), "%q only", c.own)
+			assert.Equal(t, want, readBody(t, s.m.Get(t.Context(), req)), "%q only", c.own)
 		}
 	})
 }
@@ -57,7 +57,7 @@ func TestCookieMerge(t *testing.T) {
 // TestCookieMergeOnHops: each hop to the origin merges again: cookies learned on the way are
 // sent, and do not become the caller's.
 func TestCookieMergeOnHops(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/1":
 			w.Header()["Set-Cookie"] = []string{"jar=1; path=/", "mine=jar's; path=/"}
@@ -68,16 +68,16 @@ func TestCookieMergeOnHops(t *testing.T) {
 		default:
 			w.Write([]byte(r.Header.Get("Cookie")))
 		}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/1")
 		req.Headers.Set("Cookie", "mine=own")
-		assert.Equal(t, "mine=own; jar=2", body(t, s.m.Get(t.Context(), req)))
+		assert.Equal(t, "mine=own; jar=2", readBody(t, s.m.Get(t.Context(), req)))
 		assert.Equal(t, "mine=own", req.Headers.Get("Cookie"), "the request stays")
 		req.Headers.Del("Cookie")
-		assert.Equal(t, "jar=2; mine=jar's", body(t, s.m.Get(t.Context(), req)))
+		assert.Equal(t, "jar=2; mine=jar's", readBody(t, s.m.Get(t.Context(), req)))
 		req.CookieLoadControl = netreply.Manual
 		req.Headers.Set("Cookie", "mine=own")
 		r := s.m.Get(t.Context(), req)
-		require.Equal(t, "mine=own", body(t, r))
+		require.Equal(t, "mine=own", readBody(t, r))
 	})
 }

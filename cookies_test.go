@@ -26,7 +26,7 @@ func cookieServer(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, r.Header.Get("Cookie"))
 }
 
-func body(t testing.TB, r *netreply.Reply) string {
+func readBody(t testing.TB, r *netreply.Reply) string {
 	b, err := r.ReadAll()
 	require.NoError(t, err)
 	return string(b)
@@ -35,46 +35,46 @@ func body(t testing.TB, r *netreply.Reply) string {
 // TestCookies: a Manager has a jar of its own; cookies of redirects are stored and
 // sent on the next hop (rule C10).
 func TestCookies(t *testing.T) {
-	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
-		assert.Equal(t, "", body(t, s.m.Get(t.Context(), s.request("/a"))))
-		assert.Equal(t, "a=1", body(t, s.m.Get(t.Context(), s.request("/b"))))
-		assert.Equal(t, "a=1; b=1; c=1", body(t, s.m.Get(t.Context(), s.request("/c?to=/d"))))
+	eachProtocol(t, cookieServer, netreply.Config{}, func(t *testing.T, s *fixture) {
+		assert.Equal(t, "", readBody(t, s.m.Get(t.Context(), s.request("/a"))))
+		assert.Equal(t, "a=1", readBody(t, s.m.Get(t.Context(), s.request("/b"))))
+		assert.Equal(t, "a=1; b=1; c=1", readBody(t, s.m.Get(t.Context(), s.request("/c?to=/d"))))
 		odd := url.Values{"set": {`q="x, y"; path=/odd`, "u=ä; path=/odd"}}
-		s.m.Get(t.Context(), s.request("/e?"+odd.Encode())).Wait(soon(t))
-		assert.Equal(t, `q="x, y"; u=ä; a=1; b=1; c=1; d=1; e=1`, body(t, s.m.Get(t.Context(), s.request("/odd"))))
+		s.m.Get(t.Context(), s.request("/e?"+odd.Encode())).Wait(deadline(t))
+		assert.Equal(t, `q="x, y"; u=ä; a=1; b=1; c=1; d=1; e=1`, readBody(t, s.m.Get(t.Context(), s.request("/odd"))))
 		jar := s.m.CookieJar().(*cookies.Jar)
 		assert.Equal(t, 8, jar.Len())
 		jar.Clear()
-		assert.Equal(t, "", body(t, s.m.Get(t.Context(), s.request("/a"))))
+		assert.Equal(t, "", readBody(t, s.m.Get(t.Context(), s.request("/a"))))
 	})
 }
 
 // TestCookieControl: rules C1, A13 and D11.
 func TestCookieControl(t *testing.T) {
-	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, cookieServer, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/a")
 		req.CookieSaveControl = netreply.Manual
-		s.m.Get(t.Context(), req).Wait(soon(t))
+		s.m.Get(t.Context(), req).Wait(deadline(t))
 		assert.Zero(t, s.m.CookieJar().(*cookies.Jar).Len())
 
 		req = s.request("/a")
 		req.Headers.Set("cookie", "own=1")
-		assert.Equal(t, "own=1", body(t, s.m.Get(t.Context(), req)), "an empty jar replaces nothing")
-		assert.Equal(t, "own=1; a=1", body(t, s.m.Get(t.Context(), req)))
+		assert.Equal(t, "own=1", readBody(t, s.m.Get(t.Context(), req)), "an empty jar replaces nothing")
+		assert.Equal(t, "own=1; a=1", readBody(t, s.m.Get(t.Context(), req)))
 		req.CookieLoadControl = netreply.Manual
-		assert.Equal(t, "own=1", body(t, s.m.Get(t.Context(), req)))
+		assert.Equal(t, "own=1", readBody(t, s.m.Get(t.Context(), req)))
 		req.URL.RawQuery = "to=/b"
-		assert.Equal(t, "own=1", body(t, s.m.Get(t.Context(), req)), "to the same origin")
+		assert.Equal(t, "own=1", readBody(t, s.m.Get(t.Context(), req)), "to the same origin")
 
 		req.CookieLoadControl = 7
-		require.ErrorIs(t, s.m.Get(t.Context(), req).Wait(soon(t)), netreply.ProtocolInvalidOperationError)
+		require.ErrorIs(t, s.m.Get(t.Context(), req).Wait(deadline(t)), netreply.ProtocolInvalidOperationError)
 	})
 }
 
 // TestCookiesOfAnotherOrigin: neither the caller's Cookie field nor the jar's cookies are sent
 // to an origin that they are not for.
 func TestCookiesOfAnotherOrigin(t *testing.T) {
-	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, cookieServer, netreply.Config{}, func(t *testing.T, s *fixture) {
 		there, _ := url.Parse(s.URL)
 		there.Host = "localhost:" + there.Port()
 		if s.kind != "h1" { // the certificate and the protocol are for the one name
@@ -85,15 +85,15 @@ func TestCookiesOfAnotherOrigin(t *testing.T) {
 			req := s.request("/a?to=" + there.String() + "/b")
 			req.Headers.Set("Cookie", "own=1")
 			req.CookieLoadControl = control
-			assert.Equal(t, "", body(t, s.m.Get(t.Context(), req)))
+			assert.Equal(t, "", readBody(t, s.m.Get(t.Context(), req)))
 		}
 	})
 }
 
 func TestCookiesNone(t *testing.T) {
-	each(t, cookieServer, netreply.Config{CookieJar: cookies.None}, func(t *testing.T, s *side) {
+	eachProtocol(t, cookieServer, netreply.Config{CookieJar: cookies.None}, func(t *testing.T, s *fixture) {
 		for range 2 {
-			assert.Equal(t, "", body(t, s.m.Get(t.Context(), s.request("/a"))))
+			assert.Equal(t, "", readBody(t, s.m.Get(t.Context(), s.request("/a"))))
 		}
 		assert.Equal(t, cookies.None, s.m.CookieJar())
 	})
@@ -101,11 +101,11 @@ func TestCookiesNone(t *testing.T) {
 
 // TestAnyCookieJar: Config.CookieJar takes any http.CookieJar.
 func TestAnyCookieJar(t *testing.T) {
-	each(t, cookieServer, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, cookieServer, netreply.Config{}, func(t *testing.T, s *fixture) {
 		jar, err := cookiejar.New(nil)
 		require.NoError(t, err)
 		m := newManager(t, netreply.Config{CookieJar: jar, SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}})
-		m.Get(t.Context(), s.request("/a?to=/b")).Wait(soon(t))
-		assert.Equal(t, "a=1; b=1", body(t, m.Get(t.Context(), s.request("/c"))))
+		m.Get(t.Context(), s.request("/a?to=/b")).Wait(deadline(t))
+		assert.Equal(t, "a=1; b=1", readBody(t, m.Get(t.Context(), s.request("/c"))))
 	})
 }

@@ -88,7 +88,7 @@ func encodingServer(t testing.TB, data []byte) http.HandlerFunc {
 // TestDecode: the body is decoded, and the reply says so.
 func TestDecode(t *testing.T) {
 	data := bytes.Repeat([]byte("a body that is worth encoding; "), 3000)
-	each(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, c := range []string{"gzip", "deflate", "br", "zstd", "gzip,br"} {
 			wire := int64(len(encoded(t, data, strings.Split(c, ",")...)))
 			r := s.m.Get(t.Context(), s.request("/"+c))
@@ -114,7 +114,7 @@ func TestDecode(t *testing.T) {
 		assert.False(t, ok)
 
 		r = s.m.Head(t.Context(), s.request("/gzip"))
-		require.NoError(t, r.Wait(soon(t)))
+		require.NoError(t, r.Wait(deadline(t)))
 		assert.False(t, r.HasRawHeader("Content-Length"), "rule Z4")
 		assert.Equal(t, "gzip", r.RawHeader("Content-Encoding"))
 	})
@@ -123,7 +123,7 @@ func TestDecode(t *testing.T) {
 // TestDecodeOff: a request with its own Accept-Encoding or Range gets the bytes as they are.
 func TestDecodeOff(t *testing.T) {
 	data := []byte(strings.Repeat("x", 1000))
-	each(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *fixture) {
 		for field, value := range map[string]string{"Accept-Encoding": "gzip", "accept-encoding": "identity", "Range": "bytes=0-"} {
 			req := s.request("/gzip")
 			req.Headers.Set(field, value)
@@ -151,7 +151,7 @@ func TestDecodeOff(t *testing.T) {
 
 // TestDecodeEveryStatus: rule Z3, and that a redirect's body does not matter.
 func TestDecodeEveryStatus(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		switch r.URL.Path {
 		case "/moved":
@@ -166,7 +166,7 @@ func TestDecodeEveryStatus(t *testing.T) {
 		case "/empty":
 			w.Header().Set("Content-Length", "0")
 		}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		body, err := s.m.Get(t.Context(), s.request("/moved")).ReadAll()
 		require.ErrorIs(t, err, netreply.ContentNotFoundError)
 		assert.Equal(t, "not here", string(body))
@@ -181,7 +181,7 @@ func TestDecodeEveryStatus(t *testing.T) {
 // TestDecodeMalformed: the error names the coding, and the bytes before it can be read.
 func TestDecodeMalformed(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
-	each(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, encodingServer(t, data), netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, c := range []string{"gzip", "deflate", "br", "zstd", "gzip,zstd"} {
 			req := s.request("/" + c + "?cut")
 			req.DecompressedSafetyCheckThreshold = -1
@@ -201,7 +201,7 @@ func TestDecodeMalformed(t *testing.T) {
 		}
 		// a coding that is only claimed, and one nobody takes off
 		req := s.request("/gzip,gzip,gzip,gzip,gzip,gzip")
-		require.ErrorIs(t, s.m.Get(t.Context(), req).Wait(soon(t)), netreply.UnknownContentError)
+		require.ErrorIs(t, s.m.Get(t.Context(), req).Wait(deadline(t)), netreply.UnknownContentError)
 	})
 }
 
@@ -214,7 +214,7 @@ func TestDecodeCutConnection(t *testing.T) {
 		c.Say("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5000\r\n\r\n" + string(body[:len(body)/2]))
 	})
 	m := newManager(t, netreply.Config{})
-	err := m.Get(t.Context(), newRequest(t, s.URL())).Wait(soon(t))
+	err := m.Get(t.Context(), newRequest(t, s.URL())).Wait(deadline(t))
 	require.ErrorIs(t, err, netreply.RemoteHostClosedError)
 }
 
@@ -222,7 +222,7 @@ func TestDecodeCutConnection(t *testing.T) {
 // limited by Config.MaxDecodedSize.
 func TestDecodeBomb(t *testing.T) {
 	data := make([]byte, 20<<20)
-	each(t, encodingServer(t, data), netreply.Config{MaxDecodedSize: 30 << 20}, func(t *testing.T, s *side) {
+	eachProtocol(t, encodingServer(t, data), netreply.Config{MaxDecodedSize: 30 << 20}, func(t *testing.T, s *fixture) {
 		for _, c := range []string{"gzip", "deflate", "br", "zstd", "gzip,gzip"} {
 			r := s.m.Get(t.Context(), s.request("/"+c))
 			n, err := io.Copy(io.Discard, r)
@@ -237,7 +237,7 @@ func TestDecodeBomb(t *testing.T) {
 			assert.EqualValues(t, len(data), n)
 		}
 	})
-	each(t, encodingServer(t, data), netreply.Config{MaxDecodedSize: 5 << 20}, func(t *testing.T, s *side) {
+	eachProtocol(t, encodingServer(t, data), netreply.Config{MaxDecodedSize: 5 << 20}, func(t *testing.T, s *fixture) {
 		req := s.request("/zstd")
 		req.DecompressedSafetyCheckThreshold = -1
 		r := s.m.Get(t.Context(), req)
@@ -251,7 +251,7 @@ func TestDecodeBomb(t *testing.T) {
 // TestDecodeThrottled: ReadBufferSize counts decoded bytes.
 func TestDecodeThrottled(t *testing.T) {
 	data := bytes.Repeat([]byte("flow control counts what is read, not what was sent. "), 10_000)
-	each(t, encodingServer(t, data), netreply.Config{ReadBufferSize: 4096}, func(t *testing.T, s *side) {
+	eachProtocol(t, encodingServer(t, data), netreply.Config{ReadBufferSize: 4096}, func(t *testing.T, s *fixture) {
 		for _, c := range []string{"gzip", "br", "zstd"} {
 			r := s.m.Get(t.Context(), s.request("/"+c))
 			var all bytes.Buffer
@@ -303,7 +303,7 @@ func TestDecodeFlushedBytes(t *testing.T) {
 			return e
 		},
 	}
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		name := r.URL.Path[1:]
 		w.Header().Set("Content-Encoding", name)
 		z := writers[name](w)
@@ -313,7 +313,7 @@ func TestDecodeFlushedBytes(t *testing.T) {
 		<-release
 		io.WriteString(z, " second")
 		z.Close()
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for name := range writers {
 			r := s.m.Get(t.Context(), s.request("/"+name))
 			buf := make([]byte, 5)
@@ -334,12 +334,12 @@ func TestDecodeAbort(t *testing.T) {
 	z := gzip.NewWriter(&first)
 	io.WriteString(z, "first")
 	z.Flush()
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Write(first.Bytes())
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
-	}, netreply.Config{ReadBufferSize: 1 << 10}, func(t *testing.T, s *side) {
+	}, netreply.Config{ReadBufferSize: 1 << 10}, func(t *testing.T, s *fixture) {
 		for range 20 {
 			r := s.m.Get(t.Context(), s.request("/"))
 			done := make(chan error)

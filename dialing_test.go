@@ -129,7 +129,7 @@ func TestUnresolvableHost(t *testing.T) {
 	}}})
 	for host, text := range map[string]string{"a.invalid": ".invalid never exist", "invalid.": ".invalid never exist", "1.2.3": "no IPv4 address", "10.0.0.1.5": "no IPv4 address", "2130706433": "no IPv4 address",
 		"256.1.1.1": "no IPv4 address", "010.0.0.1": "no IPv4 address", "0x7f000001": "no IPv4 address", "0x7F.1": "no IPv4 address", "a.0x": "no IPv4 address"} {
-		err := m.Get(t.Context(), newRequest(t, "http://"+host+"/")).Wait(soon(t))
+		err := m.Get(t.Context(), newRequest(t, "http://"+host+"/")).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.HostNotFoundError)
 		assert.ErrorContains(t, err, text)
 		err = m.ConnectToHost(t.Context(), host, 80)
@@ -145,7 +145,7 @@ func TestForwardAuthority(t *testing.T) {
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, px.Addr)})
 	for host, want := range map[string]string{"bücher.test": "xn--bcher-kva.test", "BÜCHER.test:81": "xn--bcher-kva.test:81", "A.test": "a.test", "[fe80::1%eth0]": "[fe80::1]", "[FE80::1%eth0]:8080": "[fe80::1]:8080", "a.test:80": "a.test:80"} {
 		r := m.Get(t.Context(), &netreply.Request{URL: &url.URL{Scheme: "http", Host: host, Path: "/x"}})
-		require.NoError(t, r.Wait(soon(t)), host)
+		require.NoError(t, r.Wait(deadline(t)), host)
 		asked := px.Requests()
 		assert.Equal(t, "GET http://"+want+"/x", asked[len(asked)-1], host)
 		assert.False(t, strings.Contains(asked[len(asked)-1], "%"))

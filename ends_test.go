@@ -20,33 +20,33 @@ import (
 type ending struct {
 	name string
 	code netreply.NetworkError
-	send func(*side, *netreply.Request, netreply.Body) *netreply.Reply
+	send func(*fixture, *netreply.Request, netreply.Body) *netreply.Reply
 }
 
 var endings = []ending{
-	{"cancelled context", netreply.OperationCanceledError, func(s *side, req *netreply.Request, body netreply.Body) *netreply.Reply {
+	{"cancelled context", netreply.OperationCanceledError, func(s *fixture, req *netreply.Request, body netreply.Body) *netreply.Reply {
 		ctx, cancel := context.WithCancelCause(s.t.Context())
 		r := s.m.Post(ctx, req, body)
 		<-r.RequestSent()
 		cancel(errors.New("enough"))
 		return r
 	}},
-	{"deadline", netreply.TimeoutError, func(s *side, req *netreply.Request, body netreply.Body) *netreply.Reply {
+	{"deadline", netreply.TimeoutError, func(s *fixture, req *netreply.Request, body netreply.Body) *netreply.Reply {
 		ctx, cancel := context.WithTimeout(s.t.Context(), 50*time.Millisecond)
 		s.t.Cleanup(cancel)
 		return s.m.Post(ctx, req, body)
 	}},
-	{"TransferTimeout", netreply.TimeoutError, func(s *side, req *netreply.Request, body netreply.Body) *netreply.Reply {
+	{"TransferTimeout", netreply.TimeoutError, func(s *fixture, req *netreply.Request, body netreply.Body) *netreply.Reply {
 		req.TransferTimeout = 50 * time.Millisecond
 		return s.m.Post(s.t.Context(), req, body)
 	}},
-	{"Abort", netreply.OperationCanceledError, func(s *side, req *netreply.Request, body netreply.Body) *netreply.Reply {
+	{"Abort", netreply.OperationCanceledError, func(s *fixture, req *netreply.Request, body netreply.Body) *netreply.Reply {
 		r := s.m.Post(s.t.Context(), req, body)
 		<-r.RequestSent()
 		r.Abort()
 		return r
 	}},
-	{"Manager.Close", netreply.OperationCanceledError, func(s *side, req *netreply.Request, body netreply.Body) *netreply.Reply {
+	{"Manager.Close", netreply.OperationCanceledError, func(s *fixture, req *netreply.Request, body netreply.Body) *netreply.Reply {
 		r := s.m.Post(s.t.Context(), req, body)
 		<-r.RequestSent()
 		s.m.Close()
@@ -83,11 +83,11 @@ func TestReplyEndsWithHangingSource(t *testing.T) {
 			continue // which measures the peer, not the source
 		}
 		t.Run(end.name, func(t *testing.T) {
-			each(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *side) {
+			eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *fixture) {
 				source := &stuckSource{free: make(chan struct{})}
 				defer close(source.free)
 				r := end.send(s, s.request("/"), netreply.ReaderBody(source))
-				require.ErrorIs(t, r.Wait(soon(t)), end.code)
+				require.ErrorIs(t, r.Wait(deadline(t)), end.code)
 				assert.True(t, r.IsFinished())
 			})
 		})
@@ -133,9 +133,9 @@ func TestReplyEndsWithHangingPeer(t *testing.T) {
 		for _, end := range endings {
 			t.Run(peer.name+"/"+end.name, func(t *testing.T) {
 				url := newH2Server(t, func(c *h2conn) { peer.serve(t.Context(), c) })
-				s := &side{m: newManager(t, netreply.Config{}), t: t}
+				s := &fixture{m: newManager(t, netreply.Config{}), t: t}
 				send := func(r *netreply.Reply) {
-					err := r.Wait(soon(t))
+					err := r.Wait(deadline(t))
 					if peer.name == "a window that overflows" && errors.Is(err, netreply.ProtocolFailure) {
 						return // which may be seen before
 					}
@@ -149,7 +149,7 @@ func TestReplyEndsWithHangingPeer(t *testing.T) {
 				send(end.send(s, request(), netreply.BytesBody(make([]byte, 8<<20))))
 				if end.name != "Manager.Close" {
 					send(end.send(s, request(), netreply.BytesBody(make([]byte, 8<<20))))
-					body, err := s.m.Get(soon(t), newRequest(t, good.URL)).ReadAll()
+					body, err := s.m.Get(deadline(t), newRequest(t, good.URL)).ReadAll()
 					require.NoError(t, err)
 					require.Equal(t, "good", string(body))
 				}
@@ -191,8 +191,8 @@ func TestHangingSourceBlocksOneStream(t *testing.T) {
 	upload := m.Post(ctx, req, netreply.ReaderBody(source))
 	<-upload.RequestSent()
 	cancel()
-	require.ErrorIs(t, upload.Wait(soon(t)), netreply.OperationCanceledError)
-	after, err := m.Fetch(soon(t), "POST", newRequest(t, s.URL), netreply.StringBody("more")).ReadAll()
+	require.ErrorIs(t, upload.Wait(deadline(t)), netreply.OperationCanceledError)
+	after, err := m.Fetch(deadline(t), "POST", newRequest(t, s.URL), netreply.StringBody("more")).ReadAll()
 	require.NoError(t, err)
 	require.Empty(t, after)
 	time.AfterFunc(3*graceOfEnds, func() { close(hold) }) // a connection that is to be cut would be by then

@@ -133,7 +133,7 @@ func TestEveryCode(t *testing.T) {
 			body = netreply.ReaderBody(io.MultiReader(strings.NewReader("once")))
 		}
 		r := m.Send(t.Context(), method, req, body)
-		err := r.Wait(soon(t))
+		err := r.Wait(deadline(t))
 		if w.code == netreply.NoError {
 			require.NoError(t, err)
 			produced[w.code] = true
@@ -169,7 +169,7 @@ func TestH2ErrorCodes(t *testing.T) {
 		m := newManager(t, netreply.Config{})
 		req := newRequest(t, s)
 		req.HTTP = netreply.HTTP2Direct
-		err := m.Get(t.Context(), req).Wait(soon(t))
+		err := m.Get(t.Context(), req).Wait(deadline(t))
 		assert.ErrorIs(t, err, w, "code %d: %v", code, err)
 	}
 }
@@ -194,7 +194,7 @@ func TestH2RefusedStream(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, s)
 	req.HTTP = netreply.HTTP2Direct
-	require.NoError(t, m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t)))
+	require.NoError(t, m.Post(t.Context(), req, netreply.StringBody("x")).Wait(deadline(t)))
 	assert.Equal(t, 3, n)
 }
 
@@ -214,7 +214,7 @@ func TestH2GoAway(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, s)
 	req.HTTP = netreply.HTTP2Direct
-	require.NoError(t, m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t)))
+	require.NoError(t, m.Post(t.Context(), req, netreply.StringBody("x")).Wait(deadline(t)))
 	assert.Equal(t, 2, n)
 }
 
@@ -252,7 +252,7 @@ func TestRetry(t *testing.T) {
 			}
 			require.NoError(t, m.Send(t.Context(), r.method, req, body).Wait(t.Context()))
 			reply := m.Send(t.Context(), r.method, req, body)
-			err := reply.Wait(soon(t))
+			err := reply.Wait(deadline(t))
 			if r.code == 0 {
 				require.NoError(t, err)
 			} else {
@@ -285,7 +285,7 @@ func TestQueuedRequestsFail(t *testing.T) {
 		all = append(all, m.Get(t.Context(), newRequest(t, "http://"+closed)))
 	}
 	for _, r := range all {
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.ConnectionRefusedError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.ConnectionRefusedError)
 	}
 }
 
@@ -294,7 +294,7 @@ func TestAlertAfterHandshake(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.NotFoundHandler())
 	s.TLS.ClientAuth = tls.RequireAnyClientCert
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
-	err := m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t))
+	err := m.Get(t.Context(), newRequest(t, s.URL)).Wait(deadline(t))
 	require.ErrorIs(t, err, netreply.SslHandshakeFailedError)
 	var e *netreply.Error
 	require.ErrorAs(t, err, &e)
@@ -335,14 +335,14 @@ func TestInvalidRequests(t *testing.T) {
 		if r.verb == "POST" {
 			body = netreply.StringBody("x")
 		}
-		err := m.Send(t.Context(), r.verb, req, body).Wait(soon(t))
+		err := m.Send(t.Context(), r.verb, req, body).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError, name)
 		var field *netreply.FieldError
 		require.ErrorAs(t, err, &field, name)
 		assert.Contains(t, err.Error(), r.want, name)
 		assert.NotContains(t, err.Error(), "secret")
 	}
-	err := m.Get(t.Context(), nil).Wait(soon(t))
+	err := m.Get(t.Context(), nil).Wait(deadline(t))
 	require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)
 	assert.False(t, dialed)
 	_, err = netreply.NewRequest("http://user:secret@[bad/")

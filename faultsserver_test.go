@@ -65,7 +65,7 @@ type faultClient struct {
 func newFaultServer(t *testing.T, kind testserver.Kind) *faultServer {
 	s := &faultServer{kind: kind, here: map[string]*faultClient{}}
 	o, cfg := testserver.NewOriginWith(t, kind, http.HandlerFunc(s.answer), func(h *http.Server) {
-		h.ErrorLog = quiet
+		h.ErrorLog = discardLog
 		h.ConnState = func(c net.Conn, state http.ConnState) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

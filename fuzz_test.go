@@ -73,7 +73,7 @@ func fuzzAnswer(t *testing.T, answer []byte, version netreply.HTTPVersion) {
 		t.Errorf("%d bytes of body out of an answer of %d", len(body), len(answer))
 	}
 	for e := range r.Events(context.Background()) {
-		_ = name(e)
+		_ = signalName(e)
 	}
 	r.RawHeaderPairs()
 }

@@ -86,13 +86,13 @@ func TestGuardBeforeDialContext(t *testing.T) {
 		for _, scheme := range []string{"http", "https"} {
 			r := m.Get(t.Context(), newRequest(t, scheme+"://"+host+"/"))
 			var blocked *netreply.BlockedAddressError
-			require.ErrorAs(t, r.Wait(soon(t)), &blocked, host)
-			assert.NotContains(t, names(t, r), "connecting", host)
+			require.ErrorAs(t, r.Wait(deadline(t)), &blocked, host)
+			assert.NotContains(t, signalNames(t, r), "connecting", host)
 		}
 	}
 	assert.Zero(t, called.Load())
 	for _, host := range []string{"8.8.8.8", "[2001:4860:4860::8888]", "name.test"} {
-		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "http://"+host+"/")).Wait(soon(t)), netreply.ConnectionRefusedError, host)
+		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "http://"+host+"/")).Wait(deadline(t)), netreply.ConnectionRefusedError, host)
 	}
 	assert.EqualValues(t, 3, called.Load())
 
@@ -110,7 +110,7 @@ func TestGuardBeforeDialContext(t *testing.T) {
 			server.Close()
 			return elsewhere{client, c.remote, &closed}, nil
 		}})
-		err := m.Get(t.Context(), newRequest(t, "http://name.test/")).Wait(soon(t))
+		err := m.Get(t.Context(), newRequest(t, "http://name.test/")).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.UnknownNetworkError, name)
 		assert.ErrorContains(t, err, c.text)
 		assert.True(t, closed.Load(), name)
@@ -126,7 +126,7 @@ func TestGuardWithoutRemoteAddr(t *testing.T) {
 		return elsewhere{c, nil, &closed}, err
 	}})
 	r := m.Get(t.Context(), newRequest(t, "http://name.test/"))
-	assert.Equal(t, "hello", body(t, r))
+	assert.Equal(t, "hello", readBody(t, r))
 	assert.Nil(t, r.RemoteAddr())
 }
 
@@ -140,7 +140,7 @@ func TestGuardForwardingProxy(t *testing.T) {
 	for host, ok := range map[string]bool{"good.test": true, "mixed.test": false, "first.test": false, "six.test": false, "localhost": false, "a.localhost": false} {
 		m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, px.Addr), Guard: &netreply.AddressGuard{}, Resolver: dns})
 		before := px.Requests()
-		err := m.Get(t.Context(), newRequest(t, "http://"+host+"/")).Wait(soon(t))
+		err := m.Get(t.Context(), newRequest(t, "http://"+host+"/")).Wait(deadline(t))
 		asked := px.Requests()
 		if ok {
 			require.NoError(t, err, host)
@@ -151,7 +151,7 @@ func TestGuardForwardingProxy(t *testing.T) {
 		assert.Len(t, asked, len(before), "%s was asked for", host)
 	}
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.Socks5Proxy, px.Addr), Guard: &netreply.AddressGuard{}, Resolver: dns})
-	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://mixed.test/")).Wait(soon(t)))
+	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://mixed.test/")).Wait(deadline(t)))
 	asked := px.Requests()
 	assert.Equal(t, "SOCKS 8.8.8.8:80", asked[len(asked)-1])
 }

@@ -24,7 +24,7 @@ func TestGuard(t *testing.T) {
 	m := newManager(t, netreply.Config{Guard: &netreply.AddressGuard{}})
 	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]", "127.1.2.3"} {
 		r := m.Get(t.Context(), newRequest(t, "http://"+host+":"+port+"/"))
-		err := r.Wait(soon(t))
+		err := r.Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.UnknownNetworkError, host)
 		var blocked *netreply.BlockedAddressError
 		require.ErrorAs(t, err, &blocked, host)
@@ -32,7 +32,7 @@ func TestGuard(t *testing.T) {
 		require.ErrorAs(t, err, &e)
 		assert.Equal(t, netreply.PhaseConnect, e.Phase, host)
 		assert.False(t, e.Retryable)
-		assert.NotContains(t, names(t, r), "connecting", host)
+		assert.NotContains(t, signalNames(t, r), "connecting", host)
 	}
 
 	allowed, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,19 +43,19 @@ func TestGuard(t *testing.T) {
 		io.WriteString(w, "in")
 	}))
 	m = newManager(t, netreply.Config{Guard: &netreply.AddressGuard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
-	assert.Equal(t, "in", body(t, m.Get(t.Context(), newRequest(t, allowed.URL))))
+	assert.Equal(t, "in", readBody(t, m.Get(t.Context(), newRequest(t, allowed.URL))))
 	var blocked *netreply.BlockedAddressError
-	require.ErrorAs(t, m.Get(t.Context(), newRequest(t, allowed.URL+"/out")).Wait(soon(t)), &blocked)
+	require.ErrorAs(t, m.Get(t.Context(), newRequest(t, allowed.URL+"/out")).Wait(deadline(t)), &blocked)
 	assert.Equal(t, "127.0.0.2", blocked.Addr.String())
 
 	// a dialer of the program's is held to it, too
 	m = newManager(t, netreply.Config{Guard: &netreply.AddressGuard{}, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, allowed.Listener.Addr().String())
 	}})
-	require.ErrorAs(t, m.Get(t.Context(), newRequest(t, "http://public.example/")).Wait(soon(t)), &blocked)
+	require.ErrorAs(t, m.Get(t.Context(), newRequest(t, "http://public.example/")).Wait(deadline(t)), &blocked)
 	m = newManager(t, netreply.Config{Guard: &netreply.AddressGuard{
 		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Deny: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
-	require.ErrorAs(t, m.Get(t.Context(), newRequest(t, allowed.URL)).Wait(soon(t)), &blocked)
+	require.ErrorAs(t, m.Get(t.Context(), newRequest(t, allowed.URL)).Wait(deadline(t)), &blocked)
 }
 
 // TestLocalAddr: connections are opened from Config.LocalAddr.
@@ -63,10 +63,10 @@ func TestLocalAddr(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) }))
 	m := newManager(t, netreply.Config{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 3)}, KeepAlive: net.KeepAliveConfig{Enable: false}})
 	r := m.Get(t.Context(), newRequest(t, s.URL))
-	assert.Contains(t, body(t, r), "127.0.0.3:")
+	assert.Contains(t, readBody(t, r), "127.0.0.3:")
 	assert.Contains(t, r.LocalAddr().String(), "127.0.0.3:")
 	_, err := netreply.NewManager(netreply.Config{LocalAddr: &net.UDPAddr{}})
 	require.ErrorContains(t, err, "Config.LocalAddr")
 	m = newManager(t, netreply.Config{LocalAddr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}})
-	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t)), netreply.NetworkSessionFailedError)
+	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(deadline(t)), netreply.NetworkSessionFailedError)
 }

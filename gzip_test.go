@@ -31,10 +31,10 @@ func TestGzipEdgeCases(t *testing.T) {
 		{"gzip", named(long), ""},
 		{"gzip", named(strings.Repeat(long, 2)), "gzip: the header is longer than 150000 bytes"},
 	} {
-		each(t, func(w http.ResponseWriter, r *http.Request) {
+		eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", c.coding)
 			w.Write([]byte(c.body))
-		}, netreply.Config{MaxHeaderBytes: 150_000}, func(t *testing.T, s *side) {
+		}, netreply.Config{MaxHeaderBytes: 150_000}, func(t *testing.T, s *fixture) {
 			body, err := s.m.Get(t.Context(), s.request("/")).ReadAll()
 			if c.err == "" {
 				require.NoError(t, err, c.coding)

@@ -55,9 +55,9 @@ func TestH2GoAwayCodes(t *testing.T) {
 					req := newRequest(t, s)
 					req.HTTP = netreply.HTTP2Direct
 					if !first {
-						require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+						require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 					}
-					err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
+					err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(deadline(t))
 					if !first && !taken {
 						require.NoError(t, err, "the first of another connection is answered")
 						assert.Len(t, posts, 1)
@@ -93,7 +93,7 @@ func TestH2GoAwayCodeReported(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, s)
 	req.HTTP = netreply.HTTP2Direct
-	err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
+	err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(deadline(t))
 	require.ErrorIs(t, err, netreply.UnknownServerError)
 	assert.True(t, err.(*netreply.Error).Retryable)
 	assert.ErrorContains(t, err, "ENHANCE_YOUR_CALM")
@@ -135,10 +135,10 @@ func TestH2ProtocolErrorNotRepeated(t *testing.T) {
 	req.HTTP = netreply.HTTP2Direct
 	get := m.Get(t.Context(), req)
 	<-get.RequestSent()
-	err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
+	err := m.Post(t.Context(), req, netreply.StringBody("x")).Wait(deadline(t))
 	require.ErrorIs(t, err, netreply.ProtocolFailure)
 	assert.False(t, err.(*netreply.Error).Retryable)
-	assert.NoError(t, get.Wait(soon(t)))
+	assert.NoError(t, get.Wait(deadline(t)))
 	mu.Lock()
 	defer mu.Unlock()
 	assert.Equal(t, 1, posts)
@@ -174,7 +174,7 @@ func TestH2FalseUnprocessed(t *testing.T) {
 			})
 			req := newRequest(t, s)
 			req.HTTP = netreply.HTTP2Direct
-			err := newManager(t, netreply.Config{}).Post(t.Context(), req, netreply.StringBody("x")).Wait(soon(t))
+			err := newManager(t, netreply.Config{}).Post(t.Context(), req, netreply.StringBody("x")).Wait(deadline(t))
 			require.Error(t, err)
 			assert.False(t, err.(*netreply.Error).Retryable)
 			assert.EqualValues(t, 1, posts.Load())
@@ -241,13 +241,13 @@ func TestHTTP11Required(t *testing.T) {
 			req := newRequest(t, url)
 			req.DoNotBufferUploadData = true
 			once := bufio.NewReader(io.LimitReader(strings.NewReader("once"), 4))
-			assert.ErrorIs(t, m.Post(t.Context(), req, netreply.ReaderBody(once)).Wait(soon(t)), netreply.ContentReSendError)
+			assert.ErrorIs(t, m.Post(t.Context(), req, netreply.ReaderBody(once)).Wait(deadline(t)), netreply.ContentReSendError)
 		})
 	}
 }
 
-// TestH2NoContent: a response without content may give the length of the representation (HEAD,
-// 304).
+// TestH2NoContent: a response without content, such as a 304, may give the length of the
+// representation.
 func TestH2NoContent(t *testing.T) {
 	for _, ended := range []bool{true, false} {
 		for _, status := range []string{"204", "304"} {

@@ -133,7 +133,7 @@ func TestKnownHeaders(t *testing.T) {
 // TestSentHeaders: what goes out, in net/http's order.
 func TestSentHeaders(t *testing.T) {
 	got := make(chan http.Header, 1)
-	each(t, func(w http.ResponseWriter, r *http.Request) { got <- r.Header }, netreply.Config{UserAgent: "mine/1"}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { got <- r.Header }, netreply.Config{UserAgent: "mine/1"}, func(t *testing.T, s *fixture) {
 		req := s.request("/#fragment")
 		req.Headers = netreply.NewHeaders("x-b", "1", "X-A", "2", "X-A", "3", "transfer-encoding", "chunked", "user-agent", "")
 		require.NoError(t, s.m.Get(t.Context(), req).Wait(t.Context()))
@@ -174,7 +174,7 @@ func TestTargets(t *testing.T) {
 
 // TestHopByHopFields: fields about an HTTP/1 connection do no harm over HTTP/2.
 func TestHopByHopFields(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {}, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/")
 		req.Headers = netreply.NewHeaders("Connection", "keep-alive, x", "keep-alive", "1", "proxy-connection", "x")
 		require.NoError(t, s.m.Get(t.Context(), req).Wait(t.Context()))

@@ -37,13 +37,13 @@ func TestHSTSFile(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, locked)
 
-	config := netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}, HSTS: store, DialContext: to(s.Listener.Addr().String())}
+	config := netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}, HSTS: store, DialContext: dialTo(s.Listener.Addr().String())}
 	m := newManager(t, config)
 	for _, host := range []string{"example.com", "www.example.com"} {
-		assert.Equal(t, "hello", body(t, m.Get(t.Context(), newRequest(t, "https://"+host+"/"))))
+		assert.Equal(t, "hello", readBody(t, m.Get(t.Context(), newRequest(t, "https://"+host+"/"))))
 		assert.True(t, store.Known(host))
 	}
-	assert.Equal(t, "hello", body(t, m.Get(t.Context(), newRequest(t, "http://example.com/"))), "known while it is not written")
+	assert.Equal(t, "hello", readBody(t, m.Get(t.Context(), newRequest(t, "http://example.com/"))), "known while it is not written")
 
 	closed := make(chan struct{})
 	go func() {

@@ -26,7 +26,7 @@ import (
 func TestMaxBodySize(t *testing.T) {
 	const size = 100_000
 	data := bytes.Repeat([]byte("0123456789"), size/10)
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		body := data
 		if c := q.Get("coding"); c != "" {
@@ -43,7 +43,7 @@ func TestMaxBodySize(t *testing.T) {
 			w.WriteHeader(404)
 		}
 		w.Write(body)
-	}, netreply.Config{MaxBodySize: size}, func(t *testing.T, s *side) {
+	}, netreply.Config{MaxBodySize: size}, func(t *testing.T, s *fixture) {
 		for query, n := range map[string]int{"": 0, "chunked": size - 1, "coding=gzip": size - 1, "coding=br&chunked": size - 1, "missing&chunked": size - 1} {
 			for _, buffer := range []int64{0, 1000} {
 				req := s.request("/?" + query)
@@ -85,13 +85,13 @@ func TestMaxBodySize(t *testing.T) {
 		}
 		req := s.request("/")
 		req.MaxBodySize = 10
-		require.NoError(t, s.m.Head(t.Context(), req).Wait(soon(t)), "no body, no limit")
+		require.NoError(t, s.m.Head(t.Context(), req).Wait(deadline(t)), "no body, no limit")
 		r := s.m.Fetch(t.Context(), "GET", s.request("/?chunked"), nil)
 		require.NoError(t, r.Err())
 		req.MaxBodySize = -1
-		require.NoError(t, s.m.Get(t.Context(), req).Wait(soon(t)))
+		require.NoError(t, s.m.Get(t.Context(), req).Wait(deadline(t)))
 	})
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			w.Header().Set("Location", "/there")
 			w.WriteHeader(302)
@@ -101,7 +101,7 @@ func TestMaxBodySize(t *testing.T) {
 			w.(http.Flusher).Flush()
 			w.Write(data)
 		}
-	}, netreply.Config{MaxBodySize: 1000}, func(t *testing.T, s *side) {
+	}, netreply.Config{MaxBodySize: 1000}, func(t *testing.T, s *fixture) {
 		body, err := s.m.Get(t.Context(), s.request("/")).ReadAll()
 		require.ErrorIs(t, err, netreply.UnknownContentError)
 		assert.Len(t, body, 1000)
@@ -161,7 +161,7 @@ func TestDecoderMemory(t *testing.T) {
 		select {
 		case <-r.ReadyRead():
 		case <-r.Finished():
-		case <-soon(t).Done():
+		case <-deadline(t).Done():
 			t.Fatal("neither decoded nor refused")
 		}
 		if err := r.Err(); err != nil {

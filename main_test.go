@@ -43,8 +43,8 @@ func newRequest(t testing.TB, url string) *netreply.Request {
 	return req
 }
 
-// side is a server of some kind and a Manager that reaches it.
-type side struct {
+// fixture is a server of some kind and a Manager that reaches it.
+type fixture struct {
 	*httptest.Server
 	m    *netreply.Manager
 	kind testserver.Kind
@@ -52,7 +52,7 @@ type side struct {
 	t    testing.TB
 }
 
-func (s *side) request(path string) *netreply.Request {
+func (s *fixture) request(path string) *netreply.Request {
 	req := newRequest(s.t, s.URL+path)
 	if s.kind == testserver.H2C {
 		req.HTTP = netreply.HTTP2Direct
@@ -60,44 +60,44 @@ func (s *side) request(path string) *netreply.Request {
 	return req
 }
 
-// each runs a test against a handler over every protocol.
-func each(t *testing.T, h http.HandlerFunc, c netreply.Config, f func(*testing.T, *side)) {
+// eachProtocol runs a test against a handler over every protocol.
+func eachProtocol(t *testing.T, h http.HandlerFunc, c netreply.Config, f func(*testing.T, *fixture)) {
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			s, cfg := testserver.NewOrigin(t, kind, h)
 			c.SSLConfiguration = &netreply.SSLConfiguration{TLS: cfg}
-			f(t, &side{Server: s, m: newManager(t, c), kind: kind, cfg: cfg, t: t})
+			f(t, &fixture{Server: s, m: newManager(t, c), kind: kind, cfg: cfg, t: t})
 		})
 	}
 }
 
-// quiet is for servers that are refused on purpose.
-var quiet = log.New(io.Discard, "", 0)
+// discardLog is for servers that are refused on purpose.
+var discardLog = log.New(io.Discard, "", 0)
 
-// to dials one address, whatever the name.
-func to(addr string) func(context.Context, string, string) (net.Conn, error) {
+// dialTo dials one address, whatever the name.
+func dialTo(addr string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
 }
 
-// soon bounds a test that waits.
-func soon(t testing.TB) context.Context {
+// deadline bounds a test that waits.
+func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// names lists the signals of a reply in order.
-func names(t testing.TB, r *netreply.Reply) []string {
+// signalNames lists the signals of a reply in order.
+func signalNames(t testing.TB, r *netreply.Reply) []string {
 	var list []string
-	for e := range r.Events(soon(t)) {
-		list = append(list, name(e))
+	for e := range r.Events(deadline(t)) {
+		list = append(list, signalName(e))
 	}
 	return list
 }
 
-func name(e netreply.Event) string {
+func signalName(e netreply.Event) string {
 	switch e := e.(type) {
 	case netreply.SocketStartedConnecting:
 		return "connecting"
@@ -133,9 +133,9 @@ func name(e netreply.Event) string {
 	return "?"
 }
 
-// start runs a server of Debian's until the test ends, when it gets a signal, and waits
+// startProgram runs a server of Debian's until the test ends, when it gets a signal, and waits
 // for its address.
-func start(t *testing.T, stop os.Signal, name, addr string, args ...string) {
+func startProgram(t *testing.T, stop os.Signal, name, addr string, args ...string) {
 	bin, err := exec.LookPath(name)
 	if err != nil {
 		if bin, err = exec.LookPath("/usr/sbin/" + name); err != nil {

@@ -35,8 +35,8 @@ func takeApart(w io.Writer, contentType string, body io.Reader) {
 
 // TestMultipartTypes: what the type of a part is, where the program does not say.
 func TestMultipartTypes(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) { takeApart(w, r.Header.Get("Content-Type"), r.Body) },
-		netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { takeApart(w, r.Header.Get("Content-Type"), r.Body) },
+		netreply.Config{}, func(t *testing.T, s *fixture) {
 			inner := &netreply.Multipart{Type: netreply.AlternativeType}
 			inner.Add(netreply.NewHeaders("Content-Type", "text/plain"), netreply.StringBody("a"))
 			inner.Add(netreply.NewHeaders("Content-Type", "text/html"), netreply.StringBody("b"))

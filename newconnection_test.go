@@ -42,7 +42,7 @@ func TestGoAwayWhileStreaming(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, url)
 	req.HTTP = netreply.HTTP2Direct
-	long := m.Get(soon(t), req)
+	long := m.Get(deadline(t), req)
 	<-long.ReadyRead()
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -69,12 +69,12 @@ func TestSilentConnection(t *testing.T) {
 	req := newRequest(t, url)
 	req.HTTP = netreply.HTTP2Direct
 	req.TransferTimeout = 300 * time.Millisecond
-	require.ErrorIs(t, m.Get(soon(t), req).Wait(soon(t)), netreply.TimeoutError)
+	require.ErrorIs(t, m.Get(deadline(t), req).Wait(deadline(t)), netreply.TimeoutError)
 	// it is given up behind the reply, which the first one may meet
-	if err := m.Get(soon(t), req).Wait(soon(t)); err != nil {
+	if err := m.Get(deadline(t), req).Wait(deadline(t)); err != nil {
 		require.ErrorIs(t, err, netreply.TimeoutError)
 		req.TransferTimeout = 0
-		require.NoError(t, m.Get(soon(t), req).Wait(soon(t)))
+		require.NoError(t, m.Get(deadline(t), req).Wait(deadline(t)))
 	}
 }
 
@@ -98,10 +98,10 @@ func TestSilentHandshake(t *testing.T) {
 	req.IgnoreAllSSLErrors = true
 	second := req.Clone()
 	req.TransferTimeout = 300 * time.Millisecond
-	first := m.Get(soon(t), req)
+	first := m.Get(deadline(t), req)
 	<-first.SocketStartedConnecting()
-	next := m.Get(soon(t), second) // which waits for the same dial
-	require.ErrorIs(t, first.Wait(soon(t)), netreply.TimeoutError)
-	require.NoError(t, next.Wait(soon(t)))
+	next := m.Get(deadline(t), second) // which waits for the same dial
+	require.ErrorIs(t, first.Wait(deadline(t)), netreply.TimeoutError)
+	require.NoError(t, next.Wait(deadline(t)))
 	require.Equal(t, 2, s.Connections())
 }

@@ -71,7 +71,7 @@ func TestPeerTextInErrors(t *testing.T) {
 				}
 			})
 			r := newManager(t, c).Get(t.Context(), newRequest(t, url+s.Addr))
-			err := r.Wait(soon(t))
+			err := r.Wait(deadline(t))
 			require.Error(t, err, name)
 			for _, text := range append(shown(err), r.ErrorString()) {
 				assert.NotRegexp(t, `[\x00-\x1f\x7f]|\p{Cc}|\p{Cf}|\x{2028}|\x{2029}`, text, name)
@@ -84,13 +84,13 @@ func TestPeerTextInErrors(t *testing.T) {
 
 // TestTooManyRequests: 429 can be told apart, and says how long to wait.
 func TestTooManyRequests(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		var code int
 		fmt.Sscanf(r.URL.Path, "/%d", &code)
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(code)
-	}, netreply.Config{}, func(t *testing.T, s *side) {
-		err := s.m.Get(t.Context(), s.request("/429")).Wait(soon(t))
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
+		err := s.m.Get(t.Context(), s.request("/429")).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.TooManyRequests)
 		require.ErrorIs(t, err, netreply.UnknownContentError)
 		var e *netreply.Error
@@ -99,16 +99,16 @@ func TestTooManyRequests(t *testing.T) {
 		assert.True(t, e.Retryable)
 		temporary := func(err error) bool { return err.(interface{ Temporary() bool }).Temporary() }
 		assert.True(t, temporary(err))
-		err = s.m.Post(t.Context(), s.request("/503"), nil).Wait(soon(t))
+		err = s.m.Post(t.Context(), s.request("/503"), nil).Wait(deadline(t))
 		require.NotErrorIs(t, err, netreply.TooManyRequests)
 		require.ErrorAs(t, err, &e)
 		assert.Equal(t, 7*time.Second, e.RetryAfter)
 		assert.False(t, e.Retryable, "a POST")
 		assert.True(t, temporary(err))
-		err = s.m.Get(t.Context(), s.request("/404")).Wait(soon(t))
+		err = s.m.Get(t.Context(), s.request("/404")).Wait(deadline(t))
 		assert.False(t, temporary(err))
 		require.NotErrorIs(t, err, netreply.TooManyRequests)
-		require.NoError(t, s.m.Get(t.Context(), s.request("/200")).Wait(soon(t)))
+		require.NoError(t, s.m.Get(t.Context(), s.request("/200")).Wait(deadline(t)))
 	})
 }
 
@@ -133,7 +133,7 @@ func TestMessages(t *testing.T) {
 			[]string{"reading the body", "permission denied"}, os.ErrPermission},
 	} {
 		r := m.Post(t.Context(), newRequest(t, s.URL), row.body)
-		err := r.Wait(soon(t))
+		err := r.Wait(deadline(t))
 		require.ErrorIs(t, err, row.is, name)
 		for _, want := range row.want {
 			assert.ErrorContains(t, err, want, name)

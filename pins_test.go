@@ -100,7 +100,7 @@ func TestPinsWithoutVerifiedChain(t *testing.T) {
 					served.Add(1)
 					io.WriteString(w, "hello")
 				}), func(s *http.Server) {
-					s.TLSConfig, s.ErrorLog = &tls.Config{Certificates: []tls.Certificate{c.shows}}, quiet
+					s.TLSConfig, s.ErrorLog = &tls.Config{Certificates: []tls.Certificate{c.shows}}, discardLog
 				})
 				m := newManager(t, netreply.Config{})
 				request := func() *netreply.Request {
@@ -109,7 +109,7 @@ func TestPinsWithoutVerifiedChain(t *testing.T) {
 					return q
 				}
 				var flaws *netreply.CertificateError
-				require.ErrorAs(t, m.Get(t.Context(), request()).Wait(soon(t)), &flaws)
+				require.ErrorAs(t, m.Get(t.Context(), request()).Wait(deadline(t)), &flaws)
 				for how, set := range careless {
 					served.Store(0)
 					q := request()
@@ -147,9 +147,9 @@ func TestPinsHSTS(t *testing.T) {
 	for _, kind := range secureKinds {
 		s, _ := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it got through") }),
 			func(s *http.Server) {
-				s.TLSConfig, s.ErrorLog = &tls.Config{Certificates: []tls.Certificate{sending(own, foreign)}}, quiet
+				s.TLSConfig, s.ErrorLog = &tls.Config{Certificates: []tls.Certificate{sending(own, foreign)}}, discardLog
 			})
-		m := newManager(t, netreply.Config{HSTS: store, DialContext: to(s.Listener.Addr().String())})
+		m := newManager(t, netreply.Config{HSTS: store, DialContext: dialTo(s.Listener.Addr().String())})
 		for how, set := range careless {
 			for _, pinned := range []tls.Certificate{own, foreign} {
 				q := newRequest(t, "https://host.test/")
@@ -157,7 +157,7 @@ func TestPinsHSTS(t *testing.T) {
 					Pins: []netreply.PublicKeyPin{netreply.PinOf(pinned.Leaf)}}
 				set(q, nil)
 				var flaws *netreply.CertificateError
-				require.ErrorAs(t, m.Get(t.Context(), q).Wait(soon(t)), &flaws, how)
+				require.ErrorAs(t, m.Get(t.Context(), q).Wait(deadline(t)), &flaws, how)
 			}
 		}
 	}
@@ -175,7 +175,7 @@ func TestPinsVerified(t *testing.T) {
 	for _, kind := range secureKinds {
 		s, _ := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }),
 			func(s *http.Server) {
-				s.TLSConfig, s.ErrorLog = &tls.Config{Certificates: []tls.Certificate{sending(leaf, ca, foreign)}}, quiet
+				s.TLSConfig, s.ErrorLog = &tls.Config{Certificates: []tls.Certificate{sending(leaf, ca, foreign)}}, discardLog
 			})
 		m := newManager(t, netreply.Config{})
 		for _, name := range []string{"", "other.test"} { // the second with a flaw to ignore
@@ -185,7 +185,7 @@ func TestPinsVerified(t *testing.T) {
 					q.IgnoreAllSSLErrors = true
 					q.SSLConfiguration = &netreply.SSLConfiguration{RootCAs: roots, PeerVerifyName: name,
 						Pins: []netreply.PublicKeyPin{netreply.PinOf(pinned.Leaf)}}
-					err := m.Get(t.Context(), q).Wait(soon(t))
+					err := m.Get(t.Context(), q).Wait(deadline(t))
 					assert.Equal(t, want, err == nil, "%s pinned, wanted %q: %v", pinned.Leaf.Subject, name, err)
 				}
 			}

@@ -189,7 +189,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // TestRepliesPrintNoSecret: running and finished, with what they sent and received, and
 // with their errors.
 func TestRepliesPrintNoSecret(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Set-Cookie", "session="+secret)
 		if r.URL.Path == "/moved" {
 			w.Header().Set("Location", strings.Replace("http://me:"+secret+"@"+r.Host+"/401", "http:", "", 1))
@@ -197,7 +197,7 @@ func TestRepliesPrintNoSecret(t *testing.T) {
 			return
 		}
 		w.WriteHeader(401)
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, path := range []string{"/401", "/moved"} {
 			req := s.request(path)
 			req.URL.User = url.UserPassword("me", secret)
@@ -213,7 +213,7 @@ func TestRepliesPrintNoSecret(t *testing.T) {
 						}
 					}
 				}
-				for e := range r.Events(soon(t)) {
+				for e := range r.Events(deadline(t)) {
 					for verb, text := range prints(e) {
 						requireNoSecret(t, "event "+verb, text)
 					}

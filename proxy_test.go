@@ -111,7 +111,7 @@ func TestProxyGuard(t *testing.T) {
 	for _, kind := range []netreply.ProxyType{netreply.HTTPProxy, netreply.Socks5Proxy} {
 		m := newManager(t, netreply.Config{Proxy: proxyAt(kind, px.Addr), Guard: &netreply.AddressGuard{}, SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 		for _, u := range []string{"http://10.0.0.1/", "https://10.0.0.1/", "http://localhost/", "https://localhost/"} {
-			err := m.Get(t.Context(), newRequest(t, u)).Wait(soon(t))
+			err := m.Get(t.Context(), newRequest(t, u)).Wait(deadline(t))
 			var blocked *netreply.BlockedAddressError
 			require.ErrorAs(t, err, &blocked, "%v %s", kind, u)
 		}
@@ -119,11 +119,11 @@ func TestProxyGuard(t *testing.T) {
 		require.Empty(t, asked)
 	}
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, px.Addr), Guard: &netreply.AddressGuard{}})
-	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://192.0.1.1/")).Wait(soon(t)), "the proxy itself is the program's choice")
+	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://192.0.1.1/")).Wait(deadline(t)), "the proxy itself is the program's choice")
 	local := proxyAt(netreply.Socks5Proxy, px.Addr)
 	local.ResolveLocally = true
 	m = newManager(t, netreply.Config{Proxy: local})
-	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://localhost/")).Wait(soon(t)))
+	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://localhost/")).Wait(deadline(t)))
 	asked := px.Requests()
 	assert.Regexp(t, `SOCKS (127\.0\.0\.1|::1):80`, asked[len(asked)-1])
 }

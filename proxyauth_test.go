@@ -80,7 +80,7 @@ func TestProxyPassword(t *testing.T) {
 					m.ClearAccessCache()
 					r := m.Get(t.Context(), newRequest(t, strings.Replace(s.URL, "127.0.0.1", "example.com", 1)))
 					if kind != testserver.H2C {
-						require.NoError(t, r.Wait(soon(t)))
+						require.NoError(t, r.Wait(deadline(t)))
 						assert.Equal(t, 2*want, questions, "and once more when it is forgotten")
 					}
 				})
@@ -199,7 +199,7 @@ func TestProxyQuestion(t *testing.T) {
 		q := <-r.ProxyAuthenticationRequired()
 		assert.True(t, r.IsRunning())
 		q.Cancel()
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.ProxyAuthenticationRequiredError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.ProxyAuthenticationRequiredError)
 		assert.Equal(t, "Proxy requires authentication", r.ErrorString())
 	}
 	r := m.Get(t.Context(), newRequest(t, "https://example.com/"))
@@ -207,6 +207,6 @@ func TestProxyQuestion(t *testing.T) {
 	again := <-r.ProxyAuthenticationRequired()
 	assert.True(t, again.PreviousFailed)
 	again.SetCredentials("a", "b")
-	require.NoError(t, r.Wait(soon(t)))
-	assert.Equal(t, []string{"connecting", "proxy question", "proxy question", "encrypted", "sent", "head", "down", "finished"}, names(t, r))
+	require.NoError(t, r.Wait(deadline(t)))
+	assert.Equal(t, []string{"connecting", "proxy question", "proxy question", "encrypted", "sent", "head", "down", "finished"}, signalNames(t, r))
 }

@@ -62,7 +62,7 @@ func TestProxyChoice(t *testing.T) {
 		req.Proxy = c.own
 		asked1 := one.Requests()
 		asked2 := two.Requests()
-		err := c.m.Get(t.Context(), req).Wait(soon(t))
+		err := c.m.Get(t.Context(), req).Wait(deadline(t))
 		if c.code != 0 {
 			require.ErrorIs(t, err, c.code, c.url)
 		} else {
@@ -102,7 +102,7 @@ func TestProxyForEachHop(t *testing.T) {
 		}
 		return nil
 	}})
-	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://first.test/")).Wait(soon(t)))
+	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://first.test/")).Wait(deadline(t)))
 	asked := px.Requests()
 	assert.Equal(t, []string{"GET http://second.test/"}, asked)
 }
@@ -131,7 +131,7 @@ func TestParseProxy(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, "http://127.0.0.1:1/")
 	req.Proxy = &netreply.Proxy{Type: 77}
-	require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.ProtocolInvalidOperationError)
+	require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.ProtocolInvalidOperationError)
 	assert.Equal(t, "direct", strings.ToLower(strings.Replace((&netreply.Proxy{Type: netreply.NoProxy}).String(), "no", "direct", 1)))
 }
 

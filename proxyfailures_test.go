@@ -98,7 +98,7 @@ func TestProxyFailures(t *testing.T) {
 			s := testserver.NewRaw(t, nil, c.serve)
 			m := newManager(t, netreply.Config{Proxy: proxyAt(c.proxy, s.Addr), ConnectTimeout: 300 * time.Millisecond})
 			r := m.Get(t.Context(), newRequest(t, c.url))
-			err := r.Wait(soon(t))
+			err := r.Wait(deadline(t))
 			require.ErrorIs(t, err, c.code)
 			var e *netreply.Error
 			require.ErrorAs(t, err, &e)
@@ -121,7 +121,7 @@ func TestProxyFailures(t *testing.T) {
 		for _, u := range []string{"http://target.test/", "https://target.test/"} {
 			get := func(p *netreply.Proxy, dial func(context.Context, string, string) (net.Conn, error)) error {
 				m := newManager(t, netreply.Config{Proxy: p, DialContext: dial, ConnectTimeout: 200 * time.Millisecond})
-				return m.Get(t.Context(), newRequest(t, u)).Wait(soon(t))
+				return m.Get(t.Context(), newRequest(t, u)).Wait(deadline(t))
 			}
 			err := get(proxyAt(kind, closed), nil)
 			assert.ErrorIs(t, err, netreply.ProxyConnectionRefusedError, "%v %s", kind, u)
@@ -138,15 +138,15 @@ func TestProxyFailures(t *testing.T) {
 	}
 	plain := testserver.NewRaw(t, nil, say("HTTP/1.1 200 OK\r\n\r\n"))
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPSProxy, plain.Addr)})
-	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "https://target.test/")).Wait(soon(t)), netreply.UnknownProxyError, "a proxy that speaks no TLS")
+	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "https://target.test/")).Wait(deadline(t)), netreply.UnknownProxyError, "a proxy that speaks no TLS")
 	stranger := testserver.NewProxy(t, "127.0.0.1:1", &tls.Config{Certificates: []tls.Certificate{selfSigned(t, "127.0.0.1")}})
 	m = newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPSProxy, stranger.Addr)})
 	for _, u := range []string{"http://target.test/", "https://target.test/"} {
 		req := newRequest(t, u)
 		req.IgnoreAllSSLErrors = true
 		r := m.Get(t.Context(), req)
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.UnknownProxyError, "whoever ignores a server's flaws does not ignore the proxy's")
-		assert.NotContains(t, names(t, r), "flaws")
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.UnknownProxyError, "whoever ignores a server's flaws does not ignore the proxy's")
+		assert.NotContains(t, signalNames(t, r), "flaws")
 		var ce *netreply.CertificateError
 		require.ErrorAs(t, r.Err(), &ce)
 		assert.Equal(t, netreply.SSLHostNameMismatch, ce.Errors[0].Code)
@@ -157,7 +157,7 @@ func TestProxyFailures(t *testing.T) {
 	trusting := proxyAt(netreply.HTTPSProxy, stranger.Addr)
 	trusting.SSLConfiguration = &netreply.SSLConfiguration{PeerVerifyMode: netreply.VerifyNone}
 	m = newManager(t, netreply.Config{Proxy: trusting})
-	m.Get(t.Context(), newRequest(t, "https://target.test/")).Wait(soon(t))
+	m.Get(t.Context(), newRequest(t, "https://target.test/")).Wait(deadline(t))
 	asked = stranger.Requests()
 	assert.Equal(t, []string{"CONNECT target.test:443"}, asked)
 }

@@ -42,7 +42,7 @@ func TestProxyHeaders(t *testing.T) {
 				req.HTTP = netreply.HTTP2Direct
 			}
 			for range 2 {
-				require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+				require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -75,7 +75,7 @@ func TestProxyAuthorizationSpelling(t *testing.T) {
 			if kind == testserver.H2C {
 				req.HTTP = netreply.HTTP2Direct
 			}
-			require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+			require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 		}
 	}
 }
@@ -83,17 +83,17 @@ func TestProxyAuthorizationSpelling(t *testing.T) {
 // TestProxyAuthorizationDirect: where a choice of proxies leads to none of them, the target does
 // not get what the program has for them.
 func TestProxyAuthorizationDirect(t *testing.T) {
-	each(t, func(_ http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(_ http.ResponseWriter, r *http.Request) {
 		assert.Empty(t, r.Header.Values("Proxy-Authorization"))
 		assert.Equal(t, "there", r.Header.Get("X-Other"))
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		refuses := testserver.Refusing(t)
 		for _, list := range [][]netreply.Proxy{nil, {{Type: netreply.NoProxy}}, {*proxyAt(netreply.HTTPProxy, refuses), {Type: netreply.NoProxy}}} {
 			m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg},
 				ProxyFactory: func(netreply.ProxyQuery) []netreply.Proxy { return list }})
 			req := s.request("/")
 			req.Headers = netreply.NewHeaders("proxy-authorization", "secret", "X-Other", "there")
-			require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+			require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 		}
 	})
 }
@@ -107,7 +107,7 @@ func TestProxyHeadersInPoolKey(t *testing.T) {
 		req := newRequest(t, s.URL+"/")
 		req.Proxy = proxyAt(netreply.HTTPProxy, px.Addr)
 		req.Proxy.Headers = netreply.NewHeaders("X-Tenant", tenant)
-		require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+		require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 	}
 	assert.Equal(t, 2, px.Connections())
 }
@@ -127,7 +127,7 @@ func TestProxyHeadersAuthorization(t *testing.T) {
 				q.SetCredentials("a", "b")
 			}
 		}})
-		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL+"/")).Wait(soon(t)), netreply.ProxyAuthenticationRequiredError, kind)
+		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL+"/")).Wait(deadline(t)), netreply.ProxyAuthenticationRequiredError, kind)
 		lines := px.Credentials()
 		assert.Equal(t, []string{"Bearer old"}, lines, kind)
 	}
@@ -177,5 +177,5 @@ func TestProxyHeadersSecret(t *testing.T) {
 			a.SetCredentials("a", "b")
 		}
 	}})
-	require.NoError(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t)))
+	require.NoError(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(deadline(t)))
 }

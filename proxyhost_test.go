@@ -28,10 +28,10 @@ func TestProxyHost(t *testing.T) {
 				t.Error("a connection was opened")
 				return nil, net.ErrClosed
 			}})
-			require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "http://a.test/")).Wait(soon(t)), netreply.ProxyNotFoundError)
+			require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "http://a.test/")).Wait(deadline(t)), netreply.ProxyNotFoundError)
 			req := newRequest(t, "http://a.test/")
 			req.Proxy = p
-			require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.ProtocolInvalidOperationError)
+			require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.ProtocolInvalidOperationError)
 		}
 	}
 	var dialled string
@@ -40,7 +40,7 @@ func TestProxyHost(t *testing.T) {
 			dialled = addr
 			return nil, netreply.ConnectionRefusedError
 		}})
-		require.Error(t, m.Get(t.Context(), newRequest(t, "http://a.test/")).Wait(soon(t)))
+		require.Error(t, m.Get(t.Context(), newRequest(t, "http://a.test/")).Wait(deadline(t)))
 		assert.Equal(t, want, dialled)
 	}
 }

@@ -56,7 +56,7 @@ func testProxyLimit(t *testing.T, kind netreply.ProxyType) {
 	for range 3 {
 		for _, host := range []string{"one.test", "two.test", "one.test:8080"} {
 			r := m.Get(t.Context(), newRequest(t, "http://"+host+"/"))
-			require.NoError(t, r.Wait(soon(t)))
+			require.NoError(t, r.Wait(deadline(t)))
 			got, err := r.ReadAll()
 			require.NoError(t, err)
 			assert.Equal(t, host, string(got))
@@ -65,7 +65,7 @@ func testProxyLimit(t *testing.T, kind netreply.ProxyType) {
 	assert.Equal(t, 3, px.Connections()-before, "one for each target, kept")
 	assert.Empty(t, arrived, "the third waits for one of the two")
 	require.NoError(t, m.ConnectToHost(t.Context(), "one.test", 0))
-	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://three.test/")).Wait(soon(t)))
+	require.NoError(t, m.Get(t.Context(), newRequest(t, "http://three.test/")).Wait(deadline(t)))
 	assert.Equal(t, 5, px.Connections()-before, "one.test has a second one now, and three.test its own")
 	for _, r := range stuck {
 		r.Abort()
@@ -111,7 +111,7 @@ func TestProxyQuestionCost(t *testing.T) {
 			if waits {
 				(<-r.ProxyAuthenticationRequired()).SetCredentials("a", "b")
 			}
-			require.Equal(t, "through", body(t, r))
+			require.Equal(t, "through", readBody(t, r))
 			asked, lines := px.Requests(), px.Credentials()
 			assert.Len(t, asked, 2)
 			assert.Empty(t, lines[0])
@@ -121,7 +121,7 @@ func TestProxyQuestionCost(t *testing.T) {
 				want = 2
 			}
 			assert.Equal(t, want, px.Connections(), "closes %v, waits %v", closes, waits)
-			assert.Equal(t, []string{"connecting", "proxy question", "encrypted", "sent", "head", "ready", "down", "finished"}, names(t, r))
+			assert.Equal(t, []string{"connecting", "proxy question", "encrypted", "sent", "head", "ready", "down", "finished"}, signalNames(t, r))
 		}
 	}
 }
@@ -148,7 +148,7 @@ func TestProxyWrongCredentials(t *testing.T) {
 			}
 		}})
 		r := m.Get(t.Context(), newRequest(t, "https://target.test/"))
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.ProxyAuthenticationRequiredError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.ProxyAuthenticationRequiredError)
 		require.NotNil(t, r.ProxyResponse())
 		<-over
 		assert.Equal(t, n+1, px.Connections())

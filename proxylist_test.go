@@ -94,7 +94,7 @@ func TestProxyListNotAfterSending(t *testing.T) {
 	cuts := testserver.NewRaw(t, nil, func(c *testserver.Conn) { c.Request() })
 	m := newManager(t, netreply.Config{ProxyFactory: listOf(proxyAt(netreply.HTTPProxy, cuts.Addr), proxyAt(netreply.HTTPProxy, good.Addr))})
 	for _, verb := range []string{"GET", "POST"} {
-		require.ErrorIs(t, m.Send(t.Context(), verb, newRequest(t, "http://target.test/"), nil).Wait(soon(t)), netreply.ProxyConnectionClosedError, verb)
+		require.ErrorIs(t, m.Send(t.Context(), verb, newRequest(t, "http://target.test/"), nil).Wait(deadline(t)), netreply.ProxyConnectionClosedError, verb)
 	}
 	asked := good.Requests()
 	assert.Empty(t, asked)

@@ -33,7 +33,7 @@ func TestCertificateQuestionWhenReplyEnds(t *testing.T) {
 					io.Copy(io.Discard, c.R) // shakes hands as well
 				})
 				m := newManager(t, netreply.Config{Ask: netreply.AskSSLErrors, TLSTimeout: -1, TransferTimeout: time.Minute})
-				ctx, cancel := context.WithCancel(soon(t))
+				ctx, cancel := context.WithCancel(deadline(t))
 				defer cancel()
 				r := m.Get(ctx, newRequest(t, "https://"+s.Addr))
 				q := <-r.SSLErrors()
@@ -46,7 +46,7 @@ func TestCertificateQuestionWhenReplyEnds(t *testing.T) {
 				}()
 				end(r, cancel)
 				<-both
-				require.ErrorIs(t, r.Wait(soon(t)), netreply.OperationCanceledError)
+				require.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError)
 				if name == "context" && !answered {
 					var e *netreply.Error
 					require.ErrorAs(t, r.Err(), &e)
@@ -54,14 +54,14 @@ func TestCertificateQuestionWhenReplyEnds(t *testing.T) {
 				}
 				select {
 				case <-gone:
-				case <-soon(t).Done():
+				case <-deadline(t).Done():
 					t.Error("the connection stays open")
 				}
 				assert.False(t, q.Ignore(), "it is too late")
 				if name != "Manager.Close" {
-					r = m.Get(soon(t), newRequest(t, "https://"+s.Addr))
+					r = m.Get(deadline(t), newRequest(t, "https://"+s.Addr))
 					(<-r.SSLErrors()).Reject()
-					assert.ErrorIs(t, r.Wait(soon(t)), netreply.SslHandshakeFailedError)
+					assert.ErrorIs(t, r.Wait(deadline(t)), netreply.SslHandshakeFailedError)
 				}
 			})
 		}
@@ -98,7 +98,7 @@ func TestCertificateQuestionWhenServerEnds(t *testing.T) {
 				<-left
 			})
 			m := newManager(t, netreply.Config{Ask: netreply.AskSSLErrors})
-			r := m.Get(soon(t), newRequest(t, "https://"+s.Addr))
+			r := m.Get(deadline(t), newRequest(t, "https://"+s.Addr))
 			q := <-r.SSLErrors()
 			close(asked)
 			<-left
@@ -110,7 +110,7 @@ func TestCertificateQuestionWhenServerEnds(t *testing.T) {
 				require.Equal(t, 2, s.Connections())
 			} else {
 				q.Reject()
-				require.ErrorIs(t, r.Wait(soon(t)), netreply.SslHandshakeFailedError)
+				require.ErrorIs(t, r.Wait(deadline(t)), netreply.SslHandshakeFailedError)
 			}
 		}
 	}

@@ -84,14 +84,14 @@ func TestQueueBehindSilence(t *testing.T) {
 // TestChunkedUpload: a sequential source of unknown length that is not to be buffered goes
 // out chunked over HTTP/1.1, and as it is over HTTP/2 (rules L4 and L5).
 func TestChunkedUpload(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		switch {
 		case err != nil, string(body) != "one two three", r.ContentLength != -1, r.Header.Get("Content-Length") != "",
 			r.ProtoMajor == 1 && len(r.TransferEncoding) != 1, r.ProtoMajor == 2 && len(r.TransferEncoding) != 0:
 			w.WriteHeader(400)
 		}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for name, body := range map[string]func(io.Reader) netreply.Body{
 			"ReaderBody": netreply.ReaderBody,
 			"SourceBody": func(r io.Reader) netreply.Body {
@@ -108,7 +108,7 @@ func TestChunkedUpload(t *testing.T) {
 			req := s.request("/")
 			req.DoNotBufferUploadData = true
 			r := s.m.Post(t.Context(), req, body(pr))
-			require.NoError(t, r.Wait(soon(t)), name)
+			require.NoError(t, r.Wait(deadline(t)), name)
 			p := netreply.Progress{}
 			for p = range r.UploadProgress() {
 			}
@@ -144,9 +144,9 @@ func TestStreamLimitIsSilence(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, url)
 	req.HTTP = netreply.HTTP2Direct
-	require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+	require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 	req.TransferTimeout = 100 * time.Millisecond
-	require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.TimeoutError)
+	require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.TimeoutError)
 	m.ClearConnectionCache()
 	<-closed
 }

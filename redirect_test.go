@@ -34,7 +34,7 @@ func hops(status int) http.HandlerFunc {
 // TestRedirectMethods: rules R10, R13 and R14.
 func TestRedirectMethods(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		each(t, hops(status), netreply.Config{}, func(t *testing.T, s *side) {
+		eachProtocol(t, hops(status), netreply.Config{}, func(t *testing.T, s *fixture) {
 			for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH"} {
 				req := s.request("/2")
 				req.Headers.Set("Content-Type", "text/x")
@@ -98,7 +98,7 @@ func TestRedirectPolicies(t *testing.T) {
 			req := newRequest(t, r.from+"/?to="+strings.ReplaceAll(r.to, "&", "%26"))
 			req.RedirectPolicy, req.MaxRedirects = r.policy, r.max
 			reply := m.Get(t.Context(), req)
-			err := reply.Wait(soon(t))
+			err := reply.Wait(deadline(t))
 			if r.code != 0 {
 				require.ErrorIs(t, err, r.code)
 			} else {
@@ -116,7 +116,7 @@ func TestRedirectPolicies(t *testing.T) {
 }
 
 func TestTooManyRedirects(t *testing.T) {
-	each(t, hops(302), netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, hops(302), netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/5")
 		req.MaxRedirects = 3
 		r := s.m.Get(t.Context(), req)
@@ -138,7 +138,7 @@ func TestTooManyRedirects(t *testing.T) {
 
 // TestUserVerified: rule R6.
 func TestUserVerified(t *testing.T) {
-	each(t, hops(302), netreply.Config{RedirectPolicy: netreply.UserVerifiedRedirectPolicy}, func(t *testing.T, s *side) {
+	eachProtocol(t, hops(302), netreply.Config{RedirectPolicy: netreply.UserVerifiedRedirectPolicy}, func(t *testing.T, s *fixture) {
 		r := s.m.Get(t.Context(), s.request("/2"))
 		n := 0
 		for d := range r.Redirected() {
@@ -224,7 +224,7 @@ func TestRedirectURL(t *testing.T) {
 // TestRedirectBody: a redirect that needs a body that cannot be sent again is not announced
 // (rule R15).
 func TestRedirectBody(t *testing.T) {
-	each(t, hops(307), netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, hops(307), netreply.Config{}, func(t *testing.T, s *fixture) {
 		sequential := func() io.Reader { return io.MultiReader(strings.NewReader(strings.Repeat("x", 50_000))) }
 		r := s.m.Post(t.Context(), s.request("/2"), netreply.ReaderBody(sequential()))
 		body, err := r.ReadAll()
@@ -235,7 +235,7 @@ func TestRedirectBody(t *testing.T) {
 		req.DoNotBufferUploadData = true
 		r = s.m.Post(t.Context(), req, netreply.ReaderBody(sequential()))
 		require.ErrorIs(t, r.Wait(t.Context()), netreply.ContentReSendError)
-		assert.NotContains(t, names(t, r), "redirected")
+		assert.NotContains(t, signalNames(t, r), "redirected")
 
 		opened := 0
 		r = s.m.Post(t.Context(), req, netreply.SourceBody(-1, func() (io.ReadCloser, error) {

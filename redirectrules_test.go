@@ -21,7 +21,7 @@ import (
 // TestRedirectWithoutLocation: a 3xx without a Location is a normal response (rule E20), as is
 // 305 (rule R10).
 func TestRedirectWithoutLocation(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		var status int
 		fmt.Sscanf(r.URL.Path, "/%d", &status)
 		if status == 305 {
@@ -30,14 +30,14 @@ func TestRedirectWithoutLocation(t *testing.T) {
 		w.Header().Set("Range", "bytes=0-42")
 		w.WriteHeader(status)
 		io.WriteString(w, "body")
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, status := range []int{301, 302, 303, 305, 307, 308} {
 			r := s.m.Post(t.Context(), s.request(fmt.Sprintf("/%d", status)), netreply.StringBody("data"))
-			assert.Equal(t, "body", body(t, r))
+			assert.Equal(t, "body", readBody(t, r))
 			assert.Equal(t, status, r.StatusCode())
 			assert.Equal(t, "POST", r.Method())
 			assert.Equal(t, "bytes=0-42", r.RawHeader("Range"))
-			assert.NotContains(t, names(t, r), "redirected")
+			assert.NotContains(t, signalNames(t, r), "redirected")
 			_, ok := netreply.RedirectionTarget.Of(r)
 			assert.False(t, ok)
 		}
@@ -71,11 +71,11 @@ func TestRedirectRefused(t *testing.T) {
 			}
 		})
 		r := newManager(t, netreply.Config{}).Get(t.Context(), newRequest(t, s.URL()+"/x#f"))
-		err := r.Wait(soon(t))
+		err := r.Wait(deadline(t))
 		require.ErrorIs(t, err, c.code, c.locations)
 		require.ErrorContains(t, err, c.says)
 		assert.NotContains(t, err.Error(), "secret")
-		assert.Equal(t, "connecting sent head "+c.code.String()+" down finished", strings.Join(names(t, r), " "), c.locations)
+		assert.Equal(t, "connecting sent head "+c.code.String()+" down finished", strings.Join(signalNames(t, r), " "), c.locations)
 		assert.Equal(t, s.URL()+"/x#f", r.URL().String())
 		assert.Equal(t, 302, r.StatusCode())
 		_, ok := netreply.RedirectionTarget.Of(r)
@@ -98,7 +98,7 @@ func TestRedirectSameLocations(t *testing.T) {
 			}
 		}
 	})
-	assert.Equal(t, "ok", body(t, newManager(t, netreply.Config{}).Get(t.Context(), newRequest(t, s.URL()+"/x"))))
+	assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(t.Context(), newRequest(t, s.URL()+"/x"))))
 }
 
 // TestRedirectPolicyText: the error names what the policy refuses, and which policy would allow
@@ -107,20 +107,20 @@ func TestRedirectPolicyText(t *testing.T) {
 	to, _ := testserver.NewOrigin(t, testserver.Plain, http.NotFoundHandler())
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.RedirectHandler(to.URL, http.StatusFound))
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
-	err := m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t))
+	err := m.Get(t.Context(), newRequest(t, s.URL)).Wait(deadline(t))
 	require.ErrorIs(t, err, netreply.InsecureRedirectError)
 	require.ErrorContains(t, err, "from https to http, which only UserVerifiedRedirectPolicy can allow")
 	req := newRequest(t, s.URL)
 	req.RedirectPolicy = netreply.SameOriginRedirectPolicy
-	require.ErrorContains(t, m.Get(t.Context(), req).Wait(soon(t)), "from "+s.URL+" to "+to.URL)
+	require.ErrorContains(t, m.Get(t.Context(), req).Wait(deadline(t)), "from "+s.URL+" to "+to.URL)
 	req.MaxRedirects = -1
-	require.ErrorContains(t, m.Get(t.Context(), req).Wait(soon(t)), "Request.MaxRedirects")
+	require.ErrorContains(t, m.Get(t.Context(), req).Wait(deadline(t)), "Request.MaxRedirects")
 }
 
 // TestRedirectContentFields: fields that describe the body are removed with it (R13).
 func TestRedirectContentFields(t *testing.T) {
 	got := make(chan http.Header, 1)
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/end" {
 			got <- r.Header
@@ -128,14 +128,14 @@ func TestRedirectContentFields(t *testing.T) {
 		}
 		w.Header().Set("Location", "/end")
 		w.WriteHeader(303)
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/")
 		fields := []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Digest", "Digest", "Repr-Digest", "Trailer"}
 		for _, name := range fields {
 			req.Headers.Set(name, "x")
 		}
 		req.Headers.Set("X-Mine", "1")
-		require.NoError(t, s.m.Post(t.Context(), req, netreply.StringBody("data")).Wait(soon(t)))
+		require.NoError(t, s.m.Post(t.Context(), req, netreply.StringBody("data")).Wait(deadline(t)))
 		h := <-got
 		for _, name := range fields {
 			assert.Empty(t, h.Values(name), name)
@@ -197,8 +197,8 @@ func TestRedirectLocationUser(t *testing.T) {
 	host := strings.TrimPrefix(victim.URL, "http://")
 	evil, _ := testserver.NewOrigin(t, testserver.Plain, http.RedirectHandler("http://user:pass@"+host+"/r/", http.StatusFound))
 	m := newManager(t, netreply.Config{})
-	assert.Equal(t, "in", body(t, m.Get(t.Context(), newRequest(t, evil.URL))))
-	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, victim.URL+"/r/")).Wait(soon(t)), netreply.AuthenticationRequiredError)
+	assert.Equal(t, "in", readBody(t, m.Get(t.Context(), newRequest(t, evil.URL))))
+	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, victim.URL+"/r/")).Wait(deadline(t)), netreply.AuthenticationRequiredError)
 }
 
 // upgrading is a site that answers http with a redirect to https, both at their usual
@@ -236,7 +236,7 @@ func TestRedirectUpgrade(t *testing.T) {
 	req := newRequest(t, "http://site.test/x")
 	req.SecretHeaders = []string{"X-Key"}
 	req.Headers = netreply.NewHeaders("Authorization", "Bearer x", "Cookie", "a=b", "X-Key", "k")
-	require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+	require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 	r := <-got
 	assert.Equal(t, "Bearer x", r.Header.Get("Authorization"))
 	assert.Equal(t, "a=b", r.Header.Get("Cookie"))
@@ -244,11 +244,11 @@ func TestRedirectUpgrade(t *testing.T) {
 
 	req = newRequest(t, "http://site.test/x")
 	req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) { return netreply.Token{Value: "t"}, nil })
-	require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+	require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 	assert.Equal(t, "Bearer t", (<-got).Header.Get("Authorization"))
 
 	for _, url := range []string{"http://a:b@site.test/r/", "http://stored.test/r/"} {
-		require.NoError(t, m.Get(t.Context(), newRequest(t, url)).Wait(soon(t)))
+		require.NoError(t, m.Get(t.Context(), newRequest(t, url)).Wait(deadline(t)))
 		user, pass, _ := (<-got).BasicAuth()
 		assert.Equal(t, "a:b", user+":"+pass)
 	}
@@ -281,7 +281,7 @@ func TestRedirectUpgradeByHSTS(t *testing.T) {
 			req.Headers.Set("Authorization", "Bearer x")
 		}
 		r := m.Get(t.Context(), req)
-		require.NoError(t, r.Wait(soon(t)))
+		require.NoError(t, r.Wait(deadline(t)))
 		assert.Equal(t, "https://example.com:8080/secure", r.URL().String())
 		assert.Equal(t, "Bearer x", <-got)
 	}

@@ -24,8 +24,8 @@ func TestRedirectUndecided(t *testing.T) {
 		"Close":   {func(r *netreply.Reply, _ context.CancelFunc) { r.Manager().Close() }, netreply.OperationCanceledError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, http.StatusFound) },
-				netreply.Config{}, func(t *testing.T, s *side) {
+			eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, http.StatusFound) },
+				netreply.Config{}, func(t *testing.T, s *fixture) {
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
 					req := s.request("/from")

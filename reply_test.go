@@ -23,10 +23,10 @@ import (
 )
 
 func TestGet(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		fmt.Fprintf(w, "hello %s", r.UserAgent())
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for i := range 3 {
 			r := s.m.Get(t.Context(), s.request("/"))
 			body, err := r.ReadAll()
@@ -56,17 +56,17 @@ func TestGet(t *testing.T) {
 				}
 				want = append([]string{"connecting"}, want...)
 			}
-			assert.Equal(t, want, names(t, r), "rules S20 and S23")
+			assert.Equal(t, want, signalNames(t, r), "rules S20 and S23")
 		}
 	})
 }
 
 // TestFetch: Fetch gives the same as Send and ReadAll.
 func TestFetch(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Write(bytes.Repeat(body, 1000))
-	}, netreply.Config{ReadBufferSize: 10}, func(t *testing.T, s *side) {
+	}, netreply.Config{ReadBufferSize: 10}, func(t *testing.T, s *fixture) {
 		r := s.m.Fetch(t.Context(), "POST", s.request("/"), netreply.StringBody("0123456789"))
 		assert.True(t, r.IsFinished())
 		body, err := r.ReadAll()
@@ -106,7 +106,7 @@ func TestReading(t *testing.T) {
 			return append(head, b.Bytes()...), err
 		},
 	}
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/length" {
 			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 		}
@@ -115,7 +115,7 @@ func TestReading(t *testing.T) {
 			w.Write(p[:n])
 			p = p[n:]
 		}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for name, read := range ways {
 			for _, limit := range []int64{0, 4096, 1 << 20} {
 				for _, path := range []string{"/length", "/unknown"} {
@@ -138,7 +138,7 @@ func TestWriteToError(t *testing.T) {
 	for i := range data {
 		data[i] = byte(i * i >> 3)
 	}
-	each(t, func(w http.ResponseWriter, r *http.Request) { w.Write(data) }, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { w.Write(data) }, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, limit := range []int64{0, 64 << 10} {
 			req := s.request("/")
 			req.ReadBufferSize = limit
@@ -173,14 +173,14 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestStatus(t *testing.T) {
 	want := map[int]netreply.NetworkError{200: 0, 204: 0, 300: 0, 304: 0, 400: 302, 401: 204, 402: 299, 403: 201, 404: 203, 405: 202,
 		407: 105, 408: 299, 409: 206, 410: 207, 413: 299, 418: 302, 429: 299, 451: 299, 500: 401, 501: 402, 502: 499, 503: 403, 504: 499, 505: 499, 599: 499, 600: 499, 999: 499}
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		var code int
 		fmt.Sscanf(r.URL.Path, "/%d", &code)
 		w.WriteHeader(code)
 		if code != 204 && code != 304 {
 			io.WriteString(w, "why")
 		}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for status, code := range want {
 			r := s.m.Get(t.Context(), s.request(fmt.Sprintf("/%d", status)))
 			body, err := io.ReadAll(r)
@@ -213,11 +213,11 @@ func TestStatus(t *testing.T) {
 
 // TestAbort: rules S60 to S64.
 func TestAbort(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "some")
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, end := range []func(*netreply.Reply){(*netreply.Reply).Abort, func(r *netreply.Reply) { r.Close() }} {
 			r := s.m.Get(t.Context(), s.request("/"))
 			<-r.ReadyRead()
@@ -228,16 +228,16 @@ func TestAbort(t *testing.T) {
 			assert.ErrorIs(t, r.Err(), context.Canceled)
 			_, err := r.Read(make([]byte, 1))
 			assert.ErrorIs(t, err, netreply.OperationCanceledError)
-			list := names(t, r)
+			list := signalNames(t, r)
 			assert.Equal(t, []string{"OperationCanceledError", "down", "finished"}, list[len(list)-3:])
 			r.Abort()
-			assert.Equal(t, list, names(t, r), "once")
+			assert.Equal(t, list, signalNames(t, r), "once")
 		}
 	})
 }
 
 func TestAbortAfterFinish(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "kept") }, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "kept") }, netreply.Config{}, func(t *testing.T, s *fixture) {
 		r := s.m.Get(t.Context(), s.request("/"))
 		require.NoError(t, r.Wait(t.Context()))
 		r.Abort()
@@ -260,11 +260,11 @@ func TestAbortAfterFinish(t *testing.T) {
 
 // TestContext: the context covers the body, too.
 func TestContext(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "some")
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		r := s.m.Get(ctx, s.request("/"))
 		<-r.ReadyRead()
@@ -315,15 +315,15 @@ func TestTransportFailure(t *testing.T) {
 
 // TestHead: the progress is (0, 0) where no body can follow (D1).
 func TestHead(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "99")
 		w.Header()["x-Odd-CASE"] = []string{"1"}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		r := s.m.Head(t.Context(), s.request("/"))
 		require.NoError(t, r.Wait(t.Context()))
 		assert.EqualValues(t, 99, r.ContentLength())
 		assert.Equal(t, netreply.Progress{}, <-r.DownloadProgress())
-		assert.NotContains(t, names(t, r), "ready")
+		assert.NotContains(t, signalNames(t, r), "ready")
 		if s.kind == testserver.Plain || s.kind == testserver.TLS {
 			assert.Contains(t, r.RawHeaderList(), "x-Odd-CASE")
 		} else {
@@ -334,11 +334,11 @@ func TestHead(t *testing.T) {
 }
 
 func TestTrailers(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")
 		io.WriteString(w, "body")
 		w.Header().Set("X-Sum", "42")
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		r := s.m.Get(t.Context(), s.request("/"))
 		require.NoError(t, r.Wait(t.Context()))
 		assert.Equal(t, "42", r.Trailers().Get("x-sum"))
@@ -346,13 +346,13 @@ func TestTrailers(t *testing.T) {
 }
 
 func TestInformational(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		for i := range 3 {
 			w.Header().Set("Link", fmt.Sprintf("</%d>", i))
 			w.WriteHeader(103)
 		}
 		w.WriteHeader(200)
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		r := s.m.Get(t.Context(), s.request("/"))
 		require.NoError(t, r.Wait(t.Context()))
 		var links []string
@@ -372,7 +372,7 @@ func TestInformational(t *testing.T) {
 		}
 	})
 	m := newManager(t, netreply.Config{})
-	err := m.Get(t.Context(), newRequest(t, s.URL())).Wait(soon(t))
+	err := m.Get(t.Context(), newRequest(t, s.URL())).Wait(deadline(t))
 	assert.ErrorIs(t, err, netreply.ProtocolFailure)
 }
 
@@ -380,7 +380,7 @@ func TestInformational(t *testing.T) {
 // and B6).
 func TestFlowControl(t *testing.T) {
 	const limit = 64 << 10
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		buf := make([]byte, 32<<10)
 		for {
 			if _, err := w.Write(buf); err != nil {
@@ -388,7 +388,7 @@ func TestFlowControl(t *testing.T) {
 			}
 			served.Add(int64(len(buf)))
 		}
-	}, netreply.Config{ReadBufferSize: limit}, func(t *testing.T, s *side) {
+	}, netreply.Config{ReadBufferSize: limit}, func(t *testing.T, s *fixture) {
 		served.Store(0)
 		r := s.m.Get(t.Context(), s.request("/"))
 		<-r.ReadyRead()
@@ -421,13 +421,13 @@ var served atomic.Int64
 
 // TestGetters: all can be called at any time, from any goroutine.
 func TestGetters(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			http.Redirect(w, r, "/next", http.StatusFound)
 			return
 		}
 		w.Write(make([]byte, 200_000))
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for range 20 {
 			r := s.m.Get(t.Context(), s.request("/"))
 			var wg sync.WaitGroup

@@ -34,12 +34,12 @@ func TestIdempotencyKey(t *testing.T) {
 	})
 	m := newManager(t, netreply.Config{})
 	for _, name := range []string{"Idempotency-Key", "x-idempotency-key", "Another"} {
-		body, err := m.Get(soon(t), newRequest(t, s.URL())).ReadAll()
+		body, err := m.Get(deadline(t), newRequest(t, s.URL())).ReadAll()
 		require.NoError(t, err)
 		require.Equal(t, "ok", string(body))
 		req := newRequest(t, s.URL())
 		req.Headers.Set(name, "1")
-		r := m.Post(soon(t), req, netreply.StringBody("order"))
+		r := m.Post(deadline(t), req, netreply.StringBody("order"))
 		body, err = r.ReadAll()
 		if name == "Another" {
 			require.ErrorIs(t, err, netreply.RemoteHostClosedError)
@@ -58,7 +58,7 @@ func TestIdempotencyKey(t *testing.T) {
 // body can be read again (RFC 9110, section 10.1.1).
 func TestExpectationFailed(t *testing.T) {
 	var expected, plain atomic.Int64
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Expect") != "" {
 			expected.Add(1)
 			w.WriteHeader(http.StatusExpectationFailed)
@@ -70,7 +70,7 @@ func TestExpectationFailed(t *testing.T) {
 			return
 		}
 		io.Copy(w, r.Body)
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		if s.kind == testserver.H2 || s.kind == testserver.H2C {
 			t.Skip("Go's HTTP/2 server hides the field from handlers")
 		}
@@ -80,7 +80,7 @@ func TestExpectationFailed(t *testing.T) {
 			req := s.request(path)
 			req.Headers.Set("expect", "100-Continue")
 			req.DoNotBufferUploadData = true
-			return s.m.Put(soon(t), req, body)
+			return s.m.Put(deadline(t), req, body)
 		}
 		body, err := put("/", netreply.StringBody("body")).ReadAll()
 		require.NoError(t, err)
@@ -108,7 +108,7 @@ func TestStatusBelow100(t *testing.T) {
 			c.Request()
 			c.Say(fmt.Sprintf("HTTP/1.1 %03d Odd\r\nContent-Length: 2\r\n\r\nok", code))
 		})
-		r := newManager(t, netreply.Config{}).Get(soon(t), newRequest(t, s.URL()))
+		r := newManager(t, netreply.Config{}).Get(deadline(t), newRequest(t, s.URL()))
 		body, err := r.ReadAll()
 		require.ErrorIs(t, err, netreply.UnknownServerError)
 		assert.Equal(t, "ok", string(body))
@@ -148,8 +148,8 @@ func TestSurplusBytesStayApart(t *testing.T) {
 			m := newManager(t, netreply.Config{})
 			for i := range 30 {
 				path := []string{"/together", "/behind"}[i%2]
-				require.NoError(t, m.Get(soon(t), newRequest(t, s.URL()+path)).Wait(soon(t)), "%q %q", answer, rest)
-				body, err := m.Get(soon(t), newRequest(t, s.URL()+"/innocent")).ReadAll()
+				require.NoError(t, m.Get(deadline(t), newRequest(t, s.URL()+path)).Wait(deadline(t)), "%q %q", answer, rest)
+				body, err := m.Get(deadline(t), newRequest(t, s.URL()+"/innocent")).ReadAll()
 				require.NoError(t, err, "%q %q", answer, rest)
 				require.Equal(t, "good", string(body))
 			}
@@ -173,8 +173,8 @@ func TestManyHeaders(t *testing.T) {
 				c.Request()
 				c.Say("HTTP/1.1 200 OK\r\n" + head.String() + "Content-Length: 0\r\n\r\n")
 			})
-			r := newManager(t, netreply.Config{}).Get(soon(t), newRequest(t, s.URL()))
-			require.NoError(t, r.Wait(soon(t)))
+			r := newManager(t, netreply.Config{}).Get(deadline(t), newRequest(t, s.URL()))
+			require.NoError(t, r.Wait(deadline(t)))
 			assert.Equal(t, n+1, r.Headers().Len())
 			names := 2
 			if name == "many" {
@@ -194,8 +194,8 @@ func (bare) RemoteAddr() net.Addr { return nil }
 
 // TestConnWithoutAddress: connections of DialContext need no addresses, over every protocol.
 func TestConnWithoutAddress(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }, netreply.Config{}, func(t *testing.T, s *side) {
-		dial := to(s.Listener.Addr().String())
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }, netreply.Config{}, func(t *testing.T, s *fixture) {
+		dial := dialTo(s.Listener.Addr().String())
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg},
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				c, err := dial(ctx, network, addr)
@@ -205,7 +205,7 @@ func TestConnWithoutAddress(t *testing.T) {
 				return bare{c}, nil
 			}})
 		for range 2 {
-			r := m.Get(soon(t), s.request("/"))
+			r := m.Get(deadline(t), s.request("/"))
 			body, err := r.ReadAll()
 			require.NoError(t, err)
 			assert.Equal(t, "ok", string(body))

@@ -32,7 +32,7 @@ func TestSecretHeaders(t *testing.T) {
 		req := newRequest(t, first.URL+"/?to="+c.to)
 		req.SecretHeaders = []string{"X-Token"}
 		req.Headers = netreply.NewHeaders("X-API-Key", "1", "x-token", "2", "X-Mine", "3")
-		require.NoError(t, m.Get(t.Context(), req).Wait(soon(t)))
+		require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 		h := <-got
 		assert.Equal(t, c.keep, h.Get("X-Api-Key") != "", "to %s", c.to)
 		assert.Equal(t, c.keep, h.Get("X-Token") != "", "to %s", c.to)
@@ -66,7 +66,7 @@ func TestSecretHeadersInvalid(t *testing.T) {
 		assert.Equal(t, "Config.SecretHeaders", field.Field)
 		req := newRequest(t, "http://no.invalid/")
 		req.SecretHeaders = []string{name}
-		err = newManager(t, netreply.Config{}).Get(t.Context(), req).Wait(soon(t))
+		err = newManager(t, netreply.Config{}).Get(t.Context(), req).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)
 		require.ErrorAs(t, err, &field)
 		assert.Equal(t, "Request.SecretHeaders", field.Field)

@@ -19,7 +19,7 @@ import (
 
 // TestLateSubscription: a subscription after the end misses nothing (point 1 of the contract).
 func TestLateSubscription(t *testing.T) {
-	each(t, hops(302), netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, hops(302), netreply.Config{}, func(t *testing.T, s *fixture) {
 		r := s.m.Get(t.Context(), s.request("/2"))
 		require.NoError(t, r.Wait(t.Context()))
 		count := func(ch <-chan struct{}) (n int) {
@@ -61,7 +61,7 @@ func TestLateSubscription(t *testing.T) {
 // TestFinishedLast: Finished is closed after all others, and the getters have the new state
 // before the signal is seen (points 3 and 6).
 func TestFinishedLast(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) }, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) }, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for range 50 {
 			r := s.m.Get(t.Context(), s.request("/"))
 			head, failed, down, finished := r.MetaDataChanged(), r.ErrorOccurred(), r.DownloadProgress(), r.Finished()
@@ -88,12 +88,12 @@ func TestFinishedLast(t *testing.T) {
 
 // TestEventsObservers: several observers each see everything, in order (point 4).
 func TestEventsObservers(t *testing.T) {
-	each(t, hops(302), netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, hops(302), netreply.Config{}, func(t *testing.T, s *fixture) {
 		r := s.m.Get(t.Context(), s.request("/3"))
 		var wg sync.WaitGroup
 		var all [5][]string
 		for i := range all {
-			wg.Go(func() { all[i] = names(t, r) })
+			wg.Go(func() { all[i] = signalNames(t, r) })
 		}
 		wg.Wait()
 		for _, list := range all {
@@ -117,17 +117,17 @@ func discrete(list []string) []string {
 // TestBoundedRecord: progress does not accumulate (point 5), and an observer that does not take
 // it does not stop the transfer (point 2).
 func TestBoundedRecord(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		for range 200 {
 			w.Write(make([]byte, 10_000))
 			w.(http.Flusher).Flush()
 		}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		r := s.m.Get(t.Context(), s.request("/"))
 		r.DownloadProgress() // never taken
 		r.ReadyRead()
-		require.NoError(t, r.Wait(soon(t)))
-		assert.Less(t, len(names(t, r)), 10)
+		require.NoError(t, r.Wait(deadline(t)))
+		assert.Less(t, len(signalNames(t, r)), 10)
 		assert.Equal(t, netreply.Progress{Done: 2_000_000, Total: 2_000_000}, <-r.DownloadProgress())
 	})
 }
@@ -139,7 +139,7 @@ func TestManagerSignals(t *testing.T) {
 	add := func(who string, e netreply.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		order = append(order, who+name(e))
+		order = append(order, who+signalName(e))
 	}
 	m := newManager(t, netreply.Config{OnSignal: func(_ *netreply.Reply, e netreply.Event) { add("manager ", e) }})
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x") }))
@@ -155,12 +155,12 @@ func TestManagerSignals(t *testing.T) {
 	var seen []string
 	for reply, e := range events {
 		assert.Same(t, r, reply)
-		seen = append(seen, name(e))
+		seen = append(seen, signalName(e))
 		if _, ok := e.(netreply.Finished); ok {
 			break
 		}
 	}
-	assert.Equal(t, discrete(names(t, r)), discrete(seen))
+	assert.Equal(t, discrete(signalNames(t, r)), discrete(seen))
 	require.NoError(t, r.Wait(t.Context()))
 	m.Close()
 	mu.Lock()
@@ -188,8 +188,8 @@ func TestAbortAtEncrypted(t *testing.T) {
 		}
 	}
 	r := m.Get(t.Context(), req)
-	require.ErrorIs(t, r.Wait(soon(t)), netreply.OperationCanceledError)
-	assert.NotContains(t, names(t, r), "sent")
+	require.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError)
+	assert.NotContains(t, signalNames(t, r), "sent")
 	m.Close()
 	s.Close()
 	assert.Zero(t, served)
@@ -198,7 +198,7 @@ func TestAbortAtEncrypted(t *testing.T) {
 // TestManagerClose: Close aborts running replies, waits for them, and later requests are
 // refused.
 func TestManagerClose(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, netreply.Config{}, func(t *testing.T, s *side) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, netreply.Config{}, func(t *testing.T, s *fixture) {
 		var all []*netreply.Reply
 		for range 20 {
 			all = append(all, s.m.Get(t.Context(), s.request("/")))
@@ -230,10 +230,10 @@ func TestConfig(t *testing.T) {
 
 // TestLimits: MaxHeaderBytes and ConnectionsPerHost hold.
 func TestLimits(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Large", string(make([]byte, 0, 1))+fmt.Sprintf("%064000d", 1))
-	}, netreply.Config{MaxHeaderBytes: 8 << 10}, func(t *testing.T, s *side) {
-		err := s.m.Get(t.Context(), s.request("/")).Wait(soon(t))
+	}, netreply.Config{MaxHeaderBytes: 8 << 10}, func(t *testing.T, s *fixture) {
+		err := s.m.Get(t.Context(), s.request("/")).Wait(deadline(t))
 		assert.ErrorIs(t, err, netreply.ProtocolFailure)
 	})
 }
@@ -241,23 +241,23 @@ func TestLimits(t *testing.T) {
 // TestClearConnectionCache: idle connections are closed, transfers go on (D32).
 func TestClearConnectionCache(t *testing.T) {
 	hold := make(chan struct{})
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hold" {
 			w.(http.Flusher).Flush()
 			<-hold
 		}
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		hold = make(chan struct{})
 		require.NoError(t, s.m.Get(t.Context(), s.request("/")).Wait(t.Context()))
 		held := s.m.Get(t.Context(), s.request("/hold"))
 		<-held.MetaDataChanged()
 		s.m.ClearConnectionCache()
 		close(hold)
-		require.NoError(t, held.Wait(soon(t)))
+		require.NoError(t, held.Wait(deadline(t)))
 		s.m.ClearConnectionCache()
 		r := s.m.Get(t.Context(), s.request("/"))
 		require.NoError(t, r.Wait(t.Context()))
-		assert.Contains(t, names(t, r), "connecting")
+		assert.Contains(t, signalNames(t, r), "connecting")
 	})
 }
 
@@ -279,7 +279,7 @@ func TestSixConnectionsPerHost(t *testing.T) {
 	require.Eventually(t, func() bool { return sent() == 6 }, 10*time.Second, time.Millisecond)
 	close(hold)
 	for _, r := range all {
-		require.NoError(t, r.Wait(soon(t)))
+		require.NoError(t, r.Wait(deadline(t)))
 	}
 	assert.Equal(t, 10, sent())
 }

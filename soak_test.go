@@ -61,7 +61,7 @@ func TestSoakProfiles(t *testing.T) {
 				return context.WithValue(ctx, wayKey{}, new(sync.Map))
 			}
 			s.TLSConfig = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: own}
-			s.ErrorLog = quiet
+			s.ErrorLog = discardLog
 		})
 		return s.URL, cfg
 	}

@@ -39,7 +39,7 @@ func squid(t *testing.T, directives string) string {
 			require.NoError(t, os.Chown(dir, uid, -1))
 		}
 	}
-	start(t, os.Kill, "squid", addr, "-N", "-f", dir+"/conf")
+	startProgram(t, os.Kill, "squid", addr, "-N", "-f", dir+"/conf")
 	t.Cleanup(func() {
 		if log, _ := os.ReadFile(dir + "/cache.log"); t.Failed() {
 			t.Logf("%s", log)
@@ -73,7 +73,7 @@ func TestSquid(t *testing.T) {
 						req.HTTP = netreply.HTTP2Direct
 					}
 					r := m.Post(t.Context(), req, netreply.BytesBody([]byte("hello")))
-					r.Wait(soon(t))
+					r.Wait(deadline(t))
 					return r
 				}
 				known := proxyAt(netreply.HTTPProxy, addr)
@@ -125,7 +125,7 @@ func TestSquidRefuses(t *testing.T) {
 		"https://127.0.0.1:" + port + "/": netreply.ConnectionRefusedError,
 	} {
 		r := m.Get(t.Context(), newRequest(t, u))
-		require.ErrorIs(t, r.Wait(soon(t)), code, u)
+		require.ErrorIs(t, r.Wait(deadline(t)), code, u)
 		if strings.HasPrefix(u, "https") {
 			require.NotNil(t, r.ProxyResponse(), u)
 			assert.Contains(t, string(r.ProxyResponse().Body), "<html", "Squid's explanation")
@@ -146,7 +146,7 @@ func TestMicrosocks(t *testing.T) {
 			args = append(args, "-u", "user", "-P", password)
 			p.User, p.Password = "user", password
 		}
-		start(t, os.Kill, "microsocks", addr, args...)
+		startProgram(t, os.Kill, "microsocks", addr, args...)
 		m := newManager(t, netreply.Config{Proxy: p, SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
 		for _, host := range []string{"127.0.0.1", "localhost"} {
 			req := newRequest(t, strings.Replace(s.URL, "127.0.0.1", host, 1))
@@ -155,13 +155,13 @@ func TestMicrosocks(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, "HTTP/2.0", string(got))
 		}
-		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "http://127.0.0.1:"+closed+"/")).Wait(soon(t)), netreply.ConnectionRefusedError)
+		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "http://127.0.0.1:"+closed+"/")).Wait(deadline(t)), netreply.ConnectionRefusedError)
 		if password == "" {
 			continue
 		}
 		p.Password = "wrong"
 		req := newRequest(t, s.URL)
 		req.Proxy = p
-		require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.ProxyAuthenticationRequiredError)
+		require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.ProxyAuthenticationRequiredError)
 	}
 }

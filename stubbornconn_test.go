@@ -72,10 +72,10 @@ func TestReplyEndsWithHangingConnection(t *testing.T) {
 							return wrap(c, free), nil
 						},
 					})
-					s := &side{Server: origin, m: m, kind: kind, t: t}
+					s := &fixture{Server: origin, m: m, kind: kind, t: t}
 					ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 					defer cancel()
-					require.ErrorIs(t, m.Get(ctx, s.request("/")).Wait(soon(t)), netreply.TimeoutError)
+					require.ErrorIs(t, m.Get(ctx, s.request("/")).Wait(deadline(t)), netreply.TimeoutError)
 					m.Get(t.Context(), s.request("/"))
 					closed := make(chan struct{})
 					go func() {
@@ -84,7 +84,7 @@ func TestReplyEndsWithHangingConnection(t *testing.T) {
 					}()
 					select {
 					case <-closed:
-					case <-soon(t).Done():
+					case <-deadline(t).Done():
 						assert.Fail(t, "Manager.Close hangs")
 					}
 				})
@@ -112,7 +112,7 @@ func TestRefusalWithHangingConnection(t *testing.T) {
 		"SOCKS":   {Proxy: proxyAt(netreply.Socks5Proxy, plain.Addr)},
 	} {
 		c.DialContext = dialer
-		err := newManager(t, c).Get(t.Context(), newRequest(t, "https://"+plain.Addr+"/")).Wait(soon(t))
+		err := newManager(t, c).Get(t.Context(), newRequest(t, "https://"+plain.Addr+"/")).Wait(deadline(t))
 		var e *netreply.Error
 		require.ErrorAs(t, err, &e, name)
 	}

@@ -29,25 +29,25 @@ import (
 // secureKinds are the protocols over TLS.
 var secureKinds = []testserver.Kind{testserver.TLS, testserver.H2}
 
-// flawed is a server whose certificate nobody trusts, and what was asked of it.
-type flawed struct {
-	*side
+// untrusted is a server whose certificate nobody trusts, and what was asked of it.
+type untrusted struct {
+	*fixture
 	served, resumed atomic.Int64
 	clients         sync.Map // addresses of connections that brought a request
 }
 
 // connections is how many brought a request.
-func (s *flawed) connections() (n int) {
+func (s *untrusted) connections() (n int) {
 	s.clients.Range(func(_, _ any) bool { n++; return true })
 	return n
 }
 
-// eachFlawed runs a test against one over each protocol, with a Manager that does not
+// eachUntrusted runs a test against one over each protocol, with a Manager that does not
 // trust it.
-func eachFlawed(t *testing.T, c netreply.Config, f func(*testing.T, *flawed)) {
+func eachUntrusted(t *testing.T, c netreply.Config, f func(*testing.T, *untrusted)) {
 	for _, kind := range secureKinds {
 		t.Run(string(kind), func(t *testing.T) {
-			fl := &flawed{}
+			fl := &untrusted{}
 			s, cfg := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fl.served.Add(1)
 				fl.clients.Store(r.RemoteAddr, true)
@@ -59,21 +59,21 @@ func eachFlawed(t *testing.T, c netreply.Config, f func(*testing.T, *flawed)) {
 					}
 					return nil
 				}}
-				s.ErrorLog = quiet
+				s.ErrorLog = discardLog
 			})
 			c.SSLConfiguration = &netreply.SSLConfiguration{RootCAs: x509.NewCertPool()}
-			fl.side = &side{Server: s, m: newManager(t, c), kind: kind, cfg: cfg, t: t}
+			fl.fixture = &fixture{Server: s, m: newManager(t, c), kind: kind, cfg: cfg, t: t}
 			f(t, fl)
 		})
 	}
 }
 
 func TestSSLErrorsRefused(t *testing.T) {
-	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{}, func(t *testing.T, s *untrusted) {
 		r := s.m.Get(t.Context(), s.request("/"))
-		err := r.Wait(soon(t))
+		err := r.Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.SslHandshakeFailedError)
-		assert.Equal(t, []string{"connecting", "flaws", "SslHandshakeFailedError", "down", "finished"}, names(t, r))
+		assert.Equal(t, []string{"connecting", "flaws", "SslHandshakeFailedError", "down", "finished"}, signalNames(t, r))
 		var ce *netreply.CertificateError
 		require.ErrorAs(t, err, &ce)
 		require.Len(t, ce.Errors, 1)
@@ -91,7 +91,7 @@ func TestSSLErrorsRefused(t *testing.T) {
 }
 
 func TestSSLErrorsDecision(t *testing.T) {
-	eachFlawed(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *untrusted) {
 		ask := func(answer func(*netreply.SSLErrors)) *netreply.Reply {
 			r := s.m.Get(t.Context(), s.request("/secret"))
 			q := <-r.SSLErrors()
@@ -100,7 +100,7 @@ func TestSSLErrorsDecision(t *testing.T) {
 			assert.Zero(t, r.SSLConfiguration().Version, "nothing is agreed on")
 			assert.True(t, r.SSLConfiguration().PeerCertificates[0].Equal(s.Certificate()))
 			answer(q)
-			r.Wait(soon(t))
+			r.Wait(deadline(t))
 			return r
 		}
 		r := ask(func(q *netreply.SSLErrors) { assert.True(t, q.Reject()); assert.False(t, q.Ignore()) })
@@ -112,7 +112,7 @@ func TestSSLErrorsDecision(t *testing.T) {
 
 		r = ask(func(q *netreply.SSLErrors) { assert.True(t, q.Ignore()) })
 		require.NoError(t, r.Err())
-		assert.Equal(t, []string{"connecting", "flaws", "encrypted", "sent", "head", "ready", "down", "finished"}, names(t, r))
+		assert.Equal(t, []string{"connecting", "flaws", "encrypted", "sent", "head", "ready", "down", "finished"}, signalNames(t, r))
 		assert.Empty(t, r.SSLConfiguration().VerifiedChains)
 		assert.EqualValues(t, 1, s.served.Load())
 		r = ask(func(q *netreply.SSLErrors) { assert.True(t, q.IgnoreOnly(q.Errors...)) })
@@ -143,15 +143,15 @@ func TestSSLErrorsNothingSent(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 		q.Reject()
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.SslHandshakeFailedError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.SslHandshakeFailedError)
 		assert.Zero(t, <-got)
 	}
 }
 
-// TestSSLErrorsLateAnswer: an answer that comes after the connection was lost opens another
-// one.
+// TestSSLErrorsLateAnswer: an answer may take longer than a handshake; the reply then goes on over
+// another connection, and asks and signals nothing twice.
 func TestSSLErrorsLateAnswer(t *testing.T) {
-	eachFlawed(t, netreply.Config{Ask: netreply.AskSSLErrors, TLSTimeout: 50 * time.Millisecond}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{Ask: netreply.AskSSLErrors, TLSTimeout: 50 * time.Millisecond}, func(t *testing.T, s *untrusted) {
 		r := s.m.Post(t.Context(), s.request("/"), netreply.ReaderBody(io.LimitReader(rand.Reader, 10)))
 		q := <-r.SSLErrors()
 		select { // longer than the handshake may take
@@ -160,14 +160,14 @@ func TestSSLErrorsLateAnswer(t *testing.T) {
 		case <-time.After(200 * time.Millisecond):
 		}
 		q.Ignore()
-		require.NoError(t, r.Wait(soon(t)))
-		assert.Equal(t, []string{"connecting", "flaws", "encrypted"}, names(t, r)[:3], "nothing is told or asked twice")
+		require.NoError(t, r.Wait(deadline(t)))
+		assert.Equal(t, []string{"connecting", "flaws", "encrypted"}, signalNames(t, r)[:3], "nothing is told or asked twice")
 	})
 }
 
 // TestSSLErrorsAbort: a reply can be aborted while it asks.
 func TestSSLErrorsAbort(t *testing.T) {
-	eachFlawed(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *untrusted) {
 		r := s.m.Get(t.Context(), s.request("/"))
 		q := <-r.SSLErrors()
 		r.Abort()
@@ -180,7 +180,7 @@ func TestSSLErrorsAbort(t *testing.T) {
 
 // TestSSLErrorsOfManyReplies: each of many replies decides for itself.
 func TestSSLErrorsOfManyReplies(t *testing.T) {
-	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{}, func(t *testing.T, s *untrusted) {
 		var all []*netreply.Reply
 		for i := range 20 {
 			req := s.request(fmt.Sprintf("/%d", i))
@@ -192,7 +192,7 @@ func TestSSLErrorsOfManyReplies(t *testing.T) {
 			all = append(all, s.m.Get(t.Context(), req))
 		}
 		for i, r := range all {
-			if err := r.Wait(soon(t)); i%2 == 0 {
+			if err := r.Wait(deadline(t)); i%2 == 0 {
 				assert.NoError(t, err)
 			} else {
 				assert.ErrorIs(t, err, netreply.SslHandshakeFailedError)
@@ -205,7 +205,7 @@ func TestSSLErrorsOfManyReplies(t *testing.T) {
 // TestSSLErrorsIsolation: no reply uses a connection or session on which another reply has
 // ignored errors (D20).
 func TestSSLErrorsIsolation(t *testing.T) {
-	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{}, func(t *testing.T, s *untrusted) {
 		lenient := func() *netreply.Request { r := s.request("/"); r.IgnoreAllSSLErrors = true; return r }
 		listed := func() *netreply.Request {
 			r := s.request("/")
@@ -221,26 +221,26 @@ func TestSSLErrorsIsolation(t *testing.T) {
 		for round := range 3 {
 			for _, make := range []func() *netreply.Request{lenient, listed} {
 				r := s.m.Get(t.Context(), make())
-				require.NoError(t, r.Wait(soon(t)))
-				if round > 0 && names(t, r)[0] == "connecting" {
+				require.NoError(t, r.Wait(deadline(t)))
+				if round > 0 && signalNames(t, r)[0] == "connecting" {
 					assert.True(t, r.SSLConfiguration().DidResume, "those who ignore the same share their sessions")
 				}
 			}
 			for _, req := range []*netreply.Request{s.request("/"), wrong()} {
 				before := s.served.Load()
 				r := s.m.Get(t.Context(), req)
-				require.ErrorIs(t, r.Wait(soon(t)), netreply.SslHandshakeFailedError)
+				require.ErrorIs(t, r.Wait(deadline(t)), netreply.SslHandshakeFailedError)
 				require.Equal(t, before, s.served.Load())
 			}
 			s.m.ClearConnectionCache()
 		}
 		r := s.m.Get(t.Context(), lenient())
-		require.NoError(t, r.Wait(soon(t)))
+		require.NoError(t, r.Wait(deadline(t)))
 		n := s.connections()
 		r = s.m.Get(t.Context(), lenient())
-		require.NoError(t, r.Wait(soon(t)))
+		require.NoError(t, r.Wait(deadline(t)))
 		assert.Equal(t, n, s.connections(), "and their connections")
-		assert.Equal(t, "sent", names(t, r)[0])
+		assert.Equal(t, "sent", signalNames(t, r)[0])
 		assert.Nil(t, r.SSLConfiguration().SessionTicket(), "which is nothing to give away")
 	})
 }
@@ -248,7 +248,7 @@ func TestSSLErrorsIsolation(t *testing.T) {
 // TestSSLErrorsRedirect: an accepted certificate stays accepted for the rest of the reply;
 // another certificate does not.
 func TestSSLErrorsRedirect(t *testing.T) {
-	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{}, func(t *testing.T, s *untrusted) {
 		from, _ := testserver.NewOriginWith(t, s.kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/twice" {
 				http.Redirect(w, r, "/once", http.StatusFound)
@@ -267,8 +267,8 @@ func TestSSLErrorsRedirect(t *testing.T) {
 			}
 		}
 		r := s.m.Get(t.Context(), req)
-		require.NoError(t, r.Wait(soon(t)))
-		assert.Equal(t, 2, asked, "once for each certificate: %v", names(t, r))
+		require.NoError(t, r.Wait(deadline(t)))
+		assert.Equal(t, 2, asked, "once for each certificate: %v", signalNames(t, r))
 	})
 }
 
@@ -277,8 +277,8 @@ func TestSSLErrorsRedirect(t *testing.T) {
 func TestSSLErrorsHSTS(t *testing.T) {
 	store := hsts.NewStore()
 	store.Add(hsts.Policy{Host: "strict.test", Expires: time.Now().Add(time.Hour)})
-	eachFlawed(t, netreply.Config{HSTS: store, Ask: netreply.AskSSLErrors}, func(t *testing.T, s *flawed) {
-		s.m = newManager(t, netreply.Config{HSTS: store, Ask: netreply.AskSSLErrors, DialContext: to(s.Listener.Addr().String())})
+	eachUntrusted(t, netreply.Config{HSTS: store, Ask: netreply.AskSSLErrors}, func(t *testing.T, s *untrusted) {
+		s.m = newManager(t, netreply.Config{HSTS: store, Ask: netreply.AskSSLErrors, DialContext: dialTo(s.Listener.Addr().String())})
 		for name, set := range map[string]func(*netreply.Request){
 			"asked": func(*netreply.Request) {},
 			"all":   func(r *netreply.Request) { r.IgnoreAllSSLErrors = true },
@@ -292,7 +292,7 @@ func TestSSLErrorsHSTS(t *testing.T) {
 			req := newRequest(t, "https://strict.test/")
 			set(req)
 			r := s.m.Get(t.Context(), req)
-			require.ErrorIs(t, r.Wait(soon(t)), netreply.SslHandshakeFailedError, name)
+			require.ErrorIs(t, r.Wait(deadline(t)), netreply.SslHandshakeFailedError, name)
 			q := <-r.SSLErrors()
 			assert.True(t, q.Final)
 			assert.False(t, q.Ignore())
@@ -403,18 +403,18 @@ func TestSSLConfiguration(t *testing.T) {
 
 // TestPins: ignored errors do not make up for a missing key.
 func TestPins(t *testing.T) {
-	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{}, func(t *testing.T, s *untrusted) {
 		req := s.request("/")
 		req.SSLConfiguration = &netreply.SSLConfiguration{Pins: []netreply.PublicKeyPin{{}}}
 		req.IgnoreAllSSLErrors = true
-		err := s.m.Get(t.Context(), req).Wait(soon(t))
+		err := s.m.Get(t.Context(), req).Wait(deadline(t))
 		var pin *netreply.PinError
 		require.ErrorAs(t, err, &pin)
 		assert.True(t, pin.Chain[0].Equal(s.Certificate()))
 		require.ErrorIs(t, err, netreply.SslHandshakeFailedError)
 		assert.Zero(t, s.served.Load())
 		req.SSLConfiguration = &netreply.SSLConfiguration{Pins: []netreply.PublicKeyPin{netreply.PinOf(s.Certificate())}}
-		require.NoError(t, s.m.Get(t.Context(), req).Wait(soon(t)))
+		require.NoError(t, s.m.Get(t.Context(), req).Wait(deadline(t)))
 	})
 }
 
@@ -464,16 +464,16 @@ func TestStaleSession(t *testing.T) {
 			var which atomic.Int32
 			s, _ := testserver.NewOriginWith(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.DidResume) }),
 				func(s *http.Server) {
-					s.ErrorLog = quiet
+					s.ErrorLog = discardLog
 					s.TLSConfig = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certs[which.Load()], nil }}
 				})
-			m := newManager(t, netreply.Config{DialContext: to(s.Listener.Addr().String()), SSLConfiguration: &netreply.SSLConfiguration{RootCAs: roots,
+			m := newManager(t, netreply.Config{DialContext: dialTo(s.Listener.Addr().String()), SSLConfiguration: &netreply.SSLConfiguration{RootCAs: roots,
 				TLS: &tls.Config{Time: func() time.Time { return time.Unix(0, clock.Load()) }}}})
 			get := func() string {
 				r := m.Get(t.Context(), newRequest(t, "https://host.test/"))
 				got, err := r.ReadAll()
 				require.NoError(t, err)
-				require.NotContains(t, names(t, r), "flaws", "nothing is asked about an old session")
+				require.NotContains(t, signalNames(t, r), "flaws", "nothing is asked about an old session")
 				m.ClearConnectionCache()
 				return string(got)
 			}
@@ -493,10 +493,10 @@ func TestClientCertificateRefusedLate(t *testing.T) {
 		s, cfg := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it got through") }),
 			func(s *http.Server) {
 				s.TLSConfig = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
-				s.ErrorLog = quiet
+				s.ErrorLog = discardLog
 			})
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
-		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(soon(t)), netreply.SslHandshakeFailedError, kind)
+		require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(deadline(t)), netreply.SslHandshakeFailedError, kind)
 	}
 }
 
@@ -519,13 +519,13 @@ func TestSSLConfigurationInvalid(t *testing.T) {
 		m := newManager(t, netreply.Config{})
 		req := newRequest(t, "https://127.0.0.1:1/")
 		req.SSLConfiguration = c
-		require.ErrorAs(t, m.Get(t.Context(), req).Wait(soon(t)), &fe)
+		require.ErrorAs(t, m.Get(t.Context(), req).Wait(deadline(t)), &fe)
 		assert.Equal(t, "Request.SSLConfiguration."+field, fe.Field)
 	}
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, "https://127.0.0.1:1/")
 	req.SSLConfiguration = &netreply.SSLConfiguration{MinProtocol: tls.VersionTLS13, MaxProtocol: tls.VersionTLS12}
-	require.ErrorIs(t, m.Get(t.Context(), req).Wait(soon(t)), netreply.ProtocolInvalidOperationError)
+	require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.ProtocolInvalidOperationError)
 }
 
 // noDialer is a PSKDialer that is never called.
@@ -539,7 +539,7 @@ func TestNoPSKDialer(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, "https://127.0.0.1:1/")
 	req.Ask = netreply.AskPreSharedKey
-	err = m.Get(t.Context(), req).Wait(soon(t))
+	err = m.Get(t.Context(), req).Wait(deadline(t))
 	require.ErrorContains(t, err, "import github.com/netreply/netreply/opensslpsk")
 	require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)
 }

@@ -84,7 +84,7 @@ func TestClientCertificateRedirect(t *testing.T) {
 								d.Allow()
 							}
 						}
-						return body(t, m.Get(t.Context(), req))
+						return readBody(t, m.Get(t.Context(), req))
 					}
 					assert.Equal(t, "me", get(home.URL))
 					assert.Equal(t, "me", get(on(home.URL, "/")), "the same origin")
@@ -115,9 +115,9 @@ func TestClientCertificateAcceptedErrors(t *testing.T) {
 				q.Ignore()
 			}
 		}})
-	assert.Equal(t, "nobody", body(t, m.Get(t.Context(), newRequest(t, home.URL+"/?to="+url.QueryEscape(away.URL)))))
+	assert.Equal(t, "nobody", readBody(t, m.Get(t.Context(), newRequest(t, home.URL+"/?to="+url.QueryEscape(away.URL)))))
 	back := away.URL + "/?to=" + url.QueryEscape(home.URL)
-	assert.NotEqual(t, "nobody", body(t, m.Get(t.Context(), newRequest(t, home.URL+"/?to="+url.QueryEscape(back)))))
+	assert.NotEqual(t, "nobody", readBody(t, m.Get(t.Context(), newRequest(t, home.URL+"/?to="+url.QueryEscape(back)))))
 }
 
 // TestClientCertificateUpgrade: https of the same host is not another origin than its http.
@@ -134,8 +134,8 @@ func TestClientCertificateUpgrade(t *testing.T) {
 			}
 			return new(net.Dialer).DialContext(ctx, network, to.Listener.Addr().String())
 		}})
-	assert.Equal(t, "me", body(t, m.Get(t.Context(), newRequest(t, "http://example.com/?to=https://example.com/"))))
-	assert.Equal(t, "nobody", body(t, m.Get(t.Context(), newRequest(t, "http://example.com/?to=https://www.example.com/"))))
+	assert.Equal(t, "me", readBody(t, m.Get(t.Context(), newRequest(t, "http://example.com/?to=https://example.com/"))))
+	assert.Equal(t, "nobody", readBody(t, m.Get(t.Context(), newRequest(t, "http://example.com/?to=https://www.example.com/"))))
 }
 
 // countingPSK refuses every handshake and counts them.
@@ -152,8 +152,8 @@ func TestPSKRedirect(t *testing.T) {
 	home, _, _ := identityServer(t, testserver.Plain)
 	var n atomic.Int64
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg, PSK: countingPSK{&n}}})
-	assert.Equal(t, "nobody", body(t, m.Get(t.Context(), newRequest(t, home.URL+"/?to="+url.QueryEscape(away.URL)))))
+	assert.Equal(t, "nobody", readBody(t, m.Get(t.Context(), newRequest(t, home.URL+"/?to="+url.QueryEscape(away.URL)))))
 	assert.Zero(t, n.Load())
-	require.Error(t, m.Get(t.Context(), newRequest(t, away.URL)).Wait(soon(t)))
+	require.Error(t, m.Get(t.Context(), newRequest(t, away.URL)).Wait(deadline(t)))
 	assert.NotZero(t, n.Load())
 }

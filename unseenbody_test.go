@@ -59,23 +59,23 @@ func TestUnseenBody(t *testing.T) {
 	for _, c := range unseenBodies {
 		t.Run(c.name, func(t *testing.T) {
 			s := serveUnseen(t, "X-None", "HTTP/1.1 302 F\r\nLocation: /new\r\n", c.rest, c.then)
-			r := newManager(t, netreply.Config{}).Get(soon(t), newRequest(t, s.URL()+"/old"))
-			assert.Equal(t, "ok", body(t, r))
-			assert.Regexp(t, "^connecting sent head redirected (connecting )?sent head ready (down )?down finished$", strings.Replace(strings.Join(names(t, r), " "), "ready down finished", "ready down down finished", 1))
+			r := newManager(t, netreply.Config{}).Get(deadline(t), newRequest(t, s.URL()+"/old"))
+			assert.Equal(t, "ok", readBody(t, r))
+			assert.Regexp(t, "^connecting sent head redirected (connecting )?sent head ready (down )?down finished$", strings.Replace(strings.Join(signalNames(t, r), " "), "ready down finished", "ready down down finished", 1))
 
 			s = serveUnseen(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", c.rest, c.then)
 			for _, ask := range []netreply.Questions{0, netreply.AskAuthentication} {
 				req := newRequest(t, s.URL()+"/old")
 				req.Ask = ask
 				req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "p") })
-				assert.Equal(t, "ok", body(t, newManager(t, netreply.Config{}).Get(soon(t), req)))
+				assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(deadline(t), req)))
 			}
 
 			s = serveUnseen(t, "Proxy-Authorization", "HTTP/1.1 407 P\r\nProxy-Authenticate: Basic realm=\"x\"\r\n", c.rest, c.then)
 			u, _ := url.Parse(s.URL())
 			port, _ := strconv.ParseUint(u.Port(), 10, 16)
 			m := newManager(t, netreply.Config{Proxy: &netreply.Proxy{Type: netreply.HTTPProxy, Host: u.Hostname(), Port: uint16(port), User: "u", Password: "p"}})
-			assert.Equal(t, "ok", body(t, m.Get(soon(t), newRequest(t, "http://origin.test/old"))))
+			assert.Equal(t, "ok", readBody(t, m.Get(deadline(t), newRequest(t, "http://origin.test/old"))))
 		})
 	}
 }
@@ -85,7 +85,7 @@ func TestUnseenBodyTimeout(t *testing.T) {
 	s := serveUnseen(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", "Content-Length: 178\r\n\r\n", "stall")
 	req := newRequest(t, strings.Replace(s.URL(), "http://", "http://u:p@", 1)+"/old")
 	req.TransferTimeout = 50 * time.Millisecond // shorter than such a body is waited for
-	assert.Equal(t, "ok", body(t, newManager(t, netreply.Config{}).Get(soon(t), req)))
+	assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(deadline(t), req)))
 }
 
 // TestRedirectedBeforeUnseenBody: the redirected signal comes before the body is read.
@@ -112,7 +112,7 @@ func TestRedirectedBeforeUnseenBody(t *testing.T) {
 			close(told)
 		}
 	}
-	assert.Equal(t, "ok", body(t, newManager(t, netreply.Config{}).Get(soon(t), req)))
+	assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(deadline(t), req)))
 	assert.Equal(t, 1, s.Connections(), "what was there in time costs no connection")
 }
 
@@ -134,8 +134,8 @@ func TestUnseenBodyKeepsConnection(t *testing.T) {
 				}
 			}
 		})
-		r := newManager(t, netreply.Config{}).Get(soon(t), newRequest(t, strings.Replace(s.URL(), "http://", "http://u:p@", 1)+"/1"))
-		assert.Equal(t, "ok", body(t, r))
+		r := newManager(t, netreply.Config{}).Get(deadline(t), newRequest(t, strings.Replace(s.URL(), "http://", "http://u:p@", 1)+"/1"))
+		assert.Equal(t, "ok", readBody(t, r))
 		assert.Equal(t, 1, s.Connections())
 	}
 }
@@ -166,11 +166,11 @@ func TestUnseenBodyResetsStream(t *testing.T) {
 		if kind == testserver.H2C {
 			req.HTTP = netreply.HTTP2Direct
 		}
-		first := body(t, m.Get(soon(t), req))
+		first := readBody(t, m.Get(deadline(t), req))
 		<-reset
 		<-reset
 		req.URL.Path = "/2"
-		assert.Equal(t, first, body(t, m.Get(soon(t), req)), "the same connection")
+		assert.Equal(t, first, readBody(t, m.Get(deadline(t), req)), "the same connection")
 	}
 }
 
@@ -193,7 +193,7 @@ func TestUnansweredChallengeBody(t *testing.T) {
 			q.Cancel()
 			answered <- struct{}{}
 		})
-		b, err := newManager(t, netreply.Config{}).Get(soon(t), req).ReadAll()
+		b, err := newManager(t, netreply.Config{}).Get(deadline(t), req).ReadAll()
 		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
 		assert.Equal(t, "helloworld", string(b))
 
@@ -205,7 +205,7 @@ func TestUnansweredChallengeBody(t *testing.T) {
 		req = newRequest(t, s.URL())
 		req.Ask = ask
 		req.OnSignal = answering(func(q *netreply.Authenticator) { q.Cancel() })
-		b, err = newManager(t, netreply.Config{}).Get(soon(t), req).ReadAll()
+		b, err = newManager(t, netreply.Config{}).Get(deadline(t), req).ReadAll()
 		require.ErrorIs(t, err, netreply.RemoteHostClosedError)
 		assert.Equal(t, "hello", string(b))
 	}
@@ -226,6 +226,6 @@ func TestUnseenBodyAborted(t *testing.T) {
 		case <-r.AuthenticationRequired():
 		}
 		cancel()
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.OperationCanceledError)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError)
 	}
 }

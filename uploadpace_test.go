@@ -101,7 +101,7 @@ func TestUploadInSocketBuffer(t *testing.T) {
 			c.Say("HTTP/1.1 204 No Content\r\n\r\n")
 		})
 		m := newManager(t, netreply.Config{TransferTimeout: limit})
-		err := m.Put(t.Context(), newRequest(t, s.URL()), netreply.BytesBody(make([]byte, size))).Wait(soon(t))
+		err := m.Put(t.Context(), newRequest(t, s.URL()), netreply.BytesBody(make([]byte, size))).Wait(deadline(t))
 		close(over)
 		if stall {
 			require.ErrorIs(t, err, netreply.TimeoutError)

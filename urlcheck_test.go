@@ -58,7 +58,7 @@ func TestInvalidTarget(t *testing.T) {
 			u := c.url
 			u.Scheme = scheme
 			r := m.Get(t.Context(), &netreply.Request{URL: &u, LocalServerName: "/nowhere"})
-			err := r.Wait(soon(t))
+			err := r.Wait(deadline(t))
 			require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError, "%q", u.Host)
 			var field *netreply.FieldError
 			require.ErrorAs(t, err, &field)
@@ -84,7 +84,7 @@ func TestUnusualTarget(t *testing.T) {
 			return nil, netreply.ConnectionRefusedError
 		}})
 		r := m.Get(t.Context(), &netreply.Request{URL: &url.URL{Scheme: "http", Host: host}})
-		require.ErrorIs(t, r.Wait(soon(t)), netreply.ConnectionRefusedError, host)
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.ConnectionRefusedError, host)
 		assert.True(t, tried, host)
 	}
 }

@@ -13,10 +13,10 @@ import (
 // TestMethodCase: a standard method can be written in any case; others are sent as written (RFC
 // 9110, section 9.1).
 func TestMethodCase(t *testing.T) {
-	each(t, func(w http.ResponseWriter, r *http.Request) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Method", r.Method)
 		io.Copy(w, r.Body)
-	}, netreply.Config{}, func(t *testing.T, s *side) {
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		for _, c := range []struct {
 			verb, want string
 			operation  netreply.Operation
@@ -32,11 +32,11 @@ func TestMethodCase(t *testing.T) {
 				r := send()
 				assert.Equal(t, c.operation, r.Operation(), c.verb)
 				assert.Equal(t, c.want, r.Method())
-				assert.Empty(t, body(t, r))
+				assert.Empty(t, readBody(t, r))
 				assert.Equal(t, c.want, r.RawHeader("X-Method"))
 			}
 		}
 	})
 	r := newManager(t, netreply.Config{}).Send(t.Context(), "po\u017ft", newRequest(t, "http://127.0.0.1:1/"), nil)
-	assert.ErrorIs(t, r.Wait(soon(t)), netreply.ProtocolInvalidOperationError, "no letter of ASCII")
+	assert.ErrorIs(t, r.Wait(deadline(t)), netreply.ProtocolInvalidOperationError, "no letter of ASCII")
 }

@@ -24,7 +24,7 @@ import (
 // nothing, whatever else is ignored (rules T8 and S34).
 func TestVerifyModes(t *testing.T) {
 	for mode, reports := range map[netreply.PeerVerifyMode]bool{netreply.VerifyNone: false, netreply.QueryPeer: true} {
-		eachFlawed(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *flawed) {
+		eachUntrusted(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *untrusted) {
 			cfg := &netreply.SSLConfiguration{PeerVerifyMode: mode, RootCAs: x509.NewCertPool(), PeerVerifyName: "other.test"}
 			for name, set := range map[string]func(*netreply.Request){
 				"nothing ignored": func(*netreply.Request) {},
@@ -39,9 +39,9 @@ func TestVerifyModes(t *testing.T) {
 					q.SSLConfiguration = cfg
 					set(q)
 					r := s.m.Get(t.Context(), q)
-					require.NoError(t, r.Wait(soon(t)), name)
+					require.NoError(t, r.Wait(deadline(t)), name)
 					assert.Empty(t, r.SSLConfiguration().VerifiedChains)
-					got := names(t, r)
+					got := signalNames(t, r)
 					if !reports {
 						assert.Equal(t, []string{"connecting", "encrypted", "sent"}, got[:3], name)
 						continue
@@ -62,15 +62,15 @@ func TestVerifyModes(t *testing.T) {
 
 // TestVerifyNoneManager: no signal of the Manager either.
 func TestVerifyNoneManager(t *testing.T) {
-	eachFlawed(t, netreply.Config{}, func(t *testing.T, s *flawed) {
+	eachUntrusted(t, netreply.Config{}, func(t *testing.T, s *untrusted) {
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{PeerVerifyMode: netreply.VerifyNone, PeerVerifyName: "other.test"}})
-		ctx, cancel := context.WithCancel(soon(t))
+		ctx, cancel := context.WithCancel(deadline(t))
 		defer cancel()
 		events := m.Events(ctx)
-		require.NoError(t, m.Get(t.Context(), s.request("/")).Wait(soon(t)))
+		require.NoError(t, m.Get(t.Context(), s.request("/")).Wait(deadline(t)))
 		for _, e := range events {
-			assert.NotEqual(t, "flaws", name(e))
-			if name(e) == "finished" {
+			assert.NotEqual(t, "flaws", signalName(e))
+			if signalName(e) == "finished" {
 				cancel()
 			}
 		}
@@ -103,11 +103,11 @@ func TestHostMismatchNames(t *testing.T) {
 			for _, kind := range secureKinds {
 				s, _ := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it got through") }),
 					func(s *http.Server) {
-						s.TLSConfig, s.ErrorLog = &tls.Config{Certificates: []tls.Certificate{own}}, quiet
+						s.TLSConfig, s.ErrorLog = &tls.Config{Certificates: []tls.Certificate{own}}, discardLog
 					})
-				m := newManager(t, netreply.Config{DialContext: to(s.Listener.Addr().String()), SSLConfiguration: &netreply.SSLConfiguration{RootCAs: roots}})
+				m := newManager(t, netreply.Config{DialContext: dialTo(s.Listener.Addr().String()), SSLConfiguration: &netreply.SSLConfiguration{RootCAs: roots}})
 				r := m.Get(t.Context(), newRequest(t, "https://c.example/"))
-				err := r.Wait(soon(t))
+				err := r.Wait(deadline(t))
 				require.ErrorIs(t, err, netreply.SslHandshakeFailedError)
 				var ce *netreply.CertificateError
 				require.ErrorAs(t, err, &ce)
