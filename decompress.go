@@ -68,5 +68,5 @@ func (r *Reply) WireBytes() int64 {
 	if r.decoder != nil {
 		return r.decoder.WireBytes()
 	}
-	return r.received
+	return r.pipe.Received()
 }

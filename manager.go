@@ -139,8 +139,7 @@ func (m *Manager) Send(ctx context.Context, verb string, req *Request, body Body
 // waiting.
 func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	r := m.newReply(ctx, verb, req, body)
-	r.buf.limit = 0
-	r.direct = true
+	r.pipe.SetLimit(0)
 	r.run()
 	return r
 }
@@ -151,7 +150,6 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		m = new(Manager) // which fails the reply
 	}
 	r := &Reply{m: m, method: canonicalMethod(verb), body: body, started: time.Now()}
-	r.cond.L = &r.mu
 	if req != nil {
 		req.copyTo(&r.req, &r.reqURL)
 	}
@@ -181,7 +179,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		r.rate = flow.NewRateGuard(q.MinRate, r.clock, r.moved, func() { r.stop(minRate(q.MinRate)) })
 	}
 	q.Ask |= m.cfg.Ask
-	r.buf.limit = max(0, q.ReadBufferSize)
+	r.pipe.Init((*watch)(r), max(0, q.ReadBufferSize))
 	r.head.length = -1
 	if q.URL != nil {
 		q.URL = m.upgrade(q.URL)

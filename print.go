@@ -191,7 +191,7 @@ func (r *Reply) printout() printout {
 	if r.head.status != 0 {
 		p.addNumber("StatusCode", int64(r.head.status))
 	}
-	p.addNumber("Received", r.received)
+	p.addNumber("Received", r.pipe.Received())
 	if r.err != nil {
 		p.addWords("Err", r.err.Error())
 	}

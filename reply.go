@@ -3,7 +3,6 @@ package netreply
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
+	"github.com/netreply/netreply/internal/pipe"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -34,8 +34,6 @@ type Reply struct {
 
 	// Those of the goroutine that runs the transfer.
 	body    Body
-	scratch [1]byte
-	direct  bool      // the caller waits: see Manager.Fetch
 	listed  bool      // the reply is in the Manager's list: not when that was closed
 	lenient *leniency // what the program has accepted of certificates
 
@@ -46,16 +44,15 @@ type Reply struct {
 	calls   atomic.Int32 // of OnSignal that are running
 	release func() bool  // stops waiting for the end of the caller's context; nil when that has none
 
+	pipe pipe.Pipe // the body; its lock comes behind mu
+
 	mu        sync.Mutex
-	cond      sync.Cond // a reader for bytes, the transfer for room
 	state     state
 	whole     bool // the body came to its proper end
 	attached  bool // an upload source is
 	encrypted bool
-	wantsLoan bool // a WriteTo waits for bytes
 	hops      int16
 	err       *Error
-	readErr   error // what reading ends in, instead of the buffered bytes
 	method    string
 	url       *url.URL
 	sent      *atomic.Int64 // of the body, by the sending that goes on; nil for none
@@ -63,12 +60,9 @@ type Reply struct {
 	head      head
 	trailers  *Headers
 	tls       *tls.ConnectionState
-	conn      *wire.Conn // that carried the last hop
-	received  int64
+	conn      *wire.Conn  // that carried the last hop
 	decoder   wireByteser // of an encoded body
 	throttle  throttle
-	buf       buffer
-	loan      *loan         // nil until the body is lent
 	done      chan struct{} // made by the first Wait
 	record    record
 
@@ -184,15 +178,6 @@ func (r *Reply) perform() error {
 	return nil
 }
 
-// loan is the response body in the hands of a reader that takes all that comes: it reads the
-// body itself, which saves a hand-over and a copy for each piece. The transfer sleeps
-// meanwhile. The reply's lock guards it.
-type loan struct {
-	body io.ReadCloser // nil once it was given back
-	over bool          // the body came to its end, with err
-	err  error
-}
-
 // end settles the outcome and tells it: the terminal sequence of rule S6. The
 // first to call it wins. discard takes the unread bytes away, as an abort does.
 func (r *Reply) end(e *Error, discard bool) {
@@ -202,15 +187,18 @@ func (r *Reply) end(e *Error, discard bool) {
 		return
 	}
 	r.state = ending
-	if e != nil {
+	received := r.pipe.Stop()
+	if e == nil {
+		r.pipe.End(nil)
+	} else {
 		r.notFollowed()
-		r.describe(e)
+		r.describe(e, received)
 		r.err = e
-	}
-	if discard {
-		r.discard(e)
-	}
-	if e != nil {
+		if discard {
+			r.pipe.Close(e)
+		} else {
+			r.pipe.End(e)
+		}
 		r.emitLocked(sigError, int64(e.Code), 0, nil)
 		r.mu.Lock()
 	}
@@ -225,12 +213,11 @@ func (r *Reply) finish() {
 		return
 	}
 	r.state = finished
-	p := finalProgress(r.received, r.head.length, r.head.noBody)
+	p := finalProgress(r.pipe.Received(), r.head.length, r.head.noBody)
 	if r.head.status == 0 {
 		p.Total = p.Done
 	}
 	unsent := r.attached && !r.uploaded()
-	r.cond.Broadcast()
 	r.emitLocked(sigDownloadProgress, p.Done, p.Total, nil)
 	if unsent {
 		r.mu.Lock()
@@ -250,26 +237,16 @@ func (r *Reply) uploaded() bool {
 }
 
 // describe adds to an error what the reply knows.
-func (r *Reply) describe(e *Error) {
+func (r *Reply) describe(e *Error, received int64) {
 	e.Method, e.URL, e.Hop = r.method, httpurl.Redacted(r.url), int(r.hops)
 	if e.StatusCode == 0 {
 		e.StatusCode = r.head.status
 	}
-	e.Received = r.received
+	e.Received = received
 	if r.sent != nil && e.Sent == 0 {
 		e.Sent = r.sent.Load()
 	}
 	e.Retryable = retryable(e, r.req.idempotent(r.method))
-}
-
-// discard takes the unread bytes away; reading ends in e. The caller holds the
-// lock.
-func (r *Reply) discard(e error) {
-	r.buf.drop()
-	if r.readErr == nil {
-		r.readErr = e
-	}
-	r.cond.Broadcast()
 }
 
 // Abort stops the transfer at once: when it returns the reply is finished with
@@ -284,7 +261,7 @@ func (r *Reply) abort(cause error) {
 	r.cancel(cause)
 	r.mu.Lock()
 	if r.state == ending { // rule S62: whoever tells the error may take its time
-		r.discard(r.err)
+		r.pipe.Close(r.err)
 		r.finish()
 		return
 	}
@@ -327,11 +304,7 @@ func (r *Reply) watch(caller context.Context) {
 // fs.ErrClosed (D7). It returns nil.
 func (r *Reply) Close() error {
 	r.Abort()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.readErr == nil {
-		r.discard(fs.ErrClosed)
-	}
+	r.pipe.Close(fs.ErrClosed)
 	return nil
 }
 
@@ -393,8 +366,3 @@ func errUnmade() *Error {
 	return localError(ProtocolInvalidOperationError, "Not made by NewManager",
 		&FieldError{Field: "Manager", Reason: "NewManager makes them, and a Manager makes Replies: was its error looked at?"})
 }
-
-var _ interface {
-	io.ReadCloser
-	io.WriterTo
-} = (*Reply)(nil)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/pipe"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -97,7 +98,10 @@ type wireByteser interface{ WireBytes() int64 }
 // and questions are asked. State comes first, the signal second (rule S6).
 type watch Reply
 
-var _ watcher = (*watch)(nil)
+var (
+	_ watcher    = (*watch)(nil)
+	_ pipe.Owner = (*watch)(nil)
+)
 
 func (w *watch) Enter(p Phase) { w.stage.Store(int32(p)) }
 
@@ -300,6 +304,32 @@ func (w *watch) Decoding(d wireByteser) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.decoder = d
+}
+
+// Arrived announces bytes of the body (rules P2 and S45).
+func (w *watch) Arrived(received int64) {
+	r := (*Reply)(w)
+	r.mu.Lock()
+	if r.state != running {
+		r.mu.Unlock()
+		return
+	}
+	total := r.head.length
+	r.emitLocked(sigReadyRead, 0, 0, nil)
+	r.mu.Lock()
+	if r.state != running || !r.throttle.due(time.Since(r.started)) {
+		r.mu.Unlock()
+		return
+	}
+	r.emitLocked(sigDownloadProgress, received, total, nil)
+}
+
+// MayWait refuses a wait for bytes inside OnSignal.
+func (w *watch) MayWait() error {
+	if (*Reply)(w).insideCallback() {
+		return errWouldWait()
+	}
+	return nil
 }
 
 func (w *watch) Whole(trailer http.Header, http2 bool) {
