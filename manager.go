@@ -30,6 +30,7 @@ type Manager struct {
 	spaces    auth.Spaces
 	decoders  *coding.Budget
 	routes    routes
+	profiles  *profileTable
 	http11    flow.HTTP11Origins
 
 	credentials []auth.Stored
@@ -55,9 +56,7 @@ func NewManager(c Config) (*Manager, error) {
 	if c.RedirectPolicy == DefaultRedirectPolicy {
 		c.RedirectPolicy = NoLessSafeRedirectPolicy
 	}
-	if c.SSLConfiguration == nil {
-		c.SSLConfiguration = &SSLConfiguration{}
-	}
+	c.SSLConfiguration = c.SSLConfiguration.Clone()
 	c.Proxy = c.Proxy.clone()
 	c.SecretHeaders = slices.Clip(slices.Clone(c.SecretHeaders))
 	if c.CookieJar == nil {
@@ -82,6 +81,7 @@ func NewManager(c Config) (*Manager, error) {
 		LocalAddr:      c.LocalAddr,
 		KeepAlive:      c.KeepAlive,
 	}
+	m.profiles = newProfileTable(c.SSLConfiguration, func(old []*wire.Profile) { m.wire.CloseIdleOf(old) })
 	m.wire = wire.NewTransport(wire.Config{
 		Dialer:         m.dialer,
 		ConnsPerHost:   c.ConnectionsPerHost,
@@ -181,6 +181,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	q.Ask |= m.cfg.Ask
 	r.pipe.Init((*watch)(r), max(0, q.ReadBufferSize))
 	r.head.length = -1
+	m.takeSSLConfiguration(r)
 	if q.URL != nil {
 		q.URL = m.upgrade(q.URL)
 		r.url = q.URL

@@ -57,13 +57,17 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 	if err := q.validate("GET"); err != nil {
 		return fail(err)
 	}
+	profiles, err := m.profiles.of(c, "Request.SSLConfiguration")
+	if err != nil {
+		return fail(localError(ProtocolInvalidOperationError, "Invalid request", err))
+	}
 	addr, err := httpurl.Address(u)
 	if err != nil {
 		return fail(localError(HostNotFoundError, "Host "+host+" not found", err))
 	}
 	key := wire.Key{Scheme: scheme, Addr: addr}
 	if scheme == "https" {
-		key.Profile = m.sslConfiguration(q).profiles().strict
+		key.Profile = profiles.strict
 	}
 	list, err := m.chooseProxies(q, u)
 	if err != nil {

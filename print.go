@@ -385,17 +385,10 @@ func (s *SSLErrors) printout() printout {
 }
 
 // Format prints the settings that are set, without keys and tickets.
-func (c *SSLConfiguration) Format(s fmt.State, verb rune) { c.printout().format(s, verb) }
+func (c SSLConfiguration) Format(s fmt.State, verb rune) { printoutOf(c).format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
-func (c *SSLConfiguration) LogValue() slog.Value { return c.printout().logValue() }
-
-func (c *SSLConfiguration) printout() printout {
-	if c == nil {
-		return printout{name: "netreply.SSLConfiguration"}
-	}
-	return printoutOf(c)
-}
+func (c SSLConfiguration) LogValue() slog.Value { return printoutOf(c).logValue() }
 
 func (s SSLState) printout() printout {
 	p := printout{name: "netreply.SSLState"}

@@ -200,13 +200,16 @@ func (p *Proxy) validateHeaders(field string) error {
 	return nil
 }
 
-// clone is a copy that shares nothing but SSLConfiguration; nil for nil.
+// clone is an independent copy; nil for nil.
 func (p *Proxy) clone() *Proxy {
 	if p == nil {
 		return nil
 	}
 	c := *p
 	c.Headers = p.Headers.Clone()
+	if p.SSLConfiguration != nil {
+		c.SSLConfiguration = p.SSLConfiguration.Clone()
+	}
 	return &c
 }
 

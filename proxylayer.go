@@ -25,7 +25,7 @@ import (
 type routeKey struct {
 	kind           dial.Kind
 	addr           string
-	ssl            *SSLConfiguration
+	ssl            *profiles
 	tls            bool
 	credentials    bool
 	user, password string
@@ -116,7 +116,7 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *auth.Credential
 		}
 	}
 	if k.tls {
-		k.ssl = p.SSLConfiguration
+		k.ssl = m.proxyProfiles(p)
 	}
 	if creds != nil && k.kind != dial.Forward {
 		k.credentials, k.user, k.password = true, creds.User, creds.Password
@@ -128,7 +128,7 @@ func (m *Manager) route(p *Proxy, q *Request, u *url.URL, creds *auth.Credential
 			r.Fields = connectFields(k.agent, p.Headers)
 		}
 		if k.tls {
-			r.TLS = proxyTLS(p)
+			r.TLS = proxyTLS(p, k.ssl)
 		}
 		return r
 	})
@@ -161,13 +161,19 @@ func pairs(h Headers) iter.Seq[[2]string] {
 	}
 }
 
-// proxyTLS is the encryption of the connection to a proxy.
-func proxyTLS(p *Proxy) *tls.Config {
+// proxyProfiles are those of a proxy's own configuration, which has been validated.
+func (m *Manager) proxyProfiles(p *Proxy) *profiles {
 	c := p.SSLConfiguration
 	if c == nil {
 		c = &SSLConfiguration{}
 	}
-	cfg := c.profiles().config.Clone()
+	made, _ := m.profiles.of(c, "")
+	return made
+}
+
+// proxyTLS is the encryption of the connection to a proxy.
+func proxyTLS(p *Proxy, made *profiles) *tls.Config {
+	cfg := made.config.Clone()
 	if cfg.ServerName == "" {
 		cfg.ServerName = p.hostname()
 	}
@@ -176,8 +182,8 @@ func proxyTLS(p *Proxy) *tls.Config {
 	if cfg.InsecureSkipVerify {
 		return cfg // the caller's own wish
 	}
-	certs.Supervise(cfg, c.PeerVerifyDepth, func(_ tls.ConnectionState, _ [][]*x509.Certificate, f *certs.Failure) error {
-		if f != nil && !c.reportOnly() {
+	certs.Supervise(cfg, made.from.PeerVerifyDepth, func(_ tls.ConnectionState, _ [][]*x509.Certificate, f *certs.Failure) error {
+		if f != nil && !made.from.reportOnly() {
 			return f
 		}
 		return nil

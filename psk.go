@@ -82,10 +82,10 @@ const noPSK = "there is none: import github.com/netreply/netreply/opensslpsk and
 
 var errNoKey = errors.New("no pre-shared key was given")
 
-// pskHandshake makes the handshake of a configuration for the wire.
-func pskHandshake(c *SSLConfiguration) func(context.Context, net.Conn, *tls.Config, func(any) error) (net.Conn, *tls.ConnectionState, error) {
+// pskHandshake makes a dialer's handshake for the wire.
+func pskHandshake(d PSKDialer) func(context.Context, net.Conn, *tls.Config, func(any) error) (net.Conn, *tls.ConnectionState, error) {
 	return func(ctx context.Context, raw net.Conn, cfg *tls.Config, ask func(any) error) (net.Conn, *tls.ConnectionState, error) {
-		nc, state, err := c.PSK.Handshake(ctx, raw, PSKParameters{
+		nc, state, err := d.Handshake(ctx, raw, PSKParameters{
 			ServerName: cfg.ServerName, MinProtocol: cfg.MinVersion, MaxProtocol: cfg.MaxVersion, ALPN: cfg.NextProtos,
 			Ask: func(a *PreSharedKeyAuthenticator) error {
 				if err := ask(a); err != nil {

@@ -33,9 +33,10 @@ type Reply struct {
 	cancel context.CancelCauseFunc
 
 	// Those of the goroutine that runs the transfer.
-	body    Body
-	listed  bool      // the reply is in the Manager's list: not when that was closed
-	lenient *leniency // what the program has accepted of certificates
+	body     Body
+	listed   bool      // the reply is in the Manager's list: not when that was closed
+	profiles *profiles // of the request's SSLConfiguration
+	lenient  *leniency // what the program has accepted of certificates
 
 	clock   *flow.Clock     // of the peer's silence; nil without TransferTimeout and MinRate
 	rate    *flow.RateGuard // nil without a MinRate
@@ -130,11 +131,8 @@ func (r *Reply) perform() error {
 	if err := r.m.admit(&r.req); err != nil {
 		return err
 	}
-	if err := r.req.validate(r.method); err != nil {
+	if err := r.validate(); err != nil {
 		return err
-	}
-	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.m.sslConfiguration(&r.req).PSK == nil {
-		return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
 	}
 	t := &transfer{w: (*watch)(r), m: r.m, q: &r.req, ctx: r.ctx, started: r.started, clock: r.clock, rate: r.rate, url: r.req.URL, method: r.method}
 	defer t.end()

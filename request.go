@@ -166,18 +166,21 @@ func NewRequest(rawURL string) (*Request, error) {
 	return &Request{URL: u}, nil
 }
 
-// Clone returns a copy that shares nothing with q but SSLConfiguration, OnSignal and
-// the values of attributes.
+// Clone returns a copy that shares nothing with q but OnSignal and the values of
+// attributes, and what SSLConfiguration.Clone shares.
 func (q *Request) Clone() *Request {
 	if q == nil {
 		return nil
 	}
 	c := new(Request)
 	q.copyTo(c, new(url.URL))
+	if q.SSLConfiguration != nil {
+		c.SSLConfiguration = q.SSLConfiguration.Clone()
+	}
 	return c
 }
 
-// copyTo makes c, with u for its URL, an independent copy of q.
+// copyTo makes c, with u for its URL, an independent copy of q, but for SSLConfiguration.
 func (q *Request) copyTo(c *Request, u *url.URL) {
 	*c = *q
 	if q.URL != nil {
@@ -261,9 +264,6 @@ func (q *Request) validate(method string) error {
 	if err := validateSecretHeaders("Request.SecretHeaders", q.SecretHeaders); err != nil {
 		return localError(ProtocolInvalidOperationError, "Invalid request", err)
 	}
-	if err := q.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
-		return localError(ProtocolInvalidOperationError, "Invalid request", err)
-	}
 	if err := q.Proxy.validate("Request.Proxy"); err != nil {
 		return localError(ProtocolInvalidOperationError, "Invalid request", err)
 	}
@@ -271,6 +271,22 @@ func (q *Request) validate(method string) error {
 		return invalid("Invalid header value", "value of header Host", "", "it is a name or an address, and a port if need be")
 	}
 	return validateHeaders(q.Headers)
+}
+
+// validate finds what cannot be sent of the request, with the defaults of the Manager.
+func (r *Reply) validate() error {
+	if err := r.req.validate(r.method); err != nil {
+		return err
+	}
+	if r.profiles == nil { // the rest is known to be usable
+		if err := r.req.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
+			return localError(ProtocolInvalidOperationError, "Invalid request", err)
+		}
+	}
+	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.profiles.from.PSK == nil {
+		return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
+	}
+	return nil
 }
 
 // What is wrong with a value that is none of those there are.

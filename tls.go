@@ -7,8 +7,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"sync"
-	"sync/atomic"
 
 	"github.com/netreply/netreply/internal/httpurl"
 )
@@ -29,9 +27,16 @@ const (
 )
 
 // SSLConfiguration says how connections are encrypted (Qt: QSslConfiguration). Its zero
-// value stands for TLS 1.2 or newer, the roots of the system and VerifyPeer. Requests
-// with different ones, by their address, never share a connection or a session. It
-// must not be changed, nor copied other than by Clone, once a request has used it.
+// value stands for TLS 1.2 or newer, the roots of the system and VerifyPeer.
+//
+// It is a value: sending a request copies it, so that it can be changed and sent again at
+// once. Requests share connections and sessions where their configurations are equal, and
+// never otherwise. Certificates and pools of them are compared by what they hold, and so are
+// private keys of the standard library. Functions and other interfaces, KeyLog and PSK among
+// them, are compared by identity, or as == does where they hold no pointer, and so are
+// pools that hold certificates with constraints: a program that makes a configuration anew for
+// every request uses the same ones. A Manager remembers the 256 configurations that were used
+// last.
 type SSLConfiguration struct {
 	// TLS is what crypto/tls knows besides the fields below, which count before it. With
 	// its InsecureSkipVerify nothing is verified and nothing reported, except for hosts
@@ -79,21 +84,27 @@ type SSLConfiguration struct {
 	// certificate; what a server merely sends along proves nothing (rule T30).
 	Pins []PublicKeyPin
 	// PSK shakes hands with a pre-shared key instead of certificates; see
-	// PreSharedKeyAuthenticator. Requests with this configuration share connections,
-	// whichever of them was asked for the key: one configuration is for one identity.
+	// PreSharedKeyAuthenticator. Requests with equal configurations share connections,
+	// whichever of them was asked for the key: each identity needs a dialer of its own,
+	// see opensslpsk.Dialer.Label.
 	PSK PSKDialer
-
-	once  sync.Once
-	made  *profiles
-	valid atomic.Bool // so it was found
 }
 
-// Clone returns a copy that can be changed.
+// Equal tells whether requests with both share connections (Qt: operator==).
+func (c *SSLConfiguration) Equal(o *SSLConfiguration) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	return c.snapshot().equals(o)
+}
+
+// Clone returns a copy that can be changed; of nil, the zero value. It shares the pools of
+// certificates, and what is compared by identity.
 func (c *SSLConfiguration) Clone() *SSLConfiguration {
 	if c == nil {
 		return &SSLConfiguration{}
 	}
-	return &SSLConfiguration{TLS: c.TLS, MinProtocol: c.MinProtocol, MaxProtocol: c.MaxProtocol, Ciphers: slices.Clone(c.Ciphers),
+	return &SSLConfiguration{TLS: cloneTLS(c.TLS), MinProtocol: c.MinProtocol, MaxProtocol: c.MaxProtocol, Ciphers: slices.Clone(c.Ciphers),
 		Curves: slices.Clone(c.Curves), RootCAs: c.RootCAs, AddedCAs: slices.Clone(c.AddedCAs), Certificates: slices.Clone(c.Certificates),
 		ClientCertificate: c.ClientCertificate, ALPN: slices.Clone(c.ALPN), PeerVerifyMode: c.PeerVerifyMode, PeerVerifyDepth: c.PeerVerifyDepth,
 		PeerVerifyName: c.PeerVerifyName, SessionTicket: slices.Clone(c.SessionTicket), KeyLog: c.KeyLog, Pins: slices.Clone(c.Pins), PSK: c.PSK}
@@ -114,19 +125,13 @@ func (e *PinError) Error() string {
 	return "neither the server's public key nor one that has vouched for it is pinned"
 }
 
-// validate finds what cannot be used; field names it.
-func (c *SSLConfiguration) validate(field string) error {
-	if c == nil || c.valid.Load() {
-		return nil
-	}
-	err := c.check(field)
-	c.valid.Store(err == nil)
-	return err
-}
-
 const noVersion = "it is none of the versions of TLS that Go has, such as tls.VersionTLS12"
 
-func (c *SSLConfiguration) check(field string) error {
+// validate finds what cannot be used; field names it.
+func (c *SSLConfiguration) validate(field string) error {
+	if c == nil {
+		return nil
+	}
 	bad := func(name, value, reason string) error { return &FieldError{field + "." + name, value, reason} }
 	known := func(v uint16) bool { return v == 0 || v >= tls.VersionTLS10 && v <= tls.VersionTLS13 }
 	suite := func(id uint16) bool {
@@ -171,25 +176,25 @@ func (c *SSLConfiguration) check(field string) error {
 
 // SSLState is the encryption of a reply: what was wished for and what has come of it.
 type SSLState struct {
-	// Configuration is that of the Request, or else of the Manager.
+	// Configuration is a copy of that of the Request, or else of the Manager.
 	Configuration *SSLConfiguration
 	// ConnectionState is of the connection that carried the last hop: version, cipher
 	// suite, ALPN, peer and verified chains, resumption, OCSP staple and SCTs. It is
 	// empty for http and before the handshake; while SSLErrors are decided about, it
-	// holds PeerCertificates only. VerifiedChains is empty if anything was ignored.
+	// holds PeerCertificates only. VerifiedChains is empty if anything was ignored. What
+	// its pointers lead to must not be changed.
 	tls.ConnectionState
 
 	addr     string    // of the server
 	profiles *profiles // that were used
 }
 
-// SSLConfiguration tells how the reply is encrypted (rule T10). What lies behind the
-// pointers must not be changed.
+// SSLConfiguration tells how the reply is encrypted (rule T10).
 func (r *Reply) SSLConfiguration() SSLState {
-	if r.m == nil {
-		return SSLState{}
+	if r.profiles == nil { // not made by NewManager, or the configuration cannot be used
+		return SSLState{Configuration: r.req.SSLConfiguration}
 	}
-	s := SSLState{Configuration: r.m.sslConfiguration(&r.req)}
+	s := SSLState{Configuration: r.profiles.from.Clone()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.tls != nil {
@@ -209,12 +214,4 @@ func (s SSLState) SessionTicket() []byte {
 		return nil
 	}
 	return s.profiles.pool.ticket(s.addr)
-}
-
-// sslConfiguration is the one that a request has.
-func (m *Manager) sslConfiguration(q *Request) *SSLConfiguration {
-	if q.SSLConfiguration != nil {
-		return q.SSLConfiguration
-	}
-	return m.cfg.SSLConfiguration
 }

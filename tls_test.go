@@ -388,7 +388,8 @@ func TestSSLConfiguration(t *testing.T) {
 				}
 				require.NoError(t, err)
 				state := r.SSLConfiguration()
-				assert.Same(t, req.SSLConfiguration, state.Configuration)
+				assert.True(t, req.SSLConfiguration.Equal(state.Configuration))
+				assert.NotSame(t, req.SSLConfiguration, state.Configuration)
 				assert.NotEmpty(t, state.VerifiedChains)
 				switch name {
 				case "key log":

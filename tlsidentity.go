@@ -12,7 +12,7 @@ import (
 // another one leaves it behind, and one that comes back finds it again (D11). All else
 // that the configuration says holds on every hop.
 func (r *Reply) hopProfiles(u *url.URL) *profiles {
-	p := r.m.sslConfiguration(&r.req).profiles()
+	p := r.profiles
 	if p.identifies() && !r.m.sameOrigin(&r.req, u) {
 		return p.withoutIdentity()
 	}
@@ -30,11 +30,11 @@ func (p *profiles) withoutIdentity() *profiles {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.nameless == nil {
-		from := p.from.Clone()
+		from := *p.from
 		from.Certificates, from.ClientCertificate, from.PSK = nil, nil, nil
 		cfg := p.config.Clone()
 		cfg.Certificates, cfg.GetClientCertificate = nil, nil
-		n := &profiles{from: from, config: cfg, pool: newSessions(nil)}
+		n := &profiles{from: &from, config: cfg, pool: newSessions(nil)}
 		cfg.ClientSessionCache = n.pool
 		n.strict = n.profile(cfg)
 		n.strict.Accept = p.strict.Accept

@@ -21,7 +21,7 @@ const sessionCacheSize = 128
 // profiles are what a configuration becomes on the wire: a strict one, and one for each
 // set of flaws that is ignored.
 type profiles struct {
-	from   *SSLConfiguration
+	from   *sslSnapshot
 	config *tls.Config
 	pool   *sessions
 	strict *wire.Profile
@@ -35,30 +35,26 @@ type profiles struct {
 // maxLenient bounds the sets of ignored flaws that share connections.
 const maxLenient = 64
 
-func (c *SSLConfiguration) profiles() *profiles {
-	c.once.Do(func() { c.made = c.make() })
-	return c.made
-}
-
-func (c *SSLConfiguration) make() *profiles {
+func (c *sslSnapshot) profiles() *profiles {
 	cfg := c.TLS.Clone()
 	if cfg == nil {
 		cfg = &tls.Config{}
 	}
+	cfg.RootCAs = c.tlsRoots.content
 	set(&cfg.MinVersion, c.MinProtocol)
 	set(&cfg.MaxVersion, c.MaxProtocol)
 	set(&cfg.ServerName, c.PeerVerifyName)
 	if c.Ciphers != nil {
-		cfg.CipherSuites = slices.Clone(c.Ciphers)
+		cfg.CipherSuites = c.Ciphers
 	}
 	if c.Curves != nil {
-		cfg.CurvePreferences = slices.Clone(c.Curves)
+		cfg.CurvePreferences = c.Curves
 	}
 	if c.ALPN != nil {
-		cfg.NextProtos = slices.Clone(c.ALPN)
+		cfg.NextProtos = c.ALPN
 	}
 	if c.Certificates != nil {
-		cfg.Certificates = slices.Clone(c.Certificates)
+		cfg.Certificates = c.Certificates
 	}
 	if c.ClientCertificate != nil {
 		cfg.GetClientCertificate = c.ClientCertificate
@@ -67,7 +63,7 @@ func (c *SSLConfiguration) make() *profiles {
 		cfg.KeyLogWriter = &locked{w: c.KeyLog}
 	}
 	if c.RootCAs != nil {
-		cfg.RootCAs = c.RootCAs
+		cfg.RootCAs = c.roots.content
 	}
 	if len(c.AddedCAs) > 0 {
 		if cfg.RootCAs != nil {
@@ -80,7 +76,7 @@ func (c *SSLConfiguration) make() *profiles {
 		}
 	}
 	if len(c.Pins) > 0 {
-		cfg.VerifyConnection = pinned(slices.Clone(c.Pins), cfg)
+		cfg.VerifyConnection = pinned(c.Pins, cfg)
 	}
 	p := &profiles{from: c, config: cfg, pool: newSessions(c.SessionTicket)}
 	cfg.ClientSessionCache = p.pool // a session is somebody's identity, too
@@ -106,7 +102,7 @@ func set[T comparable](to *T, v T) {
 func (p *profiles) profile(cfg *tls.Config) *wire.Profile {
 	w := &wire.Profile{Config: cfg, Depth: p.from.PeerVerifyDepth}
 	if p.from.PSK != nil {
-		w.Handshake = pskHandshake(p.from)
+		w.Handshake = pskHandshake(p.from.PSK)
 	}
 	return w
 }

@@ -119,7 +119,7 @@ func (w *watch) Encrypted(state *tls.ConnectionState) {
 func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r := (*Reply)(w)
 	r.showChain(f)
-	if r.lenient.excused(f) || r.m.sslConfiguration(&r.req).PeerVerifyMode == VerifyNone {
+	if r.lenient.excused(f) || r.profiles.from.PeerVerifyMode == VerifyNone {
 		return
 	}
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}

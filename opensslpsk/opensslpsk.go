@@ -33,7 +33,11 @@ import (
 
 // Dialer is the netreply.PSKDialer. Its zero value is ready to use, by several
 // goroutines at once.
-type Dialer struct{}
+type Dialer struct {
+	// Label keeps apart what different identities do: requests share connections only where
+	// their dialers have the same one. It is not sent.
+	Label string
+}
 
 var _ netreply.PSKDialer = Dialer{}
 

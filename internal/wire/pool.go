@@ -179,11 +179,11 @@ func (p *pool) discard(c *conn) {
 	}
 }
 
-// discardIdle discards the connections that carry nothing, and lets others be opened for
+// discardIdle discards those connections that carry nothing, and lets others be opened for
 // those whom they had no room for.
-func (p *pool) discardIdle() {
+func (p *pool) discardIdle(which func(*conn) bool) {
 	for c := p.all.first; c != nil; c = c.listed.next {
-		if c.streams == 0 && !c.gone {
+		if c.streams == 0 && !c.gone && which(c) {
 			p.discard(c)
 			c.host.startDials()
 			c.host.forget()

@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // What becomes of a connection when an exchange on it is over, when its peer says something
 // about it, and when it has ended.
@@ -149,8 +152,15 @@ func (t *Transport) cut(c *conn) {
 }
 
 // CloseIdle ends the connections that carry nothing at the moment.
-func (t *Transport) CloseIdle() {
+func (t *Transport) CloseIdle() { t.closeIdle(func(*conn) bool { return true }) }
+
+// CloseIdleOf ends those of some profiles that carry nothing at the moment.
+func (t *Transport) CloseIdleOf(profiles []*Profile) {
+	t.closeIdle(func(c *conn) bool { return slices.Contains(profiles, c.host.key.Profile) })
+}
+
+func (t *Transport) closeIdle(which func(*conn) bool) {
 	t.mu.Lock()
-	t.pool.discardIdle()
+	t.pool.discardIdle(which)
 	t.unlock()
 }
