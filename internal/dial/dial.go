@@ -79,7 +79,7 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 				return nil, err
 			}
 		}
-		return nd.DialContext(ctx, "tcp", addr)
+		return nd.DialContext(tracedConnect(ctx), "tcp", addr)
 	})
 	if err != nil {
 		err = explain(runtime.GOOS, err)
@@ -99,7 +99,7 @@ func (d *Dialer) custom(ctx context.Context, addr string, start func()) (net.Con
 	}
 	start()
 	c, err := call(ctx, func() (net.Conn, error) {
-		c, err := d.DialContext(ctx, "tcp", addr)
+		c, err := d.DialContext(tracedDial(ctx), "tcp", addr)
 		if err == nil && c == nil {
 			err = errors.New("DialContext returned neither a connection nor an error")
 		}
@@ -168,7 +168,7 @@ func (d *Dialer) Unix(ctx context.Context, name string, connecting func()) (net.
 	if connecting != nil {
 		connecting()
 	}
-	c, err := new(net.Dialer).DialContext(ctx, "unix", name)
+	c, err := new(net.Dialer).DialContext(tracedConnect(ctx), "unix", name)
 	if err != nil {
 		return nil, fail(ctx, Connect, name, err)
 	}
@@ -177,32 +177,47 @@ func (d *Dialer) Unix(ctx context.Context, name string, connecting func()) (net.
 
 // Handshake makes a TLS client connection over raw and closes raw when that
 // fails. cfg must be ready to use: server name and ALPN are the caller's.
-func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, addr string, cfg *tls.Config) (*tls.Conn, error) {
-	c := tls.Client(raw, cfg)
-	_, err := d.Secure(ctx, raw, addr, func(ctx context.Context) (net.Conn, error) { return c, c.HandshakeContext(ctx) })
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, addr string, cfg *tls.Config) (net.Conn, error) {
+	c, _, err := d.Secure(ctx, raw, addr, func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
+		c := tls.Client(raw, cfg)
+		if err := c.HandshakeContext(ctx); err != nil {
+			return nil, nil, err
+		}
+		state := c.ConnectionState()
+		return c, &state, nil
+	})
+	return c, err
+}
+
+// secured is what a handshake makes.
+type secured struct {
+	conn  net.Conn
+	state *tls.ConnectionState
 }
 
 // Secure is Handshake for whatever handshake shakes hands. It should end with its
 // context, or when raw is closed; if it does not, it is left to itself.
-func (d *Dialer) Secure(ctx context.Context, raw net.Conn, addr string, handshake func(context.Context) (net.Conn, error)) (net.Conn, error) {
+func (d *Dialer) Secure(ctx context.Context, raw net.Conn, addr string,
+	handshake func(context.Context) (net.Conn, *tls.ConnectionState, error)) (net.Conn, *tls.ConnectionState, error) {
 	ctx, cancel := within(ctx, "TLSTimeout", d.TLSTimeout)
 	defer cancel()
+	handshakeBegins(ctx)
 	stop := interrupt(ctx, raw)
-	c, err := call(ctx, func() (net.Conn, error) { return handshake(ctx) }, closeConn)
+	s, err := call(ctx, func() (s secured, err error) {
+		s.conn, s.state, err = handshake(ctx)
+		return s, err
+	}, func(s secured) { s.conn.Close() })
 	whole := stop() // else raw is being closed
 	if err == nil && !whole {
-		GiveUp(c)
+		GiveUp(s.conn)
 		err = context.Cause(ctx)
 	}
+	handshakeEnds(ctx, s.state, err)
 	if err != nil {
 		if whole {
 			GiveUp(raw)
 		}
-		return nil, fail(ctx, TLS, addr, err)
+		return nil, nil, fail(ctx, TLS, addr, err)
 	}
-	return c, nil
+	return s.conn, s.state, nil
 }

@@ -194,7 +194,7 @@ func TestHandshake(t *testing.T) {
 	cfg.ServerName = "example.com"
 	c, err := d.Handshake(t.Context(), raw, "", cfg)
 	require.NoError(t, err)
-	assert.True(t, c.ConnectionState().HandshakeComplete)
+	assert.True(t, c.(*tls.Conn).ConnectionState().HandshakeComplete)
 	c.Close()
 }
 

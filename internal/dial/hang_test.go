@@ -82,9 +82,9 @@ func TestHandshakeHangs(t *testing.T) {
 		why := errors.New("why")
 		cancel(why)
 		result := newClosing()
-		_, err = d.Secure(ctx, c, "a.example:443", func(context.Context) (net.Conn, error) {
+		_, _, err = d.Secure(ctx, c, "a.example:443", func(context.Context) (net.Conn, *tls.ConnectionState, error) {
 			<-hang
-			return result, nil
+			return result, new(tls.ConnectionState), nil
 		})
 		require.ErrorIs(t, err, why)
 		<-c.closed

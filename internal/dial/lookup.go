@@ -106,7 +106,7 @@ func (d *Dialer) lookup(ctx context.Context, host string) (all []netip.Addr, nam
 	if r == nil {
 		r = net.DefaultResolver
 	}
-	all, err = r.LookupNetIP(ctx, "ip", host)
+	all, err = r.LookupNetIP(tracedLookup(ctx), "ip", host)
 	if err == nil && len(all) == 0 {
 		err = &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
 	}

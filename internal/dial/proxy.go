@@ -193,10 +193,7 @@ func (d *Dialer) proxy(ctx context.Context, p *Proxy, connecting func()) (net.Co
 	plain.Check, plain.ConnectTimeout = nil, 0
 	c, err := plain.TCP(ctx, p.Addr, connecting)
 	if err == nil && p.TLS != nil {
-		var tc *tls.Conn
-		if tc, err = plain.Handshake(ctx, c, p.Addr, p.TLS); err == nil {
-			c = tc
-		}
+		c, err = plain.Handshake(ctx, c, p.Addr, p.TLS)
 	}
 	if err != nil {
 		return nil, &ProxyError{Fault: ProxyUnreachable, Proxy: p.Addr, Err: err}

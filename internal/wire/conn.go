@@ -65,6 +65,7 @@ type conn struct {
 	streams  int // exchanges it carries now
 	expiry   time.Duration
 	hint     time.Duration // how long the server keeps it, 0 when it has not said
+	idleFrom time.Time     // since when it lies in the pool; zero while it carries something
 	deadline time.Time     // when it has been idle for too long
 	due      time.Time     // of its entry in the Transport's expiry
 	dueAt    int           // the place of that, counted from 1

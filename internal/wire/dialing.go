@@ -73,7 +73,7 @@ func (h *host) startDials() {
 		}
 		if d == nil {
 			d = &dialing{host: h}
-			d.ctx, d.cancel = context.WithCancel(p.ctx)
+			d.ctx, d.cancel = context.WithCancel(dial.WithTrace(p.ctx, w.trace))
 			h.dials++
 			h.shared++
 			p.dials++

@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/tls"
 	"net"
+	"net/http/httptrace"
 	"syscall"
 	"time"
 
@@ -42,7 +43,7 @@ type Key struct {
 const Local = "unix"
 
 // Priority orders the exchanges that wait for a connection.
-type Priority int
+type Priority int8
 
 const (
 	High Priority = iota
@@ -106,14 +107,14 @@ func (c Conn) Untaken() int {
 // Exchange is one request on its way, and the facts about it. One that failed before it had
 // a connection, see Begun, may be handed to RoundTrip once more, its fields changed or not.
 type Exchange struct {
-	Key      Key
-	Priority Priority
+	Key Key
 	// IdleTimeout is how long the connection may lie idle afterwards: 0 means
 	// the Transport's time, below 0 not at all.
 	IdleTimeout time.Duration
 	Observer    Observer
 	// Session, when not nil, keeps the exchange with others on one connection.
-	Session *Session
+	Session  *Session
+	Priority Priority
 	// Fresh asks for a connection that nothing was sent on before.
 	Fresh bool
 	// Repeated says that the exchange has been tried before: nobody is told of a
@@ -127,6 +128,7 @@ type Exchange struct {
 	waiter  *waiter // the last one, guarded by Transport.mu
 	carrier *conn   // set before Sending
 	moved   int64
+	got     *httptrace.GotConnInfo // filled in by begin; nil where no trace wants it
 
 	// Set by RoundTrip.
 	Conn Conn

@@ -27,7 +27,7 @@ func (e *expiry) keep(c *conn, now time.Time) {
 	if c.hint > 0 && c.hint < limit {
 		limit = c.hint
 	}
-	c.deadline = now.Add(limit)
+	c.idleFrom, c.deadline = now, now.Add(limit)
 	switch {
 	case c.dueAt == 0:
 		c.due = c.deadline

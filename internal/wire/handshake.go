@@ -114,34 +114,23 @@ func (s *handshake) decide(ctx context.Context, state tls.ConnectionState, chain
 
 // run shakes hands over raw.
 func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.ConnectionState, error) {
-	dialer := s.t.cfg.Dialer
-	if h := s.profile.Handshake; h != nil {
-		var state *tls.ConnectionState
-		nc, err := dialer.Secure(ctx, raw, s.key.Addr, func(ctx context.Context) (nc net.Conn, err error) {
-			nc, state, err = h(ctx, raw, s.cfg, func(about any) error { return s.t.ask(ctx, s, &Question{About: about}) })
-			return nc, err
-		})
-		if err != nil { // the handshake may still be going on
-			return nil, nil, err
+	return s.t.cfg.Dialer.Secure(ctx, raw, s.key.Addr, func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
+		if h := s.profile.Handshake; h != nil {
+			return h(ctx, raw, s.cfg, func(about any) error { return s.t.ask(ctx, s, &Question{About: about}) })
 		}
-		return nc, state, nil
-	}
-	var tc *tls.Conn
-	_, err := dialer.Secure(ctx, raw, s.key.Addr, func(ctx context.Context) (net.Conn, error) {
 		if !s.cfg.InsecureSkipVerify { // which would be the caller's own wish
 			certs.Supervise(s.cfg, s.profile.Depth, func(state tls.ConnectionState, chains [][]*x509.Certificate, f *certs.Failure) error {
 				return s.decide(ctx, state, chains, f)
 			})
 		}
-		tc = tls.Client(raw, s.cfg)
-		return tc, tc.HandshakeContext(ctx)
+		c := tls.Client(raw, s.cfg)
+		if err := c.HandshakeContext(ctx); err != nil {
+			return nil, nil, err
+		}
+		state := c.ConnectionState()
+		if s.chains != nil {
+			state.VerifiedChains = s.chains
+		}
+		return c, &state, nil
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	state := tc.ConnectionState()
-	if s.chains != nil {
-		state.VerifiedChains = s.chains
-	}
-	return tc, &state, nil
 }

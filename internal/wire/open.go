@@ -1,6 +1,9 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"net/http/httptrace"
+)
 
 // Open opens a connection of key that nothing is sent on, for an exchange to come. It
 // does nothing where no exchange would get another one: as many HTTP/1 connections as
@@ -16,7 +19,7 @@ func (t *Transport) Open(ctx context.Context, key Key) error {
 		t.mu.Unlock()
 		return nil
 	}
-	w := h.enqueue(&waiter{x: &Exchange{Priority: Low, Fresh: true}, open: true})
+	w := h.enqueue(&waiter{x: &Exchange{Priority: Low, Fresh: true}, trace: httptrace.ContextClientTrace(ctx), open: true})
 	h.startDials()
 	t.unlock()
 	for {

@@ -49,6 +49,10 @@ func (c *conn) carry(n int) {
 func (c *conn) begin(x *Exchange) {
 	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.kept || c.waited, TLS: c.tls, LocalAddr: c.local, RemoteAddr: c.remote, Ended: c.ended(), nc: c.nc}
 	x.idled = c.uses > 0 || c.kept
+	if x.got != nil {
+		*x.got = c.gotConnInfo()
+	}
+	c.idleFrom = time.Time{}
 	c.uses++
 	c.expiry, c.hint = x.IdleTimeout, 0
 }
@@ -56,6 +60,7 @@ func (c *conn) begin(x *Exchange) {
 // give books a place for a waiter on a connection that has one.
 func (h *host) give(w *waiter, c *conn) {
 	first := c.uses == 0 && !c.kept
+	c.idleFrom = time.Time{} // it was waited for
 	if w.open {
 		c.kept = true
 	} else {

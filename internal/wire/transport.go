@@ -116,7 +116,9 @@ type connKey struct{}
 
 // RoundTrip sends req on a connection of x.Key and returns the head of its
 // response. It returns as soon as the context of req ends. Interim responses are
-// the business of a trace in the context. A Read of the request body must end with the
+// the business of a trace in the context, all of whose hooks are called as net/http calls
+// them; those that are about opening a connection belong to the exchange that it was begun
+// for, even if another one gets it. A Read of the request body must end with the
 // context, with the connection (Conn.Ended) and with Close.
 //
 // The request body is closed by the time the exchange is over, with one exception: when
@@ -126,6 +128,7 @@ type connKey struct{}
 func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	ctx := req.Context()
 	x.carrier = nil
+	x.traceGetConn(ctx)
 	c := t.claim(x)
 	for c == nil {
 		var err error
@@ -140,6 +143,7 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		}
 	}
 	x.carrier = c
+	x.traceGotConn(ctx)
 	x.Observer.Sending(x.Conn)
 	if ctx.Err() != nil { // the observer may have ended it: nothing leaves
 		t.put(c, true)

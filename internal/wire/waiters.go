@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"crypto/tls"
+	"net/http/httptrace"
 	"time"
 
 	"github.com/netreply/netreply/internal/certs"
@@ -13,8 +14,11 @@ import (
 type waiter struct {
 	x    *Exchange
 	host *host
-	open bool          // it wants a connection to be there, and sends nothing: see Open
-	wake chan struct{} // holds one when there is news
+	// trace hears of the dials that are begun for it, even if their connections go to others;
+	// nil for none.
+	trace *httptrace.ClientTrace
+	open  bool          // it wants a connection to be there, and sends nothing: see Open
+	wake  chan struct{} // holds one when there is news
 
 	// guarded by Transport.mu
 	place, undialled links[waiter]
@@ -142,7 +146,7 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 // wait queues for a connection. The caller holds the lock, which it gives up. It is not
 // part of take, which nearly every exchange leaves with a connection, and a small stack.
 func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (*conn, error) {
-	w := h.enqueue(&waiter{x: x})
+	w := h.enqueue(&waiter{x: x, trace: httptrace.ContextClientTrace(ctx)})
 	x.waiter = w
 	h.startDials()
 	queued := w.queued()
