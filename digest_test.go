@@ -1,13 +1,10 @@
 package netreply_test
 
 import (
-	"context"
 	"crypto/md5"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -22,7 +19,6 @@ import (
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/internal/httpauth"
-	"github.com/netreply/netreply/internal/testserver"
 )
 
 // digestServer checks Digest by the letter of RFC 7616, with one nonce after the
@@ -263,188 +259,4 @@ func TestDigestBodyOnce(t *testing.T) {
 			require.ErrorIs(t, r.Wait(deadline(t)), netreply.ContentReSendError)
 		}
 	})
-}
-
-// TestNTLM: the handshake stays on one connection, which from then on belongs to its user.
-func TestNTLM(t *testing.T) {
-	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
-		var mu sync.Mutex
-		var log []string
-		s, cfg := testserver.NewConnOrigin(t, kind, testserver.NTLMHandler(func(what string) {
-			mu.Lock()
-			defer mu.Unlock()
-			log = append(log, what)
-		}))
-		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
-		as := func(path, user string) *netreply.Reply {
-			req := newRequest(t, s.URL+path)
-			req.URL.User = url.UserPassword(user, "pass")
-			return m.Post(t.Context(), req, netreply.StringBody("!"))
-		}
-		for range 3 {
-			assert.Equal(t, `DOM\alice!`, readBody(t, as("/", `DOM\alice`)))
-			assert.Equal(t, `DOM\bob!`, readBody(t, as("/", `DOM\bob`)))
-			nobody := newRequest(t, s.URL+"/open")
-			nobody.AuthenticationReuse = netreply.Manual
-			require.NoError(t, m.Get(t.Context(), nobody).Wait(deadline(t)))
-		}
-		_, err := as("/", `DOM\bad`).ReadAll()
-		require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
-		var wg sync.WaitGroup
-		for i := range 24 {
-			user := []string{`DOM\alice`, `DOM\bob`}[i%2]
-			wg.Go(func() {
-				b, err := as("/", user).ReadAll()
-				assert.NoError(t, err)
-				assert.Equal(t, user+"!", string(b))
-			})
-		}
-		wg.Wait()
-		mu.Lock()
-		for _, what := range log {
-			assert.Contains(t, []string{"asked", `open on connection of ""`}, what)
-		}
-		mu.Unlock()
-	}
-}
-
-// TestNTLMMalformed: malformed messages, and servers that never accept.
-func TestNTLMMalformed(t *testing.T) {
-	for _, token := range []string{"", "!!!", "AAAA", base64.StdEncoding.EncodeToString(testserver.NTLMChallenge()[:20]), base64.StdEncoding.EncodeToString(testserver.NTLMChallenge())} {
-		s, cfg := testserver.NewConnOrigin(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("WWW-Authenticate", "NTLM "+token)
-			w.WriteHeader(401)
-		})
-		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
-		req := newRequest(t, s.URL)
-		req.URL.User = url.UserPassword("u", "secret")
-		err := m.Get(t.Context(), req).Wait(deadline(t))
-		require.ErrorIs(t, err, netreply.AuthenticationRequiredError, token)
-		assert.NotContains(t, err.Error(), "secret")
-	}
-}
-
-// TestNTLMOverHTTP2: rule U12.
-func TestNTLMOverHTTP2(t *testing.T) {
-	s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("WWW-Authenticate", "NTLM")
-		w.WriteHeader(401)
-	}))
-	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
-	r := m.Get(t.Context(), newRequest(t, s.URL))
-	require.ErrorIs(t, r.Wait(deadline(t)), netreply.AuthenticationRequiredError)
-	assert.NotContains(t, signalNames(t, r), "question")
-}
-
-// twoLegs is a Negotiator like one of Kerberos, which says its name in two legs.
-type twoLegs struct {
-	name   string
-	noKeys bool
-	mu     sync.Mutex
-	open   int
-}
-
-func (n *twoLegs) Scheme() string { return "Negotiate" }
-func (n *twoLegs) Start(_ context.Context, host string) (netreply.Negotiation, error) {
-	if n.noKeys {
-		return nil, errors.New("no ticket")
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.open++
-	return &legs{n: n, host: host}, nil
-}
-
-type legs struct {
-	n     *twoLegs
-	host  string
-	stage int
-}
-
-func (l *legs) Next(token []byte) ([]byte, error) {
-	l.stage++
-	switch {
-	case l.stage == 1 && token == nil:
-		return []byte("hello " + l.host), nil
-	case l.stage == 2 && strings.HasPrefix(string(token), "who?"):
-		return []byte(l.n.name + " " + string(token)), nil
-	case l.stage == 3 && string(token) == "welcome":
-		return nil, nil
-	}
-	return nil, fmt.Errorf("unexpected %q", token)
-}
-
-func (l *legs) Close() error {
-	l.n.mu.Lock()
-	defer l.n.mu.Unlock()
-	l.n.open--
-	return nil
-}
-
-// negotiateServer is the other side of twoLegs.
-func negotiateServer(w http.ResponseWriter, r *http.Request) {
-	c := testserver.ConnStateOf(r)
-	scheme, field, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	token, _ := base64.StdEncoding.DecodeString(field)
-	say := func(token string) {
-		w.Header().Set("WWW-Authenticate", "Negotiate "+base64.StdEncoding.EncodeToString([]byte(token)))
-	}
-	switch expect := fmt.Sprintf("who? %d", c.ID); {
-	case scheme == "Basic":
-		io.WriteString(w, "basic")
-	case c.User != "" && scheme == "":
-		io.WriteString(w, c.User)
-	case strings.HasPrefix(string(token), "hello 127.0.0.1"):
-		say(expect)
-		w.WriteHeader(401)
-	case strings.HasSuffix(string(token), expect):
-		c.User, _, _ = strings.Cut(string(token), " ")
-		if c.User == "mallory" {
-			w.Header()["Www-Authenticate"] = []string{"Negotiate", `Basic realm="r"`}
-			w.WriteHeader(401)
-			c.User = ""
-			return
-		}
-		say(r.URL.Query().Get("last"))
-		io.WriteString(w, c.User)
-	default:
-		w.Header()["Www-Authenticate"] = []string{"Negotiate, NTLM", `Digest realm="r", nonce="n"`, `Basic realm="r"`}
-		w.WriteHeader(401)
-	}
-}
-
-// TestNegotiator: a scheme of two round trips, which can be refused, can lack a ticket, and can
-// meet an impostor.
-func TestNegotiator(t *testing.T) {
-	s, _ := testserver.NewConnOrigin(t, testserver.Plain, negotiateServer)
-	get := func(n *twoLegs, query string) (string, error) {
-		m := newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{n}})
-		var last string
-		var err error
-		for range 3 {
-			req := newRequest(t, s.URL+query)
-			var b []byte
-			b, err = m.Get(t.Context(), req).ReadAll()
-			last = string(b)
-		}
-		assert.Zero(t, n.open, "every negotiation is closed")
-		return last, err
-	}
-	got, err := get(&twoLegs{name: "carol"}, "?last=welcome")
-	require.NoError(t, err)
-	assert.Equal(t, "carol", got)
-	_, err = get(&twoLegs{name: "carol"}, "?last=impostor")
-	require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
-	_, err = get(&twoLegs{name: "mallory"}, "?last=welcome")
-	require.ErrorIs(t, err, netreply.AuthenticationRequiredError)
-
-	m := newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{&twoLegs{name: "mallory"}}})
-	req := newRequest(t, s.URL)
-	req.URL.User = url.UserPassword("user", "pass")
-	assert.Equal(t, "basic", readBody(t, m.Get(t.Context(), req)), "refused: what is left of the challenges")
-	asked := ""
-	m = newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{&twoLegs{noKeys: true}},
-		OnSignal: answering(func(q *netreply.Authenticator) { asked = q.Scheme })})
-	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL)).Wait(deadline(t)), netreply.AuthenticationRequiredError)
-	assert.Equal(t, "Digest", asked, "no ticket: the next weaker scheme")
 }
