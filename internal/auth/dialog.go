@@ -286,7 +286,7 @@ func (d *Dialog) Waited() Step {
 }
 
 // Answered follows Ask. c is nil for no answer; decided tells that this is the program's
-// decision, and not only that it was not waited for one.
+// decision, and not that nobody was waited for.
 func (d *Dialog) Answered(c *Credentials, decided bool) Step {
 	q := &d.open
 	if c.same(q.tried) {
