@@ -60,7 +60,7 @@ func (p *proxied) known(m *Manager) *auth.Credentials {
 // tunnel. true means that there are some.
 func (p *proxied) tunnelRefused() (again bool) {
 	var pe *dial.ProxyError
-	if !errors.As(p.h.err, &pe) || pe.Fault != dial.ProxyUnwilling {
+	if !errors.As(p.h.err, &pe) || pe.Fault != dial.ProxyAuthRequired {
 		return false
 	}
 	old := p.route

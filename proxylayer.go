@@ -384,7 +384,7 @@ func proxyCode(pe *dial.ProxyError) NetworkError {
 	switch pe.Fault {
 	case dial.ProxyClosed:
 		return ProxyConnectionClosedError
-	case dial.ProxyUnwilling, dial.ProxyNoMethod:
+	case dial.ProxyAuthRequired, dial.ProxyNoMethod:
 		return ProxyAuthenticationRequiredError
 	case dial.TargetNotFound:
 		return HostNotFoundError

@@ -120,7 +120,7 @@ func (n *negotiation) answer(r *refusal) (string, error) {
 		refused.Fault = ProxyRefused
 		return "", refused
 	}
-	refused.Fault = ProxyUnwilling
+	refused.Fault = ProxyAuthRequired
 	if !p.Credentials || p.own() {
 		return "", refused
 	}

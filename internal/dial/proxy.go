@@ -51,14 +51,14 @@ type Proxy struct {
 type Fault int
 
 const (
-	ProxyUnreachable Fault = iota // no connection to it: Err says why
-	ProxyClosed                   // it has ended the connection
-	ProxyUnwilling                // it wants credentials, or others
-	ProxyNoMethod                 // it takes none of the ways to authenticate there are
-	ProxyRefused                  // it does not do it
-	ProxyMalformed                // what it said makes no sense
-	TargetNotFound                // it tells that it does not find the target
-	TargetRefused                 // it tells that the target does not accept
+	ProxyUnreachable  Fault = iota // no connection to it: Err says why
+	ProxyClosed                    // it has ended the connection
+	ProxyAuthRequired              // it wants credentials, or others
+	ProxyNoMethod                  // it takes none of the ways to authenticate there are
+	ProxyRefused                   // it does not do it
+	ProxyMalformed                 // what it said makes no sense
+	TargetNotFound                 // it tells that it does not find the target
+	TargetRefused                  // it tells that the target does not accept
 )
 
 // ProxyError is the failure of a proxy.
@@ -81,7 +81,7 @@ func (e *ProxyError) Error() string {
 		return text + printable(e.Err.Error())
 	}
 	text += "it answered CONNECT with status " + printable(e.Response.Status)
-	if e.Fault == ProxyUnwilling {
+	if e.Fault == ProxyAuthRequired {
 		text += ": it wants a user name and a password, or others"
 	}
 	return text

@@ -107,7 +107,7 @@ func (p *Proxy) greet(c net.Conn) error {
 	if _, err := io.ReadFull(c, b[:]); err != nil {
 		return err
 	}
-	unwilling := func(why string) error { return &ProxyError{Fault: ProxyUnwilling, Proxy: p.Addr, Err: errors.New(why)} }
+	authRequired := func(why string) error { return &ProxyError{Fault: ProxyAuthRequired, Proxy: p.Addr, Err: errors.New(why)} }
 	switch {
 	case b[0] != socksVersion:
 		return p.noSOCKS()
@@ -119,9 +119,9 @@ func (p *Proxy) greet(c net.Conn) error {
 	case b[1] != socksPassword:
 		return p.noSOCKS()
 	case !p.Credentials:
-		return unwilling("it wants a user name and a password: Proxy.User and Proxy.Password")
+		return authRequired("it wants a user name and a password: Proxy.User and Proxy.Password")
 	case len(p.User) == 0 || len(p.User) > 255 || len(p.Password) == 0 || len(p.Password) > 255:
-		return unwilling("SOCKS 5 takes user names and passwords of 1 to 255 bytes")
+		return authRequired("SOCKS 5 takes user names and passwords of 1 to 255 bytes")
 	}
 	msg := append([]byte{socksNegotiate, byte(len(p.User))}, p.User...)
 	msg = append(append(msg, byte(len(p.Password))), p.Password...)
@@ -132,7 +132,7 @@ func (p *Proxy) greet(c net.Conn) error {
 		return err
 	}
 	if b[1] != 0 {
-		return unwilling("it does not accept the user name and the password")
+		return authRequired("it does not accept the user name and the password")
 	}
 	return nil
 }

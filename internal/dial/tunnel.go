@@ -52,7 +52,7 @@ func (d *Dialer) tunnel(ctx context.Context, p *Proxy, addr string, connecting f
 			continue
 		}
 		var pe *ProxyError
-		if ctx.Err() != nil || !errors.As(err, &pe) || pe.Fault != ProxyUnwilling || !n.stays || !p.park(&parked{conn: c, in: in, addr: n.addr}) {
+		if ctx.Err() != nil || !errors.As(err, &pe) || pe.Fault != ProxyAuthRequired || !n.stays || !p.park(&parked{conn: c, in: in, addr: n.addr}) {
 			GiveUp(c)
 		}
 		return nil, p.failed(ctx, err)

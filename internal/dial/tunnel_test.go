@@ -244,7 +244,7 @@ func TestFollow(t *testing.T) {
 			_, err := d.Through(t.Context(), blank, "target.test:443", nil)
 			var pe *ProxyError
 			require.ErrorAs(t, err, &pe)
-			require.Equal(t, ProxyUnwilling, pe.Fault)
+			require.Equal(t, ProxyAuthRequired, pe.Fault)
 			if c.drop {
 				blank.Close()
 			}
@@ -334,7 +334,7 @@ func TestConnectFields(t *testing.T) {
 	_, err := (&Dialer{DialContext: s.DialContext}).Through(t.Context(), p, "[fe80::1%eth0]:443", nil)
 	var pe *ProxyError
 	require.ErrorAs(t, err, &pe)
-	assert.Equal(t, ProxyUnwilling, pe.Fault)
+	assert.Equal(t, ProxyAuthRequired, pe.Fault)
 	p.Close()
 	s.wg.Wait()
 	assert.Equal(t, []string{"Bearer wrong"}, s.fields("Proxy-Authorization"))

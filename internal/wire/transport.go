@@ -3,6 +3,10 @@
 // internal/dial, and net/http speaks HTTP on them; what the pool adds is its
 // key, its limits and priorities, expiry, and knowing exactly in which phase an
 // exchange failed.
+//
+// What happens in the pool is decided by books (pool, with host, waiter and dialing), under
+// one lock and without doing anything; a Transport does it when it gives up the lock, see
+// Transport.unlock.
 package wire
 
 import (

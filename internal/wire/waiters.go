@@ -29,9 +29,9 @@ type waiter struct {
 	news             news
 }
 
-// news is what a waiter has still to hear, in this order. Of the dial that is under way for it
-// only the newest counts: dial after dial may go to others while the observer of an exchange
-// takes its time.
+// news is what a waiter has still to hear, in this order. It is about the dial that is under
+// way for it; what was unheard of a dial before is dropped. So an exchange whose observer takes
+// its time has one of each kind to hear at most, however many dials go to others meanwhile.
 type news struct {
 	connecting bool
 	question   *Question // its asker waits
