@@ -1,5 +1,6 @@
-// Package testserver is the other end in tests: raw servers that say exactly
-// what a test wants to be said, and listeners in memory for tests in fake time.
+// Package testserver is the other end in tests: origins over every protocol, raw servers that say
+// exactly what a test wants to be said, proxies, connections that break, servers with NTLM, and
+// listeners in memory for tests in fake time.
 package testserver
 
 import (
