@@ -42,7 +42,7 @@ type Reply struct {
 	rate    *flow.RateGuard // nil without a MinRate
 	started time.Time
 	stage   atomic.Int32 // the Phase that the transfer has come to
-	calls   atomic.Int32 // of OnSignal that are running
+	calls   atomic.Int32 // of OnSignal and Answer that are running
 	release func() bool  // stops waiting for the end of the caller's context; nil when that has none
 
 	pipe pipe.Pipe // the body; its lock comes behind mu
@@ -66,6 +66,7 @@ type Reply struct {
 	throttle  throttle
 	done      chan struct{} // made by the first Wait
 	record    record
+	teller    *teller // nil without OnSignal
 
 	prev, next *Reply // in the Manager's list
 }
@@ -215,13 +216,10 @@ func (r *Reply) finish() {
 	if r.head.status == 0 {
 		p.Total = p.Done
 	}
-	unsent := r.attached && !r.uploaded()
-	r.emitLocked(sigDownloadProgress, p.Done, p.Total, nil)
-	if unsent {
-		r.mu.Lock()
-		r.emitLocked(sigUploadProgress, 0, 0, nil)
+	r.note(sigDownloadProgress, p.Done, p.Total, nil)
+	if r.attached && !r.uploaded() {
+		r.note(sigUploadProgress, 0, 0, nil)
 	}
-	r.mu.Lock()
 	if r.done != nil {
 		close(r.done)
 	}

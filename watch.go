@@ -11,6 +11,7 @@ import (
 
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/journal"
 	"github.com/netreply/netreply/internal/pipe"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -355,13 +356,15 @@ func (r *Reply) emit(k signal, a, b int64, value any) {
 
 // emitLocked is emit for whoever holds the lock, which it gives up.
 func (r *Reply) emitLocked(k signal, a, b int64, value any) {
+	r.tell(r.note(k, a, b, value))
+}
+
+// note records a signal: the Manager's listeners see it before the reply's own (rule S6). The
+// caller holds the lock, and calls tell afterwards.
+func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
 	e := entry{k, time.Since(r.started), a, b, value}
 	r.m.hub.publish(r, e)
-	r.record.note(e)
-	r.mu.Unlock()
-	if r.m.cfg.OnSignal != nil || r.req.OnSignal != nil {
-		r.callBack(e)
-	}
+	return r.record.note(e)
 }
 
 // moved is what the RateGuard of the reply counts.
