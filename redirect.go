@@ -94,6 +94,7 @@ func (t *transfer) answered(h *hop) (*http.Request, error) {
 	head.noBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
 	codings, _ := t.codings(resp)
 	head.decoded = len(codings) > 0
+	head.final = !plan.Redirect
 	t.noBody = head.noBody
 	t.w.Head(&head)
 	if !plan.Redirect {

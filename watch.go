@@ -75,6 +75,7 @@ type responseHead struct {
 	raw     string   // the bytes of an HTTP/1 head, "" where they were not seen
 	decoded bool     // the body's codings are taken off
 	noBody  bool     // none can follow
+	final   bool     // not of a redirect
 	target  *url.URL // where it points to, when that will not be followed
 }
 
@@ -166,7 +167,7 @@ func (w *watch) Interim(code int, h http.Header) {
 }
 
 func (w *watch) Head(resp *responseHead) {
-	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, noBody: resp.noBody, target: resp.target}
+	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, noBody: resp.noBody, final: resp.final, target: resp.target}
 	if resp.decoded {
 		h.decoded, h.encoded, h.length = true, h.length, -1
 	}
@@ -178,6 +179,9 @@ func (w *watch) Head(resp *responseHead) {
 	w.mu.Lock()
 	if w.state == running {
 		w.head = h
+		if h.final {
+			(*Reply)(w).headSettled()
+		}
 	}
 	w.mu.Unlock()
 	(*Reply)(w).emit(sigMetaData, int64(resp.StatusCode), 0, nil)
