@@ -147,7 +147,7 @@ func invalidBody(reason string) error {
 }
 
 // bodyFailure is the failure of a body's source.
-func bodyFailure(doing string, err error) error {
+func bodyFailure(doing string, err error) *Error {
 	err = fmt.Errorf("%s: %w", doing, err)
 	return &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: err.Error(), Err: err}
 }

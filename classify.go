@@ -3,6 +3,7 @@ package netreply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -67,38 +68,6 @@ func whyEnded(ctx context.Context) error {
 	return &contextError{ctx.Err(), cause}
 }
 
-// refusedRedirect is a redirect that is not followed.
-func refusedRedirect(refusal *httpurl.Refusal) *Error {
-	bad := FieldError(refusal.Problem)
-	e := &Error{Phase: PhaseHeaders, Err: &bad}
-	switch refusal.Kind {
-	case httpurl.Ambiguous:
-		e.Code, e.Text = ProtocolFailure, "Data corrupted"
-	case httpurl.TooMany:
-		e.Code, e.Text = TooManyRedirectsError, "Too many redirects"
-		bad.Reason = "as many as Request.MaxRedirects allows have been followed"
-	case httpurl.OtherOrigin:
-		e.Code, e.Text = InsecureRedirectError, "Insecure redirect"
-		bad.Reason += ", which SameOriginRedirectPolicy does not follow"
-	case httpurl.LessSafe:
-		e.Code, e.Text = InsecureRedirectError, "Insecure redirect"
-		bad.Reason += ", which only UserVerifiedRedirectPolicy can allow"
-	default:
-		e.Code, e.Text = ProtocolUnknownError, "Unknown protocol specified"
-	}
-	return e
-}
-
-// unresolvable is the error of a host that no resolver can know, and need not be asked
-// for; nil where one may.
-func unresolvable(host string) error {
-	reason := httpurl.Unresolvable(host)
-	if reason == "" {
-		return nil
-	}
-	return &Error{Code: HostNotFoundError, Phase: PhaseResolve, Text: "Host " + host + " not found", Err: errors.New(quote(host) + ": " + reason)}
-}
-
 // statusError maps a status code (rule E3); NoError from 100 to 399. What is below counts
 // as a server error (rule E6, RFC 9110, section 15).
 func statusError(status int) NetworkError {
@@ -157,8 +126,8 @@ func h2Error(code uint32) NetworkError {
 // stood; it counts when the error does not say better. host is what was looked
 // up.
 func classify(err error, phase Phase, host string) *Error {
-	if ae := asAuthError(err); ae != nil {
-		return authFailure(ae).printable()
+	if e := classifyStep(err); e != nil {
+		return e.printable()
 	}
 	var known *Error
 	var ended *contextError
@@ -208,26 +177,112 @@ func classify(err error, phase Phase, host string) *Error {
 	return e.printable()
 }
 
-// asAuthError finds that the authentication of this request has failed, and not that of
-// another one, whose *Error the program may have passed on.
-func asAuthError(err error) *auth.Error {
+// classifyStep maps what a step of this transfer has found by itself, and nil where that is
+// not it. What lies behind a *wire.Error or an *Error is not this transfer's: the program may
+// have passed the failure of another one on.
+func classifyStep(err error) *Error {
 	for ; err != nil; err = errors.Unwrap(err) {
-		switch e := err.(type) {
+		switch failure := err.(type) {
+		case *flow.Error:
+			return flowError(failure)
+		case *flow.ProxyFailure:
+			return proxyError(failure)
+		case *httpurl.Refusal:
+			return redirectError(failure)
 		case *auth.Error:
-			return e
-		case *Error:
+			return authError(failure)
+		case *Error, *wire.Error:
 			return nil
 		}
 	}
 	return nil
 }
 
-// authFailure is the error of an authentication that has failed.
-func authFailure(e *auth.Error) *Error {
+func flowError(failure *flow.Error) *Error {
+	e := &Error{Err: failure.Err}
+	switch failure.Kind {
+	case flow.BadAddress:
+		e.Code, e.Phase, e.Text = HostNotFoundError, PhaseLocal, "Host "+failure.Host+" not found"
+	case flow.Unresolvable:
+		e.Code, e.Phase, e.Text = HostNotFoundError, PhaseResolve, "Host "+failure.Host+" not found"
+	case flow.NotResent: // rule E23
+		e.Code, e.Phase, e.Text = ContentReSendError, PhaseSend, "The body cannot be sent again"
+	case flow.BodyDigest:
+		e.Code, e.Phase, e.Text = ContentReSendError, PhaseSend, "The body cannot be read for its digest"
+	case flow.RedirectDenied:
+		e.Code, e.Phase, e.Text = OperationCanceledError, PhaseHeaders, "Redirect denied"
+	case flow.BodySource:
+		return bodyFailure("opening the body", failure.Err)
+	}
+	return e
+}
+
+// authError is an authentication that has failed.
+func authError(e *auth.Error) *Error {
 	if e.Role == auth.Proxy {
 		return &Error{Code: ProxyAuthenticationRequiredError, Phase: PhaseProxy, Text: "Proxy requires authentication", Err: e.Err}
 	}
 	return &Error{Code: AuthenticationRequiredError, Phase: PhaseHeaders, Text: "Host requires authentication", Err: e.Err}
+}
+
+// redirectError is a redirect that is not followed.
+func redirectError(refusal *httpurl.Refusal) *Error {
+	bad := FieldError(refusal.Problem)
+	e := &Error{Phase: PhaseHeaders, Err: &bad}
+	switch refusal.Kind {
+	case httpurl.Ambiguous:
+		e.Code, e.Text = ProtocolFailure, "Data corrupted"
+	case httpurl.TooMany:
+		e.Code, e.Text = TooManyRedirectsError, "Too many redirects"
+		bad.Reason = "as many as Request.MaxRedirects allows have been followed"
+	case httpurl.OtherOrigin:
+		e.Code, e.Text = InsecureRedirectError, "Insecure redirect"
+		bad.Reason += ", which SameOriginRedirectPolicy does not follow"
+	case httpurl.LessSafe:
+		e.Code, e.Text = InsecureRedirectError, "Insecure redirect"
+		bad.Reason += ", which only UserVerifiedRedirectPolicy can allow"
+	default:
+		e.Code, e.Text = ProtocolUnknownError, "Unknown protocol specified"
+	}
+	return e
+}
+
+// proxyError gives a failure of a proxy its code (D9), also where it only forwards.
+func proxyError(failure *flow.ProxyFailure) *Error {
+	name := failure.Proxy.Name
+	e := &Error{Phase: PhaseProxy, Sent: failure.Sent}
+	switch cause := failure.Err.(type) {
+	case *auth.Error:
+		e.Code, e.Err = ProxyAuthenticationRequiredError, &ProxyError{name, cause.Err}
+	case *dial.ProxyError:
+		e.Code = proxyCode(cause)
+		e.Err = &ProxyError{name, cause}
+		if ce, ok := certificateError(cause); ok {
+			e.Err = &ProxyError{name, fmt.Errorf("proxy %s: %w", cause.Proxy, ce)}
+		}
+		e.Attempts = attempts(cause)
+	case *wire.Error: // while it forwarded
+		e.Code, e.Err = ProxyConnectionClosedError, &ProxyError{name, cause.Err}
+		if cause.Fault == wire.Malformed {
+			e.Code = UnknownProxyError
+		}
+	}
+	e.Text = proxyText(e, failure)
+	return e
+}
+
+// nextProxy tells that a proxy has failed before anything was sent, in a way that says
+// nothing of the others.
+func nextProxy(err error) bool {
+	failure, ok := err.(*flow.ProxyFailure)
+	if !ok || failure.Sent > 0 {
+		return false
+	}
+	switch proxyError(failure).Code {
+	case ProxyConnectionRefusedError, ProxyConnectionClosedError, ProxyNotFoundError, ProxyTimeoutError:
+		return true
+	}
+	return false
 }
 
 // attempts are the addresses that an error is about.
@@ -351,4 +406,51 @@ func statusFailure(status int, reason, url string, h http.Header) *Error {
 // localError is a failure that was found before anything was sent.
 func localError(code NetworkError, text string, err error) *Error {
 	return &Error{Code: code, Phase: PhaseLocal, Text: text, Err: err}
+}
+
+// proxyCode is D9.
+func proxyCode(pe *dial.ProxyError) NetworkError {
+	switch pe.Fault {
+	case dial.ProxyClosed:
+		return ProxyConnectionClosedError
+	case dial.ProxyAuthRequired, dial.ProxyNoMethod:
+		return ProxyAuthenticationRequiredError
+	case dial.TargetNotFound:
+		return HostNotFoundError
+	case dial.TargetRefused:
+		return ConnectionRefusedError
+	case dial.ProxyUnreachable:
+		we := wire.DialError(pe.Err)
+		switch wireCode(we) {
+		case ConnectionRefusedError:
+			return ProxyConnectionRefusedError
+		case HostNotFoundError:
+			return ProxyNotFoundError
+		case TimeoutError:
+			return ProxyTimeoutError
+		case RemoteHostClosedError:
+			return ProxyConnectionClosedError
+		}
+	}
+	return UnknownProxyError
+}
+
+func proxyText(e *Error, failure *flow.ProxyFailure) string {
+	switch e.Code {
+	case ProxyConnectionRefusedError:
+		return "Proxy connection refused"
+	case ProxyConnectionClosedError:
+		return "Proxy connection closed prematurely"
+	case ProxyNotFoundError:
+		return "Proxy host " + failure.Proxy.Host + " not found"
+	case ProxyTimeoutError:
+		return "Proxy connection timed out"
+	case ProxyAuthenticationRequiredError:
+		return "Proxy requires authentication"
+	case HostNotFoundError:
+		return "Host " + failure.Host + " not found"
+	case ConnectionRefusedError:
+		return "Connection refused"
+	}
+	return e.Err.Error()
 }

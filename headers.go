@@ -2,7 +2,6 @@ package netreply
 
 import (
 	"net/http"
-	"net/textproto"
 	"strings"
 
 	"github.com/netreply/netreply/headers"
@@ -28,33 +27,6 @@ func headersFrom(m http.Header, lower bool) Headers {
 		fields = append(fields, headers.Field{Name: strings.ToLower(name), Value: value})
 	}
 	return headers.FromFields(fields)
-}
-
-// ownSpelling lists the fields that net/http or a layer of this package looks up by
-// their canonical name or writes itself; all others are sent as the caller spelled
-// them.
-var ownSpelling = map[string]bool{
-	"User-Agent": true, "Connection": true, "Expect": true, "Cookie": true, "Accept-Encoding": true, "Range": true,
-	"Authorization": true, "Content-Type": true, "Trailer": true, "Upgrade": true,
-	"Proxy-Authorization": true,
-}
-
-// toMap makes the map that net/http writes, without the fields that describe
-// the framing and the host, which are the transport's.
-func toMap(h Headers) http.Header {
-	m := make(http.Header, h.Len()+2)
-	for name, value := range h.All() {
-		key := textproto.CanonicalMIMEHeaderKey(name)
-		switch key {
-		case "Host", "Content-Length", "Transfer-Encoding":
-			continue
-		}
-		if !ownSpelling[key] {
-			key = name
-		}
-		m[key] = append(m[key], value)
-	}
-	return m
 }
 
 // validateHeaders refuses what RFC 9110, section 5, does not allow in a field (rule

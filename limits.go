@@ -50,9 +50,9 @@ func newDecoderBudget(limit int64) *coding.Budget {
 // limitBody holds the final response to the limit of its body: as it is delivered, its
 // codings taken off. A length that is too large fails at once; bytes up to the limit are
 // delivered in any case.
-func (t *transfer) limitBody(resp *http.Response) error {
-	limit := t.q.MaxBodySize
-	if limit <= 0 || t.noBody || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+func (r *Reply) limitBody(resp *http.Response) error {
+	limit := r.req.MaxBodySize
+	if limit <= 0 || r.head.noBody || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
 	over := &SizeLimitError{bodySize, limit, resp.ContentLength}
@@ -88,3 +88,6 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	b.left -= int64(n)
 	return n, err
 }
+
+// defaultSafetyThreshold is Qt's (rule A43).
+const defaultSafetyThreshold = 10 << 20

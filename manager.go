@@ -3,15 +3,11 @@ package netreply
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/netreply/netreply/cookies"
-	"github.com/netreply/netreply/internal/auth"
-	"github.com/netreply/netreply/internal/coding"
-	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -22,19 +18,10 @@ const Version = "0.1.0"
 // Manager sends requests. It owns the connections, which all its requests
 // share. It is safe for concurrent use; programs need one, and close it.
 type Manager struct {
-	cfg       Config
-	userAgent []string
-	wire      *wire.Transport
-	dialer    *dial.Dialer
-	steps     []step
-	spaces    auth.Spaces
-	decoders  *coding.Budget
-	routes    routes
-	profiles  *profileTable
-	http11    flow.HTTP11Origins
-
-	credentials []auth.Stored
-	negotiators []auth.Negotiator
+	cfg      Config
+	wire     *wire.Transport
+	flow     *flow.Engine // nil in a Manager that NewManager has not made
+	profiles *profileTable
 
 	hub hub
 
@@ -62,33 +49,11 @@ func NewManager(c Config) (*Manager, error) {
 	if c.CookieJar == nil {
 		c.CookieJar = cookies.NewJar(cookies.Options{})
 	}
-	m := &Manager{cfg: c, decoders: newDecoderBudget(c.MaxDecoderMemory), userAgent: []string{c.UserAgent}}
-	for _, n := range c.Negotiators {
-		m.negotiators = append(m.negotiators, &negotiator{n})
-	}
-	m.credentials, _ = storedCredentials(c.Credentials)
+	dialer := newDialer(&c)
+	m := &Manager{cfg: c, wire: newWire(&c, dialer)}
+	m.flow = newEngine(&c, dialer, m.wire)
+	m.profiles = newProfileTable(c.SSLConfiguration, m.wire.CloseIdleOf)
 	m.cfg.Credentials = nil // those have pointers, where package fmt does not look by itself
-	var check func(netip.Addr) error
-	if c.Guard != nil {
-		check = newGuard(c.Guard).check
-	}
-	m.dialer = &dial.Dialer{
-		ConnectTimeout: limit(c.ConnectTimeout),
-		TLSTimeout:     limit(c.TLSTimeout),
-		Resolver:       c.Resolver,
-		DialContext:    c.DialContext,
-		Check:          check,
-		LocalAddr:      c.LocalAddr,
-		KeepAlive:      c.KeepAlive,
-	}
-	m.profiles = newProfileTable(c.SSLConfiguration, func(old []*wire.Profile) { m.wire.CloseIdleOf(old) })
-	m.wire = wire.NewTransport(wire.Config{
-		Dialer:         m.dialer,
-		ConnsPerHost:   c.ConnectionsPerHost,
-		IdleTimeout:    c.IdleTimeout,
-		MaxHeaderBytes: c.MaxHeaderBytes,
-	})
-	m.steps = m.newSteps()
 	return m, nil
 }
 
@@ -182,8 +147,10 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	r.pipe.Init((*watch)(r), max(0, q.ReadBufferSize))
 	r.head.length = -1
 	m.takeSSLConfiguration(r)
+	if q.URL != nil && m.flow != nil {
+		q.URL = m.flow.Upgrade(q.URL)
+	}
 	if q.URL != nil {
-		q.URL = m.upgrade(q.URL)
 		r.url = q.URL
 		r.encrypted = q.URL.Scheme == "https"
 	}
@@ -241,18 +208,19 @@ func (m *Manager) admit(q *Request) error {
 // ClearConnectionCache closes the connections that carry nothing at the moment;
 // transfers go on (rule N13, D32).
 func (m *Manager) ClearConnectionCache() {
-	if m.wire == nil { // not made by NewManager
+	if m.flow == nil { // not made by NewManager
 		return
 	}
 	m.wire.CloseIdle()
-	m.routes.closeParked()
+	m.flow.CloseParked()
 }
 
 // ClearAccessCache forgets the passwords that servers and proxies have accepted or that
 // were given for them, and closes the connections that carry nothing (rule U8).
 func (m *Manager) ClearAccessCache() {
-	m.spaces.Clear()
-	m.routes.clear()
+	if m.flow != nil {
+		m.flow.ForgetLogins()
+	}
 	m.ClearConnectionCache()
 }
 
@@ -308,7 +276,9 @@ func (m *Manager) Close() error {
 	if waits {
 		ended(none, closeLimit)
 	}
-	m.routes.close()
+	if m.flow != nil {
+		m.flow.Close()
+	}
 	m.hub.close()
 	m.flushPolicies()
 	return nil

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -47,7 +46,7 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 		}
 		return e
 	}
-	if m == nil || m.wire == nil {
+	if m == nil || m.flow == nil {
 		return fail(errUnmade())
 	}
 	if reason := httpurl.CheckHost(host); reason != "" {
@@ -61,48 +60,16 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 	if err != nil {
 		return fail(localError(ProtocolInvalidOperationError, "Invalid request", err))
 	}
-	addr, err := httpurl.Address(u)
-	if err != nil {
-		return fail(localError(HostNotFoundError, "Host "+host+" not found", err))
-	}
-	key := wire.Key{Scheme: scheme, Addr: addr}
+	var profile *wire.Profile
 	if scheme == "https" {
-		key.Profile = profiles.strict
+		profile = profiles.strict
 	}
-	list, err := m.chooseProxies(q, u)
+	list, err := m.proxies(q, u)
 	if err != nil {
 		return fail(err)
 	}
-	for i, p := range list {
-		if err = m.open(ctx, key, q, p); err == nil {
-			return nil
-		}
-		if i == len(list)-1 || ctx.Err() != nil || !nextProxy(err) {
-			break
-		}
+	if err = m.flow.Open(ctx, u, profile, list); err != nil {
+		return fail(err)
 	}
-	return fail(err)
-}
-
-// open opens a connection by way of a proxy, directly where p is nil.
-func (m *Manager) open(ctx context.Context, key wire.Key, q *Request, p *Proxy) error {
-	if p == nil {
-		if m.cfg.DialContext == nil {
-			if err := unresolvable(q.URL.Hostname()); err != nil {
-				return err
-			}
-		}
-		return m.wire.Open(ctx, key)
-	}
-	h := &proxied{proxy: p, url: q.URL}
-	h.route = m.route(p, q, q.URL, h.known(m))
-	if h.route.Kind == dial.Forward {
-		key.Target, key.Addr, key.Protocol = key.Addr, h.route.Addr, wire.HTTP1
-	}
-	key.Route = h.route
-	err := m.wire.Open(ctx, key)
-	if err != nil {
-		h.route.Close() // nobody is asked for credentials
-	}
-	return h.blame(err)
+	return nil
 }

@@ -2,6 +2,8 @@ package netreply
 
 import (
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/httpurl"
 )
@@ -339,3 +342,23 @@ func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
 
 // maxProxies bounds how many proxies of a list are looked at.
 const maxProxies = 16
+
+// proxyTLS is the encryption of the connection to a proxy.
+func proxyTLS(p *Proxy, made *profiles) *tls.Config {
+	cfg := made.config.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = p.hostname()
+	}
+	cfg.NextProtos = []string{"http/1.1"}
+	cfg.ClientSessionCache = nil
+	if cfg.InsecureSkipVerify {
+		return cfg // the caller's own wish
+	}
+	certs.Supervise(cfg, made.from.PeerVerifyDepth, func(_ tls.ConnectionState, _ [][]*x509.Certificate, f *certs.Failure) error {
+		if f != nil && !made.from.reportOnly() {
+			return f
+		}
+		return nil
+	})
+	return cfg
+}

@@ -2,11 +2,8 @@ package netreply
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"net/url"
 
-	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
@@ -65,75 +62,6 @@ func (d *Redirect) isAllowed() bool {
 	return d.allowed
 }
 
-// afterRedirect follows redirects. Every hop goes through all steps below, and every head it
-// sees is shown by the reply.
-func afterRedirect(h *hop) (again bool) {
-	if h.err != nil {
-		return false
-	}
-	req, err := h.t.answered(h)
-	if h.err = err; req == nil || err != nil {
-		return false
-	}
-	h.req = req
-	h.redirects--
-	return true
-}
-
-// answered shows a response head and makes the next request if it is a redirect to
-// be followed. It is apart from afterRedirect to keep the stack of the calls below that one small.
-func (t *transfer) answered(h *hop) (*http.Request, error) {
-	resp := h.resp
-	from := t.url // with the user that a relative target keeps (rule R18)
-	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
-		httpurl.Rules{Policy: t.q.RedirectPolicy.rules(), Left: h.redirects, Upgrade: t.m.upgrade})
-	head := responseHead{Response: resp, raw: h.exchange.Head, target: plan.Target}
-	if plan.Redirect && plan.Refusal == nil {
-		head.target = nil
-	}
-	head.noBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
-	codings, _ := t.codings(resp)
-	head.decoded = len(codings) > 0
-	head.final = !plan.Redirect
-	t.noBody = head.noBody
-	t.w.Head(&head)
-	if !plan.Redirect {
-		return nil, nil
-	}
-	if plan.Refusal != nil {
-		discard(resp)
-		return nil, refusedRedirect(plan.Refusal)
-	}
-	if plan.SendBody && t.upload != nil && !t.payload.Rewindable {
-		t.w.Refused(plan.Target)
-		discard(resp)
-		return nil, notAgain(flow.ErrNotRewindable)
-	}
-	return t.follow(resp, plan)
-}
-
-// follow announces a redirect, waits for the decision where there is one to be
-// taken, and makes the request of the next hop. The body of the redirect, which nobody
-// sees, is read behind the announcement.
-func (t *transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request, error) {
-	t.clock.Pause() // until the next hop begins
-	defer t.clock.Resume()
-	follow := t.w.Redirect(&redirection{t.url, plan.Target, resp.StatusCode, plan.Method}, func() { discard(resp) })
-	if t.ctx.Err() != nil { // rule D6: nothing is sent after an abort
-		return nil, context.Cause(t.ctx)
-	}
-	if !follow {
-		return nil, &Error{Code: OperationCanceledError, Phase: PhaseHeaders, Text: "Redirect denied", Err: errors.New("redirect denied")}
-	}
-	t.url, t.method = plan.Target, plan.Method
-	t.clock.Touch()
-	t.headers = nextHeaders(t.headers, t.q.SecretHeaders, plan)
-	if !plan.SendBody {
-		t.dropBody()
-	}
-	return t.newRequest(plan.Method, plan.Target)
-}
-
 // notFollowed takes back the target that a reply shows while it asks about a redirect, where
 // the reply ends before that was allowed (D10 and D13). The caller holds the lock.
 func (r *Reply) notFollowed() {
@@ -145,4 +73,17 @@ func (r *Reply) notFollowed() {
 			r.url, r.head.target = d.From, d.URL
 		}
 	}
+}
+
+// rules are the policy in the words of httpurl; by default it is NoLessSafe.
+func (p RedirectPolicy) rules() httpurl.Policy {
+	switch p {
+	case ManualRedirectPolicy:
+		return httpurl.Manual
+	case SameOriginRedirectPolicy:
+		return httpurl.SameOrigin
+	case UserVerifiedRedirectPolicy:
+		return httpurl.UserVerified
+	}
+	return httpurl.NoLessSafe
 }

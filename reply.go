@@ -61,10 +61,9 @@ type Reply struct {
 	head      head
 	trailers  *Headers
 	tls       *tls.ConnectionState
-	conn      *wire.Conn  // that carried the last hop
-	decoder   wireByteser // of an encoded body
+	conn      *wire.Conn       // that carried the last hop
+	decoder   flow.WireCounter // of an encoded body
 	throttle  throttle
-	settled   chan struct{} // made by the first WaitHead
 	done      chan struct{} // made by the first Wait
 	record    record
 	teller    *teller // nil without OnSignal
@@ -93,7 +92,6 @@ type head struct {
 	decoded bool  // the body's codings are taken off
 	encoded int64 // its length before that, -1 when not known
 	noBody  bool  // none can follow
-	final   bool  // not of a redirect: no other comes
 	http2   bool
 	target  *url.URL
 }
@@ -128,7 +126,7 @@ func (r *Reply) run() {
 func (r *Reply) phase() Phase { return Phase(r.stage.Load()) }
 
 func (r *Reply) perform() error {
-	if r.m.steps == nil {
+	if r.m.flow == nil {
 		return errUnmade()
 	}
 	if err := r.m.admit(&r.req); err != nil {
@@ -137,17 +135,16 @@ func (r *Reply) perform() error {
 	if err := r.validate(); err != nil {
 		return err
 	}
-	t := &transfer{w: (*watch)(r), m: r.m, q: &r.req, ctx: r.ctx, started: r.started, clock: r.clock, rate: r.rate, url: r.req.URL, method: r.method}
-	defer t.end()
+	var payload *flow.Payload
 	if r.body != nil {
 		r.mu.Lock()
 		r.attached = true
 		r.mu.Unlock()
 		var err error
-		if t.payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
+		if payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
 			return err
 		}
-		if err = limitPayload(t.payload, r.req.Headers); err != nil {
+		if err = limitPayload(payload, r.req.Headers); err != nil {
 			return err
 		}
 	}
@@ -155,11 +152,15 @@ func (r *Reply) perform() error {
 		return context.Cause(r.ctx)
 	}
 	r.clock.Start()
-	resp, err := t.begin()
+	t := r.transfer(payload)
+	defer t.Close()
+	resp, err := t.Begin()
 	if err != nil {
 		return err
 	}
-	err = r.receive(resp)
+	if err = r.limitBody(resp); err == nil {
+		err = t.Receive(resp, &r.pipe)
+	}
 	resp.Body.Close()
 	if err == nil && r.ctx.Err() != nil {
 		// An end that comes behind the cancellation may be its consequence: a server
@@ -169,8 +170,12 @@ func (r *Reply) perform() error {
 	if err != nil {
 		return err
 	}
-	t.w.Whole(resp.Trailer, resp.ProtoMajor == 2)
 	r.mu.Lock()
+	r.whole = true
+	if len(resp.Trailer) > 0 {
+		trailers := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
+		r.trailers = &trailers
+	}
 	h, u := r.head, r.url
 	r.mu.Unlock()
 	if statusError(h.status) != NoError {
@@ -188,7 +193,6 @@ func (r *Reply) end(e *Error, discard bool) {
 		return
 	}
 	r.state = ending
-	r.headSettled()
 	received := r.pipe.Stop()
 	if e == nil {
 		r.pipe.End(nil)
@@ -339,73 +343,6 @@ func (r *Reply) Wait(ctx context.Context) error {
 		}
 	}
 	return r.Err()
-}
-
-// WaitHead returns when the head of the response is there: behind redirects and questions, and
-// before the body. StatusCode, Headers, URL, ContentLength and the like are final then. nil
-// does not say that the request has succeeded: a 404 has a head, too. It fails with Err when
-// the reply ends before its head, and when ctx ends, with the cause of that. Inside OnSignal it
-// does not wait, and fails with ErrInsideOnSignal unless the head is there or the reply has
-// failed. A nil ctx never ends.
-func (r *Reply) WaitHead(ctx context.Context) error {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if over, err := r.headOutcome(); over {
-		return err
-	}
-	if r.insideCallback() {
-		return errWouldWait()
-	}
-	if r.settled == nil {
-		r.settled = make(chan struct{})
-	}
-	settled := r.settled
-	r.mu.Unlock()
-	select {
-	case <-settled:
-	case <-ctx.Done():
-	}
-	r.mu.Lock()
-	if over, err := r.headOutcome(); over {
-		return err
-	}
-	return context.Cause(ctx)
-}
-
-// headOutcome tells whether a wait for the final head is over, and how it came out. The caller
-// holds the lock.
-func (r *Reply) headOutcome() (over bool, err error) {
-	switch {
-	case r.head.final:
-		return true, nil
-	case r.m == nil, r.state != running:
-		return true, r.errLocked()
-	}
-	return false, nil
-}
-
-// headSettled wakes those who wait for the final head: it is there, or does not come. The
-// caller holds the lock.
-func (r *Reply) headSettled() {
-	if r.settled != nil {
-		close(r.settled)
-		r.settled = nil
-	}
-}
-
-// Context is the reply's own context, for what is done only as long as it runs. It has the
-// values of the one that the request was sent with, ends with it, at an Abort or a Close, and
-// otherwise when the reply has finished and its OnSignal has returned.
-func (r *Reply) Context() context.Context {
-	if r.m == nil {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(errUnmade())
-		return ctx
-	}
-	return r.ctx
 }
 
 // Err is nil while the reply runs and when it succeeded; otherwise it is an

@@ -195,3 +195,14 @@ func (r *Reply) RemoteAddr() net.Addr {
 	}
 	return r.conn.RemoteAddr
 }
+
+// WireBytes is how many bytes of the response body have come over the network. It
+// is less than what DownloadProgress counts when the body is encoded.
+func (r *Reply) WireBytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.decoder != nil {
+		return r.decoder.WireBytes()
+	}
+	return r.pipe.Received()
+}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/netreply/netreply/internal/flow"
 )
 
 // retryable tells whether sending a request again is safe, and may help. idempotent says
@@ -52,16 +54,12 @@ func mayPass(status int) bool {
 // idempotent tells whether a request may be carried out twice without harm: by its method,
 // by the word of the program, or since the server keeps a key of it (rule N11).
 func (q *Request) idempotent(method string) bool {
-	return q.Idempotent || idempotent(method) || q.Headers.Has("Idempotency-Key") || q.Headers.Has("X-Idempotency-Key")
+	return q.repeatable() || flow.IdempotentMethod(method)
 }
 
-// idempotent lists the methods of RFC 9110, section 9.2.2.
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return false
+// repeatable is idempotent apart from the method.
+func (q *Request) repeatable() bool {
+	return q.Idempotent || q.Headers.Has("Idempotency-Key") || q.Headers.Has("X-Idempotency-Key")
 }
 
 // maxRetryAfter bounds Error.RetryAfter, so that a server cannot make a program that

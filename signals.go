@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/netreply/netreply/internal/auth"
+	"github.com/netreply/netreply/internal/flow"
 )
 
 // signal is one kind of what a reply tells. To add one, add a constant here, a row to the
@@ -107,8 +108,8 @@ func value[T any](e entry) T              { return e.value.(T) }
 // How much a channel holds.
 
 func one(*Reply) int           { return 1 }
-func maxInterims(*Reply) int   { return maxInformational }
-func mostQuestions(*Reply) int { return maxQuestions }
+func maxInterims(*Reply) int   { return flow.MaxInterim }
+func mostQuestions(*Reply) int { return flow.MaxQuestions }
 
 // maxHops bounds how many redirects a reply tells of.
 func (r *Reply) maxHops() int { return r.req.maxRedirects() + 1 }
@@ -116,17 +117,14 @@ func (r *Reply) maxHops() int { return r.req.maxRedirects() + 1 }
 // maxSendings bounds how often a reply sends. A channel of empty elements costs nothing,
 // however many it holds.
 func (r *Reply) maxSendings() int {
-	return (r.req.maxRedirects() + 2) * (maxRepeats + 2) * (auth.MaxRounds + 1)
+	return (r.req.maxRedirects() + 2) * (flow.MaxRepeats + 2) * (auth.MaxRounds + 1)
 }
 
 // maxConnections bounds how many connections a reply has opened for it, within reason: on
 // each of its hops one, a repetition, and a few that it was asked about.
 func (r *Reply) maxConnections() int {
-	return (r.req.maxRedirects()+1)*(maxRepeats+1) + maxQuestions
+	return (r.req.maxRedirects()+1)*(flow.MaxRepeats+1) + flow.MaxQuestions
 }
-
-// maxInformational bounds the interim responses of one reply.
-const maxInformational = 128
 
 // SocketStartedConnecting tells that a TCP connection is being opened for this
 // reply (rule S41).

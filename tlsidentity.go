@@ -4,6 +4,7 @@ import (
 	"net/url"
 
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -13,7 +14,7 @@ import (
 // that the configuration says holds on every hop.
 func (r *Reply) hopProfiles(u *url.URL) *profiles {
 	p := r.profiles
-	if p.identifies() && !r.m.sameOrigin(&r.req, u) {
+	if p.identifies() && !r.sameOrigin(u) {
 		return p.withoutIdentity()
 	}
 	return p
@@ -52,4 +53,10 @@ func (l *leniency) under(p *profiles, q *Request) *wire.Profile {
 		l.of, l.profile = p, p.accepting(func(f *certs.Failure) bool { return all || covers(list, f.Problems) })
 	}
 	return l.profile
+}
+
+// sameOrigin tells whether u is of the origin that the request was made for, or what
+// HSTS has made of that since.
+func (r *Reply) sameOrigin(u *url.URL) bool {
+	return httpurl.KeepsCredentials(r.req.URL, u) || httpurl.KeepsCredentials(r.m.flow.Upgrade(r.req.URL), u)
 }

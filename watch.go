@@ -11,101 +11,22 @@ import (
 
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/journal"
 	"github.com/netreply/netreply/internal/pipe"
 	"github.com/netreply/netreply/internal/wire"
 )
-
-// watcher is told what happens to a transfer and asked what only the program can know. The
-// calls come from the goroutine of the transfer, except Uploaded and Sent, which come from
-// the one that reads the request body. Questions may block; the transfer stops its clock
-// meanwhile.
-type watcher interface {
-	// Enter says how far the transfer has come.
-	Enter(Phase)
-	// Connecting: a connection is being opened for this transfer.
-	Connecting()
-	// Encrypted: a handshake for this transfer is over.
-	Encrypted(*tls.ConnectionState)
-	// FlawsAccepted: settings have accepted what is wrong with the certificate of a host.
-	FlawsAccepted(host string, f *certs.Failure)
-	// Carrier is the connection that the request goes out on.
-	Carrier(*wire.Conn)
-	// Uploads gives the counter of the body bytes that this sending has handed to the
-	// connection. nil means that the body is dropped.
-	Uploads(sent *atomic.Int64)
-	// Sent: the request goes out.
-	Sent()
-	// Uploaded: of total bytes of the body, -1 when that is not known, so many were handed to
-	// the connection.
-	Uploaded(sent, total int64)
-	// Interim is an interim response.
-	Interim(code int, h http.Header)
-	// Head is a response head.
-	Head(*responseHead)
-	// Refused keeps where a redirect points to that is not followed.
-	Refused(target *url.URL)
-	// Redirect tells of a redirect, asks where it has to, and moves on to the target. false
-	// means that the program does not want it. meanwhile is to be called before anybody is
-	// waited for.
-	Redirect(rd *redirection, meanwhile func()) (follow bool)
-	// Profile is the encryption of the connections for a URL. once tells that they are for
-	// this transfer alone.
-	Profile(u *url.URL) (p *wire.Profile, once bool)
-	// Certificate asks about a certificate that is not in order, in the middle of the
-	// handshake for u. ask is false when the transfer has asked too often. It gives an
-	// encryption that accepts it, nil for none.
-	Certificate(u *url.URL, host string, f *certs.Failure, ask bool) *wire.Profile
-	// Key asks for a pre-shared key in the middle of a handshake.
-	Key(about any)
-	// Password tells of a question for a password, and waits for the answer where that is
-	// wanted. answered is false when nobody was waited for, or nothing said.
-	Password(q *passwordQuestion) (answer *auth.Credentials, answered bool)
-	// HeadLate: Config.HeadTimeout has passed. It ends the transfer's context.
-	HeadLate()
-	// Decoding says who knows how many bytes of an encoded body have come.
-	Decoding(wireByteser)
-	// Whole: the response is there to its end.
-	Whole(trailer http.Header, http2 bool)
-}
-
-// responseHead is a response head as a watcher gets it.
-type responseHead struct {
-	*http.Response
-	raw     string   // the bytes of an HTTP/1 head, "" where they were not seen
-	decoded bool     // the body's codings are taken off
-	noBody  bool     // none can follow
-	final   bool     // not of a redirect
-	target  *url.URL // where it points to, when that will not be followed
-}
-
-// redirection is a redirect that is going to be followed.
-type redirection struct {
-	from, to *url.URL
-	status   int
-	method   string // of the next request
-}
-
-// passwordQuestion is what a server wants a password for, or a proxy.
-type passwordQuestion struct {
-	auth.Question
-	url   *url.URL
-	proxy *Proxy // nil for the server
-	told  bool   // only: nobody is asked (rule A12)
-}
-
-type wireByteser interface{ WireBytes() int64 }
 
 // watch is the side of a Reply that its transfer sees: the one place where signals are born
 // and questions are asked. State comes first, the signal second (rule S6).
 type watch Reply
 
 var (
-	_ watcher    = (*watch)(nil)
-	_ pipe.Owner = (*watch)(nil)
+	_ flow.Watcher = (*watch)(nil)
+	_ pipe.Owner   = (*watch)(nil)
 )
 
-func (w *watch) Enter(p Phase) { w.stage.Store(int32(p)) }
+func (w *watch) Enter(p flow.Phase) { w.stage.Store(int32(phases[p])) }
 
 func (w *watch) Connecting() { (*Reply)(w).emit(sigConnecting, 0, 0, nil) }
 
@@ -166,12 +87,12 @@ func (w *watch) Interim(code int, h http.Header) {
 	(*Reply)(w).emit(sigInformational, 0, 0, &Informational{code, headersFrom(h, false)})
 }
 
-func (w *watch) Head(resp *responseHead) {
-	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, noBody: resp.noBody, final: resp.final, target: resp.target}
-	if resp.decoded {
+func (w *watch) Head(resp *flow.Head) {
+	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, noBody: resp.NoBody, target: resp.Target}
+	if resp.Decoded {
 		h.decoded, h.encoded, h.length = true, h.length, -1
 	}
-	if h.raw = resp.raw; h.raw == "" {
+	if h.raw = resp.Raw; h.raw == "" {
 		h.mapped = resp.Header
 	} else {
 		_, h.reason, _ = strings.Cut(resp.Status, " ")
@@ -179,9 +100,6 @@ func (w *watch) Head(resp *responseHead) {
 	w.mu.Lock()
 	if w.state == running {
 		w.head = h
-		if h.final {
-			(*Reply)(w).headSettled()
-		}
 	}
 	w.mu.Unlock()
 	(*Reply)(w).emit(sigMetaData, int64(resp.StatusCode), 0, nil)
@@ -195,27 +113,27 @@ func (w *watch) Refused(target *url.URL) {
 	}
 }
 
-func (w *watch) Redirect(rd *redirection, meanwhile func()) (follow bool) {
+func (w *watch) Redirect(rd *flow.Redirection, meanwhile func()) (follow bool) {
 	r := (*Reply)(w)
-	d := &Redirect{URL: rd.to, From: rd.from, StatusCode: rd.status, Method: rd.method}
+	d := &Redirect{URL: rd.To, From: rd.From, StatusCode: rd.Status, Method: rd.Method}
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		d.Allow()
-		r.move(rd.to, rd.method)
+		r.move(rd.To, rd.Method)
 		r.emit(sigRedirected, 0, 0, d)
 		meanwhile()
 		return true
 	}
 	d.until(r.ctx)
-	w.Enter(PhaseHeaders)
-	r.setURL(rd.to)
+	w.Enter(flow.Headers)
+	r.setURL(rd.To)
 	r.emit(sigRedirected, 0, 0, d)
 	meanwhile()
 	if !d.permitted(r.ctx) || r.ctx.Err() != nil {
-		r.setURL(rd.from)
-		w.Refused(rd.to)
+		r.setURL(rd.From)
+		w.Refused(rd.To)
 		return false
 	}
-	r.move(rd.to, rd.method)
+	r.move(rd.To, rd.Method)
 	return true
 }
 
@@ -254,7 +172,7 @@ func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool)
 	if q.Final || !ask {
 		q.Reject()
 	}
-	w.Enter(PhaseTLS)
+	w.Enter(flow.TLS)
 	r.emit(sigSSLErrors, 0, 0, q)
 	if r.req.Ask&AskSSLErrors != 0 {
 		q.wait(r.ctx)
@@ -276,7 +194,7 @@ func (w *watch) Key(about any) {
 	}
 	r := (*Reply)(w)
 	a.until(r.ctx)
-	w.Enter(PhaseTLS)
+	w.Enter(flow.TLS)
 	r.emit(sigPreSharedKey, 0, 0, a)
 	if r.req.Ask&AskPreSharedKey != 0 {
 		a.wait(r.ctx)
@@ -284,31 +202,23 @@ func (w *watch) Key(about any) {
 	a.Cancel()
 }
 
-func (w *watch) Password(pq *passwordQuestion) (answer *auth.Credentials, answered bool) {
+func (w *watch) Password(pq *flow.PasswordQuestion) (answer *auth.Credentials, answered bool) {
 	r := (*Reply)(w)
-	u := *pq.url // the program's to change
+	u := *pq.URL // the program's to change
 	q := &Authenticator{URL: &u, Realm: pq.Realm, Scheme: pq.Scheme, User: pq.User, PreviousFailed: pq.PreviousFailed, options: pq.Options}
 	q.until(r.ctx)
 	kind := AskAuthentication
-	if pq.proxy == nil {
+	if pq.Proxy == nil {
 		r.emit(sigAuthentication, 0, 0, q)
 	} else {
-		p := *pq.proxy
+		p := *pq.Proxy.Value.(*Proxy)
 		p.User, p.Password, p.Headers = "", "", Headers{}
 		kind = AskProxyAuthentication
 		r.emit(sigProxyAuthentication, 0, 0, &ProxyAuthenticator{&p, q})
 	}
-	answered = !pq.told && r.req.Ask&kind != 0 && q.wait(r.ctx)
+	answered = !pq.Told && r.req.Ask&kind != 0 && q.wait(r.ctx)
 	q.Cancel()
 	return q.answer.Load(), answered
-}
-
-func (w *watch) HeadLate() { (*Reply)(w).stop(headTimeout(w.m.cfg.HeadTimeout)) }
-
-func (w *watch) Decoding(d wireByteser) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.decoder = d
 }
 
 // Arrived announces bytes of the body (rules P2 and S45).
@@ -337,14 +247,12 @@ func (w *watch) MayWait() error {
 	return nil
 }
 
-func (w *watch) Whole(trailer http.Header, http2 bool) {
+func (w *watch) HeadLate() { (*Reply)(w).stop(headTimeout(w.m.cfg.HeadTimeout)) }
+
+func (w *watch) Decoding(d flow.WireCounter) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.whole = true
-	if len(trailer) > 0 {
-		h := headersFrom(trailer, http2)
-		w.trailers = &h
-	}
+	w.decoder = d
 }
 
 // emit records a signal of a running reply and tells those who asked to be

@@ -12,8 +12,8 @@ import (
 // request that it has not acted on (RFC 9113, section 7).
 const h2HTTP11Required = 13
 
-// AsksForHTTP11 tells whether a request failed because of that.
-func AsksForHTTP11(err error) bool {
+// asksForHTTP11 tells whether a request failed because of that.
+func asksForHTTP11(err error) bool {
 	var we *wire.Error
 	return errors.As(err, &we) && (we.Fault == wire.Reset || we.Fault == wire.GoAway) && we.Code == h2HTTP11Required
 }
@@ -21,9 +21,9 @@ func AsksForHTTP11(err error) bool {
 // maxHTTP11Origins bounds what a Manager remembers of servers that asked for HTTP/1.1.
 const maxHTTP11Origins = 1000
 
-// HTTP11Origins are the servers that have asked for HTTP/1.1 (rule E30): nobody asks them
+// http11Origins are the servers that have asked for HTTP/1.1 (rule E30): nobody asks them
 // for HTTP/2 again.
-type HTTP11Origins struct {
+type http11Origins struct {
 	any atomic.Bool // which saves the look where there is none, and that is the rule
 
 	mu      sync.Mutex
@@ -32,7 +32,7 @@ type HTTP11Origins struct {
 
 type http11Origin struct{ scheme, addr string }
 
-func (o *HTTP11Origins) Add(scheme, addr string) {
+func (o *http11Origins) add(scheme, addr string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.origins == nil {
@@ -48,7 +48,7 @@ func (o *HTTP11Origins) Add(scheme, addr string) {
 	o.any.Store(true)
 }
 
-func (o *HTTP11Origins) Has(scheme, addr string) bool {
+func (o *http11Origins) has(scheme, addr string) bool {
 	if !o.any.Load() {
 		return false
 	}

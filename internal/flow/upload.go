@@ -56,9 +56,9 @@ var errPeerEnded = fmt.Errorf("upload stopped: the connection has ended: %w", io
 
 // upload is the body of one sending, as net/http reads it: it counts, ends with
 // the transfer, and closes only what is ours.
-type Upload struct {
+type upload struct {
 	ctx   context.Context
-	Meter *Meter
+	meter *uploadMeter
 	src   io.Reader
 	left  int64           // -1: to the end of the source
 	piece int             // how much the next Read gives
@@ -67,7 +67,7 @@ type Upload struct {
 	close io.Closer
 	// peer is closed when the connection has ended, whose net/http waits for a Read to
 	// return. It is set before the first one.
-	Peer <-chan struct{}
+	peer <-chan struct{}
 
 	done    atomic.Bool
 	waiting atomic.Bool // for the source, with the clock paused
@@ -76,7 +76,7 @@ type Upload struct {
 }
 
 // newUpload starts a reading of p.
-func NewUpload(ctx context.Context, p *Payload, meter *Meter) (*Upload, error) {
+func newUpload(ctx context.Context, p *Payload, meter *uploadMeter) (*upload, error) {
 	clock := meter.clock
 	clock.Pause() // opening is the caller's, too
 	defer clock.Resume()
@@ -89,7 +89,7 @@ func NewUpload(ctx context.Context, p *Payload, meter *Meter) (*Upload, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Upload{ctx: ctx, Meter: meter, src: src, left: p.Size, piece: minPiece}
+	u := &upload{ctx: ctx, meter: meter, src: src, left: p.Size, piece: minPiece}
 	if p.Owned {
 		u.close, _ = src.(io.Closer)
 	}
@@ -100,7 +100,7 @@ func NewUpload(ctx context.Context, p *Payload, meter *Meter) (*Upload, error) {
 	return u, nil
 }
 
-func (u *Upload) Read(p []byte) (int, error) {
+func (u *upload) Read(p []byte) (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
@@ -109,7 +109,7 @@ func (u *Upload) Read(p []byte) (int, error) {
 	case u.done.Load():
 		return 0, errUploadStopped
 	case u.left == 0:
-		u.Meter.end()
+		u.meter.end()
 		return 0, io.EOF
 	case u.left > 0 && int64(len(p)) > u.left:
 		p = p[:u.left]
@@ -125,12 +125,12 @@ func (u *Upload) Read(p []byte) (int, error) {
 	if u.left > 0 {
 		u.left -= int64(n)
 	}
-	u.Meter.add(n)
+	u.meter.add(n)
 	switch {
 	case err == io.EOF && u.left > 0:
-		return n, &wire.SourceError{Err: &ShortSourceError{u.Meter.Count.Load(), u.Meter.total}}
+		return n, &wire.SourceError{Err: &ShortSourceError{u.meter.sent.Load(), u.meter.total}}
 	case err == io.EOF:
-		u.Meter.end()
+		u.meter.end()
 	case err != nil && err != errUploadStopped && err != errPeerEnded:
 		err = &wire.SourceError{Err: err}
 	}
@@ -160,8 +160,8 @@ func nextPiece(size int, took time.Duration) int {
 
 // readSource reads from the caller's source, while the transfer's clock stands still:
 // it is not the peer that is waited for (rule N32).
-func (u *Upload) readSource(p []byte) (int, error) {
-	u.Meter.clock.Pause()
+func (u *upload) readSource(p []byte) (int, error) {
+	u.meter.clock.Pause()
 	u.waiting.Store(true)
 	if u.done.Load() {
 		u.letGo()
@@ -169,23 +169,23 @@ func (u *Upload) readSource(p []byte) (int, error) {
 	}
 	defer u.letGo()
 	if u.slow != nil {
-		return u.slow.read(u.ctx, u.Peer, p)
+		return u.slow.read(u.ctx, u.peer, p)
 	}
 	return u.src.Read(p)
 }
 
 // letGo ends the pause of a readSource: its own end does, or that of the reading, which
 // a source that never returns must not keep from being timed any more.
-func (u *Upload) letGo() {
+func (u *upload) letGo() {
 	if u.waiting.CompareAndSwap(true, false) {
-		u.Meter.clock.Resume()
+		u.meter.clock.Resume()
 	}
 }
 
 // Close ends the reading. For a source that does not block it returns when no Read is going
 // on any more; one that blocks is closed, when it is ours, and left to itself. net/http
 // calls it too, from any goroutine.
-func (u *Upload) Close() error {
+func (u *upload) Close() error {
 	u.done.Store(true)
 	u.letGo()
 	if u.slow != nil {
@@ -283,58 +283,48 @@ func (b *blockingSource) idle(ctx context.Context) error {
 
 // Meter counts one sending of a request body, from the goroutine that
 // reads it.
-type uploadWatcher interface {
-	Sent()
-	Uploaded(sent, total int64)
-}
-
-type Meter struct {
-	w     uploadWatcher
+type uploadMeter struct {
+	w     Watcher
 	clock *Clock
-	Count atomic.Int64
+	sent  atomic.Int64
 	total int64 // -1 when not known
 	// announce: requestSent is still to be said, after the first bytes (rule S36)
-	Announce atomic.Bool
-	Ended    func() // called at the end of the source, when set
+	announce atomic.Bool
+	ended    func() // called at the end of the source, when set
 	over     bool
 }
 
 // add counts bytes that were handed to the connection.
-func (u *Meter) add(n int) {
+func (u *uploadMeter) add(n int) {
 	if n == 0 {
 		return
 	}
-	sent := u.Count.Add(int64(n))
+	sent := u.sent.Add(int64(n))
 	u.clock.Touch()
 	u.w.Uploaded(sent, u.total)
-	u.SentOnce()
+	u.sentOnce()
 }
 
 // end is called when the source is at its end.
-func (u *Meter) end() {
+func (u *uploadMeter) end() {
 	if u.over {
 		return
 	}
 	u.over = true
 	if u.total < 0 {
-		u.total = u.Count.Load()
+		u.total = u.sent.Load()
 		if u.total > 0 {
 			u.w.Uploaded(u.total, u.total)
 		}
 	}
-	u.SentOnce()
-	if u.Ended != nil {
-		u.Ended()
+	u.sentOnce()
+	if u.ended != nil {
+		u.ended()
 	}
 }
 
-func (u *Meter) SentOnce() {
-	if u.Announce.CompareAndSwap(true, false) {
+func (u *uploadMeter) sentOnce() {
+	if u.announce.CompareAndSwap(true, false) {
 		u.w.Sent()
 	}
-}
-
-// NewMeter makes a meter for a body of total bytes, -1 when that is not known.
-func NewMeter(w uploadWatcher, clock *Clock, total int64) *Meter {
-	return &Meter{w: w, clock: clock, total: total}
 }

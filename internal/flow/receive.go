@@ -1,4 +1,4 @@
-package netreply
+package flow
 
 import (
 	"context"
@@ -11,19 +11,19 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// receive carries the body of the final response to the reader.
-func (r *Reply) receive(resp *http.Response) error {
+// Receive carries the body of the final response into a pipe, to its end. Whoever ends the
+// transfer's context must end the pipe as well, which is what stops a wait for the reader.
+func (t *Transfer) Receive(resp *http.Response, p *pipe.Pipe) error {
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
-	r.rate.Begin()
-	defer r.rate.End()
-	return receiveBody(r.ctx, resp.Body, resp.ContentLength, &r.pipe, r.clock)
+	t.Rate.Begin()
+	defer t.Rate.End()
+	return receiveBody(t.ctx, resp.Body, resp.ContentLength, p, t.Clock)
 }
 
-// receiveBody carries a body of some length, -1 for unknown, into a pipe, to its end. Whoever
-// ends ctx must end the pipe as well, which is what stops a wait for the reader, and close
-// the body, which stops a read of it.
+// receiveBody carries a body of some length, -1 for unknown, into a pipe, to its end. The end of
+// ctx must end a read of the body.
 func receiveBody(ctx context.Context, body io.Reader, length int64, p *pipe.Pipe, clock pipe.Clock) error {
 	first := true
 	for {

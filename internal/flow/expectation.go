@@ -1,4 +1,4 @@
-package netreply
+package flow
 
 import (
 	"net/http"
@@ -8,7 +8,7 @@ import (
 // withoutExpectation gives the request to send instead of one whose expectation the server
 // does not support (RFC 9110, sections 10.1.1 and 15.5.18); nil when resp is no such
 // refusal, or the body cannot be sent again.
-func (t *transfer) withoutExpectation(req *http.Request, resp *http.Response) *http.Request {
+func (t *Transfer) withoutExpectation(req *http.Request, resp *http.Response) *http.Request {
 	if resp.StatusCode != http.StatusExpectationFailed || !expectsContinue(req.Header) || t.payload != nil && !t.payload.Rewindable {
 		return nil
 	}

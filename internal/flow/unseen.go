@@ -1,4 +1,4 @@
-package netreply
+package flow
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package netreply
+package flow
 
 import (
 	"crypto/tls"
@@ -6,105 +6,18 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
-	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// maxRepeats is how often one hop is sent again by itself (D33).
-const maxRepeats = 3
-
-// The retry step sends a request again when its connection broke in a way that cannot have
-// made the server act, or may make it act twice without harm.
-func beforeRetry(h *hop) error {
-	h.fresh, h.repeated, h.repeats, h.refusal = false, false, 0, nil
-	return nil
-}
-
-func afterRetry(h *hop) (again bool) {
-	t := h.t
-	if h.refusal != nil && nothingSent(h.err) && t.ctx.Err() == nil {
-		h.err = h.refusal
-		return false
-	}
-	if h.repeats == maxRepeats || t.ctx.Err() != nil || h.session.Bound() {
-		return false
-	}
-	if h.exchange != nil && h.exchange.accepted && !h.exchange.Begun() {
-		// the program has accepted a certificate when the handshake did not wait any more
-		h.repeated = true
-		return true
-	}
-	if h.err == nil {
-		again := t.withoutExpectation(h.req, h.resp)
-		if again == nil {
-			return false
-		}
-		h.req = again
-		h.repeats++
-		return true
-	}
-	if flow.AsksForHTTP11(h.err) && t.q.HTTP == HTTPAny {
-		if addr, addrErr := httpurl.Address(h.req.URL); addrErr == nil {
-			h.m.http11.Add(h.req.URL.Scheme, addr)
-		}
-		h.fresh = false
-	} else if mayRepeat(h.err, t.q.idempotent(h.req.Method)) {
-		// a stream that was refused may do on the same connection, anything else
-		// wants a new one
-		var we *wire.Error
-		h.fresh = errors.As(h.err, &we) && we.Fault != wire.Reset
-		if we.Fault == wire.GoAway {
-			h.refusal = h.err
-		}
-	} else {
-		return false
-	}
-	h.repeated = true
-	req, err := t.newRequest(h.req.Method, h.req.URL)
-	if err != nil {
-		h.err = err
-		return false
-	}
-	req.Header = h.req.Header
-	h.req = req
-	h.repeats++
-	return true
-}
-
-// nothingSent tells whether a request failed before anything of it could reach the server,
-// and without a word of that: then what it has said before says more.
-func nothingSent(err error) bool {
-	var we *wire.Error
-	if !errors.As(err, &we) {
-		return false
-	}
-	switch we.Phase {
-	case wire.Resolve, wire.Connect, wire.TLS, wire.Proxy:
-		return true
-	}
-	return we.Unprocessed && we.Fault == wire.Closed
-}
-
-// mayRepeat is rule D33. What a connection used before brings instead of a response is the
-// rest of another exchange, and as good as nothing.
-func mayRepeat(err error, idempotent bool) bool {
-	var we *wire.Error
-	if !errors.As(err, &we) {
-		return false
-	}
-	return we.Unprocessed ||
-		we.Reused && !we.Began && (we.Fault == wire.Closed || we.Stray) && (we.Phase == wire.Send || we.Phase == wire.Headers) &&
-			(we.Sent == 0 || idempotent)
-}
-
 // send hands the request to the wire and tells the reply what becomes of it.
-func (h *hop) send() {
+func (h *Hop) send() {
 	x, sent, err := h.newExchange()
 	if err != nil {
 		h.err = err
@@ -112,7 +25,7 @@ func (h *hop) send() {
 	}
 	h.exchange = x
 	x.excuseQueue()
-	h.resp, h.err = h.m.wire.RoundTrip(sent, &x.Exchange)
+	h.resp, h.err = h.e.cfg.Wire.RoundTrip(sent, &x.Exchange)
 	x.waited(h.err == nil)
 	if h.err == nil {
 		h.resp.Request = h.req
@@ -122,9 +35,9 @@ func (h *hop) send() {
 // excuseQueue keeps the wait for one of our own connections from being taken for the
 // peer's silence.
 func (x *exchange) excuseQueue() {
-	if t := x.hop.t; t.clock != nil {
-		pool := t.m.wire
-		t.clock.Excuse(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
+	if t := x.hop.t; t.Clock != nil {
+		pool := t.e.cfg.Wire
+		t.Clock.Excuse(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
 	}
 }
 
@@ -133,7 +46,7 @@ func (x *exchange) excuseQueue() {
 func (x *exchange) waited(answered bool) {
 	t := x.hop.t
 	if !answered || !x.Conn.HTTP2 {
-		t.clock.Excuse(nil, false)
+		t.Clock.Excuse(nil, false)
 	}
 	x.stopHeadTimer()
 	x.rateOver()
@@ -141,28 +54,32 @@ func (x *exchange) waited(answered bool) {
 		return
 	}
 	if m := x.meter(); m != nil {
-		m.SentOnce()
+		m.sentOnce()
 	}
-	t.w.Enter(PhaseBody)
+	t.w.Enter(Body)
 }
 
 // newExchange says how a request is to be sent, and in which form.
-func (h *hop) newExchange() (*exchange, *http.Request, error) {
+func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	t, req := h.t, h.req
-	t.w.Enter(PhaseHeaders)
+	t.w.Enter(Headers)
 	addr, err := httpurl.Address(req.URL)
 	if err != nil {
-		return nil, nil, localError(HostNotFoundError, "Host "+req.URL.Hostname()+" not found", err)
+		return nil, nil, &Error{Kind: BadAddress, Host: req.URL.Hostname(), Err: err}
 	}
-	x := &exchange{hop: h, upload: t.upload}
-	x.IdleTimeout = t.q.ConnectionCacheExpiry
-	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: wire.Protocol(t.q.HTTP)}
-	if t.q.HTTP == HTTPAny && t.m.http11.Has(req.URL.Scheme, addr) {
+	x := &t.first // the sendings behind it have one of their own
+	if h.exchange != nil {
+		x = new(exchange)
+	}
+	x.hop, x.upload = h, t.upload
+	x.IdleTimeout = t.req.IdleTimeout
+	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: t.req.HTTP}
+	if t.req.HTTP == wire.Negotiate && t.e.http11.has(req.URL.Scheme, addr) {
 		x.Key.Protocol = wire.HTTP1
 	}
 	switch {
 	case httpurl.IsLocal(x.Key.Scheme):
-		x.Key.Scheme, x.Key.Addr = wire.Local, t.q.LocalServerName
+		x.Key.Scheme, x.Key.Addr = wire.Local, t.req.LocalServerName
 		plain, u := *req, *req.URL
 		u.Scheme, plain.URL = "http", &u
 		req = &plain
@@ -172,7 +89,7 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 			x.Key.Addr, x.Key.Protocol, x.Key.Target = x.Key.Route.Addr, wire.HTTP1, addr
 			req = h.proxied.target(req)
 		}
-	case t.m.cfg.DialContext == nil:
+	case t.e.cfg.Resolves:
 		if err := unresolvable(req.URL.Hostname()); err != nil {
 			return nil, nil, err
 		}
@@ -187,7 +104,7 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 		// what authenticates a connection is for HTTP/1
 		x.Key.Owner, x.Key.Protocol = h.owner, wire.HTTP1
 	}
-	x.Priority = t.q.Priority.wire()
+	x.Priority = t.req.Priority
 	x.Fresh, x.Repeated = h.fresh, h.repeated || h.authRetry
 	x.Observer = x
 	return x, req, nil
@@ -196,8 +113,8 @@ func (h *hop) newExchange() (*exchange, *http.Request, error) {
 // exchange is the wire's view of one sending.
 type exchange struct {
 	wire.Exchange
-	hop    *hop
-	upload *flow.Upload
+	hop    *Hop
+	upload *upload
 	timer  *time.Timer // of the response head, under the transfer's lock
 	// headOver ends that, under the same lock. accepted tells that the program has
 	// accepted a certificate in the handshake.
@@ -205,23 +122,23 @@ type exchange struct {
 	rated              atomic.Bool // the rate of the upload is measured
 }
 
-func (x *exchange) meter() *flow.Meter {
+func (x *exchange) meter() *uploadMeter {
 	if x.upload == nil {
 		return nil
 	}
-	return x.upload.Meter
+	return x.upload.meter
 }
 
 func (x *exchange) Waiting(queued bool) {
 	if queued {
-		x.hop.t.w.Enter(PhaseQueue)
+		x.hop.t.w.Enter(Queue)
 	} else {
-		x.hop.t.w.Enter(PhaseConnect)
+		x.hop.t.w.Enter(Connect)
 	}
 }
 
 func (x *exchange) Connecting() {
-	x.hop.t.w.Enter(PhaseConnect)
+	x.hop.t.w.Enter(Connect)
 	x.hop.t.w.Connecting()
 }
 
@@ -245,8 +162,8 @@ func (x *exchange) verifyName() string {
 // accepted a certificate is not kept: nobody else may use it.
 func (x *exchange) Question(q *wire.Question) {
 	t := x.hop.t
-	t.clock.Pause()
-	defer t.clock.Resume()
+	t.Clock.Pause()
+	defer t.Clock.Resume()
 	f, ok := q.About.(*certs.Failure)
 	if !ok {
 		t.w.Key(q.About)
@@ -265,20 +182,20 @@ func (x *exchange) Question(q *wire.Question) {
 func (x *exchange) Sending(c wire.Conn) {
 	t := x.hop.t
 	t.w.Carrier(&x.Conn)
-	t.w.Enter(PhaseHeaders)
-	t.clock.Touch()
-	if t.clock != nil && (t.payload != nil || c.HTTP2) {
-		pool := t.m.wire
-		t.clock.Excuse(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
+	t.w.Enter(Headers)
+	t.Clock.Touch()
+	if t.Clock != nil && (t.payload != nil || c.HTTP2) {
+		pool := t.e.cfg.Wire
+		t.Clock.Excuse(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
 	}
 	m := x.meter()
 	if m != nil {
-		x.upload.Peer = c.Ended
-		m.Ended = x.uploaded
+		x.upload.peer = c.Ended
+		m.ended = x.uploaded
 	}
-	if m != nil && t.rate != nil {
+	if m != nil && t.Rate != nil {
 		x.rated.Store(true)
-		t.rate.Begin()
+		t.Rate.Begin()
 	}
 	switch {
 	case m == nil && t.memorySent > 0 && !c.HTTP2:
@@ -292,14 +209,14 @@ func (x *exchange) Sending(c wire.Conn) {
 	case c.HTTP2:
 		t.w.Sent()
 	default:
-		m.Announce.Store(true)
+		m.announce.Store(true)
 	}
 	if m == nil {
 		x.startHeadTimer()
 	}
 }
 
-func (x *exchange) Activity() { x.hop.t.clock.Touch() }
+func (x *exchange) Activity() { x.hop.t.Clock.Touch() }
 
 // uploaded is called at the end of an upload's source.
 func (x *exchange) uploaded() {
@@ -310,7 +227,7 @@ func (x *exchange) uploaded() {
 // rateOver ends the measuring of an upload, with it or with the response head.
 func (x *exchange) rateOver() {
 	if x.rated.CompareAndSwap(true, false) {
-		x.hop.t.rate.End()
+		x.hop.t.Rate.End()
 	}
 }
 
@@ -318,7 +235,7 @@ func (x *exchange) rateOver() {
 // upload; an upload that ends behind the head starts nothing.
 func (x *exchange) startHeadTimer() {
 	t := x.hop.t
-	d := t.m.cfg.HeadTimeout
+	d := t.e.cfg.HeadTimeout
 	if d == 0 {
 		return
 	}
@@ -342,7 +259,7 @@ func (x *exchange) headLate() {
 
 func (x *exchange) stopHeadTimer() {
 	t := x.hop.t
-	if t.m.cfg.HeadTimeout == 0 {
+	if t.e.cfg.HeadTimeout == 0 {
 		return
 	}
 	t.mu.Lock()
@@ -354,11 +271,19 @@ func (x *exchange) stopHeadTimer() {
 }
 
 // interim takes an interim response.
-func (t *transfer) interim(code int, header textproto.MIMEHeader) error {
-	t.clock.Touch()
-	if t.interims++; t.interims > maxInformational {
+func (t *Transfer) interim(code int, header textproto.MIMEHeader) error {
+	t.Clock.Touch()
+	if t.interims++; t.interims > MaxInterim {
 		return &wire.Error{Phase: wire.Headers, Fault: wire.Malformed, Err: errors.New("too many interim responses")}
 	}
 	t.w.Interim(code, http.Header(header))
+	return nil
+}
+
+// unresolvable finds that a name has no address, without asking anybody (RFC 6761).
+func unresolvable(host string) error {
+	if reason := httpurl.Unresolvable(host); reason != "" {
+		return &Error{Kind: Unresolvable, Host: host, Err: errors.New(strconv.Quote(host) + ": " + reason)}
+	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package netreply
+package flow
 
 import (
 	"context"
@@ -17,24 +17,24 @@ import (
 // (rules U1 to U12). It stands below the redirects, so that every hop is a matter of
 // its own, and above the cookies, which a 401 may set. What is answered is decided in
 // package auth; here it is carried out.
-func beforeLogin(h *hop) error {
+func beforeLogin(h *Hop) error {
 	h.login, h.owner, h.authRetry = nil, nil, false
 	h.ownWord = len(h.req.Header[auth.Server.Credentials]) > 0
-	q := h.t.q
-	if h.ownWord || q.AuthenticationReuse == Manual || q.Bearer == nil && !h.m.spaces.Proven() {
+	q := &h.t.req
+	if h.ownWord || q.NoLogin || !q.Bearer && !h.e.spaces.Proven() {
 		return nil // nothing is known that could be sent: the way of nearly every request
 	}
 	h.login = newServerLogin(h)
 	return h.login.before()
 }
 
-func afterLogin(h *hop) (again bool) {
+func afterLogin(h *Hop) (again bool) {
 	if h.login == nil {
 		if h.err != nil || h.ownWord || h.resp.StatusCode != auth.Server.Status {
 			return false
 		}
 		h.login = newServerLogin(h)
-		if h.t.q.AuthenticationReuse == Manual {
+		if h.t.req.NoLogin {
 			h.login.tell()
 			return false
 		}
@@ -45,7 +45,7 @@ func afterLogin(h *hop) (again bool) {
 // login is the authentication of one hop, by a server or by a proxy.
 type login struct {
 	auth.Dialog
-	h     *hop
+	h     *Hop
 	proxy *proxied // whose questions are answered, nil for those of the server
 
 	session *wire.Session // that was begun for it
@@ -56,18 +56,18 @@ type login struct {
 // newServerLogin begins the dialog with the server of a hop. The user information that
 // counts is that of the first URL for all of its origin (rule R18), else what stands in the
 // URL of the hop.
-func newServerLogin(h *hop) *login {
-	q, u := h.t.q, h.req.URL
-	s := auth.Setup{Spaces: &h.m.spaces, Role: auth.Server, Host: u.Hostname(), Method: h.req.Method, URL: u, Target: u.RequestURI(),
-		Bearer: q.Bearer != nil && h.m.sameOrigin(q, u), Stored: h.m.credentials, Negotiators: h.m.negotiators,
-		Waits: q.Ask&AskAuthentication != 0}
+func newServerLogin(h *Hop) *login {
+	q, u := &h.t.req, h.req.URL
+	s := auth.Setup{Spaces: &h.e.spaces, Role: auth.Server, Host: u.Hostname(), Method: h.req.Method, URL: u, Target: u.RequestURI(),
+		Bearer: q.Bearer && h.t.sameOrigin(u), Stored: h.e.cfg.Stored, Negotiators: h.e.cfg.Negotiators,
+		Waits: q.AsksPassword}
 	if httpurl.IsLocal(u.Scheme) {
 		s.Origin = "socket " + q.LocalServerName
 	} else if origin, ok := httpurl.Origin(u); ok {
 		s.Origin = origin
 	}
 	user := h.t.url.User
-	if first := q.URL.User; first != nil && h.m.sameOrigin(q, u) {
+	if first := q.URL.User; first != nil && h.t.sameOrigin(u) {
 		user = first
 	} else {
 		s.Foreign = user != nil
@@ -142,8 +142,8 @@ const legMoment = 5 * time.Second
 // discard ends a response that is answered. The time that takes is not the peer's
 // silence.
 func (l *login) discard(s auth.Session) {
-	l.h.t.clock.Pause()
-	defer l.h.t.clock.Resume()
+	l.h.t.Clock.Pause()
+	defer l.h.t.Clock.Resume()
 	if s == auth.SameConnection {
 		discardWithin(l.h.resp, legMoment)
 		return
@@ -175,11 +175,11 @@ func (l *login) again(s auth.Step) (*http.Request, error) {
 // time (rule N32). resp is the response that is answered, nil for none.
 func (l *login) carryOut(s auth.Step, resp *http.Response) (auth.Step, error) {
 	t := l.h.t
-	t.clock.Pause()
-	defer t.clock.Resume()
+	t.Clock.Pause()
+	defer t.Clock.Resume()
 	for {
 		l.tie(s)
-		if (s.Kind == auth.Ask || s.Kind == auth.Wait) && t.questions >= maxQuestions {
+		if (s.Kind == auth.Ask || s.Kind == auth.Wait) && t.questions >= MaxQuestions {
 			s = auth.Step{Kind: auth.GiveUp}
 		}
 		if (s.Kind == auth.Ask && l.Waits || s.Kind == auth.Wait) && resp != nil {
@@ -200,14 +200,14 @@ func (l *login) carryOut(s auth.Step, resp *http.Response) (auth.Step, error) {
 			case <-t.ctx.Done():
 			}
 		case auth.FetchToken:
-			token, err := t.q.Bearer.Token(t.ctx, s.Refused)
+			token, err := t.w.Token(t.ctx, s.Refused)
 			if err != nil && t.ctx.Err() == nil {
 				return s, &auth.Error{Role: l.Role, Err: fmt.Errorf("getting a token for Request.Bearer: %w", err)}
 			}
 			s = l.Token(token)
 		case auth.HashBody:
 			if err := t.hashBody(s.Body); err != nil {
-				return s, &Error{Code: ContentReSendError, Phase: PhaseSend, Text: "The body cannot be read for its digest", Err: err}
+				return s, &Error{Kind: BodyDigest, Err: err}
 			}
 			l.hashed = true
 			s = l.Hashed()
@@ -236,7 +236,7 @@ func (l *login) tie(s auth.Step) {
 // release gives the connection of a negotiation back to those of its owner.
 func (l *login) release() {
 	if l.session != nil { // another one is not ours to end
-		l.h.m.wire.Release(l.session)
+		l.h.e.cfg.Wire.Release(l.session)
 		l.session, l.h.session = nil, nil
 	}
 }
@@ -276,7 +276,7 @@ func (b *provingBody) Read(p []byte) (int, error) {
 		if bad := b.proof.Check(); bad != nil {
 			err = bad
 			if b.proxy != nil {
-				err = b.proxy.blame(bad)
+				err = b.proxy.failure(bad)
 			}
 		}
 	}
@@ -297,18 +297,18 @@ func (l *login) tell() {
 		return
 	}
 	q := l.question(offered)
-	q.told = true
+	q.Told = true
 	l.h.t.w.Password(q)
 	if ctx := l.h.t.ctx; ctx.Err() != nil {
 		l.h.fail(context.Cause(ctx))
 	}
 }
 
-func (l *login) question(q auth.Question) *passwordQuestion {
+func (l *login) question(q auth.Question) *PasswordQuestion {
 	l.h.t.questions++
-	p := &passwordQuestion{Question: q, url: l.URL}
+	p := &PasswordQuestion{Question: q, URL: l.URL}
 	if l.proxy != nil {
-		p.proxy = l.proxy.proxy
+		p.Proxy = l.proxy.proxy
 	}
 	return p
 }

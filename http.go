@@ -1,0 +1,159 @@
+package netreply
+
+import (
+	"context"
+	"crypto/tls"
+	"math"
+	"net/netip"
+	"net/url"
+
+	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/internal/auth"
+	"github.com/netreply/netreply/internal/coding"
+	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/flow"
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// What a Config and a Request say, in the words of the packages that carry it out.
+
+func newWire(c *Config, dialer *dial.Dialer) *wire.Transport {
+	return wire.NewTransport(wire.Config{
+		Dialer:         dialer,
+		ConnsPerHost:   c.ConnectionsPerHost,
+		IdleTimeout:    c.IdleTimeout,
+		MaxHeaderBytes: c.MaxHeaderBytes,
+	})
+}
+
+func newDialer(c *Config) *dial.Dialer {
+	var check func(netip.Addr) error
+	if c.Guard != nil {
+		check = newGuard(c.Guard).check
+	}
+	return &dial.Dialer{
+		ConnectTimeout: limit(c.ConnectTimeout),
+		TLSTimeout:     limit(c.TLSTimeout),
+		Resolver:       c.Resolver,
+		DialContext:    c.DialContext,
+		Check:          check,
+		LocalAddr:      c.LocalAddr,
+		KeepAlive:      c.KeepAlive,
+	}
+}
+
+func newEngine(c *Config, dialer *dial.Dialer, transport *wire.Transport) *flow.Engine {
+	f := flow.Config{
+		Wire:        transport,
+		UserAgent:   c.UserAgent,
+		Jar:         c.CookieJar,
+		HSTS:        c.HSTS,
+		Resolves:    c.DialContext == nil,
+		NextProxy:   nextProxy,
+		HeadTimeout: c.HeadTimeout,
+		Decoding: coding.Limits{
+			Max:    c.MaxDecodedSize,
+			Header: int(min(c.MaxHeaderBytes, math.MaxInt32)),
+			Memory: newDecoderBudget(c.MaxDecoderMemory),
+		},
+	}
+	if c.CookieJar == cookies.None {
+		f.Jar = nil
+	}
+	if c.Guard != nil {
+		f.CheckTarget = dialer.CheckAll
+	}
+	for _, n := range c.Negotiators {
+		f.Negotiators = append(f.Negotiators, &negotiator{n})
+	}
+	f.Stored, _ = storedCredentials(c.Credentials) // they have been checked
+	return flow.NewEngine(f)
+}
+
+// transfer makes what is done for the reply; body is nil for none.
+func (r *Reply) transfer(body *flow.Payload) *flow.Transfer {
+	q := &r.req
+	c := &r.m.cfg
+	threshold := q.DecompressedSafetyCheckThreshold
+	if threshold == 0 {
+		threshold = defaultSafetyThreshold
+	}
+	t := r.m.flow.NewTransfer(r.ctx, (*watch)(r), flow.Request{
+		Method:            r.method,
+		URL:               q.URL,
+		Headers:           q.Headers,
+		Payload:           body,
+		HTTP:              wire.Protocol(q.HTTP),
+		Redirects:         q.RedirectPolicy.rules(),
+		MaxRedirects:      q.maxRedirects(),
+		Priority:          q.Priority.wire(),
+		IdleTimeout:       q.ConnectionCacheExpiry,
+		LocalServerName:   q.LocalServerName,
+		SecretHeaders:     q.SecretHeaders,
+		DecodeThreshold:   threshold,
+		Idempotent:        q.repeatable(),
+		Proxied:           q.Proxy != nil || c.Proxy != nil || c.ProxyFactory != nil,
+		Bearer:            q.Bearer != nil,
+		NoLogin:           q.AuthenticationReuse == Manual,
+		NoSendCookies:     q.CookieLoadControl != Automatic,
+		NoSaveCookies:     q.CookieSaveControl != Automatic,
+		AsksPassword:      q.Ask&AskAuthentication != 0,
+		AsksProxyPassword: q.Ask&AskProxyAuthentication != 0,
+	})
+	t.Clock, t.Rate = r.clock, r.rate
+	return t
+}
+
+// phases are those of a transfer.
+var phases = [...]Phase{flow.Local: PhaseLocal, flow.Queue: PhaseQueue, flow.Connect: PhaseConnect, flow.TLS: PhaseTLS,
+	flow.Headers: PhaseHeaders, flow.Body: PhaseBody}
+
+// Token gets a bearer token; see flow.Watcher.
+func (w *watch) Token(ctx context.Context, refused string) (string, error) {
+	return w.req.Bearer.Token(ctx, refused)
+}
+
+// Proxies lists the proxies for a URL; see flow.Watcher.
+func (w *watch) Proxies(u *url.URL) ([]*flow.Proxy, error) {
+	return w.m.proxies(&w.req, u)
+}
+
+// proxies lists the proxies for a URL, nil for none on the way.
+func (m *Manager) proxies(q *Request, u *url.URL) ([]*flow.Proxy, error) {
+	list, err := m.chooseProxies(q, u)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*flow.Proxy, len(list))
+	for i, p := range list {
+		if p != nil {
+			out[i] = m.flowProxy(p)
+		}
+	}
+	return out, nil
+}
+
+// flowProxy makes what internal/flow goes by.
+func (m *Manager) flowProxy(p *Proxy) *flow.Proxy {
+	f := &flow.Proxy{
+		SOCKS5: p.Type == Socks5Proxy, Addr: p.addr(), Host: p.Host, Name: p.String(), User: p.User, Password: p.Password,
+		Headers: p.Headers, LocalNames: p.ResolveLocally, Value: p,
+	}
+	if p.Type == HTTPSProxy {
+		made := m.proxyProfiles(p)
+		f.TLS, f.TLSKey = func() *tls.Config { return proxyTLS(p, made) }, made
+	}
+	return f
+}
+
+// proxyProfiles are those of a proxy's own configuration, which has been validated.
+func (m *Manager) proxyProfiles(p *Proxy) *profiles {
+	c := p.SSLConfiguration
+	if c == nil {
+		c = &SSLConfiguration{}
+	}
+	made, _ := m.profiles.of(c, "")
+	return made
+}
+
+var _ auth.Negotiator = (*negotiator)(nil)

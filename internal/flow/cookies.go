@@ -1,0 +1,92 @@
+package flow
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/netreply/netreply/internal/httpurl"
+)
+
+// lineJar is a jar that takes and gives cookies as they stand in the header fields,
+// as cookies.Jar does. net/http's way through http.Cookie loses values that browsers
+// keep.
+type lineJar interface {
+	SetHeader(u *url.URL, setCookie []string) int
+	Header(u *url.URL) string
+}
+
+// httpJar makes a lineJar of any other jar.
+type httpJar struct{ http.CookieJar }
+
+func (j httpJar) SetHeader(u *url.URL, setCookie []string) int {
+	resp := http.Response{Header: http.Header{"Set-Cookie": setCookie}}
+	cookies := resp.Cookies()
+	j.SetCookies(u, cookies)
+	return len(cookies)
+}
+
+func (j httpJar) Header(u *url.URL) string {
+	req := http.Request{Header: http.Header{}}
+	for _, c := range j.Cookies(u) {
+		req.AddCookie(c)
+	}
+	return req.Header.Get("Cookie")
+}
+
+// cookieStep sends the cookies of a jar and stores those that come, with every
+// request that goes over the wire: redirects and questions for a password included
+// (rules C1 and C10).
+type cookieStep struct{ jar lineJar }
+
+func newCookieStep(jar http.CookieJar) cookieStep {
+	if lines, ok := jar.(lineJar); ok {
+		return cookieStep{lines}
+	}
+	return cookieStep{httpJar{jar}}
+}
+
+func (s cookieStep) before(h *Hop) error {
+	if httpurl.IsLocal(h.req.URL.Scheme) || h.t.req.NoSendCookies {
+		return nil
+	}
+	if line := s.jar.Header(h.req.URL); line != "" {
+		h.req.Header["Cookie"] = []string{mergeCookies(h.req.Header["Cookie"], line)}
+	}
+	return nil
+}
+
+func (s cookieStep) after(h *Hop) (again bool) {
+	// a 407 is the word of a proxy
+	if h.err != nil || h.t.req.NoSaveCookies || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
+		return false
+	}
+	if lines := h.resp.Header["Set-Cookie"]; len(lines) > 0 {
+		s.jar.SetHeader(h.req.URL, lines)
+	}
+	return false
+}
+
+// mergeCookies adds to the Cookie fields of a caller those cookies of a jar whose names
+// they do not have (rule C1). The caller's stand first, as they were written.
+func mergeCookies(own []string, jar string) string {
+	line := strings.Trim(strings.Join(own, "; "), "; \t")
+	if line == "" {
+		return jar
+	}
+	taken := map[string]bool{}
+	for pair := range strings.SplitSeq(line, ";") {
+		if name, _, ok := strings.Cut(pair, "="); ok {
+			taken[strings.Trim(name, " \t")] = true
+		}
+	}
+	b := strings.Builder{}
+	b.WriteString(line)
+	for pair := range strings.SplitSeq(jar, "; ") {
+		if name, _, _ := strings.Cut(pair, "="); !taken[name] {
+			b.WriteString("; ")
+			b.WriteString(pair)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,77 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/netreply/netreply/internal/httpurl"
+)
+
+// afterRedirect follows redirects. Every hop goes through all steps below, and every head it
+// sees is shown by the reply.
+func afterRedirect(h *Hop) (again bool) {
+	if h.err != nil {
+		return false
+	}
+	req, err := h.t.answered(h)
+	if h.err = err; req == nil || err != nil {
+		return false
+	}
+	h.req = req
+	h.redirects--
+	return true
+}
+
+// answered shows a response head and makes the next request if it is a redirect to
+// be followed. It is apart from afterRedirect to keep the stack of the calls below that one small.
+func (t *Transfer) answered(h *Hop) (*http.Request, error) {
+	resp := h.resp
+	from := t.url // with the user that a relative target keeps (rule R18)
+	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
+		httpurl.Rules{Policy: t.req.Redirects, Left: h.redirects, Upgrade: t.e.Upgrade})
+	head := Head{Response: resp, Raw: h.exchange.Head, Target: plan.Target}
+	if plan.Redirect && plan.Refusal == nil {
+		head.Target = nil
+	}
+	head.NoBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
+	codings, _ := t.codings(resp)
+	head.Decoded = len(codings) > 0
+	t.noBody = head.NoBody
+	t.w.Head(&head)
+	if !plan.Redirect {
+		return nil, nil
+	}
+	if plan.Refusal != nil {
+		discard(resp)
+		return nil, plan.Refusal
+	}
+	if plan.SendBody && t.upload != nil && !t.payload.Rewindable {
+		t.w.Refused(plan.Target)
+		discard(resp)
+		return nil, &Error{Kind: NotResent, Err: ErrNotRewindable}
+	}
+	return t.follow(resp, plan)
+}
+
+// follow announces a redirect, waits for the decision where there is one to be
+// taken, and makes the request of the next hop. The body of the redirect, which nobody
+// sees, is read behind the announcement.
+func (t *Transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request, error) {
+	t.Clock.Pause() // until the next hop begins
+	defer t.Clock.Resume()
+	follow := t.w.Redirect(&Redirection{t.url, plan.Target, resp.StatusCode, plan.Method}, func() { discard(resp) })
+	if t.ctx.Err() != nil { // rule D6: nothing is sent after an abort
+		return nil, context.Cause(t.ctx)
+	}
+	if !follow {
+		return nil, &Error{Kind: RedirectDenied, Err: errors.New("redirect denied")}
+	}
+	t.url, t.method = plan.Target, plan.Method
+	t.Clock.Touch()
+	t.headers = nextHeaders(t.headers, t.req.SecretHeaders, plan)
+	if !plan.SendBody {
+		t.dropBody()
+	}
+	return t.newRequest(plan.Method, plan.Target)
+}

@@ -1,0 +1,200 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/httpurl"
+)
+
+// Transfer is what is done for one request: the side of a reply that the program does not
+// see. All of it belongs to the goroutine that runs it, but for what mu guards.
+type Transfer struct {
+	// Clock is of the peer's silence, nil where there is no limit to that. Rate is nil where
+	// no least rate is wanted.
+	Clock *Clock
+	Rate  *RateGuard
+
+	w     Watcher
+	e     *Engine
+	req   Request
+	ctx   context.Context
+	wctx  context.Context // of the requests on the wire
+	trace httptrace.ClientTrace
+
+	url        *url.URL // of the hop, with its user information
+	method     string
+	headers    headers.Headers
+	payload    *Payload
+	upload     *upload
+	memorySent int64 // length of a body that goes out in one piece
+	interims   int32
+	questions  int32 // that were asked
+	decode     bool  // content codings are ours to take off
+	noBody     bool  // none follows the last head
+	ownRefused bool  // the program has answered in the place of the URL's password
+
+	mu    sync.Mutex // guards the timers of response heads
+	hop   Hop
+	first exchange
+}
+
+// NewTransfer makes a transfer that ends with ctx.
+func (e *Engine) NewTransfer(ctx context.Context, w Watcher, req Request) *Transfer {
+	return &Transfer{w: w, e: e, req: req, ctx: ctx, url: req.URL, method: req.Method, headers: req.Headers, payload: req.Payload}
+}
+
+// Begin sends the request on its way, and gives the final response, with its content codings
+// taken off. Close must follow, once its body is closed. The context's cause is the error
+// where that has ended the transfer; see Error for the others.
+func (t *Transfer) Begin() (*http.Response, error) {
+	t.trace.Got1xxResponse = t.interim // the one thing net/http tells only there
+	t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
+	t.w.Enter(Headers)
+	t.decode = asksForCodings(t.headers)
+	req, err := t.newRequest(t.method, t.url)
+	if err != nil {
+		return nil, err
+	}
+	t.hop = Hop{t: t, e: t.e, req: req, redirects: t.req.MaxRedirects}
+	resp, err := t.hop.run(t.e.steps)
+	if err != nil {
+		return nil, err
+	}
+	if err = t.decompress(resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// Close lets go of the request body.
+func (t *Transfer) Close() {
+	if t.upload != nil {
+		t.upload.Close()
+	}
+}
+
+// Bounds of what a server can make a transfer do.
+const (
+	MaxInterim   = 128 // interim responses
+	MaxQuestions = 64  // that are asked
+)
+
+// mayAsk counts a question, and tells whether it may be asked.
+func (t *Transfer) mayAsk() bool {
+	ask := t.questions < MaxQuestions
+	t.questions++
+	return ask
+}
+
+// sameOrigin tells whether u is of the origin that the request was made for, or what
+// HSTS has made of that since.
+func (t *Transfer) sameOrigin(u *url.URL) bool {
+	return httpurl.KeepsCredentials(t.req.URL, u) || httpurl.KeepsCredentials(t.e.Upgrade(t.req.URL), u)
+}
+
+// memoryLimit is the largest body that goes out in one piece with its head,
+// without being watched on its way.
+const memoryLimit = 16 << 10
+
+// newRequest makes the request of one sending, with the body from its
+// beginning.
+func (t *Transfer) newRequest(method string, u *url.URL) (*http.Request, error) {
+	req := (&http.Request{
+		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: toMap(t.headers), Host: t.headers.Get("Host"),
+	}).WithContext(t.wctx)
+	if u.Fragment != "" || u.User != nil || strings.Contains(u.Path, "/.") {
+		bare := *u.ResolveReference(u) // without dot segments (rule H38)
+		bare.Fragment, bare.RawFragment, bare.User = "", "", nil
+		req.URL = &bare
+	}
+	if _, ok := req.Header["User-Agent"]; !ok {
+		req.Header["User-Agent"] = t.e.userAgent
+	}
+	if t.decode {
+		req.Header["Accept-Encoding"] = acceptEncoding
+	}
+	if t.upload != nil {
+		t.upload.Close()
+		t.upload = nil
+	}
+	p := t.payload
+	t.memorySent = 0
+	if p == nil {
+		return req, nil
+	}
+	if p.MIME != "" && !t.headers.Has("Content-Type") {
+		req.Header["Content-Type"] = []string{p.MIME}
+		req.Header["Mime-Version"] = []string{"1.0"}
+	}
+	limit := p.Size
+	req.ContentLength = limit
+	if limit == 0 {
+		req.Body = http.NoBody
+		return req, nil
+	}
+	if p.Memory != nil && limit <= memoryLimit {
+		t.memorySent = limit
+		req.Body = io.NopCloser(bytes.NewReader(p.Memory[:limit]))
+		return req, nil
+	}
+	meter := &uploadMeter{w: t.w, clock: t.Clock, total: limit}
+	t.w.Uploads(&meter.sent)
+	var err error
+	if t.upload, err = newUpload(t.ctx, p, meter); err != nil {
+		if errors.Is(err, ErrNotRewindable) {
+			return nil, &Error{Kind: NotResent, Err: err}
+		}
+		return nil, &Error{Kind: BodySource, Err: err}
+	}
+	req.Body = t.upload
+	return req, nil
+}
+
+// hashBody writes the request body to w, for a digest that covers it.
+func (t *Transfer) hashBody(w io.Writer) error {
+	p := t.payload
+	if p == nil {
+		return nil
+	}
+	if !p.Rewindable {
+		return ErrNotRewindable
+	}
+	if t.upload != nil { // it may be reading still
+		t.upload.Close()
+		t.upload = nil
+	}
+	src, err := p.Open()
+	if err != nil {
+		return err
+	}
+	if c, ok := src.(io.Closer); ok && p.Owned {
+		defer c.Close()
+	}
+	if p.Size < 0 {
+		_, err = io.Copy(w, src)
+	} else if _, err = io.CopyN(w, src, p.Size); err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// dropBody makes the requests to come have none.
+func (t *Transfer) dropBody() {
+	if t.upload != nil {
+		t.upload.Close()
+		t.upload = nil
+	}
+	t.payload = nil
+	t.w.Uploads(nil)
+}
