@@ -100,6 +100,57 @@ func ExampleReply_Events() {
 	// 5 of 5
 }
 
+// What is there is taken at every ReadyRead, as Qt programs do with readAll.
+func ExampleReply_ReadAvailable() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/hello")
+	reply := m.Get(context.Background(), req)
+	var body []byte
+	for range reply.ReadyRead() { // until the reply has finished
+		body = append(body, reply.ReadAvailable()...)
+	}
+	body = append(body, reply.ReadAvailable()...)
+	fmt.Println(string(body), reply.Err())
+	// Output: hello <nil>
+}
+
+// The head decides what is done with the body.
+func ExampleReply_WaitHead() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{ReadBufferSize: 1 << 20})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/old")
+	ctx := context.Background()
+	reply := m.Get(ctx, req)
+	defer reply.Close() // gives up a body that is not wanted
+	if err := reply.WaitHead(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(reply.StatusCode(), reply.URL().Path, reply.ContentLength())
+	// Output: 200 /hello 5
+}
+
+// What is done beside a reply ends with it.
+func ExampleReply_Context() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/hello")
+	reply := m.Get(context.Background(), req)
+	ended := make(chan struct{})
+	context.AfterFunc(reply.Context(), func() { close(ended) })
+	body, _ := reply.ReadAll()
+	<-ended
+	fmt.Println(string(body))
+	// Output: hello
+}
+
 func ExampleError() {
 	srv := origin()
 	defer srv.Close()

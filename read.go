@@ -40,6 +40,11 @@ func (r *Reply) ReadAll() ([]byte, error) {
 	return all, err
 }
 
+// ReadAvailable takes the bytes that are there, nil when there are none, and never waits (Qt:
+// readAll). ReadyRead tells when to call it again; behind Finished, what it returns is the
+// rest, and Err says whether the body is whole. It may be called inside OnSignal.
+func (r *Reply) ReadAvailable() []byte { return r.pipe.Take() }
+
 // Peek copies bytes that are there already without taking them, and never
 // waits.
 func (r *Reply) Peek(p []byte) int { return r.pipe.Peek(p) }

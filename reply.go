@@ -64,6 +64,7 @@ type Reply struct {
 	conn      *wire.Conn       // that carried the last hop
 	decoder   flow.WireCounter // of an encoded body
 	throttle  throttle
+	settled   chan struct{} // made by the first WaitHead
 	done      chan struct{} // made by the first Wait
 	record    record
 	teller    *teller // nil without OnSignal
@@ -92,6 +93,7 @@ type head struct {
 	decoded bool  // the body's codings are taken off
 	encoded int64 // its length before that, -1 when not known
 	noBody  bool  // none can follow
+	final   bool  // not of a redirect: no other comes
 	http2   bool
 	target  *url.URL
 }
@@ -193,6 +195,7 @@ func (r *Reply) end(e *Error, discard bool) {
 		return
 	}
 	r.state = ending
+	r.headSettled()
 	received := r.pipe.Stop()
 	if e == nil {
 		r.pipe.End(nil)
@@ -343,6 +346,73 @@ func (r *Reply) Wait(ctx context.Context) error {
 		}
 	}
 	return r.Err()
+}
+
+// WaitHead returns when the head of the response is there: behind redirects and questions, and
+// before the body. StatusCode, Headers, URL, ContentLength and the like are final then. nil
+// does not say that the request has succeeded: a 404 has a head, too. It fails with Err when
+// the reply ends before its head, and when ctx ends, with the cause of that. Inside OnSignal it
+// does not wait, and fails with ErrInsideOnSignal unless the head is there or the reply has
+// failed. A nil ctx never ends.
+func (r *Reply) WaitHead(ctx context.Context) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if over, err := r.headOutcome(); over {
+		return err
+	}
+	if r.insideCallback() {
+		return errWouldWait()
+	}
+	if r.settled == nil {
+		r.settled = make(chan struct{})
+	}
+	settled := r.settled
+	r.mu.Unlock()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	if over, err := r.headOutcome(); over {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// headOutcome tells whether a wait for the final head is over, and how it came out. The caller
+// holds the lock.
+func (r *Reply) headOutcome() (over bool, err error) {
+	switch {
+	case r.head.final:
+		return true, nil
+	case r.m == nil, r.state != running:
+		return true, r.errLocked()
+	}
+	return false, nil
+}
+
+// headSettled wakes those who wait for the final head: it is there, or does not come. The
+// caller holds the lock.
+func (r *Reply) headSettled() {
+	if r.settled != nil {
+		close(r.settled)
+		r.settled = nil
+	}
+}
+
+// Context is the reply's own context, for what is done only as long as it runs. It has the
+// values of the one that the request was sent with, ends with it, at an Abort or a Close, and
+// otherwise when the reply has finished and its OnSignal has returned.
+func (r *Reply) Context() context.Context {
+	if r.m == nil {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(errUnmade())
+		return ctx
+	}
+	return r.ctx
 }
 
 // Err is nil while the reply runs and when it succeeded; otherwise it is an

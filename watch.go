@@ -88,7 +88,7 @@ func (w *watch) Interim(code int, h http.Header) {
 }
 
 func (w *watch) Head(resp *flow.Head) {
-	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, noBody: resp.NoBody, target: resp.Target}
+	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, noBody: resp.NoBody, final: resp.Final, target: resp.Target}
 	if resp.Decoded {
 		h.decoded, h.encoded, h.length = true, h.length, -1
 	}
@@ -100,6 +100,9 @@ func (w *watch) Head(resp *flow.Head) {
 	w.mu.Lock()
 	if w.state == running {
 		w.head = h
+		if h.final {
+			(*Reply)(w).headSettled()
+		}
 	}
 	w.mu.Unlock()
 	(*Reply)(w).emit(sigMetaData, int64(resp.StatusCode), 0, nil)

@@ -37,6 +37,7 @@ func (t *Transfer) answered(h *Hop) (*http.Request, error) {
 	head.NoBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
 	codings, _ := t.codings(resp)
 	head.Decoded = len(codings) > 0
+	head.Final = !plan.Redirect
 	t.noBody = head.NoBody
 	t.w.Head(&head)
 	if !plan.Redirect {
