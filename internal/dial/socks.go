@@ -107,7 +107,9 @@ func (p *Proxy) greet(c net.Conn) error {
 	if _, err := io.ReadFull(c, b[:]); err != nil {
 		return err
 	}
-	authRequired := func(why string) error { return &ProxyError{Fault: ProxyAuthRequired, Proxy: p.Addr, Err: errors.New(why)} }
+	authRequired := func(why string) error {
+		return &ProxyError{Fault: ProxyAuthRequired, Proxy: p.Addr, Err: errors.New(why)}
+	}
 	switch {
 	case b[0] != socksVersion:
 		return p.noSOCKS()
