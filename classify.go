@@ -58,9 +58,9 @@ type contextError struct {
 func (e *contextError) Error() string   { return e.cause.Error() }
 func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
 
-// whyEnded is why the context of a transfer has ended: a reason of this package
+// endCause is why the context of a transfer has ended: a reason of this package
 // as it is, the caller's as a contextError.
-func whyEnded(ctx context.Context) error {
+func endCause(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if _, ours := cause.(*limitError); ours || cause == errAborted || cause == errManagerClosed {
 		return cause

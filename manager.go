@@ -174,8 +174,8 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	return r
 }
 
-// left takes a reply out of the list; its goroutine ends.
-func (m *Manager) left(r *Reply) {
+// remove takes a reply out of the list; its goroutine ends.
+func (m *Manager) remove(r *Reply) {
 	if !r.listed {
 		return
 	}
@@ -196,8 +196,8 @@ func (m *Manager) left(r *Reply) {
 	m.mu.Unlock()
 }
 
-// admit refuses what the Manager does not let through.
-func (m *Manager) admit(q *Request) error {
+// checkAllowed refuses what the Manager does not let through.
+func (m *Manager) checkAllowed(q *Request) error {
 	if q.Background && m.cfg.ForbidBackground {
 		return localError(BackgroundRequestNotAllowedError, "Background request not allowed",
 			&FieldError{Field: "Request.Background", Reason: "the Manager forbids background requests"})

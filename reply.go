@@ -103,14 +103,14 @@ type head struct {
 // neither takes nor gives. So it is not what ends a reply by its context, a time limit or
 // an Abort: stop does, from outside.
 func (r *Reply) run() {
-	defer r.m.left(r)
+	defer r.m.remove(r)
 	err := r.perform()
 	r.clock.Stop()
 	r.rate.End()
 	ended := r.ctx.Err() != nil && !r.whole
 	if ended {
 		// the reason the transfer was stopped for beats what the stop made others say
-		err = whyEnded(r.ctx)
+		err = endCause(r.ctx)
 	}
 	var e *Error
 	if err != nil {
@@ -131,7 +131,7 @@ func (r *Reply) perform() error {
 	if r.m.flow == nil {
 		return errUnmade()
 	}
-	if err := r.m.admit(&r.req); err != nil {
+	if err := r.m.checkAllowed(&r.req); err != nil {
 		return err
 	}
 	if err := r.validate(); err != nil {
@@ -289,7 +289,7 @@ func (r *Reply) stop(cause error) {
 	whole := r.whole
 	r.mu.Unlock()
 	if !whole {
-		e := classify(whyEnded(r.ctx), r.phase(), r.URL().Hostname())
+		e := classify(endCause(r.ctx), r.phase(), r.URL().Hostname())
 		r.end(e, e.Code == OperationCanceledError)
 	}
 }

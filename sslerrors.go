@@ -238,12 +238,12 @@ type leniency struct {
 	of       *profiles // that profile is one of, where it is a reply's; see under
 }
 
-// excused tells whether all of it was accepted.
-func (l *leniency) excused(f *certs.Failure) bool { return l != nil && covers(l.accepted, f.Problems) }
+// allAccepted tells whether all of it was accepted.
+func (l *leniency) allAccepted(f *certs.Failure) bool { return l != nil && covers(l.accepted, f.Problems) }
 
-// except makes the profile of a reply whose program has accepted flaws: these and those
+// acceptFlaws makes the profile of a reply whose program has accepted flaws: these and those
 // before, and what its request ignores anyhow.
-func (r *Reply) except(u *url.URL, flaws []SSLError) *wire.Profile {
+func (r *Reply) acceptFlaws(u *url.URL, flaws []SSLError) *wire.Profile {
 	if r.lenient == nil {
 		r.lenient = &leniency{}
 	}

@@ -30,7 +30,7 @@ func (p *profiles) identifies() bool {
 func (p *profiles) withoutIdentity() *profiles {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.nameless == nil {
+	if p.anonymous == nil {
 		from := *p.from
 		from.Certificates, from.ClientCertificate, from.PSK = nil, nil, nil
 		cfg := p.config.Clone()
@@ -39,9 +39,9 @@ func (p *profiles) withoutIdentity() *profiles {
 		cfg.ClientSessionCache = n.pool
 		n.strict = n.profile(cfg)
 		n.strict.Accept = p.strict.Accept
-		p.nameless = n
+		p.anonymous = n
 	}
-	return p.nameless
+	return p.anonymous
 }
 
 // under is the encryption that goes on in spite of what the program has accepted for a

@@ -28,8 +28,8 @@ type profiles struct {
 
 	mu        sync.Mutex
 	lenient   []leniency    // no two with the same flaws
-	verifying *wire.Profile // see held
-	nameless  *profiles     // see withoutIdentity
+	forHSTS   *wire.Profile // see hstsProfile
+	anonymous *profiles     // see withoutIdentity
 }
 
 // maxLenient bounds the sets of ignored flaws that share connections.
@@ -142,18 +142,18 @@ func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
 // has signed for the server's key: anybody can send any certificate along (rule T30).
 func pinned(pins []PublicKeyPin, cfg *tls.Config) func(tls.ConnectionState) error {
 	further, o := cfg.VerifyConnection, certs.Options{Roots: cfg.RootCAs}
-	held := func(c *x509.Certificate) bool { return slices.Contains(pins, PinOf(c)) }
+	isPinned := func(c *x509.Certificate) bool { return slices.Contains(pins, PinOf(c)) }
 	return func(state tls.ConnectionState) error {
 		sent := state.PeerCertificates
 		if len(sent) == 0 {
 			return &PinError{}
 		}
-		ok := held(sent[0])
+		ok := isPinned(sent[0])
 		for _, chain := range state.VerifiedChains {
-			ok = ok || slices.ContainsFunc(chain, held)
+			ok = ok || slices.ContainsFunc(chain, isPinned)
 		}
 		if !ok && len(state.VerifiedChains) == 0 {
-			ok = slices.ContainsFunc(certs.Signed(sent, o), held)
+			ok = slices.ContainsFunc(certs.Signed(sent, o), isPinned)
 		}
 		if !ok {
 			return &PinError{sent}
@@ -282,8 +282,8 @@ func parseTicket(b []byte) (*session, error) {
 func (r *Reply) profile(u *url.URL) *wire.Profile {
 	p := r.hopProfiles(u)
 	switch {
-	case r.m.strict(u.Hostname()):
-		return p.held()
+	case r.m.requiresTLS(u.Hostname()):
+		return p.hstsProfile()
 	case p.from.reportOnly():
 		return p.strict
 	case r.lenient != nil:
@@ -296,20 +296,20 @@ func (r *Reply) profile(u *url.URL) *wire.Profile {
 	return p.strict
 }
 
-// strict tells that a host is known to want TLS without any flaw (rules T6 and K10).
-func (m *Manager) strict(host string) bool { return m.cfg.HSTS != nil && m.cfg.HSTS.Known(host) }
+// requiresTLS tells that a host is known to want TLS without any flaw (rules T6 and K10).
+func (m *Manager) requiresTLS(host string) bool { return m.cfg.HSTS != nil && m.cfg.HSTS.Known(host) }
 
-// held is the profile for a host that is known to want TLS: without any leniency, be it
+// hstsProfile is the profile for a host that is known to want TLS: without any leniency, be it
 // of the configuration itself.
-func (p *profiles) held() *wire.Profile {
+func (p *profiles) hstsProfile() *wire.Profile {
 	if p.strict.Accept == nil && !p.config.InsecureSkipVerify {
 		return p.strict
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.verifying == nil {
-		p.verifying = p.accepting(nil)
-		p.verifying.Config.InsecureSkipVerify = false
+	if p.forHSTS == nil {
+		p.forHSTS = p.accepting(nil)
+		p.forHSTS.Config.InsecureSkipVerify = false
 	}
-	return p.verifying
+	return p.forHSTS
 }

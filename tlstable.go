@@ -108,14 +108,14 @@ func (p *profiles) appendWire(list []*wire.Profile) []*wire.Profile {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list = append(list, p.strict)
-	if p.verifying != nil {
-		list = append(list, p.verifying)
+	if p.forHSTS != nil {
+		list = append(list, p.forHSTS)
 	}
 	for _, l := range p.lenient {
 		list = append(list, l.profile)
 	}
-	if p.nameless != nil {
-		list = p.nameless.appendWire(list)
+	if p.anonymous != nil {
+		list = p.anonymous.appendWire(list)
 	}
 	return slices.Clip(list)
 }

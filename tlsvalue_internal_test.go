@@ -323,7 +323,7 @@ func TestProfileTable(t *testing.T) {
 	assert.NotSame(t, p, get(c), "the same pointer, and another value")
 
 	p.ignoring(nil)
-	p.held()
+	p.hstsProfile()
 	identity := get(&SSLConfiguration{Certificates: []tls.Certificate{selfSigned(t)}})
 	assert.Len(t, p.appendWire(nil), 2)
 	identity.withoutIdentity().ignoring(nil)

@@ -42,7 +42,7 @@ func (w *watch) Encrypted(state *tls.ConnectionState) {
 func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r := (*Reply)(w)
 	r.showChain(f)
-	if r.lenient.excused(f) || r.profiles.from.PeerVerifyMode == VerifyNone {
+	if r.lenient.allAccepted(f) || r.profiles.from.PeerVerifyMode == VerifyNone {
 		return
 	}
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
@@ -170,7 +170,7 @@ func (w *watch) Profile(u *url.URL) (p *wire.Profile, once bool) {
 func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool) *wire.Profile {
 	r := (*Reply)(w)
 	r.showChain(f)
-	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.strict(u.Hostname())}
+	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.requiresTLS(u.Hostname())}
 	q.until(r.ctx)
 	if q.Final || !ask {
 		q.Reject()
@@ -187,7 +187,7 @@ func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool)
 	if r.ctx.Err() != nil || !covers(accepted, f.Problems) {
 		return nil
 	}
-	return r.except(u, q.Errors)
+	return r.acceptFlaws(u, q.Errors)
 }
 
 func (w *watch) Key(about any) {
