@@ -326,7 +326,7 @@ func TestAuthManual(t *testing.T) {
 		server.refused.Store(0)
 		req := s.request("/r/")
 		req.URL.User = url.UserPassword("user", "pass")
-		req.AuthenticationReuse = netreply.Manual
+		req.AuthenticationReuse = netreply.LoadManual
 		asked := 0
 		req.OnSignal = answering(func(q *netreply.Authenticator) { asked++; q.SetCredentials("user", "pass") })
 		b, err := s.m.Get(t.Context(), req).ReadAll()

@@ -114,8 +114,8 @@ func (c *Config) validate() error {
 	if c.RedirectPolicy < DefaultRedirectPolicy || c.RedirectPolicy > UserVerifiedRedirectPolicy {
 		bad("RedirectPolicy", strconv.Itoa(int(c.RedirectPolicy)), noConstant+"RedirectPolicy")
 	}
-	const unlimited = "it is negative; 0 means no limit"
-	byDefault := func(d string) string { return "it is negative; 0 means " + d }
+	const unlimited = "must not be negative; 0 means no limit"
+	byDefault := func(d string) string { return "must not be negative; 0 means " + d }
 	for _, d := range []struct {
 		name   string
 		d      time.Duration
@@ -137,10 +137,10 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.ConnectionsPerHost > 65535 {
-		bad("ConnectionsPerHost", strconv.Itoa(c.ConnectionsPerHost), "more than 65535")
+		bad("ConnectionsPerHost", strconv.Itoa(c.ConnectionsPerHost), "must be at most 65535")
 	}
 	if _, ok := c.LocalAddr.(*net.TCPAddr); c.LocalAddr != nil && !ok {
-		bad("LocalAddr", c.LocalAddr.Network(), "not a *net.TCPAddr")
+		bad("LocalAddr", c.LocalAddr.Network(), "must be a *net.TCPAddr")
 	}
 	if c.Ask&^allQuestions != 0 {
 		bad("Ask", strconv.Itoa(int(c.Ask)), noQuestion)
@@ -162,16 +162,16 @@ func (c *Config) validate() error {
 	}
 	errs = append(errs, c.Guard.validate("Config.Guard")...)
 	if c.Proxy != nil && c.ProxyFactory != nil {
-		bad("ProxyFactory", "", "there is a Proxy, too")
+		bad("ProxyFactory", "", "must not be set together with Proxy")
 	}
 	if c.CookieJar != nil && isNil(c.CookieJar) {
-		bad("CookieJar", "", fmt.Sprintf("a nil %T; without any, the Manager makes one, and cookies.None is for none", c.CookieJar))
+		bad("CookieJar", "", fmt.Sprintf("must not hold a nil %T; nil makes the Manager create a jar, and cookies.None is for no cookies", c.CookieJar))
 	}
 	if slices.Contains(c.Negotiators, nil) {
-		bad("Negotiators", "", "one of them is nil")
+		bad("Negotiators", "", "must not contain nil")
 	}
 	if h := NewHeaders("User-Agent", c.UserAgent); validateHeaders(h) != nil {
-		bad("UserAgent", c.UserAgent, "not a header value")
+		bad("UserAgent", c.UserAgent, "not valid as the value of a header field")
 	}
 	return errors.Join(errs...)
 }

@@ -42,9 +42,9 @@ func TestCookieMerge(t *testing.T) {
 			for _, v := range c.own {
 				req.Headers.Add("Cookie", v)
 			}
-			req.CookieSaveControl = netreply.Manual
+			req.CookieSaveControl = netreply.LoadManual
 			assert.Equal(t, c.want, readBody(t, s.m.Get(t.Context(), req)), "%q and %q", c.jar, c.own)
-			req.CookieLoadControl = netreply.Manual
+			req.CookieLoadControl = netreply.LoadManual
 			want := strings.Join(c.own, "; ")
 			if s.kind == "h2" || s.kind == "h2c" || want == " ; " { // HTTP/2 sends pairs, and nobody an empty field
 				continue
@@ -75,7 +75,7 @@ func TestCookieMergeOnHops(t *testing.T) {
 		assert.Equal(t, "mine=own", req.Headers.Get("Cookie"), "the request stays")
 		req.Headers.Del("Cookie")
 		assert.Equal(t, "jar=2; mine=jar's", readBody(t, s.m.Get(t.Context(), req)))
-		req.CookieLoadControl = netreply.Manual
+		req.CookieLoadControl = netreply.LoadManual
 		req.Headers.Set("Cookie", "mine=own")
 		r := s.m.Get(t.Context(), req)
 		require.Equal(t, "mine=own", readBody(t, r))

@@ -53,7 +53,7 @@ func TestCookies(t *testing.T) {
 func TestCookieControl(t *testing.T) {
 	eachProtocol(t, cookieServer, netreply.Config{}, func(t *testing.T, s *fixture) {
 		req := s.request("/a")
-		req.CookieSaveControl = netreply.Manual
+		req.CookieSaveControl = netreply.LoadManual
 		s.m.Get(t.Context(), req).Wait(deadline(t))
 		assert.Zero(t, s.m.CookieJar().(*cookies.Jar).Len())
 
@@ -61,7 +61,7 @@ func TestCookieControl(t *testing.T) {
 		req.Headers.Set("cookie", "own=1")
 		assert.Equal(t, "own=1", readBody(t, s.m.Get(t.Context(), req)), "an empty jar replaces nothing")
 		assert.Equal(t, "own=1; a=1", readBody(t, s.m.Get(t.Context(), req)))
-		req.CookieLoadControl = netreply.Manual
+		req.CookieLoadControl = netreply.LoadManual
 		assert.Equal(t, "own=1", readBody(t, s.m.Get(t.Context(), req)))
 		req.URL.RawQuery = "to=/b"
 		assert.Equal(t, "own=1", readBody(t, s.m.Get(t.Context(), req)), "to the same origin")
@@ -80,7 +80,7 @@ func TestCookiesOfAnotherOrigin(t *testing.T) {
 		if s.kind != "h1" { // the certificate and the protocol are for the one name
 			return
 		}
-		for _, control := range []netreply.LoadControl{netreply.Automatic, netreply.Manual} {
+		for _, control := range []netreply.LoadControl{netreply.LoadAutomatic, netreply.LoadManual} {
 			s.m.CookieJar().(*cookies.Jar).Clear()
 			req := s.request("/a?to=" + there.String() + "/b")
 			req.Headers.Set("Cookie", "own=1")

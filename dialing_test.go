@@ -127,8 +127,8 @@ func TestUnresolvableHost(t *testing.T) {
 		t.Error("a resolver was asked")
 		return nil, net.ErrClosed
 	}}})
-	for host, text := range map[string]string{"a.invalid": ".invalid never exist", "invalid.": ".invalid never exist", "1.2.3": "no IPv4 address", "10.0.0.1.5": "no IPv4 address", "2130706433": "no IPv4 address",
-		"256.1.1.1": "no IPv4 address", "010.0.0.1": "no IPv4 address", "0x7f000001": "no IPv4 address", "0x7F.1": "no IPv4 address", "a.0x": "no IPv4 address"} {
+	for host, text := range map[string]string{"a.invalid": ".invalid never exist", "invalid.": ".invalid never exist", "1.2.3": "not an IPv4 address", "10.0.0.1.5": "not an IPv4 address", "2130706433": "not an IPv4 address",
+		"256.1.1.1": "not an IPv4 address", "010.0.0.1": "not an IPv4 address", "0x7f000001": "not an IPv4 address", "0x7F.1": "not an IPv4 address", "a.0x": "not an IPv4 address"} {
 		err := m.Get(t.Context(), newRequest(t, "http://"+host+"/")).Wait(deadline(t))
 		require.ErrorIs(t, err, netreply.HostNotFoundError)
 		assert.ErrorContains(t, err, text)

@@ -94,9 +94,9 @@ func (r *Reply) transfer(body *flow.Payload) *flow.Transfer {
 		Idempotent:        q.repeatable(),
 		Proxied:           q.Proxy != nil || c.Proxy != nil || c.ProxyFactory != nil,
 		Bearer:            q.Bearer != nil,
-		NoLogin:           q.AuthenticationReuse == Manual,
-		NoSendCookies:     q.CookieLoadControl != Automatic,
-		NoSaveCookies:     q.CookieSaveControl != Automatic,
+		NoLogin:           q.AuthenticationReuse == LoadManual,
+		NoSendCookies:     q.CookieLoadControl != LoadAutomatic,
+		NoSaveCookies:     q.CookieSaveControl != LoadAutomatic,
 		AsksPassword:      q.Ask&AskAuthentication != 0,
 		AsksProxyPassword: q.Ask&AskProxyAuthentication != 0,
 	})

@@ -52,7 +52,7 @@ func TestManualQuestionNamesUser(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, s.URL+"/r/")
 	req.URL.User = url.User("someone")
-	req.AuthenticationReuse = netreply.Manual
+	req.AuthenticationReuse = netreply.LoadManual
 	var users []string
 	req.OnSignal = answering(func(q *netreply.Authenticator) { users = append(users, q.User) })
 	require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.AuthenticationRequiredError)

@@ -224,6 +224,10 @@ func (m *Manager) ClearAccessCache() {
 	m.ClearConnectionCache()
 }
 
+// CookieJar is the jar that the Manager's requests use: that of its Config, or the
+// *cookies.Jar it made itself.
+func (m *Manager) CookieJar() http.CookieJar { return m.cfg.CookieJar }
+
 // SupportedSchemes lists the URL schemes a request may have.
 func (m *Manager) SupportedSchemes() []string {
 	return []string{"http", "https", "unix+http", "local+http"}

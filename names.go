@@ -28,7 +28,7 @@ func (p Priority) String() string {
 }
 
 // String returns the name of the constant.
-func (c LoadControl) String() string { return nameOf("LoadControl", int(c), "Automatic", "Manual") }
+func (c LoadControl) String() string { return nameOf("LoadControl", int(c), "LoadAutomatic", "LoadManual") }
 
 // String returns the name of the constant.
 func (v HTTPVersion) String() string {

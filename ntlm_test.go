@@ -34,7 +34,7 @@ func TestNTLM(t *testing.T) {
 			assert.Equal(t, `DOM\alice!`, readBody(t, as("/", `DOM\alice`)))
 			assert.Equal(t, `DOM\bob!`, readBody(t, as("/", `DOM\bob`)))
 			nobody := newRequest(t, s.URL+"/open")
-			nobody.AuthenticationReuse = netreply.Manual
+			nobody.AuthenticationReuse = netreply.LoadManual
 			require.NoError(t, m.Get(t.Context(), nobody).Wait(deadline(t)))
 		}
 		_, err := as("/", `DOM\bad`).ReadAll()

@@ -78,7 +78,7 @@ func (a *PreSharedKeyAuthenticator) Answer() (identity, key []byte, ok bool) {
 }
 
 // noPSK says what AskPreSharedKey needs.
-const noPSK = "there is none: import github.com/netreply/netreply/opensslpsk and set it to opensslpsk.Dialer{}"
+const noPSK = required + ": import github.com/netreply/netreply/opensslpsk and set it to opensslpsk.Dialer{}"
 
 var errNoKey = errors.New("no pre-shared key was given")
 

@@ -56,11 +56,11 @@ func TestRedirectRefused(t *testing.T) {
 		{"Location: http://user:secret@127.0.0.1:99999/", netreply.ProtocolUnknownError, `invalid port of Location "99999": not a number from 1 to 65535`},
 		{"Location: http://user:secret@127.0.0.1:9a/", netreply.ProtocolUnknownError, "invalid Location: not a URL"},
 		{"Location: http://127.0.0.1:0/", netreply.ProtocolUnknownError, `invalid port of Location "0"`},
-		{"Location: http:///x", netreply.ProtocolUnknownError, "invalid host of Location: the URL names no host"},
-		{"Location: http://:80/", netreply.ProtocolUnknownError, "invalid host of Location: the URL names no host"},
-		{"Location:", netreply.ProtocolUnknownError, "invalid Location: it is empty"},
-		{"Location: /a\r\nLocation: /b", netreply.ProtocolFailure, "invalid Location: there are several that differ"},
-		{"Location: /a\r\nlocation: http://b.test/", netreply.ProtocolFailure, "invalid Location: there are several that differ"},
+		{"Location: http:///x", netreply.ProtocolUnknownError, "invalid host of Location: missing"},
+		{"Location: http://:80/", netreply.ProtocolUnknownError, "invalid host of Location: missing"},
+		{"Location:", netreply.ProtocolUnknownError, "invalid Location: empty"},
+		{"Location: /a\r\nLocation: /b", netreply.ProtocolFailure, "invalid Location: several that differ"},
+		{"Location: /a\r\nlocation: http://b.test/", netreply.ProtocolFailure, "invalid Location: several that differ"},
 	} {
 		s := testserver.NewRaw(t, nil, func(conn *testserver.Conn) {
 			for {

@@ -24,6 +24,15 @@ const (
 	LowPriority
 )
 
+// LoadControl says whether the Manager does something by itself or leaves it to
+// the program (Qt: QNetworkRequest::LoadControl).
+type LoadControl int
+
+const (
+	LoadAutomatic LoadControl = iota // the Manager does it (Qt: Automatic)
+	LoadManual                       // the program does, or nobody (Qt: Manual)
+)
+
 // HTTPVersion is a wish for the version of the protocol.
 type HTTPVersion int
 
@@ -97,11 +106,11 @@ type Request struct {
 	// when a kept connection breaks (rule D33). An Idempotency-Key among Headers says the
 	// same.
 	Idempotent bool
-	// CookieLoadControl: with Manual no cookies of the jar are sent, on no hop; a
-	// Cookie header of the caller's is. Automatic adds to it the jar's cookies of other
+	// CookieLoadControl: with LoadManual no cookies of the jar are sent, on no hop; a
+	// Cookie header of the caller's is. LoadAutomatic adds to it the jar's cookies of other
 	// names (rule C1). The caller's goes to the origin of the request only (rule D11).
 	CookieLoadControl LoadControl
-	// AuthenticationReuse: with Manual no password is sent, known, asked for or in the
+	// AuthenticationReuse: with LoadManual no password is sent, known, asked for or in the
 	// URL; a server that wants one gets its 401 shown (rule A12).
 	AuthenticationReuse LoadControl
 	// Bearer is where a token comes from that goes out with the request, to its own
@@ -110,7 +119,7 @@ type Request struct {
 	Bearer *TokenSource
 	// Ask is what the reply waits for an answer to.
 	Ask Questions
-	// CookieSaveControl: with Manual no cookies are stored (rule A13).
+	// CookieSaveControl: with LoadManual no cookies are stored (rule A13).
 	CookieSaveControl LoadControl
 	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which on a
 	// body must not have grown more than 40 times (gzip, deflate) or 100 times (br,
@@ -220,31 +229,31 @@ func (q *Request) validate(method string) error {
 		return localError(ProtocolInvalidOperationError, text, &FieldError{field, value, reason})
 	}
 	if q.URL == nil {
-		return invalid("Invalid request", "URL", "", "there is none")
+		return invalid("Invalid request", "URL", "", required)
 	}
 	if !validToken(method) {
-		reason := "a verb is letters, digits and some of the other characters, without blanks"
+		reason := "must consist of letters, digits and a few other characters, without spaces (RFC 9110, section 9.1)"
 		if method == "" {
-			reason = "there is none"
+			reason = required
 		}
 		return invalid("Invalid verb", "verb", method, reason)
 	}
 	if scheme := q.URL.Scheme; httpurl.IsLocal(scheme) {
 		if q.LocalServerName == "" {
 			return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`,
-				&FieldError{Field: "LocalServerName", Reason: "it says where " + scheme + " connects to"})
+				&FieldError{Field: "LocalServerName", Reason: required + ": it says where " + scheme + " connects to"})
 		}
 	} else if scheme != "http" && scheme != "https" {
 		return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`, unknownScheme(scheme))
 	}
 	if q.URL.Hostname() == "" {
-		return localError(HostNotFoundError, "Host  not found", &FieldError{Field: "URL", Reason: "it names no host"})
+		return localError(HostNotFoundError, "Host  not found", &FieldError{Field: "URL", Reason: "the host is missing"})
 	}
 	if bad := httpurl.Check(q.URL); bad != nil {
 		return localError(ProtocolInvalidOperationError, "Invalid "+bad.Field, (*FieldError)(bad))
 	}
 	if q.MaxRedirects > maxMaxRedirects {
-		return invalid("Invalid request", "MaxRedirects", strconv.Itoa(q.MaxRedirects), "the most is "+strconv.Itoa(maxMaxRedirects))
+		return invalid("Invalid request", "MaxRedirects", strconv.Itoa(q.MaxRedirects), "must be at most "+strconv.Itoa(maxMaxRedirects))
 	}
 	if q.RedirectPolicy < DefaultRedirectPolicy || q.RedirectPolicy > UserVerifiedRedirectPolicy {
 		return invalid("Invalid request", "RedirectPolicy", strconv.Itoa(int(q.RedirectPolicy)), noConstant+"RedirectPolicy")
@@ -268,7 +277,7 @@ func (q *Request) validate(method string) error {
 		return localError(ProtocolInvalidOperationError, "Invalid request", err)
 	}
 	if host := q.Headers.Get("Host"); host != "" && !httpguts.ValidHostHeader(host) {
-		return invalid("Invalid header value", "value of header Host", "", "it is a name or an address, and a port if need be")
+		return invalid("Invalid header value", "value of header Host", "", "must be a name or an address, with a port where it is not the usual one")
 	}
 	return validateHeaders(q.Headers)
 }
@@ -289,23 +298,24 @@ func (r *Reply) validate() error {
 	return nil
 }
 
-// What is wrong with a value that is none of those there are.
+// What is wrong with a value.
 const (
-	noConstant = "it is none of the constants of type "
-	noQuestion = "it is no sum of the constants of type Questions"
+	required   = "required"
+	noConstant = "must be one of the constants of type "
+	noQuestion = "must be a combination of the constants of type Questions"
 )
 
 // unknownScheme says what helps where a URL has a scheme that is not offered, or none.
 func unknownScheme(scheme string) *FieldError {
 	if scheme == "" {
-		return &FieldError{Field: "URL", Reason: "it has no scheme; it begins with https:// or http://"}
+		return &FieldError{Field: "URL", Reason: "the scheme is missing; a URL begins with https:// or http://"}
 	}
 	return &FieldError{"scheme of the URL", scheme, "Manager.SupportedSchemes lists those that are offered"}
 }
 
 // badControl finds a LoadControl that is none.
 func (q *Request) badControl() (string, LoadControl) {
-	switch good := func(c LoadControl) bool { return c == Automatic || c == Manual }; {
+	switch good := func(c LoadControl) bool { return c == LoadAutomatic || c == LoadManual }; {
 	case !good(q.CookieLoadControl):
 		return "CookieLoadControl", q.CookieLoadControl
 	case !good(q.AuthenticationReuse):
@@ -313,7 +323,7 @@ func (q *Request) badControl() (string, LoadControl) {
 	case !good(q.CookieSaveControl):
 		return "CookieSaveControl", q.CookieSaveControl
 	}
-	return "", Automatic
+	return "", LoadAutomatic
 }
 
 // canonicalMethod gives the methods that the Manager has verbs for, and OPTIONS, their

@@ -4,7 +4,7 @@ package netreply
 func validateSecretHeaders(field string, list []string) error {
 	for _, name := range list {
 		if !validToken(name) {
-			return &FieldError{field, name, "not the name of a header field"}
+			return &FieldError{field, name, "not valid as the name of a header field"}
 		}
 	}
 	return nil

@@ -122,10 +122,10 @@ type PinError struct {
 }
 
 func (e *PinError) Error() string {
-	return "neither the server's public key nor one that has vouched for it is pinned"
+	return "none of the pinned keys is that of the server or of a CA in its certificate chain"
 }
 
-const noVersion = "it is none of the versions of TLS that Go has, such as tls.VersionTLS12"
+const noVersion = "must be a version of TLS that Go has, such as tls.VersionTLS12"
 
 // validate finds what cannot be used; field names it.
 func (c *SSLConfiguration) validate(field string) error {
@@ -144,26 +144,26 @@ func (c *SSLConfiguration) validate(field string) error {
 	case !known(c.MaxProtocol):
 		return bad("MaxProtocol", strconv.Itoa(int(c.MaxProtocol)), noVersion)
 	case c.MaxProtocol != 0 && max(c.MinProtocol, tls.VersionTLS10) > c.MaxProtocol:
-		return bad("MinProtocol", tls.VersionName(c.MinProtocol), "above MaxProtocol")
+		return bad("MinProtocol", tls.VersionName(c.MinProtocol), "must not be above MaxProtocol")
 	case c.PeerVerifyMode < AutoVerifyPeer || c.PeerVerifyMode > VerifyPeer:
 		return bad("PeerVerifyMode", strconv.Itoa(int(c.PeerVerifyMode)), noConstant+"PeerVerifyMode")
 	case c.PeerVerifyDepth < 0:
-		return bad("PeerVerifyDepth", strconv.Itoa(c.PeerVerifyDepth), "negative")
+		return bad("PeerVerifyDepth", strconv.Itoa(c.PeerVerifyDepth), "must not be negative")
 	case c.PeerVerifyName != "" && httpurl.CheckHost(c.PeerVerifyName) != "":
 		return bad("PeerVerifyName", c.PeerVerifyName, httpurl.CheckHost(c.PeerVerifyName))
 	case c.PSK != nil && len(c.Pins) > 0:
-		return bad("Pins", "", "with a pre-shared key there is no certificate to pin")
+		return bad("Pins", "", "must be empty: with a pre-shared key there is no certificate to pin")
 	case slices.Contains(c.AddedCAs, nil):
-		return bad("AddedCAs", "", "one of them is nil")
+		return bad("AddedCAs", "", "must not contain nil")
 	}
 	for _, id := range c.Ciphers {
 		if !suite(id) {
-			return bad("Ciphers", tls.CipherSuiteName(id), "it is none of tls.CipherSuites or tls.InsecureCipherSuites")
+			return bad("Ciphers", tls.CipherSuiteName(id), "must be one of tls.CipherSuites or tls.InsecureCipherSuites")
 		}
 	}
 	for _, p := range c.ALPN {
 		if p == "" || len(p) > 255 {
-			return bad("ALPN", p, "not a protocol name")
+			return bad("ALPN", p, "a protocol name has 1 to 255 bytes")
 		}
 	}
 	if len(c.SessionTicket) > 0 {

@@ -94,7 +94,7 @@ func Unresolvable(host string) (reason string) {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return ""
 	}
-	return "no name ends in a number, and it is no IPv4 address, which has four of them from 0 to 255"
+	return "a host name cannot end in a number, and it is not an IPv4 address, which is four numbers from 0 to 255"
 }
 
 // isNumber tells whether a label is a number as C libraries read addresses.

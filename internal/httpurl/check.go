@@ -30,9 +30,9 @@ func Check(u *url.URL) *Problem {
 	name := u.Hostname()
 	switch {
 	case name == "":
-		return &Problem{Field: "host", Reason: "the URL names no host"}
+		return &Problem{Field: "host", Reason: "missing"}
 	case strings.HasPrefix(u.Host, "[") != strings.Contains(name, ":"):
-		return &Problem{"host", hostValue(name), "only an IPv6 address has colons, and it stands in brackets"}
+		return &Problem{"host", hostValue(name), "only an IPv6 address has colons, and it must be in brackets"}
 	}
 	if reason := CheckHost(name); reason != "" {
 		return &Problem{"host", hostValue(name), reason}
@@ -47,7 +47,7 @@ func Check(u *url.URL) *Problem {
 		}
 	}
 	if hasBlank(u.Opaque) || hasBlank(u.RawQuery) {
-		return &Problem{Field: "URL", Reason: "a blank or a control character in it is not encoded"}
+		return &Problem{Field: "URL", Reason: "spaces and control characters must be percent-encoded"}
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func CheckHost(host string) (reason string) {
 	}
 	for _, r := range ascii {
 		if r >= 0x80 || !hostByte[r] {
-			return "a host has no character " + strconv.QuoteRuneToASCII(r)
+			return "a host cannot contain " + strconv.QuoteRuneToASCII(r)
 		}
 	}
 	return ""

@@ -96,7 +96,7 @@ func PlanRedirect(status int, locations []string, from *url.URL, method string, 
 	}
 	p.Redirect, p.Method, p.SendBody = true, method, true
 	if several {
-		p.refuse(Ambiguous, "Location", "", "there are several that differ")
+		p.refuse(Ambiguous, "Location", "", "several that differ")
 		return p
 	}
 	written := p.resolve(locations[0], from)
@@ -128,7 +128,7 @@ func (p *Plan) resolve(location string, from *url.URL) *url.URL {
 		return nil
 	}
 	if location == "" {
-		p.refuse(Unusable, "Location", "", "it is empty")
+		p.refuse(Unusable, "Location", "", "empty")
 		return nil
 	}
 	u := from.ResolveReference(ref)

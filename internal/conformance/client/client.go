@@ -421,9 +421,9 @@ func (q *request) request() (*netreply.Request, error) {
 // control reads a LoadControl, by number or by name.
 func control(v any) netreply.LoadControl {
 	if n, _ := v.(float64); n == 1 || v == "Manual" {
-		return netreply.Manual
+		return netreply.LoadManual
 	}
-	return netreply.Automatic
+	return netreply.LoadAutomatic
 }
 
 // body builds the body, nil for none.
