@@ -113,12 +113,9 @@ const (
 	PhaseDecode               // undoing its content coding
 )
 
+// String is the word for the phase that errors have.
 func (p Phase) String() string {
-	names := [...]string{"local", "waiting for a connection", "resolve", "connect", "proxy", "tls", "send", "headers", "body", "decode"}
-	if p < 0 || int(p) >= len(names) {
-		return "Phase(" + strconv.Itoa(int(p)) + ")"
-	}
-	return names[p]
+	return nameOf("Phase", int(p), "local", "waiting for a connection", "resolve", "connect", "proxy", "tls", "send", "headers", "body", "decode")
 }
 
 // Error is what Reply.Err returns for a failed reply. errors.Is finds its code,

@@ -23,6 +23,7 @@ const (
 	AlternativeType                      // the same in several forms
 )
 
+// String is the subtype in Content-Type.
 func (t MultipartType) String() string {
 	switch t {
 	case RelatedType:

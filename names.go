@@ -1,12 +1,14 @@
 package netreply
 
 import (
+	"log/slog"
 	"math/bits"
 	"strconv"
 	"strings"
 )
 
-// The names of constants, for logs.
+// What fmt and log/slog print of constants. log/slog's handler of JSON, for one, would print
+// their numbers, so each type tells its LogValue.
 
 // nameOf is the name of constant v of a type, whose constants count from 0.
 func nameOf(typ string, v int, names ...string) string {
@@ -28,7 +30,9 @@ func (p Priority) String() string {
 }
 
 // String returns the name of the constant.
-func (c LoadControl) String() string { return nameOf("LoadControl", int(c), "LoadAutomatic", "LoadManual") }
+func (c LoadControl) String() string {
+	return nameOf("LoadControl", int(c), "LoadAutomatic", "LoadManual")
+}
 
 // String returns the name of the constant.
 func (v HTTPVersion) String() string {
@@ -54,3 +58,36 @@ func (q Questions) String() string {
 	}
 	return strings.Join(names, "|")
 }
+
+// LogValue is what log/slog prints: the same as String.
+func (p RedirectPolicy) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (p Priority) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (c LoadControl) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (v HTTPVersion) LogValue() slog.Value { return slog.StringValue(v.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (m PeerVerifyMode) LogValue() slog.Value { return slog.StringValue(m.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (q Questions) LogValue() slog.Value { return slog.StringValue(q.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (o Operation) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (p Phase) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (t ProxyType) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (t MultipartType) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// LogValue is what log/slog prints: the same as String.
+func (c SSLErrorCode) LogValue() slog.Value { return slog.StringValue(c.String()) }

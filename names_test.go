@@ -1,7 +1,10 @@
 package netreply_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,8 +40,30 @@ func TestNames(t *testing.T) {
 		"AskSSLErrors|AskPreSharedKey":  netreply.AskSSLErrors | netreply.AskPreSharedKey,
 		"AskProxyAuthentication":        netreply.AskProxyAuthentication,
 		"AskSSLErrors|Questions(65536)": netreply.AskSSLErrors | 1<<16,
+		"LoadControl(2)":                netreply.LoadControl(2),
+		"HTTPVersion(-1)":               netreply.HTTPVersion(-1),
+		"PeerVerifyMode(4)":             netreply.PeerVerifyMode(4),
+		"Unknown":                       netreply.UnknownOperation,
+		"Custom":                        netreply.CustomOperation,
+		"Operation(7)":                  netreply.Operation(7),
+		"waiting for a connection":      netreply.PhaseQueue,
+		"Phase(10)":                     netreply.Phase(10),
+		"Socks5":                        netreply.Socks5Proxy,
+		"ProxyType(6)":                  netreply.ProxyType(6),
+		"form-data":                     netreply.FormDataType,
+		"CertificateExpired":            netreply.SSLCertificateExpired,
+		"SSLErrorCode(99)":              netreply.SSLErrorCode(99),
+		"HostNotFoundError":             netreply.HostNotFoundError,
+		"NetworkError(4711)":            netreply.NetworkError(4711),
 	} {
-		assert.Equal(t, want, fmt.Sprint(v))
+		for _, verb := range []string{"%v", "%s", "%+v"} {
+			assert.Equal(t, want, fmt.Sprintf(verb, v))
+		}
+		var text, object bytes.Buffer
+		slog.New(slog.NewTextHandler(&text, nil)).Info("m", "v", v)
+		assert.Regexp(t, `v="?`+regexp.QuoteMeta(want)+`"?\n$`, text.String())
+		slog.New(slog.NewJSONHandler(&object, nil)).Info("m", "v", v)
+		assert.Contains(t, object.String(), `"v":"`+want+`"`)
 	}
 	assert.Equal(t, `netreply.Request{RedirectPolicy: ManualRedirectPolicy, Ask: AskSSLErrors}`,
 		fmt.Sprint(&netreply.Request{RedirectPolicy: netreply.ManualRedirectPolicy, Ask: netreply.AskSSLErrors}))

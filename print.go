@@ -183,15 +183,22 @@ func (r *Reply) printout() printout {
 	defer r.mu.Unlock()
 	p.addWords("Method", r.method)
 	p.addWords("URL", httpurl.Redacted(r.url))
-	state := "running"
-	if r.state == finished {
-		state = "finished"
+	if r.hops > 0 {
+		p.addNumber("Redirects", int64(r.hops))
 	}
-	p.add("State", state)
+	if r.state == finished {
+		p.add("State", "finished")
+	} else {
+		p.add("State", "running")
+		p.add("Phase", r.phase().String())
+	}
 	if r.head.status != 0 {
 		p.addNumber("StatusCode", int64(r.head.status))
 	}
 	p.addNumber("Received", r.pipe.Received())
+	if r.state != finished && r.head.length > 0 {
+		p.addNumber("ContentLength", r.head.length)
+	}
 	if r.err != nil {
 		p.addWords("Err", r.err.Error())
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -43,6 +44,33 @@ func TestLoggedValues(t *testing.T) {
 		"URL": "http://host.test/", "MaxRedirects": 3.0, "Background": true, "TransferTimeout": "1s", "LocalServerName": `a\nb`,
 	}, logged(t, req))
 	assert.Equal(t, `netreply.Request{URL: "http://host.test/", MaxRedirects: 3, TransferTimeout: 1s, Background: true, LocalServerName: "a\nb"}`, fmt.Sprint(req))
+}
+
+// TestPrintRunning: of a reply that runs, what it waits for and how far it has come.
+func TestPrintRunning(t *testing.T) {
+	release := make(chan bool)
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			http.Redirect(w, r, "/x?q", http.StatusFound)
+			return
+		}
+		w.Header().Set("Content-Length", "7")
+		fmt.Fprint(w, "abc")
+		w.(http.Flusher).Flush()
+		<-release
+		fmt.Fprint(w, "defg")
+	}))
+	r := newManager(t, netreply.Config{}).Get(t.Context(), newRequest(t, s.URL+"/moved"))
+	b := make([]byte, 3)
+	_, err := io.ReadFull(r, b)
+	require.NoError(t, err)
+	assert.Equal(t, `netreply.Reply{Method: "GET", URL: "`+s.URL+`/x?q", Redirects: 1, State: running, Phase: body, StatusCode: 200, Received: 3, ContentLength: 7}`,
+		fmt.Sprint(r))
+	assert.Equal(t, map[string]any{"Method": "GET", "URL": s.URL + "/x?q", "Redirects": 1.0, "State": "running", "Phase": "body", "StatusCode": 200.0,
+		"Received": 3.0, "ContentLength": 7.0}, logged(t, r))
+	close(release)
+	require.NoError(t, r.Wait(deadline(t)))
+	assert.Equal(t, `netreply.Reply{Method: "GET", URL: "`+s.URL+`/x?q", Redirects: 1, State: finished, StatusCode: 200, Received: 7}`, fmt.Sprint(r))
 }
 
 // TestPrintSSLErrors: the question is printed, and nothing of how it is answered, which

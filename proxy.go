@@ -38,12 +38,9 @@ const (
 	HTTPSProxy
 )
 
+// String is the word for the type.
 func (t ProxyType) String() string {
-	names := [...]string{"Default", "Socks5", "No", "HTTP", "HTTPCaching", "HTTPS"}
-	if t < 0 || int(t) >= len(names) {
-		return "ProxyType(" + strconv.Itoa(int(t)) + ")"
-	}
-	return names[t]
+	return nameOf("ProxyType", int(t), "Default", "Socks5", "No", "HTTP", "HTTPCaching", "HTTPS")
 }
 
 // Proxy is a proxy server (Qt: QNetworkProxy). Its zero value is DefaultProxy.

@@ -23,12 +23,9 @@ const (
 	CustomOperation // any other verb
 )
 
+// String is the word for the operation.
 func (o Operation) String() string {
-	names := [...]string{"Unknown", "Head", "Get", "Put", "Post", "Delete", "Custom"}
-	if o < 0 || int(o) >= len(names) {
-		return "Unknown"
-	}
-	return names[o]
+	return nameOf("Operation", int(o), "Unknown", "Head", "Get", "Put", "Post", "Delete", "Custom")
 }
 
 func operationOf(method string) Operation {

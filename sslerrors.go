@@ -239,7 +239,9 @@ type leniency struct {
 }
 
 // allAccepted tells whether all of it was accepted.
-func (l *leniency) allAccepted(f *certs.Failure) bool { return l != nil && covers(l.accepted, f.Problems) }
+func (l *leniency) allAccepted(f *certs.Failure) bool {
+	return l != nil && covers(l.accepted, f.Problems)
+}
 
 // acceptFlaws makes the profile of a reply whose program has accepted flaws: these and those
 // before, and what its request ignores anyhow.
