@@ -83,7 +83,7 @@ func follow(ctx context.Context, reply *netreply.Reply, log io.Writer) {
 		case netreply.Redirected:
 			fmt.Fprintln(log, "goes to", e.URL.Path)
 		case netreply.ReadyRead:
-			io.CopyN(log, reply, reply.BytesAvailable())
+			log.Write(reply.ReadAvailable())
 		case netreply.ErrorOccurred:
 			fmt.Fprintln(log, e.Code)
 		}
