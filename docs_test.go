@@ -7,10 +7,12 @@ import (
 	"go/scanner"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +40,10 @@ type surface struct {
 	embeds map[string][]string // what a type embeds or is an alias of: "Authenticator", or "crypto/tls.ConnectionState"
 }
 
+func newSurface() *surface {
+	return &surface{map[string]bool{}, map[string]bool{}, map[string][]string{}}
+}
+
 // surfaces reads packages from their source, each once.
 type surfaces map[string]*surface
 
@@ -56,7 +62,7 @@ func (all surfaces) of(t *testing.T, path string) *surface {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files, path)
-	s := &surface{map[string]bool{}, map[string]bool{}, map[string][]string{}}
+	s := newSurface()
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
@@ -285,6 +291,69 @@ func TestRulesExist(t *testing.T) {
 		return nil
 	}))
 	assert.Greater(t, cited, 100, "the citations were read")
+}
+
+// TestArchitecture: docs/architecture.md names packages, files and declarations that are there,
+// and the packages import what it says.
+func TestArchitecture(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	require.NoError(t, err)
+	for _, m := range codeSpan.FindAllStringSubmatch(string(text), -1) {
+		if name := m[1]; strings.HasSuffix(name, ".go") || strings.Contains(name, "/") {
+			_, err := os.Stat(name)
+			assert.NoError(t, err, "docs/architecture.md")
+		}
+	}
+	found := 0
+	for _, m := range regexp.MustCompile("`([A-Za-z0-9.]+)` in `([a-z0-9/]+\\.go)`").FindAllStringSubmatch(string(text), -1) {
+		f, err := parser.ParseFile(token.NewFileSet(), m[2], nil, parser.SkipObjectResolution)
+		if assert.NoError(t, err) {
+			s := newSurface()
+			s.add(f)
+			assert.True(t, s.names[m[1]], "docs/architecture.md looks for %s in %s, where it is not", m[1], m[2])
+		}
+		found++
+	}
+	assert.Greater(t, found, 30, "the places were read")
+
+	packages := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\| [^|]* \\| ([^|]*)\\|$").FindAllStringSubmatch(string(text), -1) {
+		dir := m[1]
+		if dir == "netreply" {
+			dir = "."
+		}
+		packages[dir] = true
+		var says []string
+		for _, i := range codeSpan.FindAllStringSubmatch(m[2], -1) {
+			says = append(says, i[1])
+		}
+		assert.ElementsMatch(t, importsOf(t, dir), says, "docs/architecture.md says of %s that it imports something else", m[1])
+	}
+	for dir := range packages {
+		for _, imported := range importsOf(t, dir) {
+			assert.True(t, packages[imported], "docs/architecture.md has no row for %s, which %s imports", imported, dir)
+		}
+	}
+}
+
+// importsOf lists the packages of this module that one of them imports.
+func importsOf(t *testing.T, dir string) []string {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	require.NoError(t, err)
+	all := map[string]bool{}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, i := range f.Imports {
+			if path, ours := strings.CutPrefix(strings.Trim(i.Path.Value, `"`), modulePath+"/"); ours {
+				all[path] = true
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(all))
 }
 
 // TestReadmeTables: README lists every error code and every signal by its name.
