@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/hsts"
+	"github.com/netreply/netreply/internal/wire"
 )
 
 // Config configures a Manager. Its zero value is ready to use; it is copied.
@@ -104,9 +107,6 @@ type Config struct {
 	OnSignal func(*Reply, Event)
 }
 
-// defaultTimeout bounds connecting and shaking hands.
-const defaultTimeout = 30 * time.Second
-
 // validate finds every field that cannot be used.
 func (c *Config) validate() error {
 	var errs []error
@@ -176,12 +176,43 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
-func limit(d time.Duration) time.Duration {
-	switch {
-	case d == 0:
-		return defaultTimeout
-	case d < 0:
-		return 0
+const (
+	// defaultTimeout bounds connecting and shaking hands.
+	defaultTimeout = 30 * time.Second
+	// defaultMaxDecoderMemory lets a hundred usual bodies be decoded at once.
+	defaultMaxDecoderMemory = 256 << 20
+)
+
+// withDefaults is an independent copy that says what zero fields stand for.
+func (c Config) withDefaults() Config {
+	c.UserAgent = cmp.Or(c.UserAgent, "netreply/"+Version)
+	c.SecretHeaders = slices.Clip(slices.Clone(c.SecretHeaders))
+	c.RedirectPolicy = cmp.Or(c.RedirectPolicy, NoLessSafeRedirectPolicy)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, defaultTimeout)
+	c.TLSTimeout = cmp.Or(c.TLSTimeout, defaultTimeout)
+	c.ConnectionsPerHost = cmp.Or(c.ConnectionsPerHost, wire.DefaultConnsPerHost)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, wire.DefaultIdleTimeout)
+	c.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, wire.DefaultMaxHeaderBytes)
+	c.MaxDecoderMemory = cmp.Or(c.MaxDecoderMemory, defaultMaxDecoderMemory)
+	c.SSLConfiguration = c.SSLConfiguration.Clone()
+	if c.CookieJar == nil {
+		c.CookieJar = cookies.NewJar(cookies.Options{})
 	}
-	return d
+	c.Credentials = slices.Clone(c.Credentials)
+	c.Negotiators = slices.Clone(c.Negotiators)
+	c.Proxy = c.Proxy.clone()
+	return c
+}
+
+// complete fills in what a request leaves to its Manager.
+func (c *Config) complete(q *Request) {
+	q.RedirectPolicy = cmp.Or(q.RedirectPolicy, c.RedirectPolicy)
+	q.TransferTimeout = cmp.Or(q.TransferTimeout, c.TransferTimeout)
+	q.MinRate = cmp.Or(q.MinRate, c.MinRate)
+	q.ReadBufferSize = cmp.Or(q.ReadBufferSize, c.ReadBufferSize)
+	q.MaxBodySize = cmp.Or(q.MaxBodySize, c.MaxBodySize)
+	if len(c.SecretHeaders) > 0 {
+		q.SecretHeaders = append(c.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is
+	}
+	q.Ask |= c.Ask
 }

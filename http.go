@@ -32,8 +32,8 @@ func newDialer(c *Config) *dial.Dialer {
 		check = newGuard(c.Guard).check
 	}
 	return &dial.Dialer{
-		ConnectTimeout: limit(c.ConnectTimeout),
-		TLSTimeout:     limit(c.TLSTimeout),
+		ConnectTimeout: max(0, c.ConnectTimeout),
+		TLSTimeout:     max(0, c.TLSTimeout),
 		Resolver:       c.Resolver,
 		DialContext:    c.DialContext,
 		Check:          check,

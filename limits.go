@@ -1,7 +1,6 @@
 package netreply
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -9,9 +8,6 @@ import (
 
 	"github.com/netreply/netreply/internal/coding"
 )
-
-// defaultMaxDecoderMemory lets a hundred usual bodies be decoded at once.
-const defaultMaxDecoderMemory = 256 << 20
 
 // SizeLimitError is the cause of a reply that has failed, with UnknownContentError, for a
 // limit of the Manager or the Request.
@@ -43,7 +39,6 @@ func newDecoderBudget(limit int64) *coding.Budget {
 	if limit < 0 {
 		limit = math.MaxInt64
 	}
-	limit = cmp.Or(limit, defaultMaxDecoderMemory)
 	return coding.NewBudget(limit, &SizeLimitError{decoderMemory, limit, -1})
 }
 

@@ -3,11 +3,9 @@ package netreply
 import (
 	"context"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -37,18 +35,7 @@ func NewManager(c Config) (*Manager, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	if c.UserAgent == "" {
-		c.UserAgent = "netreply/" + Version
-	}
-	if c.RedirectPolicy == DefaultRedirectPolicy {
-		c.RedirectPolicy = NoLessSafeRedirectPolicy
-	}
-	c.SSLConfiguration = c.SSLConfiguration.Clone()
-	c.Proxy = c.Proxy.clone()
-	c.SecretHeaders = slices.Clip(slices.Clone(c.SecretHeaders))
-	if c.CookieJar == nil {
-		c.CookieJar = cookies.NewJar(cookies.Options{})
-	}
+	c = c.withDefaults()
 	dialer := newDialer(&c)
 	m := &Manager{cfg: c, wire: newWire(&c, dialer)}
 	m.flow = newEngine(&c, dialer, m.wire)
@@ -119,31 +106,13 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		req.copyTo(&r.req, &r.reqURL)
 	}
 	q := &r.req
-	if q.RedirectPolicy == DefaultRedirectPolicy {
-		q.RedirectPolicy = m.cfg.RedirectPolicy
-	}
-	if q.TransferTimeout == 0 {
-		q.TransferTimeout = m.cfg.TransferTimeout
-	}
-	if q.ReadBufferSize == 0 {
-		q.ReadBufferSize = m.cfg.ReadBufferSize
-	}
-	if q.MaxBodySize == 0 {
-		q.MaxBodySize = m.cfg.MaxBodySize
-	}
-	if len(m.cfg.SecretHeaders) > 0 {
-		q.SecretHeaders = append(m.cfg.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is
-	}
-	if q.MinRate == 0 {
-		q.MinRate = m.cfg.MinRate
-	}
+	m.cfg.complete(q)
 	if q.TransferTimeout > 0 || q.MinRate > 0 {
 		r.clock = flow.NewClock(q.TransferTimeout, func() { r.stop(transferTimeout(q.TransferTimeout)) })
 	}
 	if q.MinRate > 0 {
 		r.rate = flow.NewRateGuard(q.MinRate, r.clock, r.moved, func() { r.stop(minRate(q.MinRate)) })
 	}
-	q.Ask |= m.cfg.Ask
 	r.pipe.Init((*watch)(r), max(0, q.ReadBufferSize))
 	r.head.length = -1
 	m.takeSSLConfiguration(r)
@@ -286,6 +255,20 @@ func (m *Manager) Close() error {
 	m.hub.close()
 	m.flushPolicies()
 	return nil
+}
+
+// flushWait bounds how long Manager.Close waits for the file of Config.HSTS.
+const flushWait = time.Second
+
+// flushPolicies writes what was learned. The store is the program's, which closes it; its
+// Err tells what could not be written.
+func (m *Manager) flushPolicies() {
+	if m.cfg.HSTS == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
+	defer cancel()
+	m.cfg.HSTS.Flush(ctx)
 }
 
 // ended waits for c to be closed, for a time.

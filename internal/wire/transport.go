@@ -10,6 +10,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -23,9 +24,9 @@ import (
 // Config is set once; the zero value of a field is its default.
 type Config struct {
 	Dialer         *dial.Dialer
-	ConnsPerHost   int           // HTTP/1 connections for one key; 6
-	IdleTimeout    time.Duration // 120 s
-	MaxHeaderBytes int64         // of a response, interim ones included; 256 KiB
+	ConnsPerHost   int           // HTTP/1 connections for one key; 0 means DefaultConnsPerHost
+	IdleTimeout    time.Duration // 0 means DefaultIdleTimeout
+	MaxHeaderBytes int64         // of a response, interim ones included; 0 means DefaultMaxHeaderBytes
 	PingTimeout    time.Duration // HTTP/2: a silent connection is probed after this; 15 s
 }
 
@@ -56,18 +57,18 @@ const h2Frame = 256 << 10
 // gains no rate on a fast network, and costs memory with every slow reader.
 const h2Stream = 2 << 20
 
+// What zero values in a Config mean.
+const (
+	DefaultConnsPerHost   = 6
+	DefaultIdleTimeout    = 120 * time.Second
+	DefaultMaxHeaderBytes = 256 << 10
+)
+
 // NewTransport makes a pool without connections.
 func NewTransport(cfg Config) *Transport {
-	if cfg.ConnsPerHost == 0 {
-		cfg.ConnsPerHost = 6
-	}
-	if cfg.IdleTimeout == 0 {
-		cfg.IdleTimeout = 120 * time.Second
-	}
-	if cfg.MaxHeaderBytes == 0 {
-		cfg.MaxHeaderBytes = 256 << 10
-	}
-	cfg.MaxHeaderBytes = min(cfg.MaxHeaderBytes, 1<<30) // multiples of it are limits, too
+	cfg.ConnsPerHost = cmp.Or(cfg.ConnsPerHost, DefaultConnsPerHost)
+	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout)
+	cfg.MaxHeaderBytes = min(cmp.Or(cfg.MaxHeaderBytes, DefaultMaxHeaderBytes), 1<<30) // multiples of it are limits, too
 	if cfg.PingTimeout == 0 {
 		cfg.PingTimeout = 15 * time.Second
 	}
