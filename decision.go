@@ -26,9 +26,6 @@ const (
 	allQuestions = 1<<iota - 1
 )
 
-// maxQuestions bounds what one reply asks.
-const maxQuestions = 64
-
 // decision is a question that takes its first answer, as long as its reply runs.
 type decision struct {
 	mu      sync.Mutex
