@@ -5,6 +5,11 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 staticcheck := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+exhaustive := go run github.com/nishanths/exhaustive/cmd/exhaustive@v0.17.1
+# A switch over one of these has a case for every signal, phase and kind of failure: what is added is decided everywhere.
+closed_types := netreply/netreply(/internal/[a-z]+)?\.(signal|nature|Phase|Fault)$$|/flow\.Kind$$
+# A switch over one of these may have a default in their place.
+open_types := netreply/netreply\.RedirectPolicy$$|/httpurl\.(Policy|RefusalKind)$$|/auth\.Kind$$
 
 nested := opensslpsk internal/interop examples bench
 systems := windows/amd64 darwin/arm64 plan9/amd64 js/wasm
@@ -21,11 +26,13 @@ help: ## this list
 fmt: ## format the Go files
 	git ls-files -z '*.go' | xargs -0 gofmt -w
 
-lint: ## formatting, go.mod, go vet here and for other systems, staticcheck
+lint: ## formatting, go.mod, go vet here and for other systems, staticcheck, exhaustive switches
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then printf 'make fmt changes:\n%s\n' "$$unformatted"; exit 1; fi
 	@for m in . $(nested); do echo "go mod tidy, go vet, staticcheck: $$m"; \
 	  (cd $$m && go mod tidy -diff && go vet ./... && $(staticcheck) ./...); done
+	$(exhaustive) -typeonly '$(closed_types)' ./...
+	$(exhaustive) -d -typeonly '$(open_types)' ./...
 	@for s in $(systems); do echo "go vet: $$s"; GOOS=$${s%/*} GOARCH=$${s#*/} go vet $(portable); done
 
 test: ## the tests

@@ -319,6 +319,7 @@ func wireCode(we *wire.Error) NetworkError {
 		return TimeoutError
 	case wire.Source:
 		return UnknownNetworkError
+	case wire.Other: // its cause decides
 	}
 	err := we.Err
 	var blocked *BlockedAddressError
@@ -431,6 +432,7 @@ func proxyCode(pe *dial.ProxyError) NetworkError {
 		case RemoteHostClosedError:
 			return ProxyConnectionClosedError
 		}
+	case dial.ProxyRefused, dial.ProxyMalformed:
 	}
 	return UnknownProxyError
 }

@@ -84,6 +84,7 @@ func (p RedirectPolicy) rules() httpurl.Policy {
 		return httpurl.SameOrigin
 	case UserVerifiedRedirectPolicy:
 		return httpurl.UserVerified
+	case DefaultRedirectPolicy, NoLessSafeRedirectPolicy:
 	}
 	return httpurl.NoLessSafe
 }

@@ -34,6 +34,7 @@ func retryable(e *Error, idempotent bool) bool {
 		return e.Code == TimeoutError
 	case PhaseQueue, PhaseResolve, PhaseConnect, PhaseProxy, PhaseTLS:
 		return true // nothing was sent
+	case PhaseSend, PhaseHeaders, PhaseBody, PhaseDecode:
 	}
 	return idempotent
 }

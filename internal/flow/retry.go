@@ -79,6 +79,7 @@ func nothingSent(err error) bool {
 	switch we.Phase {
 	case wire.Resolve, wire.Connect, wire.TLS, wire.Proxy:
 		return true
+	case wire.Send, wire.Headers, wire.Body:
 	}
 	return we.Unprocessed && we.Fault == wire.Closed
 }
