@@ -42,6 +42,16 @@ func validateHeaders(h Headers) error {
 	return localError(ProtocolInvalidOperationError, "Invalid header value", &FieldError{Field: "value of header " + f.Name})
 }
 
+// validateSecretHeaders finds a name that no field can have.
+func validateSecretHeaders(field string, list []string) error {
+	for _, name := range list {
+		if !validToken(name) {
+			return &FieldError{field, name, "not valid as the name of a header field"}
+		}
+	}
+	return nil
+}
+
 // FieldError names the part of a Config or a Request that cannot be used.
 type FieldError struct {
 	Field  string // what was wrong

@@ -282,22 +282,6 @@ func (q *Request) validate(method string) error {
 	return validateHeaders(q.Headers)
 }
 
-// validate finds what cannot be sent of the request, with the defaults of the Manager.
-func (r *Reply) validate() error {
-	if err := r.req.validate(r.method); err != nil {
-		return err
-	}
-	if r.profiles == nil { // the rest is known to be usable
-		if err := r.req.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
-			return localError(ProtocolInvalidOperationError, "Invalid request", err)
-		}
-	}
-	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.profiles.from.PSK == nil {
-		return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
-	}
-	return nil
-}
-
 // What is wrong with a value.
 const (
 	required   = "required"

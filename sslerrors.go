@@ -3,12 +3,10 @@ package netreply
 import (
 	"crypto/x509"
 	"errors"
-	"net/url"
 	"slices"
 	"strconv"
 
 	"github.com/netreply/netreply/internal/certs"
-	"github.com/netreply/netreply/internal/wire"
 )
 
 // SSLErrorCode says what is wrong with a certificate, by Qt's numbers
@@ -230,28 +228,6 @@ func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
 // Reject fails the reply with SslHandshakeFailedError. It returns whether it is the answer,
 // as Ignore does.
 func (s *SSLErrors) Reject() bool { return s != nil && s.settle(func() {}) }
-
-// leniency is a set of flaws that are accepted, and the encryption that does.
-type leniency struct {
-	accepted []SSLError
-	profile  *wire.Profile
-	of       *profiles // that profile is one of, where it is a reply's; see under
-}
-
-// allAccepted tells whether all of it was accepted.
-func (l *leniency) allAccepted(f *certs.Failure) bool {
-	return l != nil && covers(l.accepted, f.Problems)
-}
-
-// acceptFlaws makes the profile of a reply whose program has accepted flaws: these and those
-// before, and what its request ignores anyhow.
-func (r *Reply) acceptFlaws(u *url.URL, flaws []SSLError) *wire.Profile {
-	if r.lenient == nil {
-		r.lenient = &leniency{}
-	}
-	r.lenient.accepted, r.lenient.of = append(r.lenient.accepted, flaws...), nil
-	return r.lenient.under(r.hopProfiles(u), &r.req)
-}
 
 // certificateError is the public form of a refused certificate.
 func certificateError(err error) (*CertificateError, bool) {

@@ -189,22 +189,6 @@ type SSLState struct {
 	profiles *profiles // that were used
 }
 
-// SSLConfiguration tells how the reply is encrypted (rule T10).
-func (r *Reply) SSLConfiguration() SSLState {
-	if r.profiles == nil { // not made by NewManager, or the configuration cannot be used
-		return SSLState{Configuration: r.req.SSLConfiguration}
-	}
-	s := SSLState{Configuration: r.profiles.from.Clone()}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.tls != nil {
-		s.ConnectionState = *r.tls
-		s.addr, _ = httpurl.Address(r.url)
-		s.profiles = r.hopProfiles(r.url)
-	}
-	return s
-}
-
 // SessionTicket packs the newest session with the server, nil if it gave none, which
 // under TLS 1.3 may be so until the response has come. SSLConfiguration.SessionTicket
 // takes it. It holds the keys of the session: whoever has it reads along, and can be the

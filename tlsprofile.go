@@ -1,22 +1,15 @@
 package netreply
 
 import (
-	"container/list"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
-	"errors"
 	"io"
-	"net/url"
 	"slices"
 	"sync"
 
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/wire"
 )
-
-// sessionCacheSize is how many TLS sessions a configuration keeps for resumption.
-const sessionCacheSize = 128
 
 // profiles are what a configuration becomes on the wire: a strict one, and one for each
 // set of flaws that is ignored.
@@ -35,7 +28,8 @@ type profiles struct {
 // maxLenient bounds the sets of ignored flaws that share connections.
 const maxLenient = 64
 
-func (c *sslSnapshot) profiles() *profiles {
+// makeProfiles makes the strict profile; the others are made when they are needed.
+func (c *sslSnapshot) makeProfiles() *profiles {
 	cfg := c.TLS.Clone()
 	if cfg == nil {
 		cfg = &tls.Config{}
@@ -176,128 +170,6 @@ func (l *locked) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	return l.w.Write(p)
 }
-
-// sessions are the TLS sessions of a configuration, the newest of each server. Addresses
-// are its keys.
-type sessions struct {
-	mu     sync.Mutex
-	order  *list.List // of *session, the newest first
-	byAddr map[string]*list.Element
-}
-
-type session struct {
-	addr  string
-	state *tls.ClientSessionState
-}
-
-// newSessions begins with the one that was brought along.
-func newSessions(ticket []byte) *sessions {
-	s := &sessions{order: list.New(), byAddr: map[string]*list.Element{}}
-	if len(ticket) > 0 {
-		if brought, err := parseTicket(ticket); err == nil {
-			s.Put(brought.addr, brought.state)
-		}
-	}
-	return s
-}
-
-// Get gives crypto/tls the session of a server.
-func (s *sessions) Get(addr string) (*tls.ClientSessionState, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.byAddr[addr]; e != nil {
-		return e.Value.(*session).state, true
-	}
-	return nil, false
-}
-
-// Put keeps one, or with nil forgets it.
-func (s *sessions) Put(addr string, state *tls.ClientSessionState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.byAddr[addr]; e != nil {
-		s.order.Remove(e)
-		delete(s.byAddr, addr)
-	}
-	if state == nil {
-		return
-	}
-	s.byAddr[addr] = s.order.PushFront(&session{addr, state})
-	if s.order.Len() > sessionCacheSize {
-		last := s.order.Back()
-		s.order.Remove(last)
-		delete(s.byAddr, last.Value.(*session).addr)
-	}
-}
-
-// ticket packs the newest session of a server, nil for none.
-func (s *sessions) ticket(addr string) []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.byAddr[addr]
-	if e == nil {
-		return nil
-	}
-	ticket, state, err := e.Value.(*session).state.ResumptionState()
-	if err != nil || state == nil {
-		return nil
-	}
-	raw, err := state.Bytes()
-	if err != nil {
-		return nil
-	}
-	out := binary.BigEndian.AppendUint16(nil, uint16(len(addr)))
-	out = binary.BigEndian.AppendUint32(append(out, addr...), uint32(len(ticket)))
-	return append(append(out, ticket...), raw...)
-}
-
-// parseTicket reads what ticket has packed: the server's address, the ticket, each with
-// its length before it, and the session.
-func parseTicket(b []byte) (*session, error) {
-	bad := errors.New("not a session ticket of this library and this version of Go")
-	if len(b) < 2 {
-		return nil, bad
-	}
-	n := int(binary.BigEndian.Uint16(b))
-	if b = b[2:]; len(b) < n+4 {
-		return nil, bad
-	}
-	addr, b := string(b[:n]), b[n:]
-	m := uint64(binary.BigEndian.Uint32(b))
-	if b = b[4:]; uint64(len(b)) < m {
-		return nil, bad
-	}
-	parsed, err := tls.ParseSessionState(b[m:])
-	if err != nil {
-		return nil, bad
-	}
-	state, err := tls.NewResumptionState(b[:m], parsed)
-	if err != nil {
-		return nil, bad
-	}
-	return &session{addr, state}, nil
-}
-
-// profile is the encryption of the next exchange, which is for a URL.
-func (r *Reply) profile(u *url.URL) *wire.Profile {
-	p := r.hopProfiles(u)
-	switch {
-	case r.m.requiresTLS(u.Hostname()):
-		return p.hstsProfile()
-	case p.from.reportOnly():
-		return p.strict
-	case r.lenient != nil:
-		return r.lenient.under(p, &r.req)
-	case len(r.req.IgnoreSSLErrors) > 0:
-		return p.ignoring(r.req.IgnoreSSLErrors)
-	case r.req.IgnoreAllSSLErrors:
-		return p.ignoring(nil)
-	}
-	return p.strict
-}
-
-// requiresTLS tells that a host is known to want TLS without any flaw (rules T6 and K10).
-func (m *Manager) requiresTLS(host string) bool { return m.cfg.HSTS != nil && m.cfg.HSTS.Known(host) }
 
 // hstsProfile is the profile for a host that is known to want TLS: without any leniency, be it
 // of the configuration itself.

@@ -25,7 +25,7 @@ type profileTable struct {
 const maxProfiles = 256
 
 func newProfileTable(usual *SSLConfiguration, dropped func([]*wire.Profile)) *profileTable {
-	return &profileTable{usual: usual.snapshot().profiles(), dropped: dropped, order: list.New()}
+	return &profileTable{usual: usual.snapshot().makeProfiles(), dropped: dropped, order: list.New()}
 }
 
 // of gives the profiles of a configuration as it is now, nil being the Manager's, or an
@@ -44,26 +44,10 @@ func (t *profileTable) of(c *SSLConfiguration, field string) (*profiles, error) 
 		if err := c.validate(field); err != nil {
 			return nil, err
 		}
-		p = t.add(c.snapshot().profiles()) // which may read the system's certificates
+		p = t.add(c.snapshot().makeProfiles()) // which may read the system's certificates
 	}
 	t.latest.Store(p)
 	return p, nil
-}
-
-// takeSSLConfiguration gives a reply its request's configuration as it is now. One that
-// cannot be used leaves it without profiles, see Reply.validate.
-func (m *Manager) takeSSLConfiguration(r *Reply) {
-	c := r.req.SSLConfiguration
-	if m.profiles != nil {
-		r.profiles, _ = m.profiles.of(c, "")
-	}
-	switch {
-	case c == nil:
-	case r.profiles == nil:
-		r.req.SSLConfiguration = c.Clone()
-	default:
-		r.req.SSLConfiguration = &r.profiles.from.SSLConfiguration
-	}
 }
 
 // find looks for a configuration, and makes it the one that was used last. The caller holds
