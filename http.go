@@ -70,15 +70,18 @@ func newEngine(c *Config, dialer *dial.Dialer, transport *wire.Transport) *flow.
 	return flow.NewEngine(f)
 }
 
-// transfer makes what is done for the reply; body is nil for none.
-func (r *Reply) transfer(body *flow.Payload) *flow.Transfer {
+// newTransfer makes what is done for the reply; body is nil for none.
+//
+//go:noinline
+func (r *Reply) newTransfer(body *flow.Payload) *flow.Transfer {
 	q := &r.req
 	c := &r.m.cfg
 	threshold := q.DecompressedSafetyCheckThreshold
 	if threshold == 0 {
 		threshold = defaultSafetyThreshold
 	}
-	t := r.m.flow.NewTransfer(r.ctx, (*watch)(r), flow.Request{
+	t := r.m.flow.NewTransfer(r.ctx, (*watch)(r))
+	t.Request = flow.Request{
 		Method:            r.method,
 		URL:               q.URL,
 		Headers:           q.Headers,
@@ -99,7 +102,7 @@ func (r *Reply) transfer(body *flow.Payload) *flow.Transfer {
 		NoSaveCookies:     q.CookieSaveControl != LoadAutomatic,
 		AsksPassword:      q.Ask&AskAuthentication != 0,
 		AsksProxyPassword: q.Ask&AskProxyAuthentication != 0,
-	})
+	}
 	t.Clock, t.Rate = r.clock, r.rate
 	return t
 }

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(memoryURL); url != "" {
 		os.Exit(memoryClient(url))
 	}
+	if spec := os.Getenv(stackURL); spec != "" {
+		os.Exit(stackClient(spec))
+	}
 	goleak.VerifyTestMain(testserver.Lingering{M: m})
 }
 

@@ -104,7 +104,11 @@ type head struct {
 // an Abort: stop does, from outside.
 func (r *Reply) run() {
 	defer r.m.remove(r)
-	err := r.perform()
+	r.conclude(r.perform())
+}
+
+// conclude ends the reply with the outcome of its transfer.
+func (r *Reply) conclude(err error) {
 	r.clock.Stop()
 	r.rate.End()
 	ended := r.ctx.Err() != nil && !r.whole
@@ -143,40 +147,60 @@ func (r *Reply) validate() error {
 // any goroutine.
 func (r *Reply) phase() Phase { return Phase(r.stage.Load()) }
 
+// perform does what the request says. What it calls is apart to keep the stack small that the
+// calls of net/http need in addition.
 func (r *Reply) perform() error {
-	if r.m.flow == nil {
-		return errUnmade()
-	}
-	if err := r.m.checkAllowed(&r.req); err != nil {
+	payload, err := r.prepare()
+	if err != nil {
 		return err
 	}
-	if err := r.validate(); err != nil {
-		return err
-	}
-	var payload *flow.Payload
-	if r.body != nil {
-		r.mu.Lock()
-		r.attached = true
-		r.mu.Unlock()
-		var err error
-		if payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
-			return err
-		}
-		if err = limitPayload(payload, r.req.Headers); err != nil {
-			return err
-		}
-	}
-	if r.ctx.Err() != nil {
-		return context.Cause(r.ctx)
-	}
-	r.clock.Start()
-	t := r.transfer(payload)
+	t := r.newTransfer(payload)
 	defer t.Close()
 	resp, err := t.Begin()
 	if err != nil {
 		return err
 	}
-	if err = r.limitBody(resp); err == nil {
+	if err = r.receive(t, resp); err != nil {
+		return err
+	}
+	return r.outcome(resp)
+}
+
+// prepare refuses a request that cannot be sent, and makes its body ready.
+//
+//go:noinline
+func (r *Reply) prepare() (payload *flow.Payload, err error) {
+	if r.m.flow == nil {
+		return nil, errUnmade()
+	}
+	if err := r.m.checkAllowed(&r.req); err != nil {
+		return nil, err
+	}
+	if err := r.validate(); err != nil {
+		return nil, err
+	}
+	if r.body != nil {
+		r.mu.Lock()
+		r.attached = true
+		r.mu.Unlock()
+		if payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
+			return nil, err
+		}
+		if err = limitPayload(payload, r.req.Headers); err != nil {
+			return nil, err
+		}
+	}
+	if r.ctx.Err() != nil {
+		return nil, context.Cause(r.ctx)
+	}
+	r.clock.Start()
+	return payload, nil
+}
+
+// receive brings the body to the reader.
+func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
+	err := r.limitBody(resp)
+	if err == nil {
 		err = t.Receive(resp, &r.pipe)
 	}
 	resp.Body.Close()
@@ -185,19 +209,24 @@ func (r *Reply) perform() error {
 		// that sees the connection go finishes its response.
 		err = context.Cause(r.ctx)
 	}
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// outcome takes note that the response is there to its end, and gives the error that its
+// status says.
+//
+//go:noinline
+func (r *Reply) outcome(resp *http.Response) error {
 	r.mu.Lock()
 	r.whole = true
 	if len(resp.Trailer) > 0 {
 		trailers := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
 		r.trailers = &trailers
 	}
-	h, u := r.head, r.url
+	status, reason, u := r.head.status, r.head.reason, r.url
 	r.mu.Unlock()
-	if statusError(h.status) != NoError {
-		return statusFailure(h.status, h.reason, httpurl.Redacted(u), resp.Header)
+	if statusError(status) != NoError {
+		return statusFailure(status, reason, httpurl.Redacted(u), resp.Header)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func newCookieStep(jar http.CookieJar) cookieStep {
 }
 
 func (s cookieStep) before(h *Hop) error {
-	if httpurl.IsLocal(h.req.URL.Scheme) || h.t.req.NoSendCookies {
+	if httpurl.IsLocal(h.req.URL.Scheme) || h.t.NoSendCookies {
 		return nil
 	}
 	if line := s.jar.Header(h.req.URL); line != "" {
@@ -58,7 +58,7 @@ func (s cookieStep) before(h *Hop) error {
 
 func (s cookieStep) after(h *Hop) (again bool) {
 	// a 407 is the word of a proxy
-	if h.err != nil || h.t.req.NoSaveCookies || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
+	if h.err != nil || h.t.NoSaveCookies || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
 		return false
 	}
 	if lines := h.resp.Header["Set-Cookie"]; len(lines) > 0 {

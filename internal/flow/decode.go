@@ -21,11 +21,14 @@ func asksForCodings(h headers.Headers) bool {
 // see bodies as they were sent.
 func (t *Transfer) decompress(resp *http.Response) error {
 	codings, err := t.codings(resp)
+	if err != nil {
+		resp.Body.Close()
+	}
 	if err != nil || len(codings) == 0 || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return err
 	}
 	limits := t.e.cfg.Decoding
-	limits.Threshold = t.req.DecodeThreshold
+	limits.Threshold = t.DecodeThreshold
 	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: t.Clock.Touch, Wait: t.waitsForMemory, Done: t.ctx.Done()})
 	t.w.Decoding(decoder)
 	resp.Body, resp.ContentLength = decoder, -1

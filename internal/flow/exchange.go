@@ -72,14 +72,14 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 		x = new(exchange)
 	}
 	x.hop, x.upload = h, t.upload
-	x.IdleTimeout = t.req.IdleTimeout
-	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: t.req.HTTP}
-	if t.req.HTTP == wire.Negotiate && t.e.http11.has(req.URL.Scheme, addr) {
+	x.IdleTimeout = t.IdleTimeout
+	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: t.HTTP}
+	if t.HTTP == wire.Negotiate && t.e.http11.has(req.URL.Scheme, addr) {
 		x.Key.Protocol = wire.HTTP1
 	}
 	switch {
 	case httpurl.IsLocal(x.Key.Scheme):
-		x.Key.Scheme, x.Key.Addr = wire.Local, t.req.LocalServerName
+		x.Key.Scheme, x.Key.Addr = wire.Local, t.LocalServerName
 		plain, u := *req, *req.URL
 		u.Scheme, plain.URL = "http", &u
 		req = &plain
@@ -104,7 +104,7 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 		// what authenticates a connection is for HTTP/1
 		x.Key.Owner, x.Key.Protocol = h.owner, wire.HTTP1
 	}
-	x.Priority = t.req.Priority
+	x.Priority = t.Priority
 	x.Fresh, x.Repeated = h.fresh, h.repeated || h.authRetry
 	x.Observer = x
 	return x, req, nil

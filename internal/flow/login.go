@@ -20,7 +20,7 @@ import (
 func beforeLogin(h *Hop) error {
 	h.login, h.owner, h.authRetry = nil, nil, false
 	h.ownWord = len(h.req.Header[auth.Server.Credentials]) > 0
-	q := &h.t.req
+	q := &h.t.Request
 	if h.ownWord || q.NoLogin || !q.Bearer && !h.e.spaces.Proven() {
 		return nil // nothing is known that could be sent: the way of nearly every request
 	}
@@ -34,7 +34,7 @@ func afterLogin(h *Hop) (again bool) {
 			return false
 		}
 		h.login = newServerLogin(h)
-		if h.t.req.NoLogin {
+		if h.t.NoLogin {
 			h.login.tell()
 			return false
 		}
@@ -57,7 +57,7 @@ type login struct {
 // counts is that of the first URL for all of its origin (rule R18), else what stands in the
 // URL of the hop.
 func newServerLogin(h *Hop) *login {
-	q, u := &h.t.req, h.req.URL
+	q, u := &h.t.Request, h.req.URL
 	s := auth.Setup{Spaces: &h.e.spaces, Role: auth.Server, Host: u.Hostname(), Method: h.req.Method, URL: u, Target: u.RequestURI(),
 		Bearer: q.Bearer && h.t.sameOrigin(u), Stored: h.e.cfg.Stored, Negotiators: h.e.cfg.Negotiators,
 		Waits: q.AsksPassword}

@@ -75,7 +75,7 @@ func (p *proxied) failure(err error) error {
 // answers what they ask.
 func beforeProxy(h *Hop) (err error) {
 	h.proxies, h.proxied = nil, nil
-	if !h.t.req.Proxied || httpurl.IsLocal(h.req.URL.Scheme) {
+	if !h.t.Proxied || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
 	}
 	if h.proxies, err = h.t.w.Proxies(h.req.URL); err != nil {
@@ -194,7 +194,7 @@ type proxied struct {
 
 // choose sets the way, with credentials or without.
 func (p *proxied) choose(c *auth.Credentials) {
-	p.route = p.h.e.route(p.proxy, &p.h.t.req, p.url, c)
+	p.route = p.h.e.route(p.proxy, &p.h.t.Request, p.url, c)
 }
 
 // target makes the request that goes to a forwarding proxy: with the whole URL.
@@ -229,7 +229,7 @@ func (p *proxied) authSetup(e *Engine) auth.Setup {
 func (p *proxied) newLogin() *login {
 	h := p.h
 	s := p.authSetup(h.e)
-	s.Waits = h.t.req.AsksProxyPassword
+	s.Waits = h.t.AsksProxyPassword
 	if s.Tunnel = p.tunnels(); !s.Tunnel {
 		s.Method, s.Target = h.req.Method, p.url.Scheme+"://"+httpurl.Authority(p.url)+p.url.RequestURI()
 	}

@@ -29,7 +29,7 @@ func (t *Transfer) answered(h *Hop) (*http.Request, error) {
 	resp := h.resp
 	from := t.url // with the user that a relative target keeps (rule R18)
 	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
-		httpurl.Rules{Policy: t.req.Redirects, Left: h.redirects, Upgrade: t.e.Upgrade})
+		httpurl.Rules{Policy: t.Redirects, Left: h.redirects, Upgrade: t.e.Upgrade})
 	head := Head{Response: resp, Raw: h.exchange.Head, Target: plan.Target}
 	if plan.Redirect && plan.Refusal == nil {
 		head.Target = nil
@@ -70,7 +70,7 @@ func (t *Transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request
 	}
 	t.url, t.method = plan.Target, plan.Method
 	t.Clock.Touch()
-	t.headers = nextHeaders(t.headers, t.req.SecretHeaders, plan)
+	t.headers = nextHeaders(t.headers, t.SecretHeaders, plan)
 	if !plan.SendBody {
 		t.dropBody()
 	}

@@ -41,12 +41,12 @@ func afterRetry(h *Hop) (again bool) {
 		h.repeats++
 		return true
 	}
-	if asksForHTTP11(h.err) && t.req.HTTP == wire.Negotiate {
+	if asksForHTTP11(h.err) && t.HTTP == wire.Negotiate {
 		if addr, addrErr := httpurl.Address(h.req.URL); addrErr == nil {
 			h.e.http11.add(h.req.URL.Scheme, addr)
 		}
 		h.fresh = false
-	} else if mayRepeat(h.err, (t.req.Idempotent || IdempotentMethod(h.req.Method))) {
+	} else if mayRepeat(h.err, (t.Idempotent || IdempotentMethod(h.req.Method))) {
 		// a stream that was refused may do on the same connection, anything else
 		// wants a new one
 		var we *wire.Error

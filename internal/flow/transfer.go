@@ -23,9 +23,10 @@ type Transfer struct {
 	Clock *Clock
 	Rate  *RateGuard
 
+	Request
+
 	w     Watcher
 	e     *Engine
-	req   Request
 	ctx   context.Context
 	wctx  context.Context // of the requests on the wire
 	trace httptrace.ClientTrace
@@ -47,33 +48,40 @@ type Transfer struct {
 	first exchange
 }
 
-// NewTransfer makes a transfer that ends with ctx.
-func (e *Engine) NewTransfer(ctx context.Context, w Watcher, req Request) *Transfer {
-	return &Transfer{w: w, e: e, req: req, ctx: ctx, url: req.URL, method: req.Method, headers: req.Headers, payload: req.Payload}
+// NewTransfer makes a transfer that ends with ctx. Its Request is to be filled in before Begin.
+func (e *Engine) NewTransfer(ctx context.Context, w Watcher) *Transfer {
+	return &Transfer{w: w, e: e, ctx: ctx}
 }
 
 // Begin sends the request on its way, and gives the final response, with its content codings
 // taken off. Close must follow, once its body is closed. The context's cause is the error
 // where that has ended the transfer; see Error for the others.
 func (t *Transfer) Begin() (*http.Response, error) {
-	t.trace.Got1xxResponse = t.interim // the one thing net/http tells only there
-	t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
-	t.w.Enter(Headers)
-	t.decode = asksForCodings(t.headers)
-	req, err := t.newRequest(t.method, t.url)
-	if err != nil {
+	if err := t.start(); err != nil {
 		return nil, err
 	}
-	t.hop = Hop{t: t, e: t.e, req: req, redirects: t.req.MaxRedirects}
 	resp, err := t.hop.run(t.e.steps)
 	if err != nil {
 		return nil, err
 	}
 	if err = t.decompress(resp); err != nil {
-		resp.Body.Close()
 		return nil, err
 	}
 	return resp, nil
+}
+
+// start makes the first request. It is apart from Begin to leave that a small stack.
+//
+//go:noinline
+func (t *Transfer) start() error {
+	t.trace.Got1xxResponse = t.interim // the one thing net/http tells only there
+	t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
+	t.w.Enter(Headers)
+	t.url, t.method, t.headers, t.payload = t.URL, t.Method, t.Request.Headers, t.Payload
+	t.decode = asksForCodings(t.headers)
+	req, err := t.newRequest(t.method, t.url)
+	t.hop = Hop{t: t, e: t.e, req: req, redirects: t.MaxRedirects}
+	return err
 }
 
 // Close lets go of the request body.
@@ -99,7 +107,7 @@ func (t *Transfer) mayAsk() bool {
 // sameOrigin tells whether u is of the origin that the request was made for, or what
 // HSTS has made of that since.
 func (t *Transfer) sameOrigin(u *url.URL) bool {
-	return httpurl.KeepsCredentials(t.req.URL, u) || httpurl.KeepsCredentials(t.e.Upgrade(t.req.URL), u)
+	return httpurl.KeepsCredentials(t.URL, u) || httpurl.KeepsCredentials(t.e.Upgrade(t.URL), u)
 }
 
 // memoryLimit is the largest body that goes out in one piece with its head,
@@ -109,21 +117,47 @@ const memoryLimit = 16 << 10
 // newRequest makes the request of one sending, with the body from its
 // beginning.
 func (t *Transfer) newRequest(method string, u *url.URL) (*http.Request, error) {
+	req := t.bareRequest(method, u)
+	t.setFields(req)
+	if err := t.attachBody(req); err != nil {
+		return nil, err
+	}
+	return req, nil
+}
+
+// bareRequest is apart from newRequest, as setFields is, to keep the stacks of both small.
+//
+//go:noinline
+func (t *Transfer) bareRequest(method string, u *url.URL) *http.Request {
 	req := (&http.Request{
-		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: toMap(t.headers), Host: t.headers.Get("Host"),
+		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: t.headers.Get("Host"),
 	}).WithContext(t.wctx)
 	if u.Fragment != "" || u.User != nil || strings.Contains(u.Path, "/.") {
-		bare := *u.ResolveReference(u) // without dot segments (rule H38)
-		bare.Fragment, bare.RawFragment, bare.User = "", "", nil
-		req.URL = &bare
+		req.URL = bareURL(u)
 	}
+	return req
+}
+
+// bareURL is what of a URL is sent: without dot segments (rule H38).
+func bareURL(u *url.URL) *url.URL {
+	bare := *u.ResolveReference(u)
+	bare.Fragment, bare.RawFragment, bare.User = "", "", nil
+	return &bare
+}
+
+//go:noinline
+func (t *Transfer) setFields(req *http.Request) {
+	req.Header = toMap(t.headers)
 	if _, ok := req.Header["User-Agent"]; !ok {
 		req.Header["User-Agent"] = t.e.userAgent
 	}
 	if t.decode {
 		req.Header["Accept-Encoding"] = acceptEncoding
 	}
+}
+
+// attachBody gives a request its body, in the place of that of the sending before.
+func (t *Transfer) attachBody(req *http.Request) (err error) {
 	if t.upload != nil {
 		t.upload.Close()
 		t.upload = nil
@@ -131,34 +165,32 @@ func (t *Transfer) newRequest(method string, u *url.URL) (*http.Request, error) 
 	p := t.payload
 	t.memorySent = 0
 	if p == nil {
-		return req, nil
+		return nil
 	}
 	if p.MIME != "" && !t.headers.Has("Content-Type") {
 		req.Header["Content-Type"] = []string{p.MIME}
 		req.Header["Mime-Version"] = []string{"1.0"}
 	}
-	limit := p.Size
-	req.ContentLength = limit
-	if limit == 0 {
+	req.ContentLength = p.Size
+	if p.Size == 0 {
 		req.Body = http.NoBody
-		return req, nil
+		return nil
 	}
-	if p.Memory != nil && limit <= memoryLimit {
-		t.memorySent = limit
-		req.Body = io.NopCloser(bytes.NewReader(p.Memory[:limit]))
-		return req, nil
+	if p.Memory != nil && p.Size <= memoryLimit {
+		t.memorySent = p.Size
+		req.Body = io.NopCloser(bytes.NewReader(p.Memory[:p.Size]))
+		return nil
 	}
-	meter := &uploadMeter{w: t.w, clock: t.Clock, total: limit}
+	meter := &uploadMeter{w: t.w, clock: t.Clock, total: p.Size}
 	t.w.Uploads(&meter.sent)
-	var err error
 	if t.upload, err = newUpload(t.ctx, p, meter); err != nil {
 		if errors.Is(err, ErrNotRewindable) {
-			return nil, &Error{Kind: NotResent, Err: err}
+			return &Error{Kind: NotResent, Err: err}
 		}
-		return nil, &Error{Kind: BodySource, Err: err}
+		return &Error{Kind: BodySource, Err: err}
 	}
 	req.Body = t.upload
-	return req, nil
+	return nil
 }
 
 // hashBody writes the request body to w, for a digest that covers it.

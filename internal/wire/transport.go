@@ -131,6 +131,25 @@ type connKey struct{}
 // neither read nor closed the body. The caller may call it again with the same request, or
 // closes the body.
 func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
+	// what is not net/http's is apart, to leave this a small stack
+	c, err := t.begin(req, x)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.roundTrip(req, x)
+	if err != nil {
+		return nil, t.failed(req.Context(), c, x, err)
+	}
+	if err = t.answered(req, resp, c, x); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// begin finds a connection for an exchange and says that it is about to use it.
+//
+//go:noinline
+func (t *Transport) begin(req *http.Request, x *Exchange) (*conn, error) {
 	ctx := req.Context()
 	x.carrier = nil
 	x.traceGetConn(ctx)
@@ -156,30 +175,31 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 		return nil, context.Cause(ctx)
 	}
 	x.ending = t.watch(ctx, c)
-	resp, err := c.roundTrip(req, x)
-	if err != nil {
-		t.failed(c, x, err)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, err
-	}
+	return c, nil
+}
+
+// answered makes the body of a response give its connection back. After an error there is no
+// response.
+//
+//go:noinline
+func (t *Transport) answered(req *http.Request, resp *http.Response, c *conn, x *Exchange) error {
+	ctx := req.Context()
 	resp.Request = req
 	if resp.Body == http.NoBody || !c.http2 && resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
 		// net/http has seen the end of it already
 		t.done(c, x, true)
-		return resp, nil
+		return nil
 	}
 	b := &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx, left: resp.ContentLength, upload: req.Body != nil}
 	if !x.ending.answered(b) {
 		b.Close()
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	if !c.http2 && c.tls == nil {
 		b.lowat = newLowat(c.nc, resp.ContentLength)
 	}
 	resp.Body = b
-	return resp, nil
+	return nil
 }
 
 // fits tells whether c, taken for x, is as it was left when it became idle. If not, it is
@@ -193,14 +213,18 @@ func (t *Transport) fits(c *conn, x *Exchange) bool {
 	return false
 }
 
-// failed ends an exchange that has no response.
-func (t *Transport) failed(c *conn, x *Exchange, err error) {
+// failed ends an exchange that has no response, and gives its error.
+func (t *Transport) failed(ctx context.Context, c *conn, x *Exchange, err error) error {
 	var e *Error
 	if errors.As(err, &e) && (e.Fault == GoAway || e.Unprocessed && e.Fault != Reset) {
 		t.retire(c)
 	}
 	x.ending.finish()
 	t.put(c, false)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 func closeBody(req *http.Request) {
