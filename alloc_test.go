@@ -54,13 +54,14 @@ func TestAllocations(t *testing.T) {
 		"Get":   func() *netreply.Reply { return m.Get(context.Background(), req) },
 		"Fetch": func() *netreply.Reply { return m.Fetch(context.Background(), "GET", req, nil) },
 	} {
+		most := map[string]float64{"Get": 45, "Fetch": 44}[name]
 		n := testing.AllocsPerRun(500, func() {
 			if body, err := get().ReadAll(); err != nil || len(body) != 1024 {
 				t.Error(len(body), err)
 			}
 		})
 		t.Logf("%s: %.0f allocations", name, n)
-		assert.LessOrEqual(t, n, 55.0, name)
+		assert.LessOrEqual(t, n, most, name)
 	}
 }
 

@@ -155,15 +155,12 @@ func (r *Reply) perform() error {
 		return err
 	}
 	t := r.newTransfer(payload)
-	defer t.Close()
 	resp, err := t.Begin()
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.receive(t, resp)
 	}
-	if err = r.receive(t, resp); err != nil {
-		return err
-	}
-	return r.outcome(resp)
+	t.Close()
+	return err
 }
 
 // prepare refuses a request that cannot be sent, and makes its body ready.
@@ -197,7 +194,9 @@ func (r *Reply) prepare() (payload *flow.Payload, err error) {
 	return payload, nil
 }
 
-// receive brings the body to the reader.
+// receive brings the body to the reader, and gives the error that the status says.
+//
+//go:noinline
 func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
 	err := r.limitBody(resp)
 	if err == nil {
@@ -209,13 +208,14 @@ func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
 		// that sees the connection go finishes its response.
 		err = context.Cause(r.ctx)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.outcome(resp)
 }
 
 // outcome takes note that the response is there to its end, and gives the error that its
 // status says.
-//
-//go:noinline
 func (r *Reply) outcome(resp *http.Response) error {
 	r.mu.Lock()
 	r.whole = true

@@ -36,7 +36,7 @@ func TestStack(t *testing.T) {
 		}
 		return err
 	}
-	require.NoError(t, spare(0))
+	require.NoError(t, spare(1024))
 	require.Error(t, spare(3<<10), "the test sees nothing")
 	if testing.Verbose() {
 		n := 0
@@ -73,11 +73,10 @@ func stackClient(spec string) int {
 	debug.SetMaxStack(4 << 10)
 	done := make(chan bool)
 	for range 100 {
+		r, run := m.Prepare("GET", req)
 		go func() {
-			ok := false
-			run := m.Prepare("GET", req)
-			takeStack(taken, func() { ok = run() == nil })
-			done <- ok
+			takeStack(taken, run)
+			done <- r.Err() == nil
 		}()
 		if !<-done {
 			return 3

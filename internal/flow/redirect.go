@@ -30,16 +30,15 @@ func (t *Transfer) answered(h *Hop) (*http.Request, error) {
 	from := t.url // with the user that a relative target keeps (rule R18)
 	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
 		httpurl.Rules{Policy: t.Redirects, Left: h.redirects, Upgrade: t.e.Upgrade})
-	head := Head{Response: resp, Raw: h.exchange.Head, Target: plan.Target}
+	head := &t.head
+	*head = Head{Response: resp, Raw: h.exchange.Head, Target: plan.Target, Final: !plan.Redirect}
 	if plan.Redirect && plan.Refusal == nil {
 		head.Target = nil
 	}
 	head.NoBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
 	codings, _ := t.codings(resp)
 	head.Decoded = len(codings) > 0
-	head.Final = !plan.Redirect
-	t.noBody = head.NoBody
-	t.w.Head(&head)
+	t.w.Head(head)
 	if !plan.Redirect {
 		return nil, nil
 	}

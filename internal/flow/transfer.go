@@ -40,10 +40,10 @@ type Transfer struct {
 	interims   int32
 	questions  int32 // that were asked
 	decode     bool  // content codings are ours to take off
-	noBody     bool  // none follows the last head
 	ownRefused bool  // the program has answered in the place of the URL's password
 
 	mu    sync.Mutex // guards the timers of response heads
+	head  Head       // the last one
 	hop   Hop
 	first exchange
 }

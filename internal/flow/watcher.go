@@ -39,7 +39,8 @@ type Watcher interface {
 	Interim(code int, h http.Header)
 	// HeadLate: Config.HeadTimeout has passed. It has to end the context.
 	HeadLate()
-	// Head is a response head, of a redirect that is followed or the final one.
+	// Head is a response head, of a redirect that is followed or the final one. It is valid
+	// until the next call.
 	Head(*Head)
 	// Refused keeps where a redirect points to that is not followed.
 	Refused(target *url.URL)

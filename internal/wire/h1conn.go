@@ -25,11 +25,18 @@ func (t *Transport) newStdConn(key Key, c *conn) (*stdConn, error) {
 }
 
 func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
-	s.tap.arm(req.Method, x.Observer.Activity)
+	s.tap.arm(req.Method, x.Observer)
 	resp, err := s.cc.RoundTrip(req)
 	if err != nil {
 		return nil, s.fault(err, Headers, x)
 	}
+	return s.checked(resp, x)
+}
+
+// checked refuses a response whose head net/http has read in another way than the tap.
+//
+//go:noinline
+func (s *stdConn) checked(resp *http.Response, x *Exchange) (*http.Response, error) {
 	head, ok := s.tap.final(resp)
 	if !ok {
 		resp.Body.Close()

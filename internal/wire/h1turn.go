@@ -33,14 +33,14 @@ type exchanges struct {
 }
 
 // arm makes the connection follow the next response; from here to disarm it belongs
-// to one exchange. activity is called for every read that brought something.
-func (c *tapConn) arm(method string, activity func()) {
+// to one exchange. observer hears of every read that brought something.
+func (c *tapConn) arm(method string, observer Observer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tap.reset(method)
 	c.fresh = c.turn == unused
 	c.turn, c.blank, c.until = armed, 0, time.Time{}
-	c.activity = activity
+	c.observer = observer
 	c.received, c.sent = 0, 0
 }
 
@@ -48,7 +48,7 @@ func (c *tapConn) arm(method string, activity func()) {
 func (c *tapConn) disarm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.activity = nil
+	c.observer = nil
 	if c.turn == armed || c.turn == owed {
 		c.turn = idle
 	}

@@ -25,7 +25,7 @@ type tapConn struct {
 	sent     int64
 	readErr  error // the terminal one
 	writeErr error // the one held back
-	activity func()
+	observer Observer
 	exchanges
 
 	ended    chan struct{} // closed with readErr
@@ -62,12 +62,12 @@ func (c *tapConn) state() (gone bool, readErr error) {
 func (c *tapConn) took(n int, err error) (int, error) {
 	c.mu.Lock()
 	c.received += int64(n)
-	activity := c.activity
+	observer := c.observer
 	err = c.readEnded(err)
 	ended := c.readErr != nil
 	c.mu.Unlock()
-	if n > 0 && activity != nil {
-		activity()
+	if n > 0 && observer != nil {
+		observer.Activity()
 	}
 	if ended {
 		c.end()

@@ -138,12 +138,9 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	}
 	resp, err := c.roundTrip(req, x)
 	if err != nil {
-		return nil, t.failed(req.Context(), c, x, err)
+		return nil, t.failed(req, x, err)
 	}
-	if err = t.answered(req, resp, c, x); err != nil {
-		return nil, err
-	}
-	return resp, nil
+	return t.answered(req, resp, x)
 }
 
 // begin finds a connection for an exchange and says that it is about to use it.
@@ -178,28 +175,27 @@ func (t *Transport) begin(req *http.Request, x *Exchange) (*conn, error) {
 	return c, nil
 }
 
-// answered makes the body of a response give its connection back. After an error there is no
-// response.
+// answered makes the body of a response give its connection back.
 //
 //go:noinline
-func (t *Transport) answered(req *http.Request, resp *http.Response, c *conn, x *Exchange) error {
-	ctx := req.Context()
+func (t *Transport) answered(req *http.Request, resp *http.Response, x *Exchange) (*http.Response, error) {
+	c, ctx := x.carrier, req.Context()
 	resp.Request = req
 	if resp.Body == http.NoBody || !c.http2 && resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
 		// net/http has seen the end of it already
 		t.done(c, x, true)
-		return nil
+		return resp, nil
 	}
 	b := &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx, left: resp.ContentLength, upload: req.Body != nil}
 	if !x.ending.answered(b) {
 		b.Close()
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	if !c.http2 && c.tls == nil {
 		b.lowat = newLowat(c.nc, resp.ContentLength)
 	}
 	resp.Body = b
-	return nil
+	return resp, nil
 }
 
 // fits tells whether c, taken for x, is as it was left when it became idle. If not, it is
@@ -214,7 +210,10 @@ func (t *Transport) fits(c *conn, x *Exchange) bool {
 }
 
 // failed ends an exchange that has no response, and gives its error.
-func (t *Transport) failed(ctx context.Context, c *conn, x *Exchange, err error) error {
+//
+//go:noinline
+func (t *Transport) failed(req *http.Request, x *Exchange, err error) error {
+	c, ctx := x.carrier, req.Context()
 	var e *Error
 	if errors.As(err, &e) && (e.Fault == GoAway || e.Unprocessed && e.Fault != Reset) {
 		t.retire(c)
