@@ -73,7 +73,7 @@ func stackClient(spec string) int {
 	debug.SetMaxStack(4 << 10)
 	done := make(chan bool)
 	for range 100 {
-		r, run := m.Prepare("GET", req)
+		r, run := netreply.PrepareReply(m, "GET", req)
 		go func() {
 			takeStack(taken, run)
 			done <- r.Err() == nil
