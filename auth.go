@@ -57,7 +57,15 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 // Cancel gives up: the server's 401 is the response of the reply, which fails with
 // AuthenticationRequiredError. Other replies that wait for the same answer do so,
 // too. It returns false when there was an answer already, or the reply is over.
-func (a *Authenticator) Cancel() bool { return a != nil && a.settle(func() {}) }
+func (a *Authenticator) Cancel() bool { return a != nil && a.refuse() }
+
+// Reply is the reply that asks.
+func (a *Authenticator) Reply() *Reply {
+	if a == nil {
+		return nil
+	}
+	return a.reply
+}
 
 // Credential is a password that a Manager knows beforehand. It is sent when the
 // server asks for it, and never to another origin; https at its usual port is not

@@ -9,9 +9,9 @@ import (
 )
 
 // ErrInsideOnSignal is why something that would wait for a reply, such as ReadAll or Wait,
-// fails inside an OnSignal that was called for the same reply: the reply goes on only when
-// OnSignal returns, so that the wait would never end.
-var ErrInsideOnSignal = errors.New("the reply goes on only when OnSignal returns: read what BytesAvailable says is there, or wait on another goroutine")
+// fails inside an OnSignal or Answer that was called for the same reply: the reply goes on
+// only when that returns, so that the wait would never end.
+var ErrInsideOnSignal = errors.New("the reply goes on only when OnSignal or Answer returns: read what BytesAvailable says is there, or wait on another goroutine")
 
 // teller calls OnSignal for one reply: never twice at once, and in the order of Events, on
 // the goroutine that comes first. The reply's lock guards it.
@@ -102,18 +102,31 @@ func (r *Reply) callBack(e Event) {
 	}
 }
 
-// insideCallback tells whether the calling goroutine is in an OnSignal of this reply. It is
-// asked only where a wait would begin. A goroutine cannot be told its name, so while an
-// OnSignal of the reply is running it looks at its own stack. What waits for one reply in
-// the OnSignal of another, which must not block either, may be refused for it.
+// callAnswer calls Answer. Like callBack it is known by its place on the stack.
+//
+//go:noinline
+func (r *Reply) callAnswer(q Question) {
+	r.calls.Add(1)
+	defer r.calls.Add(-1)
+	r.req.Answer(r.ctx, q)
+}
+
+// insideCallback tells whether the calling goroutine is in an OnSignal or Answer of this
+// reply. It is asked only where a wait would begin. A goroutine cannot be told its name, so
+// while a callback of the reply is running it looks at its own stack. What waits for one
+// reply in a callback of another may be refused for it.
 func (r *Reply) insideCallback() bool { return r.calls.Load() > 0 && calledBack() }
 
-// callBackEntry is set at the start, since calledBack is called by what callBack calls.
-var callBackEntry uintptr
+// callBackEntry and callAnswerEntry are set at the start, since calledBack is called by what
+// those functions call.
+var callBackEntry, callAnswerEntry uintptr
 
-func init() { callBackEntry = reflect.ValueOf((*Reply).callBack).Pointer() }
+func init() {
+	callBackEntry = reflect.ValueOf((*Reply).callBack).Pointer()
+	callAnswerEntry = reflect.ValueOf((*Reply).callAnswer).Pointer()
+}
 
-// calledBack tells whether the calling goroutine is in an OnSignal of any reply.
+// calledBack tells whether the calling goroutine is in an OnSignal or Answer of any reply.
 func calledBack() bool {
 	pcs := make([]uintptr, 128)
 	n := runtime.Callers(2, pcs)
@@ -122,14 +135,14 @@ func calledBack() bool {
 		n = runtime.Callers(2, pcs)
 	}
 	for _, pc := range pcs[:n] {
-		if f := runtime.FuncForPC(pc - 1); f != nil && f.Entry() == callBackEntry {
+		if f := runtime.FuncForPC(pc - 1); f != nil && (f.Entry() == callBackEntry || f.Entry() == callAnswerEntry) {
 			return true
 		}
 	}
 	return false
 }
 
-// errWouldWait is the failure of a wait inside OnSignal.
+// errWouldWait is the failure of a wait inside OnSignal or Answer.
 func errWouldWait() error {
-	return localError(ProtocolInvalidOperationError, "Waiting inside OnSignal", ErrInsideOnSignal)
+	return localError(ProtocolInvalidOperationError, "Waiting inside a callback", ErrInsideOnSignal)
 }

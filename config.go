@@ -73,7 +73,9 @@ type Config struct {
 	// writes what was learned to its file, for a second at most, and leaves it open.
 	HSTS *hsts.Store
 	// Ask is what replies wait for an answer to, in addition to Request.Ask.
-	Ask Questions
+	Ask QuestionKinds
+	// Answer is for requests that have none.
+	Answer func(ctx context.Context, q Question)
 	// Credentials are passwords that are known beforehand.
 	Credentials []Credential
 	// Negotiators speak further authentication schemes, over HTTP/1; what is plugged
@@ -215,4 +217,7 @@ func (c *Config) complete(q *Request) {
 		q.SecretHeaders = append(c.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is
 	}
 	q.Ask |= c.Ask
+	if q.Answer == nil {
+		q.Answer = c.Answer
+	}
 }

@@ -145,8 +145,8 @@ type Informational struct {
 
 // Events yields every signal of the reply in order, from its beginning to
 // Finished, or until ctx ends. Each call has its own place in the list; of
-// progress it sees the newest at the time it looks. Inside OnSignal it ends where it
-// would have to wait. A nil ctx never ends.
+// progress it sees the newest at the time it looks. Inside OnSignal and Answer it ends where
+// it would have to wait. A nil ctx never ends.
 func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
 	if ctx == nil {
 		ctx = context.Background()
@@ -184,14 +184,15 @@ func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
 // order, each before the reply shows it itself (rule S6), until ctx ends or the
 // Manager is closed. What is not taken is queued until then, of progress the newest for
 // each reply, so a listener that stops taking should leave the loop. An iterator that is
-// not ranged over ends when nothing refers to it any more. It can be ranged over once. A
-// nil ctx never ends.
+// not ranged over ends when nothing refers to it any more. It can be ranged over once.
+// Inside OnSignal and Answer it ends where it would have to wait. A nil ctx never ends.
 func (m *Manager) Events(ctx context.Context) iter.Seq2[*Reply, Event] {
 	return m.signals(ctx, signals)
 }
 
 // Finished yields every reply of the Manager that finishes from the call on,
-// until ctx ends or the Manager is closed. It can be ranged over once.
+// until ctx ends or the Manager is closed. It can be ranged over once. Inside OnSignal and
+// Answer it ends where it would have to wait.
 func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
 	all := m.signals(ctx, sigFinished)
 	return func(yield func(*Reply) bool) {

@@ -100,8 +100,8 @@ func (r *Reply) newTransfer(body *flow.Payload) *flow.Transfer {
 		NoLogin:           q.AuthenticationReuse == LoadManual,
 		NoSendCookies:     q.CookieLoadControl != LoadAutomatic,
 		NoSaveCookies:     q.CookieSaveControl != LoadAutomatic,
-		AsksPassword:      q.Ask&AskAuthentication != 0,
-		AsksProxyPassword: q.Ask&AskProxyAuthentication != 0,
+		AsksPassword:      q.waits(AskAuthentication),
+		AsksProxyPassword: q.waits(AskProxyAuthentication),
 	}
 	t.Clock, t.Rate = r.clock, r.rate
 	return t

@@ -153,6 +153,7 @@ func (h *hub) events(ctx context.Context, l *listener, yield func(*Reply, Event)
 	if l.unhook != nil {
 		defer l.unhook()
 	}
+	inside := calledBack()
 	for {
 		queue, over := h.take(l)
 		for _, e := range queue {
@@ -163,7 +164,7 @@ func (h *hub) events(ctx context.Context, l *listener, yield func(*Reply, Event)
 		if len(queue) > 0 {
 			continue
 		}
-		if over {
+		if over || inside {
 			return
 		}
 		select {

@@ -214,7 +214,7 @@ const (
 // everything that the Manager has started has ended, but never longer than about three seconds: a
 // callback or a body source of the program's that does not return keeps its goroutine, and
 // so does a Config.DialContext that ignores its context, or a connection of it whose Close does
-// not return. Inside OnSignal it does not wait for
+// not return. Inside OnSignal and Answer it does not wait for
 // replies. What Config.HSTS has learned is written to its file, for one more second at most.
 // Close may be called several times, and returns nil.
 func (m *Manager) Close() error {

@@ -36,7 +36,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		"priority":      {request(func(q *netreply.Request) { q.Priority = 9 }), "Priority", "type Priority"},
 		"version":       {request(func(q *netreply.Request) { q.HTTP = 9 }), "HTTP", "type HTTPVersion"},
 		"load control":  {request(func(q *netreply.Request) { q.CookieLoadControl = 9 }), "CookieLoadControl", "type LoadControl"},
-		"question":      {request(func(q *netreply.Request) { q.Ask = 1 << 9 }), "Ask", "type Questions"},
+		"question":      {request(func(q *netreply.Request) { q.Ask = 1 << 9 }), "Ask", "type QuestionKinds"},
 		"Host":          {request(func(q *netreply.Request) { q.Headers.Set("Host", "a/b") }), "value of header Host", "name or an address"},
 		"no verb":       {send("", nil), "verb", "required"},
 		"verb":          {send("GE T", nil), "verb", "without spaces"},
@@ -46,7 +46,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		"host as URL":   {m.ConnectToHost(t.Context(), "http://127.0.0.1", 0), "host", "without scheme and port"},
 
 		"Config's policy":   {config(netreply.Config{RedirectPolicy: 9}), "Config.RedirectPolicy", "type RedirectPolicy"},
-		"Config's question": {config(netreply.Config{Ask: 1 << 9}), "Config.Ask", "type Questions"},
+		"Config's question": {config(netreply.Config{Ask: 1 << 9}), "Config.Ask", "type QuestionKinds"},
 		"negative time":     {config(netreply.Config{TransferTimeout: -time.Second}), "Config.TransferTimeout", "0 means no limit"},
 		"negative size":     {config(netreply.Config{MaxBodySize: -1}), "Config.MaxBodySize", "0 means no limit"},
 		"negative count":    {config(netreply.Config{ConnectionsPerHost: -1}), "Config.ConnectionsPerHost", "0 means 6"},

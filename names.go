@@ -45,7 +45,7 @@ func (m PeerVerifyMode) String() string {
 }
 
 // String returns the names of the constants, with | between them.
-func (q Questions) String() string {
+func (q QuestionKinds) String() string {
 	if q == 0 {
 		return "0"
 	}
@@ -54,7 +54,7 @@ func (q Questions) String() string {
 		names = append(names, nameOf("", bits.TrailingZeros(uint(rest)), "AskAuthentication", "AskSSLErrors", "AskPreSharedKey", "AskProxyAuthentication"))
 	}
 	if other := q &^ allQuestions; other != 0 {
-		names = append(names, "Questions("+strconv.FormatUint(uint64(other), 10)+")")
+		names = append(names, "QuestionKinds("+strconv.FormatUint(uint64(other), 10)+")")
 	}
 	return strings.Join(names, "|")
 }
@@ -75,7 +75,7 @@ func (v HTTPVersion) LogValue() slog.Value { return slog.StringValue(v.String())
 func (m PeerVerifyMode) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
 // LogValue is what log/slog prints: the same as String.
-func (q Questions) LogValue() slog.Value { return slog.StringValue(q.String()) }
+func (q QuestionKinds) LogValue() slog.Value { return slog.StringValue(q.String()) }
 
 // LogValue is what log/slog prints: the same as String.
 func (o Operation) LogValue() slog.Value { return slog.StringValue(o.String()) }

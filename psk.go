@@ -63,7 +63,15 @@ func (a *PreSharedKeyAuthenticator) Set(identity, key []byte) bool {
 
 // Cancel fails the reply. It returns false when there was an answer already, or the reply is
 // over.
-func (a *PreSharedKeyAuthenticator) Cancel() bool { return a != nil && a.settle(func() {}) }
+func (a *PreSharedKeyAuthenticator) Cancel() bool { return a != nil && a.refuse() }
+
+// Reply is the reply that asks.
+func (a *PreSharedKeyAuthenticator) Reply() *Reply {
+	if a == nil {
+		return nil
+	}
+	return a.reply
+}
 
 // Answer is what was set, for a PSKDialer; ok is false when nothing was.
 func (a *PreSharedKeyAuthenticator) Answer() (identity, key []byte, ok bool) {

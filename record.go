@@ -11,7 +11,9 @@ import (
 // signals only: progress overwrites itself. The reply's lock guards it.
 type record struct {
 	journal.Record
-	channels *[signals]channel // those that were asked for; nil before the first
+	channels *[signals + 1]channel // those that were asked for; nil before the first
+	// noQuestions: the final head is there, and the channels of questions are closed.
+	noQuestions bool
 }
 
 // entry is one signal: how it is recorded, and what events and channels make of it.
@@ -36,8 +38,9 @@ func (c *record) note(e entry) journal.Entry {
 	default:
 		noted = c.Append(k, e.at, e.a, e.b)
 	}
-	if c.channels != nil && c.channels[e.kind] != nil {
-		c.channels[e.kind].deliver(e)
+	c.deliver(e, e.kind)
+	if e.asked() {
+		c.deliver(e, sigQuestions)
 	}
 	if e.kind == sigFinished {
 		c.close()
@@ -60,16 +63,41 @@ func (c *record) latest(k signal) (entry, bool) {
 	return entry{k, e.At, e.A, e.B, c.Value(e)}, ok
 }
 
+// deliver sends an entry to the channel of k, if that is there and open.
+func (c *record) deliver(e entry, k signal) {
+	if c.channels != nil && c.channels[k] != nil && !c.over(k) {
+		c.channels[k].deliver(e)
+	}
+}
+
+// over tells whether the channel of k is closed.
+func (c *record) over(k signal) bool {
+	return c.Closed() || c.noQuestions && (k == sigQuestions || signalTable[k].nature == question)
+}
+
+// closeQuestions ends the channels of questions.
+func (c *record) closeQuestions() {
+	for k := range signals {
+		if signalTable[k].nature == question {
+			c.closeChannel(k)
+		}
+	}
+	c.closeChannel(sigQuestions)
+	c.noQuestions = true
+}
+
 // close ends every channel; that of Finished comes last.
 func (c *record) close() {
-	c.Close()
-	if c.channels == nil {
-		return
+	c.closeQuestions()
+	for k := range signals { // of which sigFinished is the last
+		c.closeChannel(k)
 	}
-	for _, ch := range c.channels { // sigFinished is the last of them
-		if ch != nil {
-			ch.close()
-		}
+	c.Close()
+}
+
+func (c *record) closeChannel(k signal) {
+	if c.channels != nil && c.channels[k] != nil && !c.over(k) {
+		c.channels[k].close()
 	}
 }
 
@@ -113,18 +141,22 @@ func channelOf[T any](r *Reply, k signal) <-chan T {
 	defer r.mu.Unlock()
 	c := &r.record
 	if c.channels == nil {
-		c.channels = new([signals]channel)
+		c.channels = new([signals + 1]channel)
 	}
 	if c.channels[k] == nil {
-		ch := signalTable[k].channel(r)
+		newChannel := allQuestionsChannel
+		if k < signals {
+			newChannel = signalTable[k].channel
+		}
+		ch := newChannel(r)
 		c.channels[k] = ch
 		var at journal.Cursor
 		for e, ok := c.next(&at); ok; e, ok = c.next(&at) {
-			if e.kind == k {
+			if e.belongs(k) {
 				ch.deliver(e)
 			}
 		}
-		if c.Closed() || r.m == nil {
+		if c.over(k) || r.m == nil {
 			ch.close()
 		}
 	}

@@ -1,7 +1,6 @@
 package netreply
 
 import (
-	"context"
 	"net/url"
 
 	"github.com/netreply/netreply/internal/httpurl"
@@ -46,14 +45,14 @@ func (d *Redirect) Allow() bool { return d != nil && d.settle(func() { d.allowed
 
 // Deny fails the reply with OperationCanceledError; RedirectionTarget is set. It
 // returns false when the decision had been taken, or the reply is over.
-func (d *Redirect) Deny() bool { return d != nil && d.settle(func() {}) }
+func (d *Redirect) Deny() bool { return d != nil && d.refuse() }
 
-// permitted waits for the answer; the end of the context is a refusal.
-func (d *Redirect) permitted(ctx context.Context) bool {
-	if !d.wait(ctx) {
-		d.Deny()
+// Reply is the reply that is redirected.
+func (d *Redirect) Reply() *Reply {
+	if d == nil {
+		return nil
 	}
-	return d.isAllowed()
+	return d.reply
 }
 
 func (d *Redirect) isAllowed() bool {

@@ -360,8 +360,8 @@ func (r *Reply) Close() error {
 }
 
 // Wait returns when the reply is finished, with Err, or when ctx ends before that, with
-// its error. Inside OnSignal it does not wait, but gives Err if there is one already, and
-// otherwise fails with ErrInsideOnSignal.
+// its error. Inside OnSignal and Answer it does not wait, but gives Err if there is one
+// already, and otherwise fails with ErrInsideOnSignal.
 func (r *Reply) Wait(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()

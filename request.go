@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -117,8 +118,19 @@ type Request struct {
 	// origin only: never with a redirect to another one. A 401 makes it get a new
 	// one, once. The token is readable by all on the way unless the URL is https.
 	Bearer *TokenSource
-	// Ask is what the reply waits for an answer to.
-	Ask Questions
+	// Ask is what the reply waits for an answer to, by way of Reply.Questions or the
+	// channel of the kind. Without an effect where there is an Answer.
+	Ask QuestionKinds
+	// Answer is called with every question that the reply has, and may take its time: it
+	// can show a dialog and wait for the user. It answers by a verb of the question. What
+	// is open when it returns gets the safe answer; see Question. It runs on the goroutine
+	// of the transfer, and no time limit counts meanwhile but those of the peer and of
+	// Config.TLSTimeout, which SSLErrors survives. ctx ends with the reply, and then it
+	// should return. What would wait for the same reply fails with ErrInsideOnSignal in it.
+	//
+	// It is asked about redirects only under UserVerifiedRedirectPolicy: the other
+	// policies have decided. nil means the Manager's.
+	Answer func(ctx context.Context, q Question)
 	// CookieSaveControl: with LoadManual no cookies are stored (rule A13).
 	CookieSaveControl LoadControl
 	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which on a
@@ -175,7 +187,7 @@ func NewRequest(rawURL string) (*Request, error) {
 	return &Request{URL: u}, nil
 }
 
-// Clone returns a copy that shares nothing with q but OnSignal and the values of
+// Clone returns a copy that shares nothing with q but Answer, OnSignal and the values of
 // attributes, and what SSLConfiguration.Clone shares.
 func (q *Request) Clone() *Request {
 	if q == nil {
@@ -286,7 +298,7 @@ func (q *Request) validate(method string) error {
 const (
 	required   = "required"
 	noConstant = "must be one of the constants of type "
-	noQuestion = "must be a combination of the constants of type Questions"
+	noQuestion = "must be a combination of the constants of type QuestionKinds"
 )
 
 // unknownScheme says what helps where a URL has a scheme that is not offered, or none.

@@ -28,6 +28,9 @@ const (
 	sigError
 	sigFinished
 	signals
+
+	// sigQuestions is no signal: the channel of the questions of all kinds.
+	sigQuestions = signals
 )
 
 // nature says how a signal is kept.
@@ -88,6 +91,18 @@ var signalTable = [signals]signalRow{
 	sigFinished: {"Finished", discrete,
 		func(e entry) Event { return Finished{elapsed{e.at}} }, carrying(one, nothing)},
 }
+
+// allQuestionsChannel carries those that the reply waits for an answer to.
+var allQuestionsChannel = carrying(func(r *Reply) int { return r.maxHops() + flow.MaxQuestions + r.maxConnections() }, value[Question])
+
+// asked tells whether the reply waits for the answer to a question.
+func (e entry) asked() bool { return signalTable[e.kind].nature == question && e.b == asked }
+
+// asked is what the second number of such an entry is.
+const asked = 1
+
+// belongs tells whether the channel of k carries an entry.
+func (e entry) belongs(k signal) bool { return e.kind == k || k == sigQuestions && e.asked() }
 
 // String is the name of the event type.
 func (k signal) String() string {
@@ -161,7 +176,9 @@ func (r *Reply) DownloadProgress() <-chan Progress {
 }
 
 // Redirected gives every redirect before it is followed. Under
-// UserVerifiedRedirectPolicy the reply waits for Allow or Deny (rule R6).
+// UserVerifiedRedirectPolicy the reply waits for Allow or Deny (rule R6). As all channels of
+// questions it is closed when no more can come: with the final response head, or the end
+// of the reply.
 func (r *Reply) Redirected() <-chan *Redirect { return channelOf[*Redirect](r, sigRedirected) }
 
 // AuthenticationRequired gives every question for a password. The reply waits for

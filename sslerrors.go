@@ -227,7 +227,15 @@ func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
 
 // Reject fails the reply with SslHandshakeFailedError. It returns whether it is the answer,
 // as Ignore does.
-func (s *SSLErrors) Reject() bool { return s != nil && s.settle(func() {}) }
+func (s *SSLErrors) Reject() bool { return s != nil && s.refuse() }
+
+// Reply is the reply that needs the connection.
+func (s *SSLErrors) Reply() *Reply {
+	if s == nil {
+		return nil
+	}
+	return s.reply
+}
 
 // certificateError is the public form of a refused certificate.
 func certificateError(err error) (*CertificateError, bool) {

@@ -64,7 +64,7 @@ func TestUnseenBody(t *testing.T) {
 			assert.Regexp(t, "^connecting sent head redirected (connecting )?sent head ready (down )?down finished$", strings.Replace(strings.Join(signalNames(t, r), " "), "ready down finished", "ready down down finished", 1))
 
 			s = serveUnseen(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", c.rest, c.then)
-			for _, ask := range []netreply.Questions{0, netreply.AskAuthentication} {
+			for _, ask := range []netreply.QuestionKinds{0, netreply.AskAuthentication} {
 				req := newRequest(t, s.URL()+"/old")
 				req.Ask = ask
 				req.OnSignal = answering(func(q *netreply.Authenticator) { q.SetCredentials("u", "p") })
@@ -177,7 +177,7 @@ func TestUnseenBodyResetsStream(t *testing.T) {
 // TestUnansweredChallengeBody: the body of a 401 that nobody answers can be read, with its
 // errors.
 func TestUnansweredChallengeBody(t *testing.T) {
-	for _, ask := range []netreply.Questions{0, netreply.AskAuthentication} {
+	for _, ask := range []netreply.QuestionKinds{0, netreply.AskAuthentication} {
 		answered := make(chan struct{}, 1)
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			if _, ok := c.Head(); ok {

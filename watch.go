@@ -47,6 +47,7 @@ func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	}
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
 	q.Ignore()
+	q.reply = r
 	r.emit(sigSSLErrors, 0, 0, q)
 }
 
@@ -97,15 +98,19 @@ func (w *watch) Head(resp *flow.Head) {
 	} else {
 		_, h.reason, _ = strings.Cut(resp.Status, " ")
 	}
-	w.mu.Lock()
-	if w.state == running {
-		w.head = h
-		if h.final {
-			(*Reply)(w).headSettled()
-		}
+	r := (*Reply)(w)
+	r.mu.Lock()
+	if r.state != running {
+		r.mu.Unlock()
+		return
 	}
-	w.mu.Unlock()
-	(*Reply)(w).emit(sigMetaData, int64(resp.StatusCode), 0, nil)
+	r.head = h
+	e := r.note(sigMetaData, int64(resp.StatusCode), 0, nil)
+	if h.final {
+		r.record.closeQuestions()
+		r.headSettled()
+	}
+	r.tell(e)
 }
 
 func (w *watch) Refused(target *url.URL) {
@@ -121,17 +126,16 @@ func (w *watch) Redirect(rd *flow.Redirection, meanwhile func()) (follow bool) {
 	d := &Redirect{URL: rd.To, From: rd.From, StatusCode: rd.Status, Method: rd.Method}
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		d.Allow()
+		d.reply = r
 		r.move(rd.To, rd.Method)
 		r.emit(sigRedirected, 0, 0, d)
 		meanwhile()
 		return true
 	}
-	d.until(r.ctx)
 	w.Enter(flow.Headers)
 	r.setURL(rd.To)
-	r.emit(sigRedirected, 0, 0, d)
-	meanwhile()
-	if !d.permitted(r.ctx) || r.ctx.Err() != nil {
+	r.ask(sigRedirected, d, true, meanwhile)
+	if !d.isAllowed() || r.ctx.Err() != nil {
 		r.setURL(rd.From)
 		w.Refused(rd.To)
 		return false
@@ -171,16 +175,11 @@ func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool)
 	r := (*Reply)(w)
 	r.showChain(f)
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.requiresTLS(u.Hostname())}
-	q.until(r.ctx)
 	if q.Final || !ask {
 		q.Reject()
 	}
 	w.Enter(flow.TLS)
-	r.emit(sigSSLErrors, 0, 0, q)
-	if r.req.Ask&AskSSLErrors != 0 {
-		q.wait(r.ctx)
-	}
-	q.Reject()
+	r.ask(sigSSLErrors, q, r.req.waits(AskSSLErrors), nil)
 	q.mu.Lock()
 	accepted := q.accepted
 	q.mu.Unlock()
@@ -196,31 +195,24 @@ func (w *watch) Key(about any) {
 		return
 	}
 	r := (*Reply)(w)
-	a.until(r.ctx)
 	w.Enter(flow.TLS)
-	r.emit(sigPreSharedKey, 0, 0, a)
-	if r.req.Ask&AskPreSharedKey != 0 {
-		a.wait(r.ctx)
-	}
-	a.Cancel()
+	r.ask(sigPreSharedKey, a, r.req.waits(AskPreSharedKey), nil)
 }
 
 func (w *watch) Password(pq *flow.PasswordQuestion) (answer *auth.Credentials, answered bool) {
 	r := (*Reply)(w)
 	u := *pq.URL // the program's to change
 	q := &Authenticator{URL: &u, Realm: pq.Realm, Scheme: pq.Scheme, User: pq.User, PreviousFailed: pq.PreviousFailed, options: pq.Options}
-	q.until(r.ctx)
-	kind := AskAuthentication
+	if pq.Told {
+		q.Cancel()
+	}
 	if pq.Proxy == nil {
-		r.emit(sigAuthentication, 0, 0, q)
+		answered = r.ask(sigAuthentication, q, r.req.waits(AskAuthentication), nil)
 	} else {
 		p := *pq.Proxy.Value.(*Proxy)
 		p.User, p.Password, p.Headers = "", "", Headers{}
-		kind = AskProxyAuthentication
-		r.emit(sigProxyAuthentication, 0, 0, &ProxyAuthenticator{&p, q})
+		answered = r.ask(sigProxyAuthentication, &ProxyAuthenticator{&p, q}, r.req.waits(AskProxyAuthentication), nil)
 	}
-	answered = !pq.Told && r.req.Ask&kind != 0 && q.wait(r.ctx)
-	q.Cancel()
 	return q.answer.Load(), answered
 }
 
@@ -256,6 +248,36 @@ func (w *watch) Decoding(d flow.WireCounter) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.decoder = d
+}
+
+// ask puts a question to the program: it tells of it, calls meanwhile, and where the program
+// has said that it answers, it calls Answer or waits. What is open then gets the safe
+// answer. It returns whether somebody who was waited for has answered. A question that is
+// decided already is only told of.
+func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answered bool) {
+	d := q.decisionOf()
+	d.reply = r
+	waits = waits && !d.isDecided()
+	var b int64
+	if waits {
+		b = asked
+	}
+	r.emit(k, 0, b, q)
+	if meanwhile != nil {
+		meanwhile()
+	}
+	if waits && !d.isDecided() && r.ctx.Err() == nil {
+		r.clock.Pause() // the program may take its time
+		defer r.clock.Resume()
+		if r.req.Answer != nil {
+			r.callAnswer(q)
+		} else {
+			d.wait(r.ctx)
+		}
+	}
+	answered = waits && d.isDecided()
+	d.refuse()
+	return answered
 }
 
 // emit records a signal of a running reply and tells those who asked to be

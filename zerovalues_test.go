@@ -29,7 +29,7 @@ var zeroValues = map[string]any{
 	"Manager": &netreply.Manager{}, "Multipart": &netreply.Multipart{}, "MultipartType": netreply.MultipartType(-1), "NetworkError": netreply.NetworkError(-1),
 	"Operation": netreply.Operation(-1), "Phase": netreply.Phase(-1), "PinError": &netreply.PinError{},
 	"PreSharedKeyAuthenticator": &netreply.PreSharedKeyAuthenticator{}, "Proxy": &netreply.Proxy{}, "ProxyAuthenticator": &netreply.ProxyAuthenticator{},
-	"ProxyError": &netreply.ProxyError{}, "ProxyResponse": &netreply.ProxyResponse{}, "Questions": netreply.Questions(0), "RedirectPolicy": netreply.RedirectPolicy(-1), "Priority": netreply.Priority(-1), "LoadControl": netreply.LoadControl(-1), "HTTPVersion": netreply.HTTPVersion(-1), "PeerVerifyMode": netreply.PeerVerifyMode(-1),
+	"ProxyError": &netreply.ProxyError{}, "ProxyResponse": &netreply.ProxyResponse{}, "QuestionKinds": netreply.QuestionKinds(0), "RedirectPolicy": netreply.RedirectPolicy(-1), "Priority": netreply.Priority(-1), "LoadControl": netreply.LoadControl(-1), "HTTPVersion": netreply.HTTPVersion(-1), "PeerVerifyMode": netreply.PeerVerifyMode(-1),
 	"ProxyType": netreply.ProxyType(-1), "Redirect": &netreply.Redirect{}, "Reply": &netreply.Reply{},
 	"Request": &netreply.Request{}, "SSLConfiguration": &netreply.SSLConfiguration{}, "SSLError": netreply.SSLError{}, "SSLErrorCode": netreply.SSLErrorCode(-99),
 	"SSLErrors": &netreply.SSLErrors{}, "SSLState": netreply.SSLState{}, "SizeLimitError": &netreply.SizeLimitError{}, "Token": netreply.Token{},

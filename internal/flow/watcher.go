@@ -75,7 +75,7 @@ type Head struct {
 	Raw     string   // the bytes of an HTTP/1 head, "" where they were not seen
 	Decoded bool     // the body's content codings are taken off
 	NoBody  bool     // none can follow
-	Final   bool     // not of a redirect that is followed, or refused
+	Final   bool     // not of a redirect that is followed, or refused: no question is asked any more
 	Target  *url.URL // where it points to, when that is not followed
 }
 
