@@ -381,7 +381,7 @@ func TestReadmeTables(t *testing.T) {
 		signals++
 	}
 	for m := range reply.Methods() {
-		if m.Type.NumOut() == 1 && m.Type.Out(0).Kind() == reflect.Chan {
+		if m.Type.NumOut() == 1 && m.Type.Out(0).Kind() == reflect.Chan && m.Name != "Questions" { // which has what others have
 			signals--
 			assert.Contains(t, string(text), "\n| `"+m.Name+"` | ", "README has no row for the signal")
 		}

@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/netreply/netreply/internal/journal"
@@ -137,6 +138,16 @@ func carrying[T any](size func(*Reply) int, what func(entry) T) func(*Reply) cha
 
 // channelOf returns the channel of a signal, and makes and fills it on the first call.
 func channelOf[T any](r *Reply, k signal) <-chan T {
+	ch, closed := madeChannel[T](r, k)
+	if closed && len(ch) == 0 {
+		// A loop with a select receives from it again and again until the reply has finished:
+		// let the transfer run.
+		runtime.Gosched()
+	}
+	return ch
+}
+
+func madeChannel[T any](r *Reply, k signal) (ch <-chan T, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.record
@@ -160,5 +171,5 @@ func channelOf[T any](r *Reply, k signal) <-chan T {
 			ch.close()
 		}
 	}
-	return c.channels[k].(*typedChannel[T]).ch
+	return c.channels[k].(*typedChannel[T]).ch, c.over(k)
 }
