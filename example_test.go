@@ -265,7 +265,7 @@ func ExampleReply_SSLErrors() {
 		panic(err)
 	}
 	reply := m.Get(context.Background(), req)
-	for q := range reply.SSLErrors() { // closed when the reply is over
+	for q := range reply.SSLErrors() { // closed when no question can come any more
 		for _, e := range q.Errors {
 			fmt.Println(e.Code, "of", e.Certificate.Subject.Organization)
 		}

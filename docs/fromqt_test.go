@@ -135,40 +135,41 @@ type dialogs interface {
 }
 
 func getWithDialogs(ctx context.Context, m *netreply.Manager, req *netreply.Request, ui dialogs) ([]byte, error) {
-	req.Ask = netreply.AskSSLErrors | netreply.AskAuthentication | netreply.AskProxyAuthentication
 	req.RedirectPolicy = netreply.UserVerifiedRedirectPolicy
-	reply := m.Get(ctx, req)
-	go func() {
-		for event := range reply.Events(ctx) {
-			switch q := event.(type) {
-			case netreply.SSLErrorsOccurred:
-				if ui.Trust(q.Host, q.Errors) {
-					q.Ignore()
-				} else {
-					q.Reject()
-				}
-			case netreply.AuthenticationRequired:
-				login(q.Authenticator, q.URL.Host, ui)
-			case netreply.ProxyAuthenticationRequired:
-				login(q.Authenticator, q.Proxy.Host, ui)
-			case netreply.Redirected:
-				if ui.Follow(q.From, q.URL) {
-					q.Allow()
-				} else {
-					q.Deny()
-				}
+	req.Answer = func(ctx context.Context, q netreply.Question) { // the transfer waits until it returns
+		switch q := q.(type) { // no answer is the safe answer
+		case *netreply.SSLErrors:
+			if ui.Trust(q.Host, q.Errors) {
+				q.Ignore()
+			}
+		case *netreply.Authenticator:
+			if user, password, ok := ui.Password(q.URL.Host, q.Realm, q.PreviousFailed); ok {
+				q.SetCredentials(user, password)
+			}
+		case *netreply.ProxyAuthenticator:
+			if user, password, ok := ui.Password(q.Proxy.Host, q.Realm, q.PreviousFailed); ok {
+				q.SetCredentials(user, password)
+			}
+		case *netreply.Redirect:
+			if ui.Follow(q.From, q.URL) {
+				q.Allow()
 			}
 		}
-	}()
-	return reply.ReadAll()
+	}
+	return m.Get(ctx, req).ReadAll()
 }
 
-func login(q *netreply.Authenticator, place string, ui dialogs) {
-	if user, password, ok := ui.Password(place, q.Realm, q.PreviousFailed); ok {
-		q.SetCredentials(user, password)
-	} else {
-		q.Cancel()
+func getWithQuestions(ctx context.Context, m *netreply.Manager, req *netreply.Request, ui dialogs) ([]byte, error) {
+	req.Ask = netreply.AskSSLErrors // for an answer through a channel
+	reply := m.Get(ctx, req)
+	for q := range reply.SSLErrors() { // closed when no question can come any more
+		if ui.Trust(q.Host, q.Errors) {
+			q.Ignore()
+		} else {
+			q.Reject()
+		}
 	}
+	return reply.ReadAll()
 }
 
 // answers are those of a person who says yes to everything but what refuse names.
@@ -226,6 +227,17 @@ func TestGetWithDialogs(t *testing.T) {
 		assert.ErrorIs(t, err, want, refuse)
 		assert.Equal(t, refuse, asked[len(asked)-1])
 	}
+}
+
+func TestGetWithQuestions(t *testing.T) {
+	m, _ := side(t)
+	s := httptest.NewTLSServer(origin())
+	t.Cleanup(s.Close)
+	_, err := getWithQuestions(t.Context(), m, request(t, s.URL+"/file"), &answers{refuse: "trust SelfSignedCertificate"})
+	assert.ErrorIs(t, err, netreply.SslHandshakeFailedError)
+	body, err := getWithQuestions(t.Context(), m, request(t, s.URL+"/file"), &answers{})
+	require.NoError(t, err)
+	assert.Len(t, body, size)
 }
 
 func upload(ctx context.Context, m *netreply.Manager, address string, photo *os.File, show func(sent, total int64)) ([]byte, error) {

@@ -71,19 +71,15 @@ func TestReadmeFetch(t *testing.T) {
 
 func logIn(ctx context.Context, m *netreply.Manager, req *netreply.Request,
 	dialog func(q *netreply.Authenticator) (user, password string, ok bool)) ([]byte, error) {
-	req.Ask = netreply.AskAuthentication
-	reply := m.Get(ctx, req)
-	go func() {
-		for q := range reply.AuthenticationRequired() {
-			user, password, ok := dialog(q) // q.URL, q.Realm, q.PreviousFailed
-			if !ok {
-				q.Cancel()
-				continue
+	req.Answer = func(ctx context.Context, q netreply.Question) { // the transfer waits until it returns
+		switch q := q.(type) {
+		case *netreply.Authenticator:
+			if user, password, ok := dialog(q); ok { // q.URL, q.Realm, q.PreviousFailed
+				q.SetCredentials(user, password) // or else the 401 is the response
 			}
-			q.SetCredentials(user, password)
 		}
-	}()
-	return reply.ReadAll()
+	}
+	return m.Get(ctx, req).ReadAll()
 }
 
 func TestReadmeLogin(t *testing.T) {
@@ -105,15 +101,13 @@ func TestReadmeLogin(t *testing.T) {
 func trust(ctx context.Context, m *netreply.Manager, req *netreply.Request, dialog func(*netreply.SSLErrors) bool) ([]byte, error) {
 	req.Ask = netreply.AskSSLErrors
 	reply := m.Get(ctx, req)
-	go func() {
-		for q := range reply.SSLErrors() {
-			if dialog(q) { // q.Host, q.Errors, q.Chain
-				q.Ignore()
-			} else {
-				q.Reject()
-			}
+	for q := range reply.SSLErrors() { // closed when no question can come any more
+		if dialog(q) { // q.Host, q.Errors, q.Chain
+			q.Ignore()
+		} else {
+			q.Reject()
 		}
-	}()
+	}
 	return reply.ReadAll()
 }
 
