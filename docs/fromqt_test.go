@@ -48,12 +48,8 @@ func download(ctx context.Context, m *netreply.Manager, address string, file io.
 func TestDownload(t *testing.T) {
 	m, s := side(t)
 	var file bytes.Buffer
-	last := make(chan int64, 1)
-	err := download(t.Context(), m, s.URL+"/file", &file, func(done, total int64) {
-		if done == total {
-			last <- done
-		}
-	})
+	last := make(lastProgress, 1)
+	err := download(t.Context(), m, s.URL+"/file", &file, last.Set)
 	require.NoError(t, err)
 	assert.Equal(t, size, file.Len())
 	assert.EqualValues(t, size, <-last)
@@ -264,12 +260,8 @@ func TestUpload(t *testing.T) {
 	photo, err := os.Open(name)
 	require.NoError(t, err)
 	defer photo.Close()
-	last := make(chan int64, 1)
-	answer, err := upload(t.Context(), m, s.URL+"/photo", photo, func(sent, total int64) {
-		if sent == total {
-			last <- sent
-		}
-	})
+	last := make(lastProgress, 1)
+	answer, err := upload(t.Context(), m, s.URL+"/photo", photo, last.Set)
 	require.NoError(t, err)
 	assert.Equal(t, "Sunset sunset.jpg image/jpeg "+fmt.Sprint(size)+"\n", string(answer[:len(answer)-size]))
 	assert.Greater(t, <-last, int64(size))

@@ -44,15 +44,6 @@ func fetch(ctx context.Context, address string, file io.Writer, bar interface{ S
 	return err
 }
 
-// lastProgress receives the progress that is the whole.
-type lastProgress chan int64
-
-func (l lastProgress) Set(done, total int64) {
-	if done == total {
-		l <- done
-	}
-}
-
 func TestReadmeFetch(t *testing.T) {
 	_, s := side(t)
 	last := make(lastProgress, 1)

@@ -71,6 +71,18 @@ func side(t *testing.T) (*netreply.Manager, *httptest.Server) {
 	return m, s
 }
 
+// lastProgress is given the first progress that is the whole.
+type lastProgress chan int64
+
+func (l lastProgress) Set(done, total int64) {
+	if done == total {
+		select {
+		case l <- done:
+		default: // it may be told twice
+		}
+	}
+}
+
 func request(t *testing.T, url string) *netreply.Request {
 	t.Helper()
 	req, err := netreply.NewRequest(url)
