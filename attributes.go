@@ -32,7 +32,7 @@ var (
 	}}
 	// HTTPReasonPhrase is the text behind it; always empty on HTTP/2.
 	HTTPReasonPhrase = Attribute[string]{"HttpReasonPhrase", func(r *Reply) (string, bool) {
-		return r.head.reason, r.head.status != 0
+		return r.head.reason(), r.head.status != 0
 	}}
 	// RedirectionTarget is where the server pointed to when that was not
 	// followed: as the server wrote it under ManualRedirectPolicy (rule R2), and

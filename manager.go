@@ -101,9 +101,9 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if m == nil {
 		m = new(Manager) // which fails the reply
 	}
-	r := &Reply{m: m, method: canonicalMethod(verb), body: body, started: time.Now()}
+	r := &Reply{m: m, method: canonicalMethod(verb), body: body, started: now()}
 	if req != nil {
-		req.copyTo(&r.req, &r.reqURL)
+		req.copyTo(&r.req)
 	}
 	q := &r.req
 	m.cfg.complete(q)

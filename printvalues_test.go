@@ -43,7 +43,7 @@ func TestLoggedValues(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"URL": "http://host.test/", "MaxRedirects": 3.0, "Background": true, "TransferTimeout": "1s", "LocalServerName": `a\nb`,
 	}, logged(t, req))
-	assert.Equal(t, `netreply.Request{URL: "http://host.test/", MaxRedirects: 3, TransferTimeout: 1s, Background: true, LocalServerName: "a\nb"}`, fmt.Sprint(req))
+	assert.Equal(t, `netreply.Request{URL: "http://host.test/", LocalServerName: "a\nb", Background: true, MaxRedirects: 3, TransferTimeout: 1s}`, fmt.Sprint(req))
 }
 
 // TestPrintRunning: of a reply that runs, what it waits for and how far it has come.

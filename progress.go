@@ -49,3 +49,13 @@ func finalProgress(received, length int64, noBody bool) Progress {
 	}
 	return Progress{received, received}
 }
+
+// moment is a time of the monotonic clock, in as few bytes as there may be.
+type moment time.Duration
+
+var epoch = time.Now()
+
+func now() moment { return moment(time.Since(epoch)) }
+
+// since is the time from m to now.
+func (m moment) since() time.Duration { return time.Duration(now() - m) }

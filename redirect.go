@@ -7,7 +7,7 @@ import (
 )
 
 // RedirectPolicy says which redirects are followed.
-type RedirectPolicy int
+type RedirectPolicy int8
 
 const (
 	// DefaultRedirectPolicy is the Manager's policy, and for the Manager

@@ -8,8 +8,8 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/pipe"
@@ -28,19 +28,17 @@ import (
 type Reply struct {
 	m      *Manager
 	req    Request // a copy, with the Manager's defaults
-	reqURL url.URL
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
 	// Those of the goroutine that runs the transfer.
 	body     Body
-	listed   bool      // the reply is in the Manager's list: not when that was closed
 	profiles *profiles // of the request's SSLConfiguration
 	lenient  *leniency // what the program has accepted of certificates
 
 	clock   *flow.Clock     // of the peer's silence; nil without TransferTimeout and MinRate
 	rate    *flow.RateGuard // nil without a MinRate
-	started time.Time
+	started moment
 	stage   atomic.Int32 // the Phase that the transfer has come to
 	calls   atomic.Int32 // of OnSignal and Answer that are running
 	release func() bool  // stops waiting for the end of the caller's context; nil when that has none
@@ -51,6 +49,7 @@ type Reply struct {
 	state     state
 	whole     bool // the body came to its proper end
 	attached  bool // an upload source is
+	listed    bool // the reply is in the Manager's list: not when that was closed
 	encrypted bool
 	hops      int16
 	err       *Error
@@ -61,8 +60,8 @@ type Reply struct {
 	head      head
 	trailers  *Headers
 	tls       *tls.ConnectionState
-	conn      *wire.Conn       // that carried the last hop
-	decoder   flow.WireCounter // of an encoded body
+	conn      *wire.Conn     // that carried the last hop
+	decoder   *coding.Reader // of an encoded body
 	throttle  throttle
 	settled   chan struct{} // made by the first WaitHead
 	done      chan struct{} // made by the first Wait
@@ -83,12 +82,11 @@ const (
 // head is what the last response head said.
 type head struct {
 	status int
-	reason string
-	// headers are made of raw, the bytes of an HTTP/1 head, or of mapped when they
+	// fields are made of raw, the bytes of an HTTP/1 head, or of mapped when they
 	// are first asked for: most replies never are.
 	raw     string
 	mapped  http.Header
-	headers Headers
+	fields  *Headers
 	length  int64 // of the body, -1 when not known
 	decoded bool  // the body's codings are taken off
 	encoded int64 // its length before that, -1 when not known
@@ -223,7 +221,7 @@ func (r *Reply) outcome(resp *http.Response) error {
 		trailers := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
 		r.trailers = &trailers
 	}
-	status, reason, u := r.head.status, r.head.reason, r.url
+	status, reason, u := r.head.status, r.head.reason(), r.url
 	r.mu.Unlock()
 	if statusError(status) != NoError {
 		return statusFailure(status, reason, httpurl.Redacted(u), resp.Header)

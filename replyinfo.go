@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/wire"
@@ -118,21 +119,34 @@ func (r *Reply) ContentLength() int64 {
 func (r *Reply) Headers() Headers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch h := &r.head; {
-	case h.raw != "":
+	h := &r.head
+	if h.fields == nil {
+		h.fields = h.list()
+	}
+	return *h.fields // copies keep their own fields when one is changed
+}
+
+// list makes the fields of the head.
+func (h *head) list() *Headers {
+	var list Headers
+	if h.raw != "" {
 		_, fields := wire.ParseHead(h.raw)
-		h.headers = headers.FromFields(fields)
-		h.raw = ""
-	case h.mapped != nil:
-		h.headers = headersFrom(h.mapped, h.http2)
-		h.mapped = nil
-	default:
-		return h.headers // copies keep their own fields when one is changed
+		list = headers.FromFields(fields)
+	} else {
+		list = headersFrom(h.mapped, h.http2)
 	}
-	if r.head.decoded { // rule Z4
-		r.head.headers.Del("Content-Length")
+	if h.decoded { // rule Z4
+		list.Del("Content-Length")
 	}
-	return r.head.headers
+	return &list
+}
+
+// reason is the text behind the status; HTTP/2 has none.
+func (h *head) reason() string {
+	line, _, _ := strings.Cut(h.raw, "\n")
+	_, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
+	_, reason, _ := strings.Cut(strings.TrimLeft(status, " "), " ")
+	return reason
 }
 
 // Trailers are the fields behind the body (RFC 9110, section 6.5); they are

@@ -17,7 +17,7 @@ import (
 
 // Priority orders the requests that wait for a connection to the same host
 // (rule N3).
-type Priority int
+type Priority int8
 
 const (
 	NormalPriority Priority = iota
@@ -27,7 +27,7 @@ const (
 
 // LoadControl says whether the Manager does something by itself or leaves it to
 // the program (Qt: QNetworkRequest::LoadControl).
-type LoadControl int
+type LoadControl int8
 
 const (
 	LoadAutomatic LoadControl = iota // the Manager does it (Qt: Automatic)
@@ -35,7 +35,7 @@ const (
 )
 
 // HTTPVersion is a wish for the version of the protocol.
-type HTTPVersion int
+type HTTPVersion int8
 
 const (
 	// HTTPAny uses HTTP/2 where TLS agrees on it, and HTTP/1.1 otherwise, also where a
@@ -71,12 +71,64 @@ type Request struct {
 	// Config.SecretHeaders: an API key, for instance. Like Authorization they do not
 	// go to another origin with a redirect, and are never printed (D11).
 	SecretHeaders []string
+	// Bearer is where a token comes from that goes out with the request, to its own
+	// origin only: never with a redirect to another one. A 401 makes it get a new
+	// one, once. The token is readable by all on the way unless the URL is https.
+	Bearer *TokenSource
 
+	// LocalServerName is the Unix domain socket of a unix+http or local+http URL, whose
+	// host goes into the Host field only (rule V8). Neither proxies nor the cookie jar
+	// have to do with it.
+	LocalServerName string
+	// Proxy replaces what the Manager says; nil, or one of type DefaultProxy, does not.
+	Proxy *Proxy
+	// SSLConfiguration replaces that of the Manager.
+	SSLConfiguration *SSLConfiguration
+	// IgnoreSSLErrors are flaws of certificates that do not keep the request from being
+	// sent: every flaw must be in the list, of the same certificate (rules T2 to T5); an
+	// SSLError without Certificate stands for a flaw that is about none, not for any.
+	// They are reported by SSLErrors all the same. Hosts that are known to want TLS
+	// (Config.HSTS) do not get away with any.
+	IgnoreSSLErrors []SSLError
+	// IgnoreAllSSLErrors goes on whatever is wrong, if IgnoreSSLErrors is empty: whoever
+	// is on the way can be the server.
+	IgnoreAllSSLErrors bool
+
+	// Ask is what the reply waits for an answer to, by way of Reply.Questions or the
+	// channel of the kind. Without an effect where there is an Answer.
+	Ask QuestionKinds
+	// AuthenticationReuse: with LoadManual no password is sent, known, asked for or in the
+	// URL; a server that wants one gets its 401 shown (rule A12).
+	AuthenticationReuse LoadControl
+	// CookieLoadControl: with LoadManual no cookies of the jar are sent, on no hop; a
+	// Cookie header of the caller's is. LoadAutomatic adds to it the jar's cookies of other
+	// names (rule C1). The caller's goes to the origin of the request only (rule D11).
+	CookieLoadControl LoadControl
+	// CookieSaveControl: with LoadManual no cookies are stored (rule A13).
+	CookieSaveControl LoadControl
+	// HTTP is the version wished for.
+	HTTP HTTPVersion
+	// Priority orders requests that wait for a connection.
+	Priority Priority
+	// Background marks a request that nobody waits for; see
+	// Config.ForbidBackground.
+	Background bool
+	// Idempotent says that sending the request twice does no harm, whatever its
+	// method: a POST that carries a key, for instance. It may then be repeated
+	// when a kept connection breaks (rule D33). An Idempotency-Key among Headers says the
+	// same.
+	Idempotent bool
+	// DoNotBufferUploadData sends a sequential body as it comes instead of reading
+	// it whole first. It cannot be sent a second time then (rule L4).
+	DoNotBufferUploadData bool
+	// EmitAllUploadProgress lifts the limit of one UploadProgress in 100 ms.
+	EmitAllUploadProgress bool
 	// RedirectPolicy is what to do about redirects.
 	RedirectPolicy RedirectPolicy
 	// MaxRedirects is how many redirects may be followed: 0 means 50, below 0
 	// none, and at most 1000.
 	MaxRedirects int
+
 	// TransferTimeout fails the reply with TimeoutError when its peer was silent for so long:
 	// sent nothing, and took nothing of an upload. Waits for something of ours do not count:
 	// for a reader, a writer, a source, an answer, OnSignal, or a connection that is in use
@@ -97,30 +149,15 @@ type Request struct {
 	// which can be read. Bodies of redirects and of responses to which the reply sends
 	// another request do not count. 0 means the Manager's; below 0 no limit.
 	MaxBodySize int64
-	// Priority orders requests that wait for a connection.
-	Priority Priority
-	// Background marks a request that nobody waits for; see
-	// Config.ForbidBackground.
-	Background bool
-	// Idempotent says that sending the request twice does no harm, whatever its
-	// method: a POST that carries a key, for instance. It may then be repeated
-	// when a kept connection breaks (rule D33). An Idempotency-Key among Headers says the
-	// same.
-	Idempotent bool
-	// CookieLoadControl: with LoadManual no cookies of the jar are sent, on no hop; a
-	// Cookie header of the caller's is. LoadAutomatic adds to it the jar's cookies of other
-	// names (rule C1). The caller's goes to the origin of the request only (rule D11).
-	CookieLoadControl LoadControl
-	// AuthenticationReuse: with LoadManual no password is sent, known, asked for or in the
-	// URL; a server that wants one gets its 401 shown (rule A12).
-	AuthenticationReuse LoadControl
-	// Bearer is where a token comes from that goes out with the request, to its own
-	// origin only: never with a redirect to another one. A 401 makes it get a new
-	// one, once. The token is readable by all on the way unless the URL is https.
-	Bearer *TokenSource
-	// Ask is what the reply waits for an answer to, by way of Reply.Questions or the
-	// channel of the kind. Without an effect where there is an Answer.
-	Ask QuestionKinds
+	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which on a
+	// body must not have grown more than 40 times (gzip, deflate) or 100 times (br,
+	// zstd) by decoding; one that has fails with UnknownContentError (rule Z7). 0
+	// means 10 MiB, below 0 any growth is fine.
+	DecompressedSafetyCheckThreshold int64
+	// ConnectionCacheExpiry is how long the connection may lie idle afterwards:
+	// 0 means the Manager's time, below 0 that it is closed (rule N11).
+	ConnectionCacheExpiry time.Duration
+
 	// Answer is called with every question that the reply has, and may take its time: it
 	// can show a dialog and wait for the user. It answers by a verb of the question. What
 	// is open when it returns gets the safe answer; see Question. It runs on the goroutine
@@ -131,40 +168,6 @@ type Request struct {
 	// It is asked about redirects only under UserVerifiedRedirectPolicy: the other
 	// policies have decided. nil means the Manager's.
 	Answer func(ctx context.Context, q Question)
-	// CookieSaveControl: with LoadManual no cookies are stored (rule A13).
-	CookieSaveControl LoadControl
-	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which on a
-	// body must not have grown more than 40 times (gzip, deflate) or 100 times (br,
-	// zstd) by decoding; one that has fails with UnknownContentError (rule Z7). 0
-	// means 10 MiB, below 0 any growth is fine.
-	DecompressedSafetyCheckThreshold int64
-	// DoNotBufferUploadData sends a sequential body as it comes instead of reading
-	// it whole first. It cannot be sent a second time then (rule L4).
-	DoNotBufferUploadData bool
-	// EmitAllUploadProgress lifts the limit of one UploadProgress in 100 ms.
-	EmitAllUploadProgress bool
-	// HTTP is the version wished for.
-	HTTP HTTPVersion
-	// ConnectionCacheExpiry is how long the connection may lie idle afterwards:
-	// 0 means the Manager's time, below 0 that it is closed (rule N11).
-	ConnectionCacheExpiry time.Duration
-	// SSLConfiguration replaces that of the Manager.
-	SSLConfiguration *SSLConfiguration
-	// IgnoreSSLErrors are flaws of certificates that do not keep the request from being
-	// sent: every flaw must be in the list, of the same certificate (rules T2 to T5); an
-	// SSLError without Certificate stands for a flaw that is about none, not for any.
-	// They are reported by SSLErrors all the same. Hosts that are known to want TLS
-	// (Config.HSTS) do not get away with any.
-	IgnoreSSLErrors []SSLError
-	// IgnoreAllSSLErrors goes on whatever is wrong, if IgnoreSSLErrors is empty: whoever
-	// is on the way can be the server.
-	IgnoreAllSSLErrors bool
-	// LocalServerName is the Unix domain socket of a unix+http or local+http URL, whose
-	// host goes into the Host field only (rule V8). Neither proxies nor the cookie jar
-	// have to do with it.
-	LocalServerName string
-	// Proxy replaces what the Manager says; nil, or one of type DefaultProxy, does not.
-	Proxy *Proxy
 	// OnSignal is called for every signal, at the very point where it happens:
 	// the transfer goes on when it returns. It is for what must be decided there,
 	// such as an Abort at Encrypted before anything is sent (Qt: a direct
@@ -194,19 +197,19 @@ func (q *Request) Clone() *Request {
 		return nil
 	}
 	c := new(Request)
-	q.copyTo(c, new(url.URL))
+	q.copyTo(c)
 	if q.SSLConfiguration != nil {
 		c.SSLConfiguration = q.SSLConfiguration.Clone()
 	}
 	return c
 }
 
-// copyTo makes c, with u for its URL, an independent copy of q, but for SSLConfiguration.
-func (q *Request) copyTo(c *Request, u *url.URL) {
+// copyTo makes c an independent copy of q, but for SSLConfiguration.
+func (q *Request) copyTo(c *Request) {
 	*c = *q
 	if q.URL != nil {
-		*u = *q.URL
-		c.URL = u
+		u := *q.URL
+		c.URL = &u
 	}
 	c.Headers = q.Headers.Clone()
 	c.SecretHeaders = slices.Clone(q.SecretHeaders)

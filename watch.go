@@ -5,12 +5,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/journal"
 	"github.com/netreply/netreply/internal/pipe"
@@ -77,7 +76,7 @@ func (w *watch) Sent() { (*Reply)(w).emit(sigRequestSent, 0, 0, nil) }
 func (w *watch) Uploaded(sent, total int64) {
 	r := (*Reply)(w)
 	r.mu.Lock()
-	if r.state != running || !r.uploading.due(time.Since(r.started)) && sent != total && !r.req.EmitAllUploadProgress {
+	if r.state != running || !r.uploading.due(r.started.since()) && sent != total && !r.req.EmitAllUploadProgress {
 		r.mu.Unlock()
 		return
 	}
@@ -95,8 +94,6 @@ func (w *watch) Head(resp *flow.Head) {
 	}
 	if h.raw = resp.Raw; h.raw == "" {
 		h.mapped = resp.Header
-	} else {
-		_, h.reason, _ = strings.Cut(resp.Status, " ")
 	}
 	r := (*Reply)(w)
 	r.mu.Lock()
@@ -162,8 +159,8 @@ func (r *Reply) move(u *url.URL, method string) {
 	r.encrypted = u.Scheme == "https"
 	r.head.target, r.head.length, r.head.noBody = nil, -1, false
 	r.head.decoded, r.head.encoded = false, -1
-	r.head.raw, r.head.mapped, r.head.headers = "", nil, Headers{}
-	r.throttle.start(time.Since(r.started))
+	r.head.raw, r.head.mapped, r.head.fields = "", nil, nil
+	r.throttle.start(r.started.since())
 }
 
 func (w *watch) Profile(u *url.URL) (p *wire.Profile, once bool) {
@@ -227,7 +224,7 @@ func (w *watch) Arrived(received int64) {
 	total := r.head.length
 	r.emitLocked(sigReadyRead, 0, 0, nil)
 	r.mu.Lock()
-	if r.state != running || !r.throttle.due(time.Since(r.started)) {
+	if r.state != running || !r.throttle.due(r.started.since()) {
 		r.mu.Unlock()
 		return
 	}
@@ -244,7 +241,7 @@ func (w *watch) MayWait() error {
 
 func (w *watch) HeadLate() { (*Reply)(w).stop(headTimeout(w.m.cfg.HeadTimeout)) }
 
-func (w *watch) Decoding(d flow.WireCounter) {
+func (w *watch) Decoding(d *coding.Reader) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.decoder = d
@@ -299,7 +296,7 @@ func (r *Reply) emitLocked(k signal, a, b int64, value any) {
 // note records a signal: the Manager's listeners see it before the reply's own (rule S6). The
 // caller holds the lock, and calls tell afterwards.
 func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
-	e := entry{k, time.Since(r.started), a, b, value}
+	e := entry{k, r.started.since(), a, b, value}
 	r.m.hub.publish(r, e)
 	return r.record.note(e)
 }

@@ -42,10 +42,13 @@ type Transfer struct {
 	decode     bool  // content codings are ours to take off
 	ownRefused bool  // the program has answered in the place of the URL's password
 
-	mu    sync.Mutex // guards the timers of response heads
-	head  Head       // the last one
-	hop   Hop
-	first exchange
+	mu   sync.Mutex // guards the timers of response heads
+	head Head       // the last one
+
+	// The first ones, which most transfers do with.
+	hop     Hop
+	first   exchange
+	request http.Request
 }
 
 // NewTransfer makes a transfer that ends with ctx. Its Request is to be filled in before Begin.
@@ -129,7 +132,11 @@ func (t *Transfer) newRequest(method string, u *url.URL) (*http.Request, error) 
 //
 //go:noinline
 func (t *Transfer) bareRequest(method string, u *url.URL) *http.Request {
-	req := (&http.Request{
+	req := &t.request // those behind it are on their own: this one may be in use still
+	if req.Method != "" {
+		req = new(http.Request)
+	}
+	*req = *(&http.Request{
 		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: t.headers.Get("Host"),
 	}).WithContext(t.wctx)
 	if u.Fragment != "" || u.User != nil || strings.Contains(u.Path, "/.") {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -65,8 +66,8 @@ type Watcher interface {
 	// Proxies lists the proxies for a URL, to be tried in turn; nil stands for none. It is
 	// called only where Request.Proxied is set.
 	Proxies(u *url.URL) ([]*Proxy, error)
-	// Decoding says who counts the bytes of an encoded body.
-	Decoding(WireCounter)
+	// Decoding says what decodes the body, and counts its bytes as they came.
+	Decoding(*coding.Reader)
 }
 
 // Head is a response head.
@@ -93,9 +94,6 @@ type PasswordQuestion struct {
 	Proxy *Proxy // nil for the server
 	Told  bool   // only: nobody is asked (rule A12)
 }
-
-// WireCounter counts the bytes of a body as they came over the network.
-type WireCounter interface{ WireBytes() int64 }
 
 // Phase is how far a transfer has come.
 type Phase uint8

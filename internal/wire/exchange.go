@@ -124,6 +124,7 @@ type Exchange struct {
 	untaken  int32 // with moved, of PeerMoved
 
 	ending *ending
+	body   body // of the response
 
 	waiter  *waiter // the last one, guarded by Transport.mu
 	carrier *conn   // set before Sending

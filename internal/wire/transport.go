@@ -186,7 +186,8 @@ func (t *Transport) answered(req *http.Request, resp *http.Response, x *Exchange
 		t.done(c, x, true)
 		return resp, nil
 	}
-	b := &body{ReadCloser: resp.Body, t: t, c: c, x: x, ctx: ctx, left: resp.ContentLength, upload: req.Body != nil}
+	b := &x.body
+	b.ReadCloser, b.t, b.c, b.x, b.ctx, b.left, b.upload = resp.Body, t, c, x, ctx, resp.ContentLength, req.Body != nil
 	if !x.ending.answered(b) {
 		b.Close()
 		return nil, context.Cause(ctx)
