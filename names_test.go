@@ -65,6 +65,6 @@ func TestNames(t *testing.T) {
 		slog.New(slog.NewJSONHandler(&object, nil)).Info("m", "v", v)
 		assert.Contains(t, object.String(), `"v":"`+want+`"`)
 	}
-	assert.Equal(t, `netreply.Request{RedirectPolicy: ManualRedirectPolicy, Ask: AskSSLErrors}`,
+	assert.Equal(t, `netreply.Request{Ask: AskSSLErrors, RedirectPolicy: ManualRedirectPolicy}`,
 		fmt.Sprint(&netreply.Request{RedirectPolicy: netreply.ManualRedirectPolicy, Ask: netreply.AskSSLErrors}))
 }

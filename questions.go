@@ -27,7 +27,7 @@ var _ = []Question{(*Redirect)(nil), (*SSLErrors)(nil), (*Authenticator)(nil), (
 
 // QuestionKinds are kinds of questions; see Request.Ask. Redirects are not among them:
 // UserVerifiedRedirectPolicy asks for those.
-type QuestionKinds uint8
+type QuestionKinds uint32
 
 const (
 	// AskAuthentication waits for Authenticator.SetCredentials or Cancel when a
