@@ -61,6 +61,8 @@ func newQuestionSite(t testing.TB, psk bool) *questionSite {
 			case req.URL.Path == "/":
 				c.Say("HTTP/1.1 302 There\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
 			default:
+				io.Copy(io.Discard, req.Body)
+				c.Say("HTTP/1.1 103 Early\r\n\r\n")
 				c.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + questionBody[:5])
 				<-s.end
 				c.Say(questionBody[5:])
@@ -413,6 +415,73 @@ func TestWaitInsideAnswer(t *testing.T) {
 			m.Close()
 		}
 	})
+}
+
+// TestWaitInsideEveryOnSignal: the same inside OnSignal at every kind of signal.
+func TestWaitInsideEveryOnSignal(t *testing.T) {
+	for way, wait := range waits {
+		kinds := map[string]bool{}
+		eachKeying(t, func(t *testing.T, psk bool, s *questionSite) {
+			s.finish()
+			m := newManager(t, s.cfg)
+			s.req.EmitAllUploadProgress = true
+			s.req.OnSignal = func(r *netreply.Reply, e netreply.Event) {
+				kinds[signalName(e)] = true
+				if _, err := wait(r); r.IsRunning() && r.Err() == nil {
+					assert.ErrorIs(t, err, netreply.ErrInsideOnSignal, "%s at %v", way, e)
+				}
+				switch e := e.(type) {
+				case netreply.ProxyAuthenticationRequired:
+					yes(e.ProxyAuthenticator)
+				case netreply.SSLErrorsOccurred:
+					yes(e.SSLErrors)
+				case netreply.PreSharedKeyAuthenticationRequired:
+					yes(e.PreSharedKeyAuthenticator)
+				case netreply.AuthenticationRequired:
+					yes(e.Authenticator)
+				case netreply.Redirected:
+					yes(e.Redirect)
+				case netreply.DownloadProgress:
+					r.Abort()
+				case netreply.ReadyRead:
+					if psk {
+						r.Abort() // what is told then is told from here
+					}
+				}
+			}
+			r := m.Put(deadline(t), s.req, netreply.StringBody("x"))
+			r.Wait(deadline(t))
+			for range r.Finished() {
+			}
+			m.Close() // waits for the last call
+		})
+		assert.Len(t, kinds, 15, "%v", kinds)
+	}
+}
+
+// TestWaitInsideOnSignalOfAbort: OnSignal is called on the goroutine of an Abort, too.
+func TestWaitInsideOnSignalOfAbort(t *testing.T) {
+	s := newQuestionSite(t, false)
+	for way, wait := range waits {
+		m := newManager(t, s.cfg)
+		inside := make(chan struct{})
+		s.req.Answer = func(ctx context.Context, _ netreply.Question) { // the transfer is here, and in no OnSignal
+			close(inside)
+			<-ctx.Done()
+		}
+		var told []string
+		s.req.OnSignal = func(r *netreply.Reply, e netreply.Event) {
+			if told = append(told, signalName(e)); r.Err() != nil {
+				_, err := wait(r)
+				assert.ErrorIs(t, err, netreply.OperationCanceledError, way)
+			}
+		}
+		r := m.Get(deadline(t), s.req)
+		<-inside
+		r.Abort()
+		assert.Equal(t, []string{"OperationCanceledError", "down", "finished"}, told[len(told)-3:], way)
+		m.Close()
+	}
 }
 
 // TestCloseInsideAnswer: the Manager can be closed there, and the Reply.

@@ -13,8 +13,6 @@ import (
 type record struct {
 	journal.Record
 	channels *[signals + 1]channel // those that were asked for; nil before the first
-	// noQuestions: the final head is there, and the channels of questions are closed.
-	noQuestions bool
 }
 
 // entry is one signal: how it is recorded, and what events and channels make of it.
@@ -64,40 +62,33 @@ func (c *record) latest(k signal) (entry, bool) {
 	return entry{k, e.At, e.A, e.B, c.Value(e)}, ok
 }
 
-// deliver sends an entry to the channel of k, if that is there and open.
+// deliver sends an entry to the channel of k, if somebody has asked for that.
 func (c *record) deliver(e entry, k signal) {
-	if c.channels != nil && c.channels[k] != nil && !c.over(k) {
+	if c.channels != nil && c.channels[k] != nil {
 		c.channels[k].deliver(e)
 	}
 }
 
-// over tells whether the channel of k is closed.
-func (c *record) over(k signal) bool {
-	return c.Closed() || c.noQuestions && (k == sigQuestions || signalTable[k].nature == question)
-}
-
 // closeQuestions ends the channels of questions.
 func (c *record) closeQuestions() {
-	for k := range signals {
-		if signalTable[k].nature == question {
+	for k := range signals + 1 {
+		if k.asks() {
 			c.closeChannel(k)
 		}
 	}
-	c.closeChannel(sigQuestions)
-	c.noQuestions = true
 }
 
 // close ends every channel; that of Finished comes last.
 func (c *record) close() {
-	c.closeQuestions()
+	c.Close()
+	c.closeChannel(sigQuestions)
 	for k := range signals { // of which sigFinished is the last
 		c.closeChannel(k)
 	}
-	c.Close()
 }
 
 func (c *record) closeChannel(k signal) {
-	if c.channels != nil && c.channels[k] != nil && !c.over(k) {
+	if c.channels != nil && c.channels[k] != nil {
 		c.channels[k].close()
 	}
 }
@@ -109,14 +100,15 @@ type channel interface {
 }
 
 type typedChannel[T any] struct {
-	ch   chan T
-	what func(entry) T
+	ch     chan T
+	what   func(entry) T
+	closed bool
 }
 
-// deliver sends without waiting. Only a signal that conflates finds no room: its older value
-// makes way.
+// deliver sends without waiting, and nothing to a channel that is closed. Only a signal that
+// conflates finds no room: its older value makes way.
 func (c *typedChannel[T]) deliver(e entry) {
-	for {
+	for !c.closed {
 		select {
 		case c.ch <- c.what(e):
 			return
@@ -129,11 +121,16 @@ func (c *typedChannel[T]) deliver(e entry) {
 	}
 }
 
-func (c *typedChannel[T]) close() { close(c.ch) }
+func (c *typedChannel[T]) close() {
+	if !c.closed {
+		c.closed = true
+		close(c.ch)
+	}
+}
 
 // carrying makes a channel of so many elements, and what they are.
 func carrying[T any](size func(*Reply) int, what func(entry) T) func(*Reply) channel {
-	return func(r *Reply) channel { return &typedChannel[T]{make(chan T, size(r)), what} }
+	return func(r *Reply) channel { return &typedChannel[T]{ch: make(chan T, size(r)), what: what} }
 }
 
 // channelOf returns the channel of a signal, and makes and fills it on the first call.
@@ -155,11 +152,7 @@ func madeChannel[T any](r *Reply, k signal) (ch <-chan T, closed bool) {
 		c.channels = new([signals + 1]channel)
 	}
 	if c.channels[k] == nil {
-		newChannel := allQuestionsChannel
-		if k < signals {
-			newChannel = signalTable[k].channel
-		}
-		ch := newChannel(r)
+		ch := signalTable[k].channel(r)
 		c.channels[k] = ch
 		var at journal.Cursor
 		for e, ok := c.next(&at); ok; e, ok = c.next(&at) {
@@ -167,9 +160,10 @@ func madeChannel[T any](r *Reply, k signal) (ch <-chan T, closed bool) {
 				ch.deliver(e)
 			}
 		}
-		if c.over(k) || r.m == nil {
+		if c.Closed() || r.m == nil || r.head.final && k.asks() {
 			ch.close()
 		}
 	}
-	return c.channels[k].(*typedChannel[T]).ch, c.over(k)
+	typed := c.channels[k].(*typedChannel[T])
+	return typed.ch, typed.closed
 }

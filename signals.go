@@ -29,7 +29,8 @@ const (
 	sigFinished
 	signals
 
-	// sigQuestions is no signal: the channel of the questions of all kinds.
+	// sigQuestions is no signal, but a channel: that of the questions of all kinds that the
+	// reply waits for an answer to.
 	sigQuestions = signals
 )
 
@@ -57,7 +58,7 @@ type signalRow struct {
 // signalTable has a row for each signal. The last column is the channel: how much it holds,
 // and what. No send blocks, so it must hold all that can come of a signal that does not
 // conflate.
-var signalTable = [signals]signalRow{
+var signalTable = [signals + 1]signalRow{
 	sigConnecting: {"SocketStartedConnecting", discrete,
 		func(e entry) Event { return SocketStartedConnecting{elapsed{e.at}} }, carrying((*Reply).maxSendings, nothing)},
 	sigSSLErrors: {"SSLErrorsOccurred", question,
@@ -90,13 +91,15 @@ var signalTable = [signals]signalRow{
 		func(e entry) Event { return ErrorOccurred{elapsed{e.at}, code(e)} }, carrying(one, code)},
 	sigFinished: {"Finished", discrete,
 		func(e entry) Event { return Finished{elapsed{e.at}} }, carrying(one, nothing)},
+	sigQuestions: {"Questions", question, nil,
+		carrying(func(r *Reply) int { return r.maxHops() + flow.MaxQuestions + r.maxConnections() }, value[Question])},
 }
 
-// allQuestionsChannel carries those that the reply waits for an answer to.
-var allQuestionsChannel = carrying(func(r *Reply) int { return r.maxHops() + flow.MaxQuestions + r.maxConnections() }, value[Question])
+// asks tells whether what comes of a signal are questions.
+func (k signal) asks() bool { return signalTable[k].nature == question }
 
 // asked tells whether the reply waits for the answer to a question.
-func (e entry) asked() bool { return signalTable[e.kind].nature == question && e.b == asked }
+func (e entry) asked() bool { return e.kind.asks() && e.b == asked }
 
 // asked is what the second number of such an entry is.
 const asked = 1
@@ -106,7 +109,7 @@ func (e entry) belongs(k signal) bool { return e.kind == k || k == sigQuestions 
 
 // String is the name of the event type.
 func (k signal) String() string {
-	if k < signals {
+	if k <= sigQuestions {
 		return signalTable[k].name
 	}
 	return "signal(" + strconv.Itoa(int(k)) + ")"

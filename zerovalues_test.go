@@ -224,12 +224,17 @@ func TestNilQuestions(t *testing.T) {
 	var r *netreply.Redirect
 	var s *netreply.SSLErrors
 	var a *netreply.Authenticator
+	var p *netreply.ProxyAuthenticator
 	var k *netreply.PreSharedKeyAuthenticator
 	for i, answered := range []bool{r.Allow(), r.Deny(), s.Ignore(), s.IgnoreOnly(), s.Reject(), a.SetCredentials("u", "p"), a.Cancel(),
-		k.Set([]byte("i"), []byte("k")), k.Cancel()} {
+		p.SetCredentials("u", "p"), p.Cancel(), k.Set([]byte("i"), []byte("k")), k.Cancel()} {
 		assert.False(t, answered, "%d", i)
 	}
+	for _, q := range []netreply.Question{r, s, a, p, k} {
+		assert.Nil(t, q.Reply())
+	}
 	assert.Empty(t, a.Options())
+	assert.Empty(t, p.Options())
 	_, _, ok := k.Answer()
 	assert.False(t, ok)
 }

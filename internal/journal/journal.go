@@ -23,7 +23,7 @@ type Entry struct {
 
 const (
 	conflates = 1 << iota
-	refers    // A is a place in Record.values
+	refers    // A is a place in extra.values
 
 	kindShift   = 8
 	numberShift = 16
@@ -47,10 +47,22 @@ func (c Cursor) Passed(e Entry) bool { return c.number >= e.number() }
 type Record struct {
 	inline  [5]Entry // a short record allocates nothing
 	entries []Entry
-	values  []any // of the entries that have one
-	changed chan struct{}
+	extra   *extra // nil without any of it
 	last    uint64 // number
 	closed  bool
+}
+
+// extra is what most records do without.
+type extra struct {
+	values  []any         // of the entries that have one
+	changed chan struct{} // nil where nobody waits
+}
+
+func (r *Record) needExtra() *extra {
+	if r.extra == nil {
+		r.extra = new(extra)
+	}
+	return r.extra
 }
 
 // Append adds an entry that stands for itself.
@@ -60,8 +72,9 @@ func (r *Record) Append(k Kind, at time.Duration, a, b int64) Entry {
 
 // AppendValue adds an entry that has a value of any type in the place of A.
 func (r *Record) AppendValue(k Kind, at time.Duration, value any, b int64) Entry {
-	r.values = append(r.values, value)
-	return r.add(Entry{At: at, A: int64(len(r.values) - 1), B: b}, k, refers)
+	x := r.needExtra()
+	x.values = append(x.values, value)
+	return r.add(Entry{At: at, A: int64(len(x.values) - 1), B: b}, k, refers)
 }
 
 // Conflate adds an entry and takes an older one of its kind away, if nothing but entries
@@ -95,7 +108,7 @@ func (r *Record) Value(e Entry) any {
 	if e.id&refers == 0 {
 		return nil
 	}
-	return r.values[e.A]
+	return r.extra.values[e.A]
 }
 
 // Next gives the first entry that a reader has not seen, and moves the cursor behind it. It
@@ -121,16 +134,17 @@ func (r *Record) Last(k Kind) (Entry, bool) {
 
 // Changed is closed at the next entry, or by Close. Nothing is made where nobody waits.
 func (r *Record) Changed() <-chan struct{} {
-	if r.changed == nil {
-		r.changed = make(chan struct{})
+	x := r.needExtra()
+	if x.changed == nil {
+		x.changed = make(chan struct{})
 	}
-	return r.changed
+	return x.changed
 }
 
 func (r *Record) wake() {
-	if r.changed != nil {
-		close(r.changed)
-		r.changed = nil
+	if r.extra != nil && r.extra.changed != nil {
+		close(r.extra.changed)
+		r.extra.changed = nil
 	}
 }
 

@@ -159,5 +159,5 @@ func TestAllocations(t *testing.T) {
 		r.Append(end, 0, 0, 0)
 		r.Close()
 	}))
-	assert.LessOrEqual(t, unsafe.Sizeof(*r), uintptr(232))
+	assert.LessOrEqual(t, unsafe.Sizeof(*r), uintptr(208))
 }
