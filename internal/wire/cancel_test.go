@@ -44,7 +44,7 @@ func TestCancelInEveryPhase(t *testing.T) {
 		{name: "source", serve: silent, call: call{method: "POST", length: 10}, source: true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+			eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 				s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 					done := make(chan struct{})
 					go func() { defer close(done); r.serve(c) }()
@@ -80,7 +80,7 @@ func TestCancelInEveryPhase(t *testing.T) {
 
 // TestAbandonedDialEnds: a dial that nobody waits for any more ends.
 func TestAbandonedDialEnds(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		ended := make(chan error, 1)
 		b := with(Config{Dialer: &dial.Dialer{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			<-ctx.Done()

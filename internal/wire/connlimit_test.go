@@ -25,7 +25,7 @@ import (
 // give up, and high priority goes first.
 func TestConnectionLimit(t *testing.T) {
 	const limit, workers, rounds = 4, 50, 20
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		var open, most atomic.Int64
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			for range 100 {
@@ -92,7 +92,7 @@ func (c *countedConn) Close() error {
 }
 
 func TestPriorityOrder(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		var mu sync.Mutex
 		var order []string
 		hold := make(chan struct{})
@@ -135,7 +135,7 @@ func TestPriorityOrder(t *testing.T) {
 func TestMultiplexing(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.H2, testserver.H2C} {
 		t.Run(string(kind), func(t *testing.T) {
-			eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+			eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 				var conns atomic.Int64
 				s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					io.WriteString(w, r.URL.Path)
@@ -184,7 +184,7 @@ func TestMultiplexing(t *testing.T) {
 // TestFreedConnectionBeforeOwnDial: an exchange that waits takes what is freed first, and its own
 // dial goes to the pool for the next.
 func TestFreedConnectionBeforeOwnDial(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
 		slow := make(chan struct{})
 		var dials atomic.Int64
@@ -197,7 +197,7 @@ func TestFreedConnectionBeforeOwnDial(t *testing.T) {
 		first, _, err := b.send(t.Context(), call{url: s.URL})
 		require.NoError(t, err)
 		done := make(chan error, 1)
-		w := &watch{}
+		w := &recorder{}
 		go func() {
 			_, _, err := b.fetch(call{url: s.URL, watch: w})
 			done <- err

@@ -59,7 +59,7 @@ func TestFraming(t *testing.T) {
 		{name: "head too large", answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 300<<10) + "\r\n\r\n", fault: Malformed, phase: Headers},
 		{name: "endless line", answer: strings.Repeat("HTTP/", 100<<10), fault: Malformed, phase: Headers},
 	}
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		for _, r := range rows {
 			// a response that comes in pieces of three bytes is the same response
 			for _, piece := range []int{0, 3} {
@@ -104,7 +104,7 @@ func TestHeadAsReceived(t *testing.T) {
 		"Folded: a\r\n  b\r\nEmpty:\r\nConnection: keep-alive\r\nContent-Length: 20\r\n\r\nHTTP/1.1 404 X\r\n\r\n  "
 	want := []Field{{Name: "X-MiXeD", Value: "1"}, {Name: "a-lower", Value: "2"}, {Name: "x-mixed", Value: "3"}, {Name: "Pragma", Value: "no-cache"}, {Name: "Folded", Value: "a b"}, {Name: "Empty", Value: ""},
 		{Name: "Connection", Value: "keep-alive"}, {Name: "Content-Length", Value: "20"}}
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		for _, piece := range []int{1, 3, 1000} {
 			s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 				for {
@@ -139,7 +139,7 @@ func TestHeadAsReceived(t *testing.T) {
 
 // TestSurplusResponse: an answer behind an answer never becomes the next one's.
 func TestSurplusResponse(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			for {
 				req, _, ok := c.Request()
@@ -163,7 +163,7 @@ func TestSurplusResponse(t *testing.T) {
 
 // TestSwitchingProtocols: 101 hands the connection over.
 func TestSwitchingProtocols(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			c.Head()
 			c.Say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhi ")

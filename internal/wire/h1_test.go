@@ -104,7 +104,7 @@ func TestMalformed(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
-				eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+				eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 					s := says(t, answer, piece)
 					_, _, err := with(Config{}).fetch(call{url: s.URL()})
 					fault, _ := faultOf(err)
@@ -130,7 +130,7 @@ func TestMalformed(t *testing.T) {
 	} {
 		for _, piece := range []int{0, 1, 7} {
 			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
-				eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+				eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 					s := says(t, answer, piece)
 					b := with(Config{})
 					for range 2 {
@@ -148,7 +148,7 @@ func TestMalformed(t *testing.T) {
 // wherever that is.
 func TestCut(t *testing.T) {
 	const answer = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nTrailer: t\r\n\r\n"
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		b := with(Config{})
 		for n := range len(answer) {
 			s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -186,7 +186,7 @@ func TestNotUsedAgain(t *testing.T) {
 		{name: "Keep-Alive max=0", answer: "HTTP/1.1 204 X\r\nKeep-Alive: timeout=5, max=0\r\n\r\n"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+			eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 				s := says(t, r.answer, 0)
 				b := with(Config{})
 				for range 3 {
@@ -219,7 +219,7 @@ func TestUnsolicited(t *testing.T) {
 		for _, rest := range []string{evil, "x", "0\r\n\r\n", "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"} {
 			for _, late := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%.8q/%v", r.name, rest, late), func(t *testing.T) {
-					eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+					eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 						received, sent := make(chan struct{}, 1), make(chan struct{}, 1)
 						s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 							for {
@@ -267,7 +267,7 @@ func TestUnsolicited(t *testing.T) {
 // TestStray: what does not even begin as a response, on a connection used before, is told
 // from a malformed response: the request may be repeated.
 func TestStray(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			c.Request()
 			c.Say("HTTP/1.1 204 X\r\n\r\n")
@@ -291,7 +291,7 @@ func TestStray(t *testing.T) {
 // may, is understood on a new connection; on one that lay idle those bytes end it.
 func TestAnsweredUnasked(t *testing.T) {
 	logged := captureLog(t)
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			c.Say("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
 			c.Request()
@@ -376,7 +376,7 @@ func TestHeadIsLinear(t *testing.T) {
 // TestManyFields: a head within the limit takes no longer than net/http's own client does
 // with it, by an order of magnitude, and the end of the context ends it.
 func TestManyFields(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := says(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"+strings.Repeat("A:1\r\n", 50000)+"\r\nok", 0)
 		b := with(Config{})
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -28,7 +28,7 @@ func BenchmarkH2(b *testing.B) {
 			defer cancel()
 			get := func() error {
 				req, _ := http.NewRequestWithContext(ctx, "GET", s.URL+"/", nil)
-				resp, err := tr.RoundTrip(req, &Exchange{Key: key, Observer: &watch{}})
+				resp, err := tr.RoundTrip(req, &Exchange{Key: key, Observer: &recorder{}})
 				if err == nil {
 					_, err = io.Copy(io.Discard, resp.Body)
 					resp.Body.Close()

@@ -17,7 +17,7 @@ func TestH2AnswerWithoutContent(t *testing.T) {
 	settings := []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 100}, {ID: http2.SettingMaxConcurrentStreams, Val: 1}}
 	for _, status := range []string{"200", "204", "404"} {
 		url := newH2Peer(t, false, settings, func(p *h2Peer, r peerRequest) { p.head(r.stream, true, ":status", status) })
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		for range 3 {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			resp, _, err := b.send(ctx, call{url: url, method: "POST", proto: HTTP2, body: strings.NewReader(strings.Repeat("x", 1000)), length: 1000})

@@ -170,7 +170,7 @@ func TestH2Flaws(t *testing.T) {
 						p.ok(r.stream, "end")
 					}
 				})
-				b := newBench(t, Config{MaxHeaderBytes: 12 << 10})
+				b := newRig(t, Config{MaxHeaderBytes: 12 << 10})
 				ask := func(path string) call { return call{url: url + path, proto: h2Protocol(encrypted)} }
 				companion, _, err := b.send(t.Context(), ask("/companion"))
 				require.NoError(t, err)

@@ -292,7 +292,7 @@ func FuzzH2Client(f *testing.F) {
 					body = strings.NewReader("some text")
 				}
 				req, _ := http.NewRequestWithContext(ctx, method, "http://h/", body)
-				resp, err := s.roundTrip(req, &Exchange{Observer: &watch{}})
+				resp, err := s.roundTrip(req, &Exchange{Observer: &recorder{}})
 				if err == nil {
 					_, err = io.Copy(io.Discard, resp.Body)
 					resp.Body.Close()

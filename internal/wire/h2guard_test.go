@@ -55,7 +55,7 @@ func TestH2Surplus(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, TLS %v", name, encrypted), func(t *testing.T) {
 				logged := captureLog(t)
 				url := newH2Peer(t, encrypted, nil, func(p *h2Peer, r peerRequest) { send(p, r.stream) })
-				b := newBench(t, Config{})
+				b := newRig(t, Config{})
 				for range 3 {
 					_, body, err := b.exchangeOnce(call{url: url, proto: h2Protocol(encrypted)})
 					require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestH2HeadContent(t *testing.T) {
 		}
 		p.ok(r.stream, "ok")
 	})
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	for range 3 {
 		resp, body, err := b.exchangeOnce(call{url: url + "/head", method: http.MethodHead, proto: HTTP2})
 		require.NoError(t, err)
@@ -131,7 +131,7 @@ func TestH2Violations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			logged := captureLog(t)
 			url := newH2Peer(t, false, nil, func(p *h2Peer, r peerRequest) { v.send(p, r.stream) })
-			b := newBench(t, Config{MaxHeaderBytes: 8 << 10})
+			b := newRig(t, Config{MaxHeaderBytes: 8 << 10})
 			_, _, err := b.exchangeOnce(call{url: url, proto: HTTP2})
 			require.Error(t, err)
 			assert.Equal(t, Malformed, err.(*Error).Fault, "%v", err)
@@ -198,7 +198,7 @@ func TestH2FirstFrame(t *testing.T) {
 	} {
 		logged := captureLog(t)
 		url := newRawH2(t, func(c io.ReadWriter) { io.WriteString(c, begin) })
-		b := newBench(t, Config{})
+		b := newRig(t, Config{})
 		_, _, err := b.exchangeOnce(call{url: url, proto: HTTP2})
 		require.Error(t, err)
 		assert.Equal(t, Malformed, err.(*Error).Fault, "%v", err)
@@ -234,7 +234,7 @@ func TestH2Upload(t *testing.T) {
 			}
 		}
 	})
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	_, _, err := b.exchangeOnce(call{url: url, method: "POST", body: strings.NewReader(strings.Repeat("x", 20_000)), proto: HTTP2})
 	require.NoError(t, err)
 }
@@ -273,7 +273,7 @@ func TestH2Burst(t *testing.T) {
 			}
 		}
 	})
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	var wg sync.WaitGroup
 	for range 40 {
 		wg.Go(func() {
@@ -296,7 +296,7 @@ func TestH2IdleGoAway(t *testing.T) {
 			p.fr.WriteGoAway(r.stream, 0, nil)
 		}
 	})
-	b := newBench(t, Config{})
+	b := newRig(t, Config{})
 	_, _, err := b.exchangeOnce(call{url: url + "/last", proto: HTTP2})
 	require.NoError(t, err)
 	assert.Eventually(t, func() bool { return b.tr.Connections() == 0 }, soonEnough, tick)

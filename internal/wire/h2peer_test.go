@@ -101,12 +101,12 @@ func (p *h2Peer) raw(kind, flags byte, stream uint32, payload ...byte) {
 	p.Conn.Write(append(head, payload...))
 }
 
-// newBench makes a pool for tests of HTTP/2.
-func newBench(t *testing.T, c Config) *bench {
+// newRig makes a pool for tests of HTTP/2.
+func newRig(t *testing.T, c Config) *rig {
 	if c.Dialer == nil {
 		c.Dialer = &dial.Dialer{ConnectTimeout: 10 * time.Second, TLSTimeout: 10 * time.Second}
 	}
-	b := &bench{T: t, tr: NewTransport(c), tls: &Profile{Config: &tls.Config{InsecureSkipVerify: true}}}
+	b := &rig{T: t, tr: NewTransport(c), tls: &Profile{Config: &tls.Config{InsecureSkipVerify: true}}}
 	t.Cleanup(b.tr.Close)
 	return b
 }
@@ -120,7 +120,7 @@ func h2Protocol(encrypted bool) Protocol {
 }
 
 // exchangeOnce sends once and reads the body, if there is one.
-func (b *bench) exchangeOnce(c call) (*http.Response, string, error) {
+func (b *rig) exchangeOnce(c call) (*http.Response, string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	resp, _, err := b.send(ctx, c)

@@ -17,7 +17,7 @@ func TestNoHeaderLimit(t *testing.T) {
 		s, _ := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Long", strings.Repeat("x", 100<<10))
 		}))
-		b := newBench(t, Config{MaxHeaderBytes: math.MaxInt64})
+		b := newRig(t, Config{MaxHeaderBytes: math.MaxInt64})
 		resp, _, err := b.exchangeOnce(call{url: s.URL, proto: proto})
 		require.NoError(t, err, kind)
 		require.Len(t, resp.Header.Get("Long"), 100<<10)

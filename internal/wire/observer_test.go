@@ -16,22 +16,22 @@ import (
 // TestObserver: what an exchange is told, and that it can stop before anything
 // is sent.
 func TestObserver(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		var served atomic.Int64
 		s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { served.Add(1) }))
 		b := with(Config{})
 		b.tls = &Profile{Config: cfg}
-		w := &watch{}
+		w := &recorder{}
 		_, _, err := b.fetch(call{url: s.URL, watch: w})
 		require.NoError(t, err)
 		assert.Equal(t, "connecting encrypted sending", w.list())
-		w = &watch{}
+		w = &recorder{}
 		_, _, err = b.fetch(call{url: s.URL, watch: w})
 		require.NoError(t, err)
 		assert.Equal(t, "sending", w.list())
 
 		ctx, cancel := context.WithCancel(t.Context())
-		_, _, err = b.send(ctx, call{url: s.URL, watch: &watch{onSend: cancel}})
+		_, _, err = b.send(ctx, call{url: s.URL, watch: &recorder{onSend: cancel}})
 		require.ErrorIs(t, err, context.Canceled)
 		assert.EqualValues(t, 2, served.Load(), "the third was stopped before it was sent")
 		b.tr.CloseIdle()

@@ -30,7 +30,7 @@ func TestPeerMoved(t *testing.T) {
 	req, err := http.NewRequestWithContext(ctx, "POST", s.URL(), bytes.NewReader(make([]byte, 64<<20)))
 	require.NoError(t, err)
 	sending, ended := make(chan struct{}), make(chan struct{})
-	x := &Exchange{Key: Key{Scheme: "http", Addr: s.Addr}, Observer: &watch{onSend: func() { close(sending) }}}
+	x := &Exchange{Key: Key{Scheme: "http", Addr: s.Addr}, Observer: &recorder{onSend: func() { close(sending) }}}
 	require.Zero(t, tr.PeerMoved(x))
 	go func() {
 		defer close(ended)

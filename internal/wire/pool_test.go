@@ -78,13 +78,13 @@ func TestStuckConnection(t *testing.T) {
 		bad, good := &scripted{stuck: make(chan struct{})}, &scripted{}
 		introduceScripted(tr, Key{Scheme: "http", Addr: "bad:80"}, false, bad)
 		introduceScripted(tr, Key{Scheme: "http", Addr: "good:80"}, false, good)
-		x := &Exchange{Observer: &watch{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}}
+		x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}}
 		c, err := tr.take(t.Context(), x)
 		require.NoError(t, err)
 		go tr.put(c, true)
 		synctest.Wait() // it asks whether the connection can be used again
 
-		x = &Exchange{Observer: &watch{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "good:80"}}
+		x = &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "good:80"}}
 		for range 3 {
 			c, err := tr.take(t.Context(), x)
 			require.NoError(t, err)
@@ -92,7 +92,7 @@ func TestStuckConnection(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err = tr.take(ctx, &Exchange{Observer: &watch{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}})
+		_, err = tr.take(ctx, &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}})
 		require.ErrorIs(t, err, context.DeadlineExceeded, "who waits for it leaves at the end of its own context")
 
 		start := time.Now()
@@ -114,7 +114,7 @@ func TestIdleExpiry(t *testing.T) {
 		defer tr.Close()
 		key := func(i int) Key { return Key{Scheme: "http", Addr: fmt.Sprintf("h%d:80", i)} }
 		use := func(i int, limit time.Duration) {
-			c, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, IdleTimeout: limit, Key: key(i)})
+			c, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, IdleTimeout: limit, Key: key(i)})
 			require.NoError(t, err)
 			tr.put(c, true)
 		}
@@ -124,7 +124,7 @@ func TestIdleExpiry(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		use(0, 0)
 		use(1, 10*time.Second)
-		busy, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, Key: key(2)})
+		busy, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key(2)})
 		require.NoError(t, err)
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
@@ -159,7 +159,7 @@ func TestStreams(t *testing.T) {
 		got := make(chan *conn, 10)
 		take := func() {
 			go func() {
-				if c, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, Key: key}); err == nil {
+				if c, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}); err == nil {
 					got <- c
 				}
 			}()
@@ -205,7 +205,7 @@ func TestFits(t *testing.T) {
 	defer tr.Close()
 	key := Key{Scheme: "http", Addr: "h:80"}
 	introduceScripted(tr, key, false, &scripted{spoilt: true}).waited = true
-	x := &Exchange{Observer: &watch{}, Priority: Normal, Key: key}
+	x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}
 	c, err := tr.take(t.Context(), x)
 	require.NoError(t, err)
 	require.True(t, x.Conn.Reused, "its server may have gone as one does from an idle connection")
@@ -220,7 +220,7 @@ func TestFits(t *testing.T) {
 // TestFreshMakesRoom: who wants a connection that nothing was sent on gets one, though all
 // that are allowed have been used and lie idle.
 func TestFreshMakesRoom(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
 		b := with(Config{ConnsPerHost: 1})
 		first, _, err := b.send(t.Context(), call{url: s.URL})
@@ -290,7 +290,7 @@ func BenchmarkExpiry(b *testing.B) {
 			for i := range n {
 				introduceScripted(tr, Key{Scheme: "http", Addr: fmt.Sprintf("h%d:80", i)}, false, &scripted{})
 			}
-			x := &Exchange{Observer: &watch{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "h7:80"}}
+			x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "h7:80"}}
 			for b.Loop() {
 				c, err := tr.take(b.Context(), x)
 				if err != nil {

@@ -20,7 +20,7 @@ import (
 
 // decider answers the question about a certificate when it is let go.
 type decider struct {
-	watch
+	recorder
 	asked, answer chan struct{}
 	profile       *Profile
 }
@@ -62,7 +62,7 @@ func TestHeir(t *testing.T) {
 	}
 	ctx, leave := context.WithCancel(t.Context())
 	first, second := make(chan error), make(chan error)
-	go func() { first <- send(ctx, &watch{}) }()
+	go func() { first <- send(ctx, &recorder{}) }()
 	require.Eventually(t, waiting(1), 10*time.Second, time.Millisecond)
 	heir := &decider{asked: make(chan struct{}), answer: make(chan struct{}),
 		profile: &Profile{Config: &tls.Config{}, Accept: func(*certs.Failure) bool { return true }}}
@@ -107,12 +107,12 @@ func TestAnswerIsPrivate(t *testing.T) {
 			one, two := make(chan error), make(chan error)
 			go func() { one <- send(first) }()
 			<-first.asked
-			go func() { two <- send(&watch{}) }()
+			go func() { two <- send(&recorder{}) }()
 			require.Error(t, <-two, "it has a connection of its own, and does not wait for that answer")
 			close(first.answer)
 			require.NoError(t, <-one)
 			assert.EqualValues(t, 1, served.Load())
-			require.Error(t, send(&watch{}), "later ones neither")
+			require.Error(t, send(&recorder{}), "later ones neither")
 			assert.EqualValues(t, 1, served.Load())
 		})
 	}

@@ -32,7 +32,7 @@ func TestConnectionReuse(t *testing.T) {
 		{"HTTP/1.0 kept", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", 1},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+			eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 				s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 					for {
 						if _, _, ok := c.Request(); !ok {
@@ -55,7 +55,7 @@ func TestConnectionReuse(t *testing.T) {
 // TestIdleConnectionClosedByServer: a connection that its server closes while idle is gone before the
 // next exchange, which then has a new one.
 func TestIdleConnectionClosedByServer(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			c.Request()
 			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -73,7 +73,7 @@ func TestIdleConnectionClosedByServer(t *testing.T) {
 
 // TestIdleTimeout: what lies idle for too long is closed, each for its own time.
 func TestIdleTimeout(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
 		b := with(Config{IdleTimeout: 20 * time.Millisecond})
 		_, _, err := b.fetch(call{url: s.URL})
@@ -82,7 +82,7 @@ func TestIdleTimeout(t *testing.T) {
 		require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 5*time.Second, time.Millisecond)
 
 		req, _ := http.NewRequest("GET", s.URL, nil)
-		x := &Exchange{Observer: &watch{}, IdleTimeout: -1, Key: Key{Scheme: "http", Addr: req.URL.Host}}
+		x := &Exchange{Observer: &recorder{}, IdleTimeout: -1, Key: Key{Scheme: "http", Addr: req.URL.Host}}
 		resp, err := b.tr.RoundTrip(req, x)
 		require.NoError(t, err)
 		resp.Body.Close()
@@ -92,7 +92,7 @@ func TestIdleTimeout(t *testing.T) {
 
 // TestTLSProfilesShareNoConnection: two TLS configurations never meet on one connection.
 func TestTLSProfilesShareNoConnection(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		b := with(Config{})
 		b.tls = &Profile{Config: &tls.Config{InsecureSkipVerify: true}}
@@ -111,7 +111,7 @@ func TestTLSProfilesShareNoConnection(t *testing.T) {
 
 // TestTLSConnectionReuse: session tickets in the socket are no reason not to use it again.
 func TestTLSConnectionReuse(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
 		b := with(Config{})
 		b.tls = &Profile{Config: cfg}

@@ -15,7 +15,7 @@ import (
 // TestSession: exchanges of a session stay on one connection, which nobody else
 // gets before its end; and connections with an owner are his.
 func TestSession(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/close" {
 				w.Header().Set("Connection", "close")

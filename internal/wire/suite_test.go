@@ -26,21 +26,21 @@ var engines = map[string]func(Config) *Transport{
 	"net/http": NewTransport,
 }
 
-// bench is a pool of one engine, and what a test needs around it.
-type bench struct {
+// rig is a pool of one engine, and what a test needs around it.
+type rig struct {
 	*testing.T
 	tr  *Transport
 	tls *Profile
 }
 
-func eachEngine(t *testing.T, f func(*testing.T, func(Config) *bench)) {
+func eachEngine(t *testing.T, f func(*testing.T, func(Config) *rig)) {
 	for name, engine := range engines {
 		t.Run(name, func(t *testing.T) {
-			f(t, func(c Config) *bench {
+			f(t, func(c Config) *rig {
 				if c.Dialer == nil {
 					c.Dialer = &dial.Dialer{ConnectTimeout: 10 * time.Second, TLSTimeout: 10 * time.Second}
 				}
-				b := &bench{T: t, tr: engine(c)}
+				b := &rig{T: t, tr: engine(c)}
 				t.Cleanup(b.tr.Close)
 				return b
 			})
@@ -48,8 +48,8 @@ func eachEngine(t *testing.T, f func(*testing.T, func(Config) *bench)) {
 	}
 }
 
-// watch records what an Observer is told.
-type watch struct {
+// recorder records what an Observer is told.
+type recorder struct {
 	mu     sync.Mutex
 	told   []string
 	active atomic.Int64
@@ -57,17 +57,17 @@ type watch struct {
 	onConn func(Conn)
 }
 
-func (w *watch) add(s string) {
+func (w *recorder) add(s string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.told = append(w.told, s)
 }
-func (w *watch) Waiting(bool)                                   {}
-func (w *watch) Connecting()                                    { w.add("connecting") }
-func (w *watch) Encrypted(*tls.ConnectionState, *certs.Failure) { w.add("encrypted") }
-func (w *watch) Question(*Question)                             { w.add("question") }
-func (w *watch) Activity()                                      { w.active.Add(1) }
-func (w *watch) Sending(c Conn) {
+func (w *recorder) Waiting(bool)                                   {}
+func (w *recorder) Connecting()                                    { w.add("connecting") }
+func (w *recorder) Encrypted(*tls.ConnectionState, *certs.Failure) { w.add("encrypted") }
+func (w *recorder) Question(*Question)                             { w.add("question") }
+func (w *recorder) Activity()                                      { w.active.Add(1) }
+func (w *recorder) Sending(c Conn) {
 	w.add("sending")
 	if w.onConn != nil {
 		w.onConn(c)
@@ -77,7 +77,7 @@ func (w *watch) Sending(c Conn) {
 	}
 }
 
-func (w *watch) list() string {
+func (w *recorder) list() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return strings.Join(w.told, " ")
@@ -96,11 +96,11 @@ type call struct {
 	again   func() io.Reader // the body once more
 	session *Session
 	owner   any
-	watch   *watch
+	watch   *recorder
 	interim func(int) error
 }
 
-func (b *bench) send(ctx context.Context, c call) (*http.Response, *Exchange, error) {
+func (b *rig) send(ctx context.Context, c call) (*http.Response, *Exchange, error) {
 	if c.method == "" {
 		c.method = "GET"
 	}
@@ -117,7 +117,7 @@ func (b *bench) send(ctx context.Context, c call) (*http.Response, *Exchange, er
 			Got1xxResponse: func(code int, _ textproto.MIMEHeader) error { return c.interim(code) }})
 	}
 	if c.watch == nil {
-		c.watch = &watch{}
+		c.watch = &recorder{}
 	}
 	x := &Exchange{Observer: c.watch, Priority: c.prio, Fresh: c.fresh, Session: c.session}
 	x.Key = Key{Owner: c.owner, Scheme: req.URL.Scheme, Addr: req.URL.Host, Protocol: c.proto}
@@ -130,7 +130,7 @@ func (b *bench) send(ctx context.Context, c call) (*http.Response, *Exchange, er
 
 // fetch repeats what was not sent, or what the server has promised not to have seen, as
 // the layer above does.
-func (b *bench) fetch(c call) (status int, body string, err error) {
+func (b *rig) fetch(c call) (status int, body string, err error) {
 	for range 4 {
 		if status, body, err = b.fetchOnce(c); err == nil || c.body != nil && c.again == nil {
 			break
@@ -145,7 +145,7 @@ func (b *bench) fetch(c call) (status int, body string, err error) {
 	return status, body, err
 }
 
-func (b *bench) fetchOnce(c call) (int, string, error) {
+func (b *rig) fetchOnce(c call) (int, string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	resp, _, err := b.send(ctx, c)

@@ -130,7 +130,7 @@ func TestTrace(t *testing.T) {
 			defer tr.Close()
 			profile := &Profile{Config: cfg}
 			ours := func(req *http.Request) (*http.Response, error) {
-				x := &Exchange{Observer: &watch{}, Key: Key{Scheme: req.URL.Scheme, Addr: req.URL.Host, Route: route}}
+				x := &Exchange{Observer: &recorder{}, Key: Key{Scheme: req.URL.Scheme, Addr: req.URL.Host, Route: route}}
 				switch {
 				case c.kind == testserver.H2C:
 					x.Key.Protocol = HTTP2
@@ -232,7 +232,7 @@ func TestTraceOfDial(t *testing.T) {
 
 // queueWatch tells when an exchange waits.
 type queueWatch struct {
-	watch
+	recorder
 	queued chan<- struct{}
 }
 

@@ -27,7 +27,7 @@ func TestEarlyResponse(t *testing.T) {
 			io.CopyN(io.Discard, c.R, 300<<10)
 		},
 	}
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		for name, end := range ends {
 			t.Run(name, func(t *testing.T) {
 				s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -69,7 +69,7 @@ func TestEarlyResponse(t *testing.T) {
 // that its server goes away.
 func TestRequestBodyError(t *testing.T) {
 	bad := errors.New("the disk is gone")
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			c.Head()
 			c.R.ReadByte()
@@ -84,7 +84,7 @@ func TestRequestBodyError(t *testing.T) {
 
 		first := true
 		ended := make(chan (<-chan struct{}), 1)
-		w := &watch{onConn: func(c Conn) { ended <- c.Ended }}
+		w := &recorder{onConn: func(c Conn) { ended <- c.Ended }}
 		blocked := readerFunc(func(p []byte) (int, error) {
 			if first {
 				first = false
@@ -104,7 +104,7 @@ func TestRequestBodyError(t *testing.T) {
 // path, and before its source may be used again. One that had none leaves it to the caller,
 // who may try again.
 func TestRequestBodyClosed(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			req, _, ok := c.Request()
 			if ok && req.URL.Path == "/ok" {
@@ -129,7 +129,7 @@ func TestRequestBodyClosed(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), "POST", s.URL()+"/ok", body)
 		require.NoError(t, err)
 		req.ContentLength = 4
-		x = &Exchange{Key: Key{Scheme: "http", Addr: "127.0.0.1:1"}, Observer: &watch{}}
+		x = &Exchange{Key: Key{Scheme: "http", Addr: "127.0.0.1:1"}, Observer: &recorder{}}
 		_, err = b.tr.RoundTrip(req, x)
 		require.Error(t, err)
 		assert.False(t, x.Begun())
@@ -153,7 +153,7 @@ func (c *closing) Close() error { c.n.Add(1); return nil }
 // TestExpectContinue: the body waits for 100 Continue, and does not go out behind a
 // refusal that ends the connection.
 func TestExpectContinue(t *testing.T) {
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		got := make(chan string, 2)
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			req, ok := c.Head()

@@ -22,7 +22,7 @@ func TestFreshHasItsTurn(t *testing.T) {
 		defer tr.Close()
 		key := Key{Scheme: "http", Addr: "h:80"}
 		take := func(fresh bool) *conn {
-			c, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, Key: key, Fresh: fresh})
+			c, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key, Fresh: fresh})
 			require.NoError(t, err)
 			return c
 		}
@@ -36,7 +36,7 @@ func TestFreshHasItsTurn(t *testing.T) {
 		h := tr.pool.host(key)
 		var list []*waiter
 		for _, fresh := range []bool{false, true, false, false} {
-			list = append(list, h.enqueue(&waiter{x: &Exchange{Observer: &watch{}, Priority: Normal, Key: key, Fresh: fresh}}))
+			list = append(list, h.enqueue(&waiter{x: &Exchange{Observer: &recorder{}, Priority: Normal, Key: key, Fresh: fresh}}))
 		}
 		tr.mu.Unlock()
 		expect := func(n int, dials int) {
@@ -69,7 +69,7 @@ func TestNewsNobodyHears(t *testing.T) {
 		key := Key{Scheme: "https", Addr: "h:443", Profile: new(Profile)}
 		tr.mu.Lock()
 		h := tr.pool.host(key)
-		w := h.enqueue(&waiter{x: &Exchange{Observer: &watch{}, Priority: Low, Key: key}})
+		w := h.enqueue(&waiter{x: &Exchange{Observer: &recorder{}, Priority: Low, Key: key}})
 		tr.mu.Unlock()
 		for range 20 {
 			d := &dialing{host: h, owner: w}
@@ -87,7 +87,7 @@ func TestNewsNobodyHears(t *testing.T) {
 // detector looks at.
 func TestEndsWhileMade(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.WriteString(c, "neither HTTP/1 nor HTTP/2") })
-	eachEngine(t, func(t *testing.T, with func(Config) *bench) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		b := with(Config{})
 		for _, proto := range []Protocol{HTTP1, HTTP2} {
 			for range 50 {
@@ -132,9 +132,9 @@ func TestNoRoom(t *testing.T) {
 				s := &scripted{}
 				s.streams.Store(1)
 				c := introduceScripted(tr, key, true, s)
-				first, err := tr.take(t.Context(), &Exchange{Observer: &watch{}, Priority: Normal, Key: key})
+				first, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key})
 				require.NoError(t, err)
-				x := &Exchange{Observer: &watch{}, Priority: Normal, Key: key}
+				x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}
 				tr.mu.Lock()
 				h := c.host
 				w := h.enqueue(&waiter{x: x})
