@@ -97,7 +97,8 @@ func phaseOf(t *testing.T, err error) Phase {
 	return e.Phase
 }
 
-// TestTwoFamilies: where one family has nobody, the other one is used.
+// TestTwoFamilies: when nobody listens at the addresses of one family, the other family is
+// used.
 func TestTwoFamilies(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.Copy(io.Discard, c) })
 	_, port, _ := net.SplitHostPort(s.Addr)
@@ -110,7 +111,8 @@ func TestTwoFamilies(t *testing.T) {
 	c.Close()
 }
 
-// TestAttempts: what was tried in both families is told, and what tells most comes out.
+// TestAttempts: the attempts of both families are reported, and the most informative error is
+// the result.
 func TestAttempts(t *testing.T) {
 	closed := testserver.Refusing(t)
 	_, port, _ := net.SplitHostPort(closed)
@@ -134,8 +136,8 @@ func TestAttempts(t *testing.T) {
 	assert.Equal(t, Connect, phaseOf(t, err))
 }
 
-// TestAttemptsInTime: what was tried is told where time has run out, too.
-func TestAttemptsInTime(t *testing.T) {
+// TestAttemptsAtTimeout: the attempts are reported at a timeout, too.
+func TestAttemptsAtTimeout(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {})
 	d := &Dialer{ConnectTimeout: 20 * time.Millisecond, Check: func(netip.Addr) error {
 		<-time.After(60 * time.Millisecond)
@@ -148,7 +150,7 @@ func TestAttemptsInTime(t *testing.T) {
 	assert.Equal(t, s.Addr, tried[0].Addr.String())
 }
 
-// TestPhases: each failure knows where it happened.
+// TestPhases: each failure names the phase in which it happened.
 func TestPhases(t *testing.T) {
 	d := &Dialer{Resolver: nameServer(t), ConnectTimeout: 200 * time.Millisecond, TLSTimeout: 50 * time.Millisecond}
 	closed := testserver.Refusing(t)

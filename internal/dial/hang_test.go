@@ -34,8 +34,8 @@ func (c *stubborn) SetWriteDeadline(time.Time) error { return nil }
 func (c *stubborn) RemoteAddr() net.Addr             { return nil }
 func (c *stubborn) LocalAddr() net.Addr              { return nil }
 
-// TestDialerHangs: a dialer of the program's that ignores its context holds up nobody,
-// and what it gives at last is closed.
+// TestDialerHangs: a DialContext that ignores its context blocks nothing, and a connection that
+// it returns late is closed.
 func TestDialerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late, hang := newClosing(), make(chan struct{})
@@ -57,15 +57,15 @@ func TestDialerHangs(t *testing.T) {
 	})
 }
 
-// TestDialerReturnsNothing: neither a connection nor an error.
+// TestDialerReturnsNothing: a DialContext that returns neither a connection nor an error.
 func TestDialerReturnsNothing(t *testing.T) {
 	d := &Dialer{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, nil }}
 	_, err := d.TCP(t.Context(), "a.example:443", nil)
 	require.ErrorContains(t, err, "neither a connection nor an error")
 }
 
-// TestHandshakeHangs: on a connection that nothing ends, and by somebody who ignores the
-// context.
+// TestHandshakeHangs: on a connection whose Close has no effect, and in a handshake that
+// ignores the context.
 func TestHandshakeHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newStubborn()
@@ -93,7 +93,7 @@ func TestHandshakeHangs(t *testing.T) {
 	})
 }
 
-// TestProxyHangs: whatever phase a proxy stands still in, and on whatever connection.
+// TestProxyHangs: a proxy may hang in every phase, on every kind of connection.
 func TestProxyHangs(t *testing.T) {
 	for _, kind := range []Kind{Tunnel, SOCKS5} {
 		synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestLocalhost: names that are this machine ask no resolver (RFC 6761, section 6.3).
+// TestLocalhost: names of this machine are not looked up (RFC 6761, section 6.3).
 func TestLocalhost(t *testing.T) {
 	for host, is := range map[string]bool{
 		"localhost": true, "LocalHost": true, "localhost.": true, "app.localhost": true, "a.b.localhost.": true, "APP.LOCALHOST": true, "xn--bcher-kva.localhost": true,
@@ -52,7 +52,7 @@ func TestLocalhost(t *testing.T) {
 	require.ErrorIs(t, d.CheckAll(t.Context(), "app.localhost"), refused)
 }
 
-// TestResolverHangs: a resolver that ignores its context holds up nobody.
+// TestResolverHangs: a resolver that ignores its context blocks nothing.
 func TestResolverHangs(t *testing.T) {
 	hang := make(chan struct{})
 	r := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
@@ -77,7 +77,7 @@ func TestResolverHangs(t *testing.T) {
 	close(hang)
 }
 
-// TestManyAddresses: a name with more addresses than anybody has use for is no work.
+// TestManyAddresses: addresses beyond a limit cost nothing.
 func TestManyAddresses(t *testing.T) {
 	all := make([]netip.Addr, 5000)
 	for i := range all {

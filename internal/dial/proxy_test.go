@@ -75,8 +75,8 @@ func FuzzProxy(f *testing.F) {
 	})
 }
 
-// TestTunnelRest: what the target has said early comes first.
-func TestTunnelRest(t *testing.T) {
+// TestTunnelEarlyBytes: bytes of the target that came with the proxy's response are read first.
+func TestTunnelEarlyBytes(t *testing.T) {
 	conns := 0
 	c, err := dialScripted([]byte("HTTP/1.1 200 OK\r\n\r\nearly words"), &conns).Through(t.Context(), &Proxy{Addr: "proxy.test:1"}, "target.test:25", nil)
 	require.NoError(t, err)
@@ -85,9 +85,9 @@ func TestTunnelRest(t *testing.T) {
 	assert.Equal(t, "early words", string(got))
 }
 
-// TestProxyMemory: what the proxy has asked once is answered beforehand the next time,
-// with a count that goes on (RFC 7616, section 3.4).
-func TestProxyMemory(t *testing.T) {
+// TestProxyRememberedChallenge: a challenge of the proxy is answered in the first request of
+// the next time, with the next nonce count (RFC 7616, section 3.4).
+func TestProxyRememberedChallenge(t *testing.T) {
 	ask := []byte("HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
 	p := &Proxy{Addr: "proxy.test:1", Credentials: true, User: "u", Password: "p"}
 	var last *scripted

@@ -38,8 +38,8 @@ func (c *closing) RemoteAddr() net.Addr            { return nil }
 func (c *closing) Write(p []byte) (int, error)     { return len(p), nil }
 func (c *closing) SetReadDeadline(time.Time) error { return nil }
 
-// TestHeadStart: every address gets 250 ms before the next one is tried beside it, of
-// whatever family; one that fails gets no more.
+// TestHeadStart: every address gets 250 ms before the next one is tried beside it, of either
+// family; after a failure the next one is tried at once.
 func TestHeadStart(t *testing.T) {
 	const silent, works, refuses = "silent", "works", "refuses"
 	for name, c := range map[string]struct {
@@ -105,8 +105,8 @@ func TestHeadStart(t *testing.T) {
 	}
 }
 
-// TestLateWinner: a connection that comes when there is one already is closed.
-func TestLateWinner(t *testing.T) {
+// TestLateConnectionIsClosed: a connection that is opened after another one has won is closed.
+func TestLateConnectionIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := newClosing()
 		second := newClosing()

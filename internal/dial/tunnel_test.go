@@ -90,8 +90,8 @@ func wants(refusal string) func(int, *http.Request) string {
 	}
 }
 
-// TestTunnelFraming: whatever a 2xx to CONNECT says of the length of a body, the tunnel
-// begins behind its head (RFC 9110, section 9.3.6).
+// TestTunnelFraming: a tunnel begins after the head of a 2xx to CONNECT, whatever it says about
+// a body (RFC 9110, section 9.3.6).
 func TestTunnelFraming(t *testing.T) {
 	for _, fields := range []string{"", "Content-Length: 5\r\n", "Content-Length: 0\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: -1\r\n",
 		"Content-Length: x\r\n", "Content-Length: 99999999999999999999\r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: what\r\n",
@@ -109,7 +109,7 @@ func TestTunnelFraming(t *testing.T) {
 	}
 }
 
-// TestTunnelHead: what is no head of HTTP/1, and what takes too much.
+// TestTunnelHead: responses to CONNECT that are malformed or too large.
 func TestTunnelHead(t *testing.T) {
 	for _, text := range []string{"HTTP/2 200 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/0.9 200 OK\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 +20 OK\r\n\r\n",
 		"HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1\t200 OK\r\n\r\n", "HTTP/1.1 200 O\x1b[31mK\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
@@ -127,7 +127,7 @@ func TestTunnelHead(t *testing.T) {
 	}
 }
 
-// TestRefusalText: an escape sequence in the reason of a refusal stays out of the error.
+// TestRefusalText: an escape sequence in the reason phrase of a refusal is not in the error.
 func TestRefusalText(t *testing.T) {
 	s := &scriptedProxy{say: func(int, *http.Request) string {
 		return "HTTP/1.1 403 \u009b31m\u202eno\xff\r\nContent-Length: 0\r\n\r\n"
@@ -137,9 +137,10 @@ func TestRefusalText(t *testing.T) {
 	s.wg.Wait()
 }
 
-// TestSameConnection: a question is answered on the connection it came on if that stays,
-// and on another one, with the credentials at once, if it does not, said or unsaid.
-func TestSameConnection(t *testing.T) {
+// TestChallengeOnSameConnection: a challenge is answered on its connection if that stays open,
+// else on a new one whose first request has the credentials, whether the proxy announces the
+// close or not.
+func TestChallengeOnSameConnection(t *testing.T) {
 	chunked := "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwho?\r\n0\r\n\r\n"
 	for name, c := range map[string]struct {
 		refusal string
@@ -172,9 +173,9 @@ func TestSameConnection(t *testing.T) {
 	}
 }
 
-// TestStallingBody: the body of a refusal is waited for only a moment, and what came of
-// it is there.
-func TestStallingBody(t *testing.T) {
+// TestStallingRefusalBody: the body of a refusal is waited for only shortly, and what came of
+// it is kept.
+func TestStallingRefusalBody(t *testing.T) {
 	for _, status := range []string{"407 Who", "403 No"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &scriptedProxy{say: wants("HTTP/1.1 " + status + "\r\nProxy-Authenticate: Basic realm=\"r\"\r\nContent-Length: 10\r\n\r\nwho?")}
@@ -197,9 +198,9 @@ func TestStallingBody(t *testing.T) {
 	}
 }
 
-// TestDrip: a head that comes byte by byte for ever ends with the limit, and one that
-// comes slowly is a head.
-func TestDrip(t *testing.T) {
+// TestDrippingHead: an endless head, sent byte by byte, ends with the time limit; a slow one is
+// read.
+func TestDrippingHead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		drip := func(text string) func(context.Context, string, string) (net.Conn, error) {
 			return func(context.Context, string, string) (net.Conn, error) {
@@ -229,9 +230,9 @@ func TestDrip(t *testing.T) {
 	})
 }
 
-// TestFollow: credentials that come later go out at once, on the connection on which
-// they were asked for if that is there.
-func TestFollow(t *testing.T) {
+// TestCredentialsLater: credentials that come later are sent at once, on the connection of the
+// challenge if that is still open.
+func TestCredentialsLater(t *testing.T) {
 	for name, c := range map[string]struct {
 		refusal string
 		drop    bool
@@ -292,8 +293,8 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// TestParkedTime: a connection does not wait for credentials for ever.
-func TestParkedTime(t *testing.T) {
+// TestParkedTimeout: a connection does not wait for credentials for ever.
+func TestParkedTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scriptedProxy{say: wants(who)}
 		_, err := (&Dialer{DialContext: s.DialContext}).Through(t.Context(), &Proxy{Addr: "proxy.test:1"}, "target.test:443", nil)
@@ -304,9 +305,9 @@ func TestParkedTime(t *testing.T) {
 	})
 }
 
-// TestRetired: nothing waits for credentials where nobody would find it, neither what has begun
-// to nor what is still being opened.
-func TestRetired(t *testing.T) {
+// TestParkingAfterRetire: after Retire no connection waits for credentials, neither one that
+// waits already nor one that is still being opened.
+func TestParkingAfterRetire(t *testing.T) {
 	for _, early := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &scriptedProxy{say: wants(who)}
@@ -326,8 +327,8 @@ func TestRetired(t *testing.T) {
 	}
 }
 
-// TestConnectFields: what the program adds is there, and its own Proxy-Authorization is
-// final.
+// TestConnectFields: the program's fields are in the CONNECT request, and its own
+// Proxy-Authorization is not replaced.
 func TestConnectFields(t *testing.T) {
 	s := &scriptedProxy{say: wants(who)}
 	p := &Proxy{Addr: "proxy.test:1", Credentials: true, User: "u", Password: "p", Fields: [][2]string{{"X-Tenant", "a"}, {"Proxy-Authorization", "Bearer wrong"}}}
@@ -342,7 +343,7 @@ func TestConnectFields(t *testing.T) {
 	assert.Equal(t, "[fe80::1]:443", s.asked[0].Host, "a zone is a matter of this machine")
 }
 
-// TestHeadEnd: wherever the bytes are cut.
+// TestHeadEnd: the end of a head is found in whatever pieces it comes.
 func TestHeadEnd(t *testing.T) {
 	for text, want := range map[string]int{"": 0, "\n": 0, "a\n": 0, "a\r\n": 0, "a\n\n": 3, "a\r\n\r\n": 5, "a\n\r\n": 4, "a\r\n\nrest": 4, "a\r\nb\r\n\r\nrest": 8, "a\r\r\n": 0} {
 		assert.Equal(t, want, headEnd([]byte(text), 0), "%q", text)

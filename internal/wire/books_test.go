@@ -37,7 +37,7 @@ func (b books) decided() todo {
 }
 
 // TestOneDialUntilProtocolIsKnown: while a server may speak HTTP/2 one connection is opened for
-// all that wait, and as many as allowed once it is known not to.
+// all that wait, and as many as allowed once it does not.
 func TestOneDialUntilProtocolIsKnown(t *testing.T) {
 	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
 	first, second, third := b.ask(false), b.ask(false), b.ask(false)
@@ -62,8 +62,8 @@ func TestOneDialUntilProtocolIsKnown(t *testing.T) {
 	assert.True(t, b.todo.empty(), "%+v", b.todo)
 }
 
-// TestQuestionFreesDial: a dial that has asked its owner is for that one alone, so that another
-// is begun for those who wait; its failure is no one else's.
+// TestQuestionFreesDial: a dial that has asked its owner belongs to that owner alone, so that
+// another dial begins for the others; its failure is the owner's only.
 func TestQuestionFreesDial(t *testing.T) {
 	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
 	owner, other := b.ask(false), b.ask(false)
@@ -82,8 +82,8 @@ func TestQuestionFreesDial(t *testing.T) {
 	assert.False(t, asked.asks(q, 1), "nobody is there any more")
 }
 
-// TestAcceptedIsAnotherHost: a connection that its owner has accepted is its alone, and in the
-// books of the profile that accepts it.
+// TestAcceptedIsAnotherHost: a connection that its owner has accepted belongs to that owner,
+// and is counted for the profile that accepts it.
 func TestAcceptedIsAnotherHost(t *testing.T) {
 	key := Key{Scheme: "https", Addr: "h:443", Profile: &Profile{}}
 	b := newBooks(t, key)
@@ -100,8 +100,8 @@ func TestAcceptedIsAnotherHost(t *testing.T) {
 	assert.Len(t, b.decided().dial, 1)
 }
 
-// TestLeavingFreesDial: the dial of one who leaves goes to the next who has none, and is
-// cancelled when there is nobody.
+// TestLeavingFreesDial: the dial of an exchange that leaves goes to the next one without a
+// dial, and is cancelled when there is none.
 func TestLeavingFreesDial(t *testing.T) {
 	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
 	first, second := b.ask(false), b.ask(false)
@@ -117,9 +117,9 @@ func TestLeavingFreesDial(t *testing.T) {
 	assert.Empty(t, b.hosts)
 }
 
-// TestCloseDecides: what carries nothing ends in good order, the rest at once, and everybody
-// who waits hears of it.
-func TestCloseDecides(t *testing.T) {
+// TestCloseEndsEverything: idle connections are shut down in order, others at once, and every
+// waiting exchange fails.
+func TestCloseEndsEverything(t *testing.T) {
 	b := newBooks(t, Key{Scheme: "http", Addr: "h:80"})
 	all := []*waiter{b.ask(false), b.ask(false), b.ask(false)}
 	dials := b.decided().dial

@@ -78,7 +78,7 @@ func TestCancelInEveryPhase(t *testing.T) {
 	}
 }
 
-// TestAbandonedDialEnds: a dial that nobody waits for any more ends.
+// TestAbandonedDialEnds: a dial that no exchange waits for is cancelled.
 func TestAbandonedDialEnds(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		ended := make(chan error, 1)

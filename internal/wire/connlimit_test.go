@@ -21,8 +21,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestConnectionLimit: no more connections than allowed, no place lost to exchanges that
-// give up, and high priority goes first.
+// TestConnectionLimit: no more connections than allowed are open, exchanges that give up leave
+// no gap in the count, and high priority goes first.
 func TestConnectionLimit(t *testing.T) {
 	const limit, workers, rounds = 4, 50, 20
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
@@ -130,8 +130,8 @@ func TestPriorityOrder(t *testing.T) {
 	})
 }
 
-// TestMultiplexing: a burst over HTTP/2 makes one connection, whatever number of
-// streams the server allows.
+// TestMultiplexing: a burst over HTTP/2 uses one connection, however many streams the server
+// allows.
 func TestMultiplexing(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.H2, testserver.H2C} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -181,8 +181,8 @@ func TestMultiplexing(t *testing.T) {
 	}
 }
 
-// TestFreedConnectionBeforeOwnDial: an exchange that waits takes what is freed first, and its own
-// dial goes to the pool for the next.
+// TestFreedConnectionBeforeOwnDial: a waiting exchange takes the first connection that becomes
+// free, and its own dial goes to the pool.
 func TestFreedConnectionBeforeOwnDial(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))

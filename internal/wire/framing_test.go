@@ -13,7 +13,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestFraming is what a server may say and what comes of it.
+// TestFraming: responses as servers send them, and what becomes of each.
 func TestFraming(t *testing.T) {
 	type row struct {
 		name   string
@@ -97,8 +97,8 @@ func TestFraming(t *testing.T) {
 	})
 }
 
-// TestHeadAsReceived: order, spelling, duplicates and folding come off the wire, whatever
-// the pieces and whatever stands in front.
+// TestHeadAsReceived: order, spelling, duplicates and folding of fields are those of the wire,
+// in whatever pieces the head comes and after interim responses.
 func TestHeadAsReceived(t *testing.T) {
 	const answer = "HTTP/1.1 103 Early\r\nA: hint\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Fine Indeed\r\nX-MiXeD: 1\r\na-lower: 2\r\nx-mixed: 3\r\nPragma: no-cache\r\n" +
 		"Folded: a\r\n  b\r\nEmpty:\r\nConnection: keep-alive\r\nContent-Length: 20\r\n\r\nHTTP/1.1 404 X\r\n\r\n  "
@@ -137,7 +137,8 @@ func TestHeadAsReceived(t *testing.T) {
 	})
 }
 
-// TestSurplusResponse: an answer behind an answer never becomes the next one's.
+// TestSurplusResponse: a response sent after another one, without a request, is never the
+// response to the next request.
 func TestSurplusResponse(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {

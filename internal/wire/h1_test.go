@@ -144,9 +144,9 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// TestCut: a connection that ends within the response is no malformed response,
-// wherever that is.
-func TestCut(t *testing.T) {
+// TestTruncatedResponse: a connection that ends inside a response is closed, not malformed,
+// wherever it ends.
+func TestTruncatedResponse(t *testing.T) {
 	const answer = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nTrailer: t\r\n\r\n"
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		b := with(Config{})
@@ -163,9 +163,9 @@ func TestCut(t *testing.T) {
 	})
 }
 
-// TestNotUsedAgain: a connection on which it is doubtful where the response ended, or
-// that the server gives up, serves no other exchange.
-func TestNotUsedAgain(t *testing.T) {
+// TestNotReused: a connection on which the end of the response is doubtful, or that the server
+// closes, serves no other exchange.
+func TestNotReused(t *testing.T) {
 	for _, r := range []struct {
 		name, method, answer string
 		again                bool
@@ -203,9 +203,9 @@ func TestNotUsedAgain(t *testing.T) {
 	}
 }
 
-// TestUnsolicited: what a server sends behind a response is nobody's. It neither answers
-// nor spoils the next exchange, nor does net/http write to the log about it.
-func TestUnsolicited(t *testing.T) {
+// TestUnsolicitedBytes: bytes that a server sends after a response belong to no exchange: they
+// neither answer nor spoil the next one, and net/http does not log them.
+func TestUnsolicitedBytes(t *testing.T) {
 	logged := captureLog(t)
 	const evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 	for _, r := range []struct{ name, method, answer string }{
@@ -264,9 +264,9 @@ func TestUnsolicited(t *testing.T) {
 	assert.Empty(t, logged.String())
 }
 
-// TestStray: what does not even begin as a response, on a connection used before, is told
-// from a malformed response: the request may be repeated.
-func TestStray(t *testing.T) {
+// TestStrayBytes: bytes on a reused connection that do not even begin a response are told from
+// a malformed response: the request may be repeated.
+func TestStrayBytes(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			c.Request()
@@ -287,9 +287,9 @@ func TestStray(t *testing.T) {
 	})
 }
 
-// TestAnsweredUnasked: a server that answers before it is asked, as one that is too busy
-// may, is understood on a new connection; on one that lay idle those bytes end it.
-func TestAnsweredUnasked(t *testing.T) {
+// TestResponseBeforeRequest: a response that comes before the request, as an overloaded server
+// may send it, is accepted on a new connection; on an idle one it ends the connection.
+func TestResponseBeforeRequest(t *testing.T) {
 	logged := captureLog(t)
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -321,9 +321,9 @@ func TestAnsweredUnasked(t *testing.T) {
 	assert.Empty(t, logged.String())
 }
 
-// TestKeepsFor: a connection is not used when its server has said that it closes it about
-// now.
-func TestKeepsFor(t *testing.T) {
+// TestKeepAliveTimeout: a connection is not used when the server has announced to close it
+// about now.
+func TestKeepAliveTimeout(t *testing.T) {
 	assert.Equal(t, time.Duration(0), keepMargin(0))
 	assert.Equal(t, 500*time.Millisecond, keepMargin(time.Second))
 	assert.Equal(t, 4*time.Second, keepMargin(5*time.Second))
@@ -342,8 +342,8 @@ func TestKeepsFor(t *testing.T) {
 	}
 }
 
-// TestHeadIsLinear: the cost of a head follows its size, whatever it is made of.
-func TestHeadIsLinear(t *testing.T) {
+// TestHeadCostIsLinear: the cost of a head is linear in its size, whatever it contains.
+func TestHeadCostIsLinear(t *testing.T) {
 	for name, line := range map[string]string{
 		"one name": "A:1\r\n", "folded": " 1\r\n", "interim": "\r\nHTTP/1.1 103 X\r\n", "long names": strings.Repeat("a", 100) + ":1\r\n",
 	} {
@@ -373,8 +373,8 @@ func TestHeadIsLinear(t *testing.T) {
 	}
 }
 
-// TestManyFields: a head within the limit takes no longer than net/http's own client does
-// with it, by an order of magnitude, and the end of the context ends it.
+// TestManyFields: a head within the limit costs no more than an order of magnitude over
+// net/http's own client, and the end of the context interrupts it.
 func TestManyFields(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := says(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"+strings.Repeat("A:1\r\n", 50000)+"\r\nok", 0)

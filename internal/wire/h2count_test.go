@@ -9,9 +9,9 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// TestH2EmptyEnd: a DATA frame that is empty but ends its stream carries that end. Many of
-// them, each of a response of its own, are no flood.
-func TestH2EmptyEnd(t *testing.T) {
+// TestH2EmptyEndStream: an empty DATA frame with END_STREAM ends its response. Many of them,
+// for a response each, are not a flood.
+func TestH2EmptyEndStream(t *testing.T) {
 	var in bytes.Buffer
 	p := &h2Peer{fr: http2.NewFramer(&in, nil)}
 	p.enc = hpack.NewEncoder(&p.buf)

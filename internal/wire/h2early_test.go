@@ -11,9 +11,9 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestH2AnswerWithoutContent: a server that answers an upload by a head alone, and takes no
-// more of it, has it ended when the exchange is over: it keeps no stream, and no goroutine.
-func TestH2AnswerWithoutContent(t *testing.T) {
+// TestH2EarlyResponseWithoutContent: a server that responds to an upload with a head alone and
+// reads no more keeps neither a stream nor a goroutine once the exchange is over.
+func TestH2EarlyResponseWithoutContent(t *testing.T) {
 	settings := []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 100}, {ID: http2.SettingMaxConcurrentStreams, Val: 1}}
 	for _, status := range []string{"200", "204", "404"} {
 		url := newH2Peer(t, false, settings, func(p *h2Peer, r peerRequest) { p.head(r.stream, true, ":status", status) })

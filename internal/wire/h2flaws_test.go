@@ -148,10 +148,10 @@ func init() {
 	}
 }
 
-// TestH2Flaws: a malformed response is the error of its exchange, says what is wrong, and
-// does nothing to the others of the connection: one that is under way, and one to come.
-// The log of the process stays empty.
-func TestH2Flaws(t *testing.T) {
+// TestH2MalformedResponses: a malformed response is an error of its exchange, which says what
+// is wrong, and changes nothing for the other exchanges on the connection. The log of the
+// process stays empty.
+func TestH2MalformedResponses(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		for name, flaw := range flawedResponses {
 			t.Run(fmt.Sprintf("%s, TLS %v", name, encrypted), func(t *testing.T) {

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// TestH2Surplus: frames that mean nothing, or come too late, change nothing, and net/http
-// writes nothing to the log for them.
-func TestH2Surplus(t *testing.T) {
+// TestH2SurplusFrames: frames without meaning, and frames that come too late, change nothing,
+// and net/http does not log them.
+func TestH2SurplusFrames(t *testing.T) {
 	surplus := map[string]func(p *h2Peer, id uint32){
 		"unknown frames": func(p *h2Peer, id uint32) {
 			for range 10_000 {
@@ -69,8 +69,8 @@ func TestH2Surplus(t *testing.T) {
 	}
 }
 
-// TestH2HeadContent: DATA to a HEAD request is thrown away in silence.
-func TestH2HeadContent(t *testing.T) {
+// TestH2ContentOfHead: DATA in a response to HEAD is discarded without an error.
+func TestH2ContentOfHead(t *testing.T) {
 	logged := captureLog(t)
 	url := newH2Peer(t, false, nil, func(p *h2Peer, r peerRequest) {
 		if r.path == "/head" {
@@ -95,9 +95,9 @@ func TestH2HeadContent(t *testing.T) {
 	assert.Empty(t, logged.String())
 }
 
-// TestH2Violations: what breaks the rules for the whole connection ends it, with an error
-// that says how, and without a word in the log.
-func TestH2Violations(t *testing.T) {
+// TestH2ConnectionErrors: a violation of the protocol ends the connection, with an error that
+// names it, and without a log line.
+func TestH2ConnectionErrors(t *testing.T) {
 	violations := map[string]struct {
 		send func(p *h2Peer, id uint32)
 		want string
@@ -144,7 +144,7 @@ func TestH2Violations(t *testing.T) {
 	}
 }
 
-// TestH2Floods: a peer may send many frames that carry nothing, but not without end.
+// TestH2Floods: frames that carry nothing are limited in number.
 func TestH2Floods(t *testing.T) {
 	frame := func(kind, flags byte, stream uint32, payload ...byte) []byte {
 		return append(frameHead{length: len(payload), kind: kind, flags: flags, stream: stream}.append(nil), payload...)
@@ -208,8 +208,9 @@ func TestH2FirstFrame(t *testing.T) {
 	}
 }
 
-// TestH2Upload: an upload whose server gives window byte by byte is no flood.
-func TestH2Upload(t *testing.T) {
+// TestH2SmallWindowUpdates: an upload whose server opens the window byte by byte is not a
+// flood.
+func TestH2SmallWindowUpdates(t *testing.T) {
 	url := newRawH2(t, func(c io.ReadWriter) {
 		p := &h2Peer{fr: http2.NewFramer(c, c)}
 		p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100})
@@ -239,9 +240,9 @@ func TestH2Upload(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestH2Burst: what is sent before the server has said how many streams it takes at once
-// does not go beyond that, so that nothing has to be sent twice.
-func TestH2Burst(t *testing.T) {
+// TestH2BurstBeforeSettings: a burst before the server's SETTINGS stays within its stream
+// limit, so that nothing is sent twice.
+func TestH2BurstBeforeSettings(t *testing.T) {
 	const allowed = 3
 	var refused, posts atomic.Int64
 	begun := make(chan struct{})
@@ -288,7 +289,7 @@ func TestH2Burst(t *testing.T) {
 	assert.Equal(t, 1, b.tr.Connections())
 }
 
-// TestH2IdleGoAway: an idle connection whose server is going leaves the pool at once.
+// TestH2IdleGoAway: an idle connection leaves the pool as soon as GOAWAY comes.
 func TestH2IdleGoAway(t *testing.T) {
 	url := newH2Peer(t, false, nil, func(p *h2Peer, r peerRequest) {
 		p.ok(r.stream, "ok")
@@ -302,8 +303,8 @@ func TestH2IdleGoAway(t *testing.T) {
 	assert.Eventually(t, func() bool { return b.tr.Connections() == 0 }, soonEnough, tick)
 }
 
-// TestH2GuardCost: the guard makes nothing for a request, once it has the memory for one.
-func TestH2GuardCost(t *testing.T) {
+// TestH2GuardAllocations: the guard allocates nothing for a request once it has its buffers.
+func TestH2GuardAllocations(t *testing.T) {
 	var server bytes.Buffer
 	p := &h2Peer{fr: http2.NewFramer(&server, nil)}
 	g := newH2Guard(nil, 256<<10)

@@ -13,8 +13,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestObserver: what an exchange is told, and that it can stop before anything
-// is sent.
+// TestObserver: the calls of one exchange, and that it can be cancelled before anything is
+// sent.
 func TestObserver(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		var served atomic.Int64

@@ -14,8 +14,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestPeerMoved: that a peer takes what the system holds of an upload is seen, and that it
-// does not.
+// TestPeerMoved: whether the peer takes bytes out of the socket buffer of an upload is seen,
+// both ways.
 func TestPeerMoved(t *testing.T) {
 	take := make(chan int64)
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {

@@ -70,9 +70,9 @@ func noDialer() *dial.Dialer {
 	}}
 }
 
-// TestStuckConnection: a connection that does not answer when it is asked or closed keeps
-// nobody from using the pool, and Close does not wait for it for ever.
-func TestStuckConnection(t *testing.T) {
+// TestHangingConnection: a connection whose Close or liveness check hangs keeps no exchange
+// from using the pool, and Close does not wait for it for ever.
+func TestHangingConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 1})
 		bad, good := &scripted{stuck: make(chan struct{})}, &scripted{}
@@ -105,8 +105,8 @@ func TestStuckConnection(t *testing.T) {
 	})
 }
 
-// TestIdleExpiry: each connection is closed when its own time is over, however many there
-// are, and use puts that off.
+// TestIdleExpiry: each connection is closed when its own idle time is over, however many there
+// are; use restarts the time.
 func TestIdleExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hosts = 3 * expiryBatch
@@ -146,8 +146,8 @@ func TestIdleExpiry(t *testing.T) {
 	})
 }
 
-// TestStreams: an HTTP/2 connection carries what its peer allows, follows a change of that,
-// and ends behind its last exchange once the peer takes no more.
+// TestStreams: an HTTP/2 connection carries as many exchanges as its peer allows, follows
+// changes of that, and is closed after the last one when the peer takes no more.
 func TestStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer()})
@@ -198,9 +198,9 @@ func TestStreams(t *testing.T) {
 	})
 }
 
-// TestFits: what comes on a connection that lay idle spoils it; what comes on a new one, also
-// one whose server had to wait for an answer, belongs to the handshake.
-func TestFits(t *testing.T) {
+// TestBytesOnIdleConnection: bytes that come on an idle connection make it unusable; on a new
+// one, also one that had to wait for an answer, they belong to the handshake.
+func TestBytesOnIdleConnection(t *testing.T) {
 	tr := NewTransport(Config{Dialer: noDialer()})
 	defer tr.Close()
 	key := Key{Scheme: "http", Addr: "h:80"}
@@ -217,9 +217,9 @@ func TestFits(t *testing.T) {
 	require.Zero(t, tr.Connections())
 }
 
-// TestFreshMakesRoom: who wants a connection that nothing was sent on gets one, though all
-// that are allowed have been used and lie idle.
-func TestFreshMakesRoom(t *testing.T) {
+// TestFreshConnectionAtLimit: an exchange that needs an unused connection gets one, although
+// all that are allowed have been used and are idle.
+func TestFreshConnectionAtLimit(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
 		b := with(Config{ConnsPerHost: 1})
@@ -244,9 +244,9 @@ func TestFreshMakesRoom(t *testing.T) {
 	})
 }
 
-// TestLeaveFreesQuestion: a dial that has asked somebody who is gone does not wait for the
+// TestLeaveEndsQuestion: a dial that has asked an exchange which is gone does not wait for the
 // answer.
-func TestLeaveFreesQuestion(t *testing.T) {
+func TestLeaveEndsQuestion(t *testing.T) {
 	tr := NewTransport(Config{Dialer: noDialer()})
 	defer tr.Close()
 	tr.mu.Lock()

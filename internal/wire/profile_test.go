@@ -31,8 +31,9 @@ func (d *decider) Question(q *Question) {
 	q.Profile = d.profile
 }
 
-// TestHeir: who takes a dial over from one that has left is asked in its place.
-func TestHeir(t *testing.T) {
+// TestQuestionToNextOwner: the exchange that takes over the dial of another one is asked in its
+// place.
+func TestQuestionToNextOwner(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
 	let := make(chan struct{})
 	tr := NewTransport(Config{Dialer: &dial.Dialer{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -76,9 +77,9 @@ func TestHeir(t *testing.T) {
 	require.NoError(t, <-second)
 }
 
-// TestAnswerIsPrivate: a connection that one exchange has accepted goes to that exchange
-// only, even if it went another way while it was asked, and others wait for one.
-func TestAnswerIsPrivate(t *testing.T) {
+// TestAcceptedConnectionIsPrivate: a connection that one exchange has accepted goes to that
+// exchange only, even if it got another one meanwhile, and others wait for their own.
+func TestAcceptedConnectionIsPrivate(t *testing.T) {
 	w := &waiter{x: &Exchange{}}
 	h := &host{}
 	h.enqueue(w)

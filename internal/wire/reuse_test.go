@@ -52,8 +52,8 @@ func TestConnectionReuse(t *testing.T) {
 	}
 }
 
-// TestIdleConnectionClosedByServer: a connection that its server closes while idle is gone before the
-// next exchange, which then has a new one.
+// TestIdleConnectionClosedByServer: a connection that its server closes while idle leaves the
+// pool, and the next exchange gets a new one.
 func TestIdleConnectionClosedByServer(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -71,7 +71,7 @@ func TestIdleConnectionClosedByServer(t *testing.T) {
 	})
 }
 
-// TestIdleTimeout: what lies idle for too long is closed, each for its own time.
+// TestIdleTimeout: an idle connection is closed after its own idle timeout.
 func TestIdleTimeout(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
@@ -90,7 +90,7 @@ func TestIdleTimeout(t *testing.T) {
 	})
 }
 
-// TestTLSProfilesShareNoConnection: two TLS configurations never meet on one connection.
+// TestTLSProfilesShareNoConnection: two TLS configurations never use one connection.
 func TestTLSProfilesShareNoConnection(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -109,7 +109,7 @@ func TestTLSProfilesShareNoConnection(t *testing.T) {
 	})
 }
 
-// TestTLSConnectionReuse: session tickets in the socket are no reason not to use it again.
+// TestTLSConnectionReuse: session tickets in the socket do not make a connection unusable.
 func TestTLSConnectionReuse(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))

@@ -12,8 +12,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestSession: exchanges of a session stay on one connection, which nobody else
-// gets before its end; and connections with an owner are his.
+// TestSession: the exchanges of a session stay on one connection, which nothing else uses
+// before the session ends; a connection with an owner is used by that owner only.
 func TestSession(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -77,8 +77,8 @@ func (h *hooks) trace() *httptrace.ClientTrace {
 	}
 }
 
-// TestTrace: the hooks of a trace come as from net/http's own Transport, in the same order, on
-// new and on kept connections of every kind.
+// TestTrace: the hooks of a trace are called as by net/http's own Transport, in the same order,
+// on new and on kept connections of every kind.
 func TestTrace(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -189,8 +189,8 @@ func behindGetConn(list string) string {
 	return list
 }
 
-// TestTraceOfDial: what is about a dial is told to the exchange that it was begun for, and
-// GotConn to the one that gets the connection.
+// TestTraceOfDial: the hooks of a dial go to the exchange that it was begun for, and GotConn to
+// the exchange that gets the connection.
 func TestTraceOfDial(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "text") }))
 	dials, let := make(chan struct{}, 2), make(chan struct{})
@@ -238,9 +238,9 @@ type queueWatch struct {
 
 func (w *queueWatch) Waiting(bool) { w.queued <- struct{}{} }
 
-// TestUntracedCostsNothing: a trace that wants to know something else, as every request of
-// this module has one, costs a kept connection no allocation.
-func TestUntracedCostsNothing(t *testing.T) {
+// TestTraceWithoutHooks: a trace without these hooks, as every request of this module has one,
+// costs a kept connection no allocation.
+func TestTraceWithoutHooks(t *testing.T) {
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error { return nil }})
 	x := &Exchange{Key: Key{Scheme: "http", Addr: "h:80"}}
 	assert.Zero(t, testing.AllocsPerRun(100, func() {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUntaken: what a peer does not read stays in the socket, until it does.
+// TestUntaken: bytes that a peer does not read stay in the socket buffer until it does.
 func TestUntaken(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux is asked")

@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestEarlyResponse: the answer of a server that does not want the upload arrives,
-// however it ends the connection.
+// TestEarlyResponse: the response to an upload that the server refuses arrives, however the
+// server ends the connection.
 func TestEarlyResponse(t *testing.T) {
 	const tries, size = 100, 8 << 20
 	ends := map[string]func(*testserver.Conn){
@@ -65,8 +65,8 @@ func TestEarlyResponse(t *testing.T) {
 	})
 }
 
-// TestRequestBodyError: an error of the request body is told as such, and a body that blocks is told
-// that its server goes away.
+// TestRequestBodyError: an error of the request body is reported as such, and a body whose Read
+// blocks is told when the connection ends.
 func TestRequestBodyError(t *testing.T) {
 	bad := errors.New("the disk is gone")
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
@@ -150,8 +150,8 @@ type closing struct {
 
 func (c *closing) Close() error { c.n.Add(1); return nil }
 
-// TestExpectContinue: the body waits for 100 Continue, and does not go out behind a
-// refusal that ends the connection.
+// TestExpectContinue: the body waits for 100 Continue, and is not sent after a final response
+// that ends the connection.
 func TestExpectContinue(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		got := make(chan string, 2)

@@ -14,9 +14,9 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestFreshHasItsTurn: who wants a connection that nothing was sent on is not passed over by
-// those who came later and take any, however many of them there are.
-func TestFreshHasItsTurn(t *testing.T) {
+// TestFreshIsNotPassedOver: an exchange that needs an unused connection is not passed over by
+// later ones that take any, however many there are.
+func TestFreshIsNotPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 2})
 		defer tr.Close()
@@ -60,9 +60,9 @@ func TestFreshHasItsTurn(t *testing.T) {
 	})
 }
 
-// TestNewsNobodyHears: an exchange whose observer takes its time while dial after dial goes
-// to others keeps nobody from using the pool, and gets its connection in the end.
-func TestNewsNobodyHears(t *testing.T) {
+// TestSlowObserver: an exchange whose observer is slow, while dial after dial goes to others,
+// keeps no exchange from using the pool, and gets its connection in the end.
+func TestSlowObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer()})
 		defer tr.Close()
@@ -83,9 +83,9 @@ func TestNewsNobodyHears(t *testing.T) {
 	})
 }
 
-// TestEndsWhileMade: a connection may end while it is still being made, which the race
-// detector looks at.
-func TestEndsWhileMade(t *testing.T) {
+// TestConnectionEndsWhileOpening: a connection may end while it is still being opened; the race
+// detector checks this.
+func TestConnectionEndsWhileOpening(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.WriteString(c, "neither HTTP/1 nor HTTP/2") })
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		b := with(Config{})
@@ -99,9 +99,9 @@ func TestEndsWhileMade(t *testing.T) {
 	})
 }
 
-// TestOpenLeaves: a connection that Open got in the moment in which it was given up is
-// still one that nothing was sent on.
-func TestOpenLeaves(t *testing.T) {
+// TestOpenIsGivenUp: a connection that Open got at the moment at which it was given up still
+// counts as unused.
+func TestOpenIsGivenUp(t *testing.T) {
 	tr := NewTransport(Config{Dialer: noDialer()})
 	defer tr.Close()
 	key := Key{Scheme: "http", Addr: "h:80"}
@@ -117,9 +117,9 @@ func TestOpenLeaves(t *testing.T) {
 	require.Same(t, c, h.unused.first)
 }
 
-// TestNoRoom: a connection on which the peer takes no exchange is not waited for as one of our
-// own, and when it ends another one is opened for those who wait.
-func TestNoRoom(t *testing.T) {
+// TestPeerWithoutStreams: a connection whose peer allows no stream does not count as our own
+// limit, and when it ends another one is opened for the waiting exchanges.
+func TestPeerWithoutStreams(t *testing.T) {
 	for name, end := range map[string]func(*Transport){
 		"idle for too long": func(*Transport) { time.Sleep(time.Minute) },
 		"CloseIdle":         (*Transport).CloseIdle,
