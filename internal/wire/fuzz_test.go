@@ -13,7 +13,7 @@ import (
 // the same head, and a body that ends where the tap says, whatever the pieces it comes in.
 func FuzzHead(f *testing.F) {
 	for _, s := range []string{
-		"HTTP/1.1 200 OK\r\nA: b\r\nA: c\r\n\r\nbody", "HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\nX-y:z\n\n", "HTTP/1.1 200 OK\r\nA: b\r\n\t c\r\nEmpty:\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nA: b\r\nA: c\r\n\r\nbody", "HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\nX-y:z\n\n", "HTTP/1.1 200 OK\r\nA: b\r\n\t c\r\nEmpty:\r\n\r\n", "HTTP/1.0 200\n0:0\n \n\n",
 		"HTTP/1.1 200 OK\r\nConnection: close\r\nPragma: no-cache\r\n\r\n", "HTTP/1.1 2", "\r\n\r\n", "HTTP/1.1 100\r\n\r\n",
 		"\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", "HTTP/1.1 204 X\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nA: b\r\n c\r\n\r\nmore",
@@ -93,7 +93,8 @@ func agree(t *testing.T, head string, resp *http.Response) {
 			t.Fatalf("%s of %q: %q and %q", key, head, values, found[key])
 		}
 		for i, v := range values {
-			if v != found[key][i] {
+			// net/http leaves a blank behind a value whose last line is empty
+			if textproto.TrimString(v) != found[key][i] {
 				t.Fatalf("%s of %q: %q and %q", key, head, v, found[key][i])
 			}
 		}
