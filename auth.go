@@ -15,8 +15,8 @@ import (
 
 // Authenticator is the question for a user name and a password that a server asks
 // with 401 (Qt: QAuthenticator). The reply waits for the answer where the Request
-// or the Manager has AskAuthentication; without it there is none, unless it is given
-// inside OnSignal. Its methods may be called from any goroutine.
+// or the Manager has an Answer or AskAuthentication; otherwise there is none, unless it is
+// given inside OnSignal. Its methods may be called from any goroutine.
 type Authenticator struct {
 	// URL is what was asked for, without user information.
 	URL *url.URL

@@ -74,7 +74,8 @@ type Config struct {
 	HSTS *hsts.Store
 	// Ask is what replies wait for an answer to, in addition to Request.Ask.
 	Ask QuestionKinds
-	// Answer is for requests that have none.
+	// Answer is for requests that have none. Replies call it at the same time; Question.Reply
+	// tells them apart.
 	Answer func(ctx context.Context, q Question)
 	// Credentials are passwords that are known beforehand.
 	Credentials []Credential

@@ -69,13 +69,13 @@
 // sent. A Manager has a cookie jar, see [Config.CookieJar] and package cookies. A
 // server that wants a password gets one from the URL, from what it accepted before,
 // from [Config.Credentials], or from whoever answers the [Authenticator]; the reply
-// waits for that answer only if [Request.Ask] says so.
+// waits for that answer only if there is a [Request.Answer], or [Request.Ask] says so.
 //
 // # TLS
 //
 // A certificate that is not in order makes [SSLErrors], before anything is sent: all
-// that is wrong, and the question whether to go on, which the reply waits for under
-// [AskSSLErrors]. An answer holds for one reply. [SSLConfiguration] is for everything
+// that is wrong, and the question whether to go on, which goes to [Request.Answer] or is
+// waited for under [AskSSLErrors]. An answer holds for one reply. [SSLConfiguration] is for everything
 // else: versions, roots, client certificates, pins, sessions, pre-shared keys.
 //
 // # Proxies

@@ -20,6 +20,15 @@ func origin() *httptest.Server {
 		w.Write(make([]byte, 3<<20))
 	})
 	mux.Handle("/old", http.RedirectHandler("/hello", http.StatusFound))
+	mux.Handle("/moved", http.RedirectHandler("/secret", http.StatusFound))
+	mux.HandleFunc("/secret", func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "gopher" || password != "burrow" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="the burrow"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		io.WriteString(w, "carrots")
+	})
 	mux.HandleFunc("/upper", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		io.WriteString(w, strings.ToUpper(string(body)))
@@ -202,6 +211,65 @@ func ExampleRedirect() {
 	body, _ := reply.ReadAll()
 	fmt.Println(string(body))
 	// Output: hello
+}
+
+// One function answers whatever a reply has to ask. It could show a dialog.
+func ExampleQuestion() {
+	srv := origin()
+	defer srv.Close()
+	answer := func(_ context.Context, q netreply.Question) {
+		switch q := q.(type) {
+		case *netreply.Redirect:
+			fmt.Println("to", q.URL.Path)
+			q.Allow()
+		case *netreply.Authenticator:
+			fmt.Println("password for", q.Realm)
+			q.SetCredentials("gopher", "burrow")
+		case *netreply.SSLErrors:
+			fmt.Println(q.Host, q.Errors)
+			q.Reject()
+		}
+	}
+	m, _ := netreply.NewManager(netreply.Config{Answer: answer, RedirectPolicy: netreply.UserVerifiedRedirectPolicy})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/moved")
+	body, err := m.Get(context.Background(), req).ReadAll()
+	fmt.Println(string(body), err)
+	// Output:
+	// to /secret
+	// password for the burrow
+	// carrots <nil>
+}
+
+// The same by a channel: the loop ends when there is nothing to ask any more.
+func ExampleReply_Questions() {
+	srv := origin()
+	defer srv.Close()
+	m, _ := netreply.NewManager(netreply.Config{})
+	defer m.Close()
+	req, _ := netreply.NewRequest(srv.URL + "/moved")
+	req.RedirectPolicy = netreply.UserVerifiedRedirectPolicy
+	req.Ask = netreply.AskAuthentication | netreply.AskSSLErrors
+	reply := m.Get(context.Background(), req)
+	for q := range reply.Questions() {
+		switch q := q.(type) {
+		case *netreply.Redirect:
+			fmt.Println("to", q.URL.Path)
+			q.Allow()
+		case *netreply.Authenticator:
+			fmt.Println("password for", q.Realm)
+			q.SetCredentials("gopher", "burrow")
+		case *netreply.SSLErrors:
+			fmt.Println(q.Host, q.Errors)
+			q.Reject()
+		}
+	}
+	body, err := reply.ReadAll()
+	fmt.Println(string(body), err)
+	// Output:
+	// to /secret
+	// password for the burrow
+	// carrots <nil>
 }
 
 func ExampleRequest_onSignal() {

@@ -35,9 +35,9 @@ type PSKParameters struct {
 // PreSharedKeyAuthenticator is the question for a pre-shared key (Qt:
 // QSslPreSharedKeyAuthenticator). It comes up in the middle of a handshake, which
 // Config.TLSTimeout bounds, on requests whose SSLConfiguration has a PSKDialer. The
-// reply waits for the answer where the Request or the Manager has AskPreSharedKey;
-// without it there is none, unless it is given inside OnSignal. No answer fails the
-// reply with SslHandshakeFailedError (rule T15). Its methods may be called from any
+// reply waits for the answer where the Request or the Manager has an Answer or
+// AskPreSharedKey; otherwise there is none, unless it is given inside OnSignal. No answer
+// fails the reply with SslHandshakeFailedError (rule T15). Its methods may be called from any
 // goroutine.
 type PreSharedKeyAuthenticator struct {
 	// IdentityHint is what the server tells to help to choose; empty under TLS 1.3, where

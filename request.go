@@ -158,22 +158,26 @@ type Request struct {
 	// 0 means the Manager's time, below 0 that it is closed (rule N11).
 	ConnectionCacheExpiry time.Duration
 
-	// Answer is called with every question that the reply has, and may take its time: it
-	// can show a dialog and wait for the user. It answers by a verb of the question. What
-	// is open when it returns gets the safe answer; see Question. It runs on the goroutine
-	// of the transfer, and no time limit counts meanwhile but those of the peer and of
-	// Config.TLSTimeout, which SSLErrors survives. ctx ends with the reply, and then it
-	// should return. What would wait for the same reply fails with ErrInsideOnSignal in it.
+	// Answer is called with every question of the reply, and answers by a verb of the
+	// question. It may take its time: TransferTimeout stands still while it shows a dialog.
+	// What is open when it returns gets the safe answer, see Question. About a redirect it is
+	// asked under UserVerifiedRedirectPolicy only, since the other policies decide by
+	// themselves. nil means the Manager's.
 	//
-	// It is asked about redirects only under UserVerifiedRedirectPolicy: the other
-	// policies have decided. nil means the Manager's.
+	// It runs on the goroutine of the transfer, one call at a time for each reply. ctx ends with
+	// the reply, and then Answer should return. What would wait for the reply fails with
+	// ErrInsideOnSignal there.
 	Answer func(ctx context.Context, q Question)
 	// OnSignal is called for every signal, at the very point where it happens:
 	// the transfer goes on when it returns. It is for what must be decided there,
 	// such as an Abort at Encrypted before anything is sent (Qt: a direct
-	// connection). It runs on the goroutines of the transfer, must not block, and
-	// may call every method of the Reply; what would wait for the Reply fails with
-	// ErrInsideOnSignal there.
+	// connection). It must not block, and may call every method of the Reply; what
+	// would wait for the Reply fails with ErrInsideOnSignal there.
+	//
+	// Calls for one Reply never overlap, and come in the order of Events. They come on the
+	// goroutines of the transfer, or on the one that ends the Reply: an Abort makes the last
+	// calls before it returns, unless a call is running, which it does not wait for. Then the
+	// goroutine of that call makes them.
 	OnSignal func(*Reply, Event)
 
 	attributes map[any]any

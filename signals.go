@@ -181,7 +181,8 @@ func (r *Reply) DownloadProgress() <-chan Progress {
 // Redirected gives every redirect before it is followed. Under
 // UserVerifiedRedirectPolicy the reply waits for Allow or Deny (rule R6). As all channels of
 // questions it is closed when no more can come: with the final response head, or the end
-// of the reply.
+// of the reply. A loop with a select that goes on behind that should set its variable of
+// the channel to nil then; nil questions take no answer, but come again and again.
 func (r *Reply) Redirected() <-chan *Redirect { return channelOf[*Redirect](r, sigRedirected) }
 
 // AuthenticationRequired gives every question for a password. The reply waits for

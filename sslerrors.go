@@ -192,8 +192,8 @@ func (e *CertificateError) Unwrap() []error {
 
 // SSLErrors is the list of all that is wrong with a server's certificate, and the
 // question whether to go on (Qt: sslErrors). Nothing has been sent to the server. The
-// reply waits for the answer where the Request or the Manager has AskSSLErrors; without
-// it there is none, unless it is given inside OnSignal. An answer holds for this reply
+// reply waits for the answer where the Request or the Manager has an Answer or
+// AskSSLErrors; otherwise there is none, unless it is given inside OnSignal. An answer holds for this reply
 // alone, whose connection is not used for anything else, and for these flaws of these
 // certificates. Whoever takes longer to answer than the server waits, or
 // Config.TLSTimeout, is connected once more. Its methods may be called from any
