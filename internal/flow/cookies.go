@@ -34,35 +34,33 @@ func (j httpJar) Header(u *url.URL) string {
 	return req.Header.Get("Cookie")
 }
 
-// cookieStep sends the cookies of a jar and stores those that come, with every
-// request that goes over the wire: redirects and questions for a password included
-// (rules C1 and C10).
-type cookieStep struct{ jar lineJar }
-
-func newCookieStep(jar http.CookieJar) cookieStep {
+func newLineJar(jar http.CookieJar) lineJar {
 	if lines, ok := jar.(lineJar); ok {
-		return cookieStep{lines}
+		return lines
 	}
-	return cookieStep{httpJar{jar}}
+	return httpJar{jar}
 }
 
-func (s cookieStep) before(h *Hop) error {
-	if httpurl.IsLocal(h.req.URL.Scheme) || h.t.NoSendCookies {
+// The cookies step sends the cookies of the jar and stores those that come, with every
+// request that goes over the wire: redirects and questions for a password included
+// (rules C1 and C10).
+func beforeCookies(h *Hop) error {
+	if h.e.jar == nil || h.t.NoSendCookies || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
 	}
-	if line := s.jar.Header(h.req.URL); line != "" {
+	if line := h.e.jar.Header(h.req.URL); line != "" {
 		h.req.Header["Cookie"] = []string{mergeCookies(h.req.Header["Cookie"], line)}
 	}
 	return nil
 }
 
-func (s cookieStep) after(h *Hop) (again bool) {
+func afterCookies(h *Hop) (again bool) {
 	// a 407 is the word of a proxy
-	if h.err != nil || h.t.NoSaveCookies || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
+	if h.e.jar == nil || h.err != nil || h.t.NoSaveCookies || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
 		return false
 	}
 	if lines := h.resp.Header["Set-Cookie"]; len(lines) > 0 {
-		s.jar.SetHeader(h.req.URL, lines)
+		h.e.jar.SetHeader(h.req.URL, lines)
 	}
 	return false
 }

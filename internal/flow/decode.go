@@ -17,22 +17,25 @@ func asksForCodings(h headers.Headers) bool {
 	return h.Get("Accept-Encoding") == "" && !h.Has("Range")
 }
 
-// decompress takes the codings off the final response, outside of all layers: they
-// see bodies as they were sent.
-func (t *Transfer) decompress(resp *http.Response) error {
+// afterDecode takes the content codings off the final response.
+func afterDecode(h *Hop) (again bool) {
+	if h.err != nil {
+		return false
+	}
+	t, resp := h.t, h.resp
 	codings, err := t.codings(resp)
 	if err != nil {
-		resp.Body.Close()
+		h.fail(err)
 	}
 	if err != nil || len(codings) == 0 || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
-		return err
+		return false
 	}
-	limits := t.e.cfg.Decoding
+	limits := h.e.cfg.Decoding
 	limits.Threshold = t.DecodeThreshold
 	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: t.Clock.Touch, Wait: t.waitsForMemory, Done: t.ctx.Done()})
 	t.w.Decoding(decoder)
 	resp.Body, resp.ContentLength = decoder, -1
-	return nil
+	return false
 }
 
 // waitsForMemory holds the clock of the peer while others keep the reply waiting.

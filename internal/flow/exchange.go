@@ -16,20 +16,20 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// send hands the request to the wire and tells the reply what becomes of it.
-func (h *Hop) send() {
+// send hands the request to the wire and tells the Watcher what becomes of it.
+func send(h *Hop) error {
 	x, sent, err := h.newExchange()
 	if err != nil {
-		h.err = err
-		return
+		return err
 	}
 	h.exchange = x
 	x.excuseQueue()
-	h.resp, h.err = h.e.cfg.Wire.RoundTrip(sent, &x.Exchange)
-	x.waited(h.err == nil)
-	if h.err == nil {
+	h.resp, err = h.e.cfg.Wire.RoundTrip(sent, &x.Exchange)
+	x.waited(err == nil)
+	if err == nil {
 		h.resp.Request = h.req
 	}
+	return err
 }
 
 // excuseQueue keeps the wait for one of our own connections from being taken for the

@@ -9,7 +9,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-
 	"time"
 
 	"github.com/netreply/netreply/hsts"
@@ -29,28 +28,18 @@ type step struct {
 	after  func(*Hop) (again bool)
 }
 
-// newSteps lists the steps, outermost first. The order has reasons:
-//
-//	redirect  every hop re-enters everything below
-//	hsts      learns from every hop, a 401 excepted that is answered
-//	login     asks anew for every hop, and sees nothing that is sent elsewhere
-//	cookies   of every hop, before the reply shows the head
-//	proxy     chooses the way, and answers what the proxy asks of each sending
-//	retry     only what broke on a connection that was used before (D33)
-//
-// Below them Hop.send hands the request to the wire. Content codings are taken off above
-// them, by Transfer.Begin.
-func (e *Engine) newSteps() []step {
-	steps := []step{{"redirect", nil, afterRedirect}}
-	if e.cfg.HSTS != nil {
-		steps = append(steps, step{"hsts", nil, afterHSTS})
+// newSteps lists the steps, outermost first, each with the reason for its place.
+func newSteps() []step {
+	return []step{
+		{"decode", nil, afterDecode},             // the final response alone: all below see bodies as they were sent
+		{"redirect", nil, afterRedirect},         // every hop passes everything below
+		{"hsts", nil, afterHSTS},                 // learns from every hop, but not from a 401 that is answered
+		{"login", beforeLogin, afterLogin},       // asks anew for every hop, and does not see a proxy's 407
+		{"cookies", beforeCookies, afterCookies}, // go with every sending to the server, and come with a 401 too
+		{"proxy", beforeProxy, afterProxy},       // chooses the way of a hop, and answers what is asked on it
+		{"retry", beforeRetry, afterRetry},       // what broke on a way says nothing about the way (rule D33)
+		{"send", send, nil},                      // hands the request to the wire
 	}
-	steps = append(steps, step{"login", beforeLogin, afterLogin})
-	if e.cfg.Jar != nil {
-		jar := newCookieStep(e.cfg.Jar)
-		steps = append(steps, step{"cookies", jar.before, jar.after})
-	}
-	return append(steps, step{"proxy", beforeProxy, afterProxy}, step{"retry", beforeRetry, afterRetry})
 }
 
 // Config is what the transfers of an Engine have in common. It is not changed once in use.
@@ -76,6 +65,7 @@ type Engine struct {
 	cfg       Config
 	userAgent []string
 	steps     []step
+	jar       lineJar // nil for none
 	spaces    auth.Spaces
 	routes    routes
 	http11    http11Origins
@@ -83,8 +73,10 @@ type Engine struct {
 
 // NewEngine makes an Engine.
 func NewEngine(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, userAgent: []string{cfg.UserAgent}}
-	e.steps = e.newSteps()
+	e := &Engine{cfg: cfg, steps: newSteps(), userAgent: []string{cfg.UserAgent}}
+	if cfg.Jar != nil {
+		e.jar = newLineJar(cfg.Jar)
+	}
 	return e
 }
 
@@ -150,13 +142,9 @@ func (h *Hop) run(steps []step) (*http.Response, error) {
 		for ; i < len(steps); i++ {
 			if before := steps[i].before; before != nil {
 				if h.err = before(h); h.err != nil {
-					h.resp = nil
 					break
 				}
 			}
-		}
-		if i == len(steps) {
-			h.send()
 		}
 		again := false
 		for i--; i >= 0 && !again; i-- {

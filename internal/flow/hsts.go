@@ -2,7 +2,7 @@ package flow
 
 // afterHSTS learns from responses that came over TLS without any error (rule K4).
 func afterHSTS(h *Hop) (again bool) {
-	if h.err != nil || h.req.URL.Scheme != "https" {
+	if h.e.cfg.HSTS == nil || h.err != nil || h.req.URL.Scheme != "https" {
 		return false
 	}
 	if values := h.resp.Header["Strict-Transport-Security"]; len(values) > 0 {

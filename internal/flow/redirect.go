@@ -15,7 +15,10 @@ func afterRedirect(h *Hop) (again bool) {
 		return false
 	}
 	req, err := h.t.answered(h)
-	if h.err = err; req == nil || err != nil {
+	if err != nil {
+		h.fail(err)
+	}
+	if req == nil {
 		return false
 	}
 	h.req = req

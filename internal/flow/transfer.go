@@ -63,14 +63,7 @@ func (t *Transfer) Begin() (*http.Response, error) {
 	if err := t.start(); err != nil {
 		return nil, err
 	}
-	resp, err := t.hop.run(t.e.steps)
-	if err != nil {
-		return nil, err
-	}
-	if err = t.decompress(resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
+	return t.hop.run(t.e.steps)
 }
 
 // start makes the first request. It is apart from Begin to leave that a small stack.

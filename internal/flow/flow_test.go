@@ -1,0 +1,150 @@
+package flow
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestSteps: which steps there are, and their order.
+func TestSteps(t *testing.T) {
+	var names []string
+	for _, s := range NewEngine(Config{}).steps {
+		names = append(names, s.name)
+	}
+	assert.Equal(t, "decode redirect hsts login cookies proxy retry send", strings.Join(names, " "))
+}
+
+// script makes steps a, b, c … that write down when they are called. fails and again say, by
+// "name before" or "name after", how often that happens there; a step that wants to go again
+// takes the error away.
+type script struct {
+	calls        []string
+	fails, again map[string]int
+}
+
+// errStep is what a step of a script fails with.
+type errStep string
+
+func (e errStep) Error() string { return string(e) }
+
+// use tells whether m still has something to happen at a call, which it takes away.
+func use(m map[string]int, call string) bool {
+	if m[call] == 0 {
+		return false
+	}
+	m[call]--
+	return true
+}
+
+func (s *script) step(name string) step {
+	before, after := name+" before", name+" after"
+	return step{name,
+		func(h *Hop) error {
+			s.calls = append(s.calls, before)
+			if use(s.fails, before) {
+				return errStep(before)
+			}
+			return nil
+		},
+		func(h *Hop) bool {
+			call := after
+			if h.err != nil {
+				call += " with " + h.err.Error()
+			}
+			s.calls = append(s.calls, call)
+			if use(s.fails, after) {
+				h.fail(errStep(after))
+			}
+			return use(s.again, after)
+		},
+	}
+}
+
+// TestRun: the order of the calls, what an error of a step reaches, and where a repetition
+// begins.
+func TestRun(t *testing.T) {
+	for name, row := range map[string]struct {
+		fails, again map[string]int
+		calls        string
+		err          error
+	}{
+		"down and up": {calls: "a before, b before, c before, send, c after, b after, a after"},
+		"an error of the last step": {fails: map[string]int{"send": 1},
+			calls: "a before, b before, c before, send, c after with send, b after with send, a after with send", err: errStep("send")},
+		"an error on the way down reaches the steps above": {fails: map[string]int{"b before": 1},
+			calls: "a before, b before, a after with b before", err: errStep("b before")},
+		"an error of the first step reaches none": {fails: map[string]int{"a before": 1},
+			calls: "a before", err: errStep("a before")},
+		"an error on the way up reaches the steps above": {fails: map[string]int{"b after": 1},
+			calls: "a before, b before, c before, send, c after, b after, a after with b after", err: errStep("b after")},
+		"again, from below the step": {again: map[string]int{"b after": 2},
+			calls: "a before, b before, c before, send, c after, b after, c before, send, c after, b after, c before, send, c after, b after, a after"},
+		"again, of the first step": {again: map[string]int{"a after": 1},
+			calls: "a before, b before, c before, send, c after, b after, a after, b before, c before, send, c after, b after, a after"},
+		"again, of the last but one": {again: map[string]int{"c after": 1},
+			calls: "a before, b before, c before, send, c after, send, c after, b after, a after"},
+		"again, in the place of an error": {fails: map[string]int{"send": 1}, again: map[string]int{"c after": 1},
+			calls: "a before, b before, c before, send, c after with send, send, c after, b after, a after"},
+		"again, in the place of an error on the way down": {fails: map[string]int{"c before": 1}, again: map[string]int{"a after": 1},
+			calls: "a before, b before, c before, b after with c before, a after with c before, b before, c before, send, c after, b after, a after"},
+		"an error the second time": {fails: map[string]int{"b after": 1}, again: map[string]int{"c after": 1},
+			calls: "a before, b before, c before, send, c after, send, c after, b after, a after with b after", err: errStep("b after")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &script{fails: row.fails, again: row.again}
+			resp := &http.Response{Body: http.NoBody}
+			send := step{"send", func(h *Hop) error {
+				s.calls = append(s.calls, "send")
+				if use(s.fails, "send") {
+					return errStep("send")
+				}
+				h.resp = resp
+				return nil
+			}, nil}
+			got, err := new(Hop).run([]step{s.step("a"), s.step("b"), s.step("c"), send})
+			assert.Equal(t, row.calls, strings.Join(s.calls, ", "))
+			assert.Equal(t, row.err, err)
+			if row.err == nil {
+				assert.Same(t, resp, got)
+			} else {
+				assert.Nil(t, got)
+			}
+		})
+	}
+}
+
+// TestRunSkips: a step may have nothing to do in one direction, or in both.
+func TestRunSkips(t *testing.T) {
+	s := &script{}
+	a, c := s.step("a"), s.step("c")
+	a.before, c.after = nil, nil
+	got, err := new(Hop).run([]step{a, {name: "b"}, c})
+	assert.Equal(t, "c before, a after", strings.Join(s.calls, ", "))
+	assert.Nil(t, got)
+	assert.NoError(t, err)
+}
+
+// closeCounter counts how often a body is closed.
+type closeCounter struct {
+	io.Reader
+	n int
+}
+
+func (c *closeCounter) Close() error { c.n++; return nil }
+
+// TestFail: an error takes the place of a response, whose body is closed.
+func TestFail(t *testing.T) {
+	body := &closeCounter{Reader: strings.NewReader("body")}
+	h := &Hop{resp: &http.Response{Body: body}}
+	h.fail(errors.ErrUnsupported)
+	assert.Nil(t, h.resp)
+	assert.Equal(t, errors.ErrUnsupported, h.err)
+	assert.Equal(t, 1, body.n)
+	h.fail(io.EOF)
+	assert.Equal(t, io.EOF, h.err)
+}
