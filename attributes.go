@@ -42,7 +42,7 @@ var (
 	}}
 	// ConnectionEncrypted tells whether the hop's URL is an https one.
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
-		return r.encrypted, true
+		return r.secure, true
 	}}
 	// OriginalContentLength is the Content-Length of a body whose content coding is
 	// taken off: the header is not shown then, since it is not the length of what

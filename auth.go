@@ -59,14 +59,6 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 // too. It returns false when there was an answer already, or the reply is over.
 func (a *Authenticator) Cancel() bool { return a != nil && a.refuse() }
 
-// Reply is the reply that asks.
-func (a *Authenticator) Reply() *Reply {
-	if a == nil {
-		return nil
-	}
-	return a.reply
-}
-
 // Credential is a password that a Manager knows beforehand. It is sent when the
 // server asks for it, and never to another origin; https at its usual port is not
 // another one for http at its usual port (D11).

@@ -146,12 +146,6 @@ func invalidBody(reason string) error {
 	return localError(ProtocolInvalidOperationError, "Invalid body", &FieldError{Field: "body", Reason: reason})
 }
 
-// bodyFailure is the failure of a body's source.
-func bodyFailure(doing string, err error) *Error {
-	err = fmt.Errorf("%s: %w", doing, err)
-	return &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: err.Error(), Err: err}
-}
-
 // ready tells that a Read of r never waits for anything that may not come.
 func ready(r io.Reader) bool {
 	switch r.(type) {

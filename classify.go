@@ -456,3 +456,9 @@ func proxyText(e *Error, failure *flow.ProxyFailure) string {
 	}
 	return e.Err.Error()
 }
+
+// bodyFailure is the failure of a body's source.
+func bodyFailure(doing string, err error) *Error {
+	err = fmt.Errorf("%s: %w", doing, err)
+	return &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: err.Error(), Err: err}
+}

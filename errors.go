@@ -3,6 +3,7 @@ package netreply
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -232,3 +233,33 @@ func (e *Error) Temporary() bool {
 }
 
 var _ net.Error = (*Error)(nil)
+
+// mayPass tells whether a status speaks of a state of the server that may pass by itself
+// (RFC 9110, section 15; RFC 6585; RFC 8470). 501, 505 and 511 do not: a method, a version
+// or a network wants something else.
+func mayPass(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusNetworkAuthenticationRequired:
+		return false
+	}
+	return status >= 500
+}
+
+// printable makes everything that e says fit to be shown. It is the last thing that is done
+// to an error of this package.
+func (e *Error) printable() *Error {
+	e.Text = printable(e.Text, maxMessage)
+	e.reason = printable(e.reason, maxReason)
+	if e.Err != nil {
+		text := e.Err.Error()
+		if shown := printable(text, maxMessage); shown != text {
+			e.Err = &printableError{shown, e.Err}
+		}
+	}
+	return e
+}
+
+// LogValue is what log/slog prints: the same as String.
+func (p Phase) LogValue() slog.Value { return slog.StringValue(p.String()) }

@@ -51,21 +51,3 @@ func validateSecretHeaders(field string, list []string) error {
 	}
 	return nil
 }
-
-// FieldError names the part of a Config or a Request that cannot be used.
-type FieldError struct {
-	Field  string // what was wrong
-	Value  string // its value; empty for what may be a secret
-	Reason string // why; may be empty
-}
-
-func (e *FieldError) Error() string {
-	s := "invalid " + e.Field
-	if e.Value != "" {
-		s += " " + quote(e.Value)
-	}
-	if e.Reason != "" {
-		s += ": " + e.Reason
-	}
-	return s
-}

@@ -3,12 +3,14 @@ package netreply
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"math"
 	"net/netip"
 	"net/url"
 
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/internal/auth"
+	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/flow"
@@ -160,3 +162,67 @@ func (m *Manager) proxyProfiles(p *Proxy) *profiles {
 }
 
 var _ auth.Negotiator = (*negotiator)(nil)
+
+// chooseProxies lists the proxies that can be used for a URL, nil for none of them; it
+// ends with the first nil (rules X2 and X3).
+func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
+	var list []*Proxy
+	switch {
+	case q.Proxy != nil && q.Proxy.Type != DefaultProxy:
+		list = []*Proxy{q.Proxy}
+	case m.cfg.ProxyFactory != nil:
+		bare := *u
+		bare.User = nil
+		given := m.cfg.ProxyFactory(ProxyQuery{&bare})
+		for i := range given[:min(len(given), maxProxies)] {
+			list = append(list, &given[i])
+		}
+	case m.cfg.Proxy != nil:
+		list = []*Proxy{m.cfg.Proxy}
+	}
+	if len(list) == 0 {
+		return []*Proxy{nil}, nil
+	}
+	usable := list[:0]
+	reason := "none of those given can be used for " + u.Scheme
+	for _, p := range list {
+		if m.cfg.ProxyFactory != nil {
+			if err := p.validate("Proxy"); err != nil {
+				reason += "; " + err.Error()
+				continue
+			}
+		}
+		switch {
+		case p.Type == NoProxy || p.Type == DefaultProxy:
+			return append(usable, nil), nil
+		case p.Type == HTTPCachingProxy && (u.Scheme != "http" || q.HTTP == HTTP2Direct):
+			continue
+		}
+		usable = append(usable, p)
+	}
+	if len(usable) > 0 {
+		return usable, nil
+	}
+	return nil, &Error{Code: ProxyNotFoundError, Phase: PhaseProxy, Text: "No suitable proxy found",
+		Err: &FieldError{Field: "proxy", Reason: reason}}
+}
+
+// proxyTLS is the encryption of the connection to a proxy.
+func proxyTLS(p *Proxy, made *profiles) *tls.Config {
+	cfg := made.config.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = p.hostname()
+	}
+	cfg.NextProtos = []string{"http/1.1"}
+	cfg.ClientSessionCache = nil
+	if cfg.InsecureSkipVerify {
+		return cfg // the caller's own wish
+	}
+	certs.Supervise(cfg, made.from.PeerVerifyDepth, func(_ tls.ConnectionState, _ [][]*x509.Certificate, f *certs.Failure) error {
+		if f != nil && !made.from.reportOnly() {
+			return f
+		}
+		return nil
+	})
+	return cfg
+}

@@ -42,24 +42,6 @@ func newDecoderBudget(limit int64) *coding.Budget {
 	return coding.NewBudget(limit, &SizeLimitError{decoderMemory, limit, -1})
 }
 
-// limitBody holds the final response to the limit of its body: as it is delivered, its
-// codings taken off. A length that is too large fails at once; bytes up to the limit are
-// delivered in any case.
-func (r *Reply) limitBody(resp *http.Response) error {
-	limit := r.req.MaxBodySize
-	if limit <= 0 || r.head.noBody || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
-		return nil
-	}
-	over := &SizeLimitError{bodySize, limit, resp.ContentLength}
-	switch {
-	case resp.ContentLength > limit:
-		return over
-	case resp.ContentLength < 0:
-		resp.Body = &limitedBody{ReadCloser: resp.Body, left: limit, over: over}
-	}
-	return nil
-}
-
 // limitedBody ends in an error behind a number of bytes, unless they are all.
 type limitedBody struct {
 	io.ReadCloser
@@ -86,3 +68,20 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 
 // defaultSafetyThreshold is Qt's (rule A43).
 const defaultSafetyThreshold = 10 << 20
+
+// limitBody holds the final response to the limit of its body: as it is delivered, its
+// codings taken off. A length that is too large fails at once; bytes up to the limit are
+// delivered in any case.
+func limitBody(resp *http.Response, limit int64) error {
+	if limit <= 0 || resp.Request.Method == http.MethodHead || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil
+	}
+	over := &SizeLimitError{bodySize, limit, resp.ContentLength}
+	switch {
+	case resp.ContentLength > limit:
+		return over
+	case resp.ContentLength < 0:
+		resp.Body = &limitedBody{ReadCloser: resp.Body, left: limit, over: over}
+	}
+	return nil
+}

@@ -121,7 +121,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	}
 	if q.URL != nil {
 		r.url = q.URL
-		r.encrypted = q.URL.Scheme == "https"
+		r.secure = q.URL.Scheme == "https"
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -280,3 +280,22 @@ func ended(c <-chan struct{}, limit time.Duration) {
 	case <-timer.C:
 	}
 }
+
+// takeSSLConfiguration gives a reply its request's configuration as it is now. One that
+// cannot be used leaves it without profiles, see Reply.validate.
+func (m *Manager) takeSSLConfiguration(r *Reply) {
+	c := r.req.SSLConfiguration
+	if m.profiles != nil {
+		r.encryption.profiles, _ = m.profiles.of(c, "")
+	}
+	switch {
+	case c == nil:
+	case r.encryption.profiles == nil:
+		r.req.SSLConfiguration = c.Clone()
+	default:
+		r.req.SSLConfiguration = &r.encryption.profiles.from.SSLConfiguration
+	}
+}
+
+// requiresTLS tells that a host is known to want TLS without any flaw (rules T6 and K10).
+func (m *Manager) requiresTLS(host string) bool { return m.cfg.HSTS != nil && m.cfg.HSTS.Known(host) }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 
 	"github.com/netreply/netreply/internal/flow"
@@ -296,3 +297,6 @@ func (r *pieceReader) Close() error {
 	}
 	return nil
 }
+
+// LogValue is what log/slog prints: the same as String.
+func (t MultipartType) LogValue() slog.Value { return slog.StringValue(t.String()) }

@@ -55,17 +55,3 @@ type printableError struct {
 
 func (e *printableError) Error() string { return e.text }
 func (e *printableError) Unwrap() error { return e.err }
-
-// printable makes everything that e says fit to be shown. It is the last thing that is done
-// to an error of this package.
-func (e *Error) printable() *Error {
-	e.Text = printable(e.Text, maxMessage)
-	e.reason = printable(e.reason, maxReason)
-	if e.Err != nil {
-		text := e.Err.Error()
-		if shown := printable(text, maxMessage); shown != text {
-			e.Err = &printableError{shown, e.Err}
-		}
-	}
-	return e
-}

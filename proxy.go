@@ -2,21 +2,16 @@ package netreply
 
 import (
 	"cmp"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"golang.org/x/net/http/httpproxy"
 
-	"github.com/netreply/netreply/internal/certs"
-	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
@@ -282,80 +277,8 @@ type ProxyResponse struct {
 	Body       []byte // at most 64 KiB of it
 }
 
-// ProxyResponse is what the proxy has answered to CONNECT, for a reply that failed for
-// that; nil otherwise. It comes from the proxy, and says nothing of the target.
-func (r *Reply) ProxyResponse() *ProxyResponse {
-	var e *dial.ProxyError
-	if !errors.As(r.Err(), &e) || e.Response == nil {
-		return nil
-	}
-	_, reason, _ := strings.Cut(e.Response.Status, " ")
-	return &ProxyResponse{e.Response.StatusCode, reason, headersFrom(e.Response.Header, false), slices.Clone(e.Body)}
-}
-
-// chooseProxies lists the proxies that can be used for a URL, nil for none of them; it
-// ends with the first nil (rules X2 and X3).
-func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
-	var list []*Proxy
-	switch {
-	case q.Proxy != nil && q.Proxy.Type != DefaultProxy:
-		list = []*Proxy{q.Proxy}
-	case m.cfg.ProxyFactory != nil:
-		bare := *u
-		bare.User = nil
-		given := m.cfg.ProxyFactory(ProxyQuery{&bare})
-		for i := range given[:min(len(given), maxProxies)] {
-			list = append(list, &given[i])
-		}
-	case m.cfg.Proxy != nil:
-		list = []*Proxy{m.cfg.Proxy}
-	}
-	if len(list) == 0 {
-		return []*Proxy{nil}, nil
-	}
-	usable := list[:0]
-	reason := "none of those given can be used for " + u.Scheme
-	for _, p := range list {
-		if m.cfg.ProxyFactory != nil {
-			if err := p.validate("Proxy"); err != nil {
-				reason += "; " + err.Error()
-				continue
-			}
-		}
-		switch {
-		case p.Type == NoProxy || p.Type == DefaultProxy:
-			return append(usable, nil), nil
-		case p.Type == HTTPCachingProxy && (u.Scheme != "http" || q.HTTP == HTTP2Direct):
-			continue
-		}
-		usable = append(usable, p)
-	}
-	if len(usable) > 0 {
-		return usable, nil
-	}
-	return nil, &Error{Code: ProxyNotFoundError, Phase: PhaseProxy, Text: "No suitable proxy found",
-		Err: &FieldError{Field: "proxy", Reason: reason}}
-}
-
 // maxProxies bounds how many proxies of a list are looked at.
 const maxProxies = 16
 
-// proxyTLS is the encryption of the connection to a proxy.
-func proxyTLS(p *Proxy, made *profiles) *tls.Config {
-	cfg := made.config.Clone()
-	if cfg.ServerName == "" {
-		cfg.ServerName = p.hostname()
-	}
-	cfg.NextProtos = []string{"http/1.1"}
-	cfg.ClientSessionCache = nil
-	if cfg.InsecureSkipVerify {
-		return cfg // the caller's own wish
-	}
-	certs.Supervise(cfg, made.from.PeerVerifyDepth, func(_ tls.ConnectionState, _ [][]*x509.Certificate, f *certs.Failure) error {
-		if f != nil && !made.from.reportOnly() {
-			return f
-		}
-		return nil
-	})
-	return cfg
-}
+// LogValue is what log/slog prints: the same as String.
+func (t ProxyType) LogValue() slog.Value { return slog.StringValue(t.String()) }

@@ -28,6 +28,3 @@ func (a *ProxyAuthenticator) SetCredentials(user, password string) bool {
 // Cancel gives up: the reply fails with ProxyAuthenticationRequiredError. See
 // Authenticator.Cancel.
 func (a *ProxyAuthenticator) Cancel() bool { return a.question().Cancel() }
-
-// Reply is the reply that asks.
-func (a *ProxyAuthenticator) Reply() *Reply { return a.question().Reply() }

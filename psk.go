@@ -65,14 +65,6 @@ func (a *PreSharedKeyAuthenticator) Set(identity, key []byte) bool {
 // over.
 func (a *PreSharedKeyAuthenticator) Cancel() bool { return a != nil && a.refuse() }
 
-// Reply is the reply that asks.
-func (a *PreSharedKeyAuthenticator) Reply() *Reply {
-	if a == nil {
-		return nil
-	}
-	return a.reply
-}
-
 // Answer is what was set, for a PSKDialer; ok is false when nothing was.
 func (a *PreSharedKeyAuthenticator) Answer() (identity, key []byte, ok bool) {
 	if a == nil {

@@ -1,8 +1,10 @@
 package netreply
 
 import (
-	"context"
-	"sync"
+	"log/slog"
+	"math/bits"
+	"strconv"
+	"strings"
 )
 
 // Question is something that only the program can decide: a *Redirect, *SSLErrors,
@@ -54,53 +56,61 @@ func (q *Request) waits(k QuestionKinds) bool { return q.Answer != nil || q.Ask&
 // is closed when no more can come: with the final response head, or the end of the reply.
 func (r *Reply) Questions() <-chan Question { return channelOf[Question](r, sigQuestions) }
 
-// decision is a question that takes its first answer, as long as its reply runs.
-type decision struct {
-	mu      sync.Mutex
-	decided bool
-	answer  chan struct{}
-	reply   *Reply // whose end leaves nothing to decide; nil for none
+// String returns the names of the constants, with | between them.
+func (q QuestionKinds) String() string {
+	if q == 0 {
+		return "0"
+	}
+	names := make([]string, 0, bits.OnesCount(uint(q)))
+	for rest := q & allQuestions; rest != 0; rest &= rest - 1 {
+		names = append(names, nameOf("", bits.TrailingZeros(uint(rest)), "AskAuthentication", "AskSSLErrors", "AskPreSharedKey", "AskProxyAuthentication"))
+	}
+	if other := q &^ allQuestions; other != 0 {
+		names = append(names, "QuestionKinds("+strconv.FormatUint(uint64(other), 10)+")")
+	}
+	return strings.Join(names, "|")
 }
 
-func (d *decision) decisionOf() *decision { return d }
+// LogValue is what log/slog prints: the same as String.
+func (q QuestionKinds) LogValue() slog.Value { return slog.StringValue(q.String()) }
 
-// settle runs set for the first answer and returns false for all others, and for those that
-// come when the reply is over.
-func (d *decision) settle(set func()) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.decided || d.reply != nil && d.reply.ctx.Err() != nil {
-		return false
+// Reply is the reply that asks.
+func (a *Authenticator) Reply() *Reply {
+	if a == nil {
+		return nil
 	}
-	d.decided = true
-	set()
-	if d.answer != nil {
-		close(d.answer)
-	}
-	return true
+	return a.decision.reply()
 }
 
-// refuse gives the safe answer, which is the same for all kinds: no.
-func (d *decision) refuse() bool { return d.settle(func() {}) }
-
-func (d *decision) isDecided() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.decided
+// Reply is the reply that asks.
+func (a *PreSharedKeyAuthenticator) Reply() *Reply {
+	if a == nil {
+		return nil
+	}
+	return a.decision.reply()
 }
 
-// wait returns when there is an answer, or when ctx ends.
-func (d *decision) wait(ctx context.Context) {
-	d.mu.Lock()
-	if d.answer == nil {
-		d.answer = make(chan struct{})
-		if d.decided {
-			close(d.answer)
-		}
+// Reply is the reply that needs the connection.
+func (s *SSLErrors) Reply() *Reply {
+	if s == nil {
+		return nil
 	}
-	d.mu.Unlock()
-	select {
-	case <-d.answer:
-	case <-ctx.Done():
+	return s.decision.reply()
+}
+
+// Reply is the reply that is redirected.
+func (d *Redirect) Reply() *Reply {
+	if d == nil {
+		return nil
 	}
+	return d.decision.reply()
+}
+
+// Reply is the reply that asks.
+func (a *ProxyAuthenticator) Reply() *Reply { return a.question().Reply() }
+
+// reply is the reply that asks, nil before it does.
+func (d *decision) reply() *Reply {
+	r, _ := d.asker.(*Reply)
+	return r
 }

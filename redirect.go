@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"log/slog"
 	"net/url"
 
 	"github.com/netreply/netreply/internal/httpurl"
@@ -47,31 +48,10 @@ func (d *Redirect) Allow() bool { return d != nil && d.settle(func() { d.allowed
 // returns false when the decision had been taken, or the reply is over.
 func (d *Redirect) Deny() bool { return d != nil && d.refuse() }
 
-// Reply is the reply that is redirected.
-func (d *Redirect) Reply() *Reply {
-	if d == nil {
-		return nil
-	}
-	return d.reply
-}
-
 func (d *Redirect) isAllowed() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.allowed
-}
-
-// notFollowed takes back the target that a reply shows while it asks about a redirect, where
-// the reply ends before that was allowed (D10 and D13). The caller holds the lock.
-func (r *Reply) notFollowed() {
-	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
-		return
-	}
-	if e, told := r.record.latest(sigRedirected); told {
-		if d := value[*Redirect](e); !d.isAllowed() {
-			r.url, r.head.target = d.From, d.URL
-		}
-	}
 }
 
 // rules are the policy in the words of httpurl; by default it is NoLessSafe.
@@ -87,3 +67,12 @@ func (p RedirectPolicy) rules() httpurl.Policy {
 	}
 	return httpurl.NoLessSafe
 }
+
+// String returns the name of the constant.
+func (p RedirectPolicy) String() string {
+	return nameOf("RedirectPolicy", int(p), "DefaultRedirectPolicy", "ManualRedirectPolicy", "NoLessSafeRedirectPolicy",
+		"SameOriginRedirectPolicy", "UserVerifiedRedirectPolicy")
+}
+
+// LogValue is what log/slog prints: the same as String.
+func (p RedirectPolicy) LogValue() slog.Value { return slog.StringValue(p.String()) }

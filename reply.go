@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -32,9 +33,8 @@ type Reply struct {
 	cancel context.CancelCauseFunc
 
 	// Those of the goroutine that runs the transfer.
-	body     Body
-	profiles *profiles // of the request's SSLConfiguration
-	lenient  *leniency // what the program has accepted of certificates
+	body       Body
+	encryption encryption
 
 	clock   *flow.Clock     // of the peer's silence; nil without TransferTimeout and MinRate
 	rate    *flow.RateGuard // nil without a MinRate
@@ -50,7 +50,7 @@ type Reply struct {
 	whole     bool // the body came to its proper end
 	attached  bool // an upload source is
 	listed    bool // the reply is in the Manager's list: not when that was closed
-	encrypted bool
+	secure    bool // the hop is encrypted
 	hops      int16
 	err       *Error
 	method    string
@@ -130,12 +130,12 @@ func (r *Reply) validate() error {
 	if err := r.req.validate(r.method); err != nil {
 		return err
 	}
-	if r.profiles == nil { // the rest is known to be usable
+	if r.encryption.profiles == nil { // the rest is known to be usable
 		if err := r.req.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
 			return localError(ProtocolInvalidOperationError, "Invalid request", err)
 		}
 	}
-	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.profiles.from.PSK == nil {
+	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.encryption.profiles.from.PSK == nil {
 		return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
 	}
 	return nil
@@ -196,7 +196,7 @@ func (r *Reply) prepare() (payload *flow.Payload, err error) {
 //
 //go:noinline
 func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
-	err := r.limitBody(resp)
+	err := limitBody(resp, r.req.MaxBodySize)
 	if err == nil {
 		err = t.Receive(resp, &r.pipe)
 	}
@@ -481,4 +481,42 @@ func (r *Reply) errLocked() error {
 func errUnmade() *Error {
 	return localError(ProtocolInvalidOperationError, "Not made by NewManager",
 		&FieldError{Field: "Manager", Reason: "NewManager makes them, and a Manager makes Replies: was its error looked at?"})
+}
+
+// IsFinished tells whether the reply is over. It is true from the last
+// DownloadProgress on (rule S3).
+func (r *Reply) IsFinished() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state == finished || r.m == nil
+}
+
+// URL is the URL that is being fetched: that of the last hop (rule S10). For a
+// redirect that was refused it stays at the one that answered (D13).
+func (r *Reply) URL() *url.URL {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.url == nil {
+		return &url.URL{}
+	}
+	u := *r.url
+	return &u
+}
+
+// reason is the text behind the status; HTTP/2 has none.
+func (h *head) reason() string {
+	line, _, _ := strings.Cut(h.raw, "\n")
+	_, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
+	_, reason, _ := strings.Cut(strings.TrimLeft(status, " "), " ")
+	return reason
+}
+
+// wireBytes is WireBytes.
+func (r *Reply) wireBytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.decoder != nil {
+		return r.decoder.WireBytes()
+	}
+	return r.pipe.Received()
 }

@@ -2,12 +2,15 @@ package netreply
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -56,28 +59,8 @@ func (r *Reply) ErrorString() string {
 	return ""
 }
 
-// IsFinished tells whether the reply is over. It is true from the last
-// DownloadProgress on (rule S3).
-func (r *Reply) IsFinished() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.state == finished || r.m == nil
-}
-
 // IsRunning is the opposite of IsFinished.
 func (r *Reply) IsRunning() bool { return !r.IsFinished() }
-
-// URL is the URL that is being fetched: that of the last hop (rule S10). For a
-// redirect that was refused it stays at the one that answered (D13).
-func (r *Reply) URL() *url.URL {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.url == nil {
-		return &url.URL{}
-	}
-	u := *r.url
-	return &u
-}
 
 // Request is a copy of the request as it was submitted, with the Manager's
 // defaults filled in.
@@ -141,14 +124,6 @@ func (h *head) list() *Headers {
 	return &list
 }
 
-// reason is the text behind the status; HTTP/2 has none.
-func (h *head) reason() string {
-	line, _, _ := strings.Cut(h.raw, "\n")
-	_, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
-	_, reason, _ := strings.Cut(strings.TrimLeft(status, " "), " ")
-	return reason
-}
-
 // Trailers are the fields behind the body (RFC 9110, section 6.5); they are
 // there once the reply is finished.
 func (r *Reply) Trailers() Headers {
@@ -207,13 +182,36 @@ func (r *Reply) RemoteAddr() net.Addr {
 	return r.conn.RemoteAddr
 }
 
-// WireBytes is how many bytes of the response body have come over the network. It
-// is less than what DownloadProgress counts when the body is encoded.
-func (r *Reply) WireBytes() int64 {
+// ProxyResponse is what the proxy has answered to CONNECT, for a reply that failed for
+// that; nil otherwise. It comes from the proxy, and says nothing of the target.
+func (r *Reply) ProxyResponse() *ProxyResponse {
+	var e *dial.ProxyError
+	if !errors.As(r.Err(), &e) || e.Response == nil {
+		return nil
+	}
+	_, reason, _ := strings.Cut(e.Response.Status, " ")
+	return &ProxyResponse{e.Response.StatusCode, reason, headersFrom(e.Response.Header, false), slices.Clone(e.Body)}
+}
+
+// LogValue is what log/slog prints: the same as String.
+func (o Operation) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
+// SSLConfiguration tells how the reply is encrypted (rule T10).
+func (r *Reply) SSLConfiguration() SSLState {
+	if r.encryption.profiles == nil { // not made by NewManager, or the configuration cannot be used
+		return SSLState{Configuration: r.req.SSLConfiguration}
+	}
+	s := SSLState{Configuration: r.encryption.profiles.from.Clone()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.decoder != nil {
-		return r.decoder.WireBytes()
+	if r.tls != nil {
+		s.ConnectionState = *r.tls
+		s.addr, _ = httpurl.Address(r.url)
+		s.profiles = r.encryption.forHop(r.sameOrigin(r.url))
 	}
-	return r.pipe.Received()
+	return s
 }
+
+// WireBytes is how many bytes of the response body have come over the network. It
+// is less than what DownloadProgress counts when the body is encoded.
+func (r *Reply) WireBytes() int64 { return r.wireBytes() }

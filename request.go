@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -301,13 +303,6 @@ func (q *Request) validate(method string) error {
 	return validateHeaders(q.Headers)
 }
 
-// What is wrong with a value.
-const (
-	required   = "required"
-	noConstant = "must be one of the constants of type "
-	noQuestion = "must be a combination of the constants of type QuestionKinds"
-)
-
 // unknownScheme says what helps where a URL has a scheme that is not offered, or none.
 func unknownScheme(scheme string) *FieldError {
 	if scheme == "" {
@@ -341,18 +336,6 @@ func canonicalMethod(verb string) string {
 	return verb
 }
 
-// validToken tells whether s is a token of RFC 9110, section 5.6.2.
-func validToken(s string) bool {
-	return s != "" && httpguts.ValidHeaderFieldName(s)
-}
-
-func quote(s string) string {
-	if len(s) > 64 {
-		s = s[:64] + "…"
-	}
-	return strconv.Quote(s)
-}
-
 func (p Priority) wire() wire.Priority {
 	switch p {
 	case HighPriority:
@@ -362,3 +345,38 @@ func (p Priority) wire() wire.Priority {
 	}
 	return wire.Normal
 }
+
+// idempotent tells whether a request may be carried out twice without harm: by its method,
+// by the word of the program, or since the server keeps a key of it (rule N11).
+func (q *Request) idempotent(method string) bool {
+	return q.repeatable() || flow.IdempotentMethod(method)
+}
+
+// repeatable is idempotent apart from the method.
+func (q *Request) repeatable() bool {
+	return q.Idempotent || q.Headers.Has("Idempotency-Key") || q.Headers.Has("X-Idempotency-Key")
+}
+
+// String returns the name of the constant.
+func (p Priority) String() string {
+	return nameOf("Priority", int(p), "NormalPriority", "HighPriority", "LowPriority")
+}
+
+// LogValue is what log/slog prints: the same as String.
+func (p Priority) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// String returns the name of the constant.
+func (c LoadControl) String() string {
+	return nameOf("LoadControl", int(c), "LoadAutomatic", "LoadManual")
+}
+
+// LogValue is what log/slog prints: the same as String.
+func (c LoadControl) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// String returns the name of the constant.
+func (v HTTPVersion) String() string {
+	return nameOf("HTTPVersion", int(v), "HTTPAny", "HTTP1Only", "HTTP2Direct")
+}
+
+// LogValue is what log/slog prints: the same as String.
+func (v HTTPVersion) LogValue() slog.Value { return slog.StringValue(v.String()) }

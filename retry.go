@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/netreply/netreply/internal/flow"
 )
 
 // retryable tells whether sending a request again is safe, and may help. idempotent says
@@ -37,30 +35,6 @@ func retryable(e *Error, idempotent bool) bool {
 	case PhaseSend, PhaseHeaders, PhaseBody, PhaseDecode:
 	}
 	return idempotent
-}
-
-// mayPass tells whether a status speaks of a state of the server that may pass by itself
-// (RFC 9110, section 15; RFC 6585; RFC 8470). 501, 505 and 511 do not: a method, a version
-// or a network wants something else.
-func mayPass(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusNetworkAuthenticationRequired:
-		return false
-	}
-	return status >= 500
-}
-
-// idempotent tells whether a request may be carried out twice without harm: by its method,
-// by the word of the program, or since the server keeps a key of it (rule N11).
-func (q *Request) idempotent(method string) bool {
-	return q.repeatable() || flow.IdempotentMethod(method)
-}
-
-// repeatable is idempotent apart from the method.
-func (q *Request) repeatable() bool {
-	return q.Idempotent || q.Headers.Has("Idempotency-Key") || q.Headers.Has("X-Idempotency-Key")
 }
 
 // maxRetryAfter bounds Error.RetryAfter, so that a server cannot make a program that

@@ -3,6 +3,7 @@ package netreply
 import (
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
 
@@ -229,14 +230,6 @@ func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
 // as Ignore does.
 func (s *SSLErrors) Reject() bool { return s != nil && s.refuse() }
 
-// Reply is the reply that needs the connection.
-func (s *SSLErrors) Reply() *Reply {
-	if s == nil {
-		return nil
-	}
-	return s.reply
-}
-
 // certificateError is the public form of a refused certificate.
 func certificateError(err error) (*CertificateError, bool) {
 	var f *certs.Failure
@@ -245,3 +238,6 @@ func certificateError(err error) (*CertificateError, bool) {
 	}
 	return &CertificateError{sslErrors(f.Problems), f.Chain, f.Name, f.Err}, true
 }
+
+// LogValue is what log/slog prints: the same as String.
+func (c SSLErrorCode) LogValue() slog.Value { return slog.StringValue(c.String()) }

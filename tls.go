@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 
@@ -199,3 +200,11 @@ func (s SSLState) SessionTicket() []byte {
 	}
 	return s.profiles.pool.ticket(s.addr)
 }
+
+// String returns the name of the constant.
+func (m PeerVerifyMode) String() string {
+	return nameOf("PeerVerifyMode", int(m), "AutoVerifyPeer", "VerifyNone", "QueryPeer", "VerifyPeer")
+}
+
+// LogValue is what log/slog prints: the same as String.
+func (m PeerVerifyMode) LogValue() slog.Value { return slog.StringValue(m.String()) }

@@ -11,6 +11,7 @@ import (
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/flow"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/journal"
 	"github.com/netreply/netreply/internal/pipe"
 	"github.com/netreply/netreply/internal/wire"
@@ -41,12 +42,12 @@ func (w *watch) Encrypted(state *tls.ConnectionState) {
 func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r := (*Reply)(w)
 	r.showChain(f)
-	if r.lenient.allAccepted(f) || r.profiles.from.PeerVerifyMode == VerifyNone {
+	if r.encryption.lenient.allAccepted(f) || r.encryption.profiles.from.PeerVerifyMode == VerifyNone {
 		return
 	}
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
 	q.Ignore()
-	q.reply = r
+	q.askedBy(r.ctx, r)
 	r.emit(sigSSLErrors, 0, 0, q)
 }
 
@@ -123,7 +124,7 @@ func (w *watch) Redirect(rd *flow.Redirection, meanwhile func()) (follow bool) {
 	d := &Redirect{URL: rd.To, From: rd.From, StatusCode: rd.Status, Method: rd.Method}
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		d.Allow()
-		d.reply = r
+		d.askedBy(r.ctx, r)
 		r.move(rd.To, rd.Method)
 		r.emit(sigRedirected, 0, 0, d)
 		meanwhile()
@@ -156,7 +157,7 @@ func (r *Reply) move(u *url.URL, method string) {
 	defer r.mu.Unlock()
 	r.hops++
 	r.url, r.method = u, method
-	r.encrypted = u.Scheme == "https"
+	r.secure = u.Scheme == "https"
 	r.head.target, r.head.length, r.head.noBody = nil, -1, false
 	r.head.decoded, r.head.encoded = false, -1
 	r.head.raw, r.head.mapped, r.head.fields = "", nil, nil
@@ -164,8 +165,8 @@ func (r *Reply) move(u *url.URL, method string) {
 }
 
 func (w *watch) Profile(u *url.URL) (p *wire.Profile, once bool) {
-	p = (*Reply)(w).profile(u)
-	return p, w.lenient != nil && p == w.lenient.profile
+	p = w.encryption.profile((*Reply)(w).hopSecurity(u))
+	return p, w.encryption.lenient != nil && p == w.encryption.lenient.profile
 }
 
 func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool) *wire.Profile {
@@ -183,7 +184,7 @@ func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool)
 	if r.ctx.Err() != nil || !covers(accepted, f.Problems) {
 		return nil
 	}
-	return r.acceptFlaws(u, q.Errors)
+	return r.encryption.acceptFlaws(r.hopSecurity(u), q.Errors)
 }
 
 func (w *watch) Key(about any) {
@@ -253,7 +254,7 @@ func (w *watch) Decoding(d *coding.Reader) {
 // decided already is only told of.
 func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answered bool) {
 	d := q.decisionOf()
-	d.reply = r
+	d.askedBy(r.ctx, r)
 	waits = waits && !d.isDecided()
 	var b int64
 	if waits {
@@ -303,11 +304,35 @@ func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
 
 // moved is what the RateGuard of the reply counts.
 func (r *Reply) moved() int64 {
-	n := r.WireBytes()
+	n := r.wireBytes()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sent != nil {
 		n += r.sent.Load()
 	}
 	return n
+}
+
+// notFollowed takes back the target that a reply shows while it asks about a redirect, where
+// the reply ends before that was allowed (D10 and D13). The caller holds the lock.
+func (r *Reply) notFollowed() {
+	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
+		return
+	}
+	if e, told := r.record.latest(sigRedirected); told {
+		if d := value[*Redirect](e); !d.isAllowed() {
+			r.url, r.head.target = d.From, d.URL
+		}
+	}
+}
+
+// sameOrigin tells whether u is of the origin that the request was made for, or what
+// HSTS has made of that since.
+func (r *Reply) sameOrigin(u *url.URL) bool {
+	return httpurl.KeepsCredentials(r.req.URL, u) || httpurl.KeepsCredentials(r.m.flow.Upgrade(r.req.URL), u)
+}
+
+// hopSecurity is what of a hop to u counts for its encryption.
+func (r *Reply) hopSecurity(u *url.URL) hopSecurity {
+	return hopSecurity{r.sameOrigin(u), r.m.requiresTLS(u.Hostname()), ignored{r.req.IgnoreSSLErrors, r.req.IgnoreAllSSLErrors}}
 }
