@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -337,6 +338,46 @@ func TestNotAsked(t *testing.T) {
 	q := <-r.ProxyAuthenticationRequired()
 	require.NotNil(t, q)
 	assert.False(t, yes(q))
+}
+
+// TestAnswerOnce: of several replies that need the same password one asks. What Answer leaves
+// open for one is asked for the next.
+func TestAnswerOnce(t *testing.T) {
+	const replies = 8
+	for _, row := range []struct {
+		answer func(*netreply.Authenticator)
+		asked  int64
+		err    error
+	}{
+		{func(q *netreply.Authenticator) { q.SetCredentials("u", "p") }, 1, nil},
+		{func(*netreply.Authenticator) {}, replies, netreply.AuthenticationRequiredError},
+	} {
+		var refused sync.WaitGroup
+		refused.Add(replies)
+		s, _ := testserver.NewOrigin(t, testserver.H2C, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, _, ok := r.BasicAuth(); !ok {
+				refused.Done()
+				refused.Wait() // so that all need it
+				w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		}))
+		var asked atomic.Int64
+		m := newManager(t, netreply.Config{Answer: func(_ context.Context, q netreply.Question) {
+			asked.Add(1)
+			row.answer(q.(*netreply.Authenticator))
+		}})
+		req := newRequest(t, s.URL)
+		req.HTTP = netreply.HTTP2Direct
+		var list []*netreply.Reply
+		for range replies {
+			list = append(list, m.Get(deadline(t), req))
+		}
+		for _, r := range list {
+			assert.ErrorIs(t, r.Wait(deadline(t)), row.err)
+		}
+		assert.Equal(t, row.asked, asked.Load())
+	}
 }
 
 // TestAnswerBeside: an answer that comes by way of a channel while Answer runs is the one.

@@ -1,9 +1,11 @@
 package netreply_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -282,4 +284,38 @@ func TestSixConnectionsPerHost(t *testing.T) {
 		require.NoError(t, r.Wait(deadline(t)))
 	}
 	assert.Equal(t, 10, sent())
+}
+
+// TestElapsed: each event knows its time since the start of the reply (point 8), which does not
+// depend on who looks, or when.
+func TestElapsed(t *testing.T) {
+	serve := func(c net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err != nil {
+			return
+		}
+		for _, part := range []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "bo", "dy"} {
+			<-time.After(time.Second)
+			io.WriteString(c, part)
+		}
+	}
+	called, queued := map[string]time.Duration{}, map[string]time.Duration{}
+	cfg := netreply.Config{OnSignal: func(_ *netreply.Reply, e netreply.Event) { called[signalName(e)] = e.Elapsed() }}
+	bubble(t, cfg, serve, func(t *testing.T, m *netreply.Manager) {
+		events := m.Events(context.Background())
+		r := m.Get(context.Background(), get(t, "/"))
+		require.NoError(t, r.Wait(context.Background()))
+		<-time.After(time.Hour)
+		seen := map[string]time.Duration{}
+		for e := range r.Events(context.Background()) {
+			seen[signalName(e)] = e.Elapsed()
+		}
+		m.Close()
+		for _, e := range events {
+			queued[signalName(e)] = e.Elapsed()
+		}
+		assert.Equal(t, map[string]time.Duration{"connecting": 0, "sent": 0, "head": time.Second, "ready": 3 * time.Second,
+			"down": 3 * time.Second, "finished": 3 * time.Second}, seen)
+		assert.Equal(t, seen, called)
+		assert.Equal(t, seen, queued)
+	})
 }
