@@ -198,7 +198,7 @@ func (p *proxied) choose(c *auth.Credentials) {
 }
 
 // target makes the request that goes to a forwarding proxy: with the whole URL.
-func (h *proxied) target(req *http.Request) *http.Request {
+func (p *proxied) target(req *http.Request) *http.Request {
 	u := *req.URL
 	path := u.EscapedPath()
 	if path == "" {
