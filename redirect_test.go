@@ -246,3 +246,18 @@ func TestRedirectBody(t *testing.T) {
 		assert.Equal(t, 3, opened)
 	})
 }
+
+// TestRedirectStatusStays: of a redirect only the status stays readable when the next hop has no
+// head (rules R22 and R23).
+func TestRedirectStatusStays(t *testing.T) {
+	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+		c.Head()
+		c.Say("HTTP/1.1 302 Over there\r\nLocation: http://" + testserver.Refusing(t) + "/\r\nContent-Length: 0\r\n\r\n")
+	})
+	r := newManager(t, netreply.Config{}).Get(t.Context(), newRequest(t, s.URL()))
+	require.ErrorIs(t, r.Wait(deadline(t)), netreply.ConnectionRefusedError)
+	assert.Equal(t, 302, r.StatusCode())
+	reason, _ := netreply.HTTPReasonPhrase.Of(r)
+	assert.Equal(t, "Over there", reason)
+	assert.Zero(t, r.Headers().Len())
+}

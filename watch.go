@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/netreply/netreply/internal/auth"
@@ -160,7 +161,8 @@ func (r *Reply) move(u *url.URL, method string) {
 	r.secure = u.Scheme == "https"
 	r.head.target, r.head.length, r.head.noBody = nil, -1, false
 	r.head.decoded, r.head.encoded = false, -1
-	r.head.raw, r.head.mapped, r.head.fields = "", nil, nil
+	r.head.raw, _, _ = strings.Cut(r.head.raw, "\n") // the status line, whose reason stays
+	r.head.mapped, r.head.fields = nil, nil
 	r.throttle.start(r.started.since())
 }
 
