@@ -27,7 +27,7 @@ func afterDecode(h *Hop) (again bool) {
 	if err != nil {
 		h.fail(err)
 	}
-	if err != nil || len(codings) == 0 || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+	if err != nil || len(codings) == 0 || t.head.NoBody || resp.Body == http.NoBody {
 		return false
 	}
 	limits := h.e.cfg.Decoding
