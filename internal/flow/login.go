@@ -125,7 +125,7 @@ func (l *login) after() (again bool) {
 		h.fail(err)
 		return false
 	}
-	h.req = req
+	h.req, h.authRetry = req, true
 	return true
 }
 
@@ -154,7 +154,6 @@ func (l *login) discard(s auth.Session) {
 // again makes the request of the hop once more, from the beginning of its body.
 func (l *login) again(s auth.Step) (*http.Request, error) {
 	h := l.h
-	h.authRetry = true
 	req, err := h.t.newRequest(h.req.Method, h.req.URL)
 	if err != nil {
 		l.CannotResend()
@@ -206,7 +205,7 @@ func (l *login) carryOut(s auth.Step, resp *http.Response) (auth.Step, error) {
 			}
 			s = l.Token(token)
 		case auth.HashBody:
-			if err := t.hashBody(s.Body); err != nil {
+			if err := t.hashBody(s.Body); err != nil && t.ctx.Err() == nil {
 				return s, &Error{Kind: BodyDigest, Err: err}
 			}
 			l.hashed = true

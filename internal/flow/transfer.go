@@ -206,16 +206,14 @@ func (t *Transfer) hashBody(w io.Writer) error {
 		t.upload.Close()
 		t.upload = nil
 	}
-	src, err := p.Open()
+	r, err := p.open(t.ctx)
 	if err != nil {
 		return err
 	}
-	if c, ok := src.(io.Closer); ok && p.Owned {
-		defer c.Close()
-	}
+	defer r.close()
 	if p.Size < 0 {
-		_, err = io.Copy(w, src)
-	} else if _, err = io.CopyN(w, src, p.Size); err == io.EOF {
+		_, err = io.Copy(w, &r)
+	} else if _, err = io.CopyN(w, &r, p.Size); err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return err

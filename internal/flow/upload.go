@@ -35,6 +35,63 @@ type Payload struct {
 	last *blockingSource
 }
 
+// open starts a reading, when one before that a source has to be rewound for is over.
+func (p *Payload) open(ctx context.Context) (r reading, err error) {
+	if p.last != nil && !p.Owned {
+		if err = p.last.idle(ctx); err != nil {
+			return r, err
+		}
+	}
+	src, err := p.Open()
+	if err != nil {
+		return r, err
+	}
+	r.ctx, r.src = ctx, src
+	if p.Owned {
+		r.closer, _ = src.(io.Closer)
+	}
+	if p.Blocks {
+		r.slow = newBlockingSource(src)
+		p.last = r.slow
+	}
+	return r, nil
+}
+
+// reading is one reading of a Payload. It ends with its context.
+type reading struct {
+	ctx    context.Context
+	src    io.Reader
+	slow   *blockingSource // src, where it may block; nil otherwise
+	closer io.Closer       // nil where the source is not ours to close
+	// peer is closed when the connection has ended, whose net/http waits for a Read to
+	// return. It is set before the first one, nil for none.
+	peer <-chan struct{}
+}
+
+func (r *reading) Read(p []byte) (int, error) {
+	switch {
+	case r.ctx.Err() != nil:
+		return 0, context.Cause(r.ctx)
+	case r.slow != nil:
+		return r.slow.read(r.ctx, r.peer, p)
+	}
+	return r.src.Read(p)
+}
+
+// stop ends a Read that waits for a source that blocks.
+func (r *reading) stop() {
+	if r.slow != nil {
+		r.slow.stop()
+	}
+}
+
+// close closes what is ours.
+func (r *reading) close() {
+	if r.closer != nil {
+		r.closer.Close()
+	}
+}
+
 // ErrNotRewindable is why a body cannot be sent again.
 var ErrNotRewindable = errors.New("the body cannot be read a second time: bytes, files and SourceBody can, and others without DoNotBufferUploadData")
 
@@ -57,17 +114,11 @@ var errPeerEnded = fmt.Errorf("upload stopped: the connection has ended: %w", io
 // upload is the body of one sending, as net/http reads it: it counts, ends with
 // the transfer, and closes only what is ours.
 type upload struct {
-	ctx   context.Context
+	reading
 	meter *uploadMeter
-	src   io.Reader
-	left  int64           // -1: to the end of the source
-	piece int             // how much the next Read gives
-	given time.Time       // when the one before returned
-	slow  *blockingSource // src, where it may block; nil otherwise
-	close io.Closer
-	// peer is closed when the connection has ended, whose net/http waits for a Read to
-	// return. It is set before the first one.
-	peer <-chan struct{}
+	left  int64     // -1: to the end of the source
+	piece int       // how much the next Read gives
+	given time.Time // when the one before returned
 
 	done    atomic.Bool
 	waiting atomic.Bool // for the source, with the clock paused
@@ -80,24 +131,11 @@ func newUpload(ctx context.Context, p *Payload, meter *uploadMeter) (*upload, er
 	clock := meter.clock
 	clock.Pause() // opening is the caller's, too
 	defer clock.Resume()
-	if p.last != nil && !p.Owned {
-		if err := p.last.idle(ctx); err != nil {
-			return nil, err
-		}
-	}
-	src, err := p.Open()
+	r, err := p.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{ctx: ctx, meter: meter, src: src, left: p.Size, piece: minPiece}
-	if p.Owned {
-		u.close, _ = src.(io.Closer)
-	}
-	if p.Blocks {
-		u.slow = newBlockingSource(src)
-		p.last = u.slow
-	}
-	return u, nil
+	return &upload{reading: r, meter: meter, left: p.Size, piece: minPiece}, nil
 }
 
 func (u *upload) Read(p []byte) (int, error) {
@@ -168,10 +206,7 @@ func (u *upload) readSource(p []byte) (int, error) {
 		return 0, errUploadStopped
 	}
 	defer u.letGo()
-	if u.slow != nil {
-		return u.slow.read(u.ctx, u.peer, p)
-	}
-	return u.src.Read(p)
+	return u.reading.Read(p)
 }
 
 // letGo ends the pause of a readSource: its own end does, or that of the reading, which
@@ -188,16 +223,10 @@ func (u *upload) letGo() {
 func (u *upload) Close() error {
 	u.done.Store(true)
 	u.letGo()
-	if u.slow != nil {
-		u.slow.stop()
-	}
+	u.stop()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.once.Do(func() {
-		if u.close != nil {
-			u.close.Close()
-		}
-	})
+	u.once.Do(u.close)
 	return nil
 }
 
