@@ -3,6 +3,7 @@ package netreply
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -47,10 +48,11 @@ type Reply struct {
 
 	mu        sync.Mutex
 	state     state
-	whole     bool // the body came to its proper end
-	attached  bool // an upload source is
-	listed    bool // the reply is in the Manager's list: not when that was closed
-	secure    bool // the hop is encrypted
+	whole     bool   // the body came to its proper end
+	attached  bool   // an upload source is
+	listed    bool   // the reply is in the Manager's list: not when that was closed
+	secure    bool   // the hop is encrypted
+	open      signal // of the question that the program has not answered, 0 for none
 	hops      int16
 	err       *Error
 	method    string
@@ -292,6 +294,9 @@ func (r *Reply) describe(e *Error, received int64) {
 		e.StatusCode = r.head.status
 	}
 	e.Received = received
+	if owed := r.owed(); owed != "" && e.Code == TimeoutError {
+		e.Err = fmt.Errorf("%w; the reply waited for the program to %s", e.Err, owed)
+	}
 	if r.sent != nil && e.Sent == 0 {
 		e.Sent = r.sent.Load()
 	}

@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -269,15 +270,37 @@ func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answere
 	if waits && !d.isDecided() && r.ctx.Err() == nil {
 		r.clock.Pause() // the program may take its time
 		defer r.clock.Resume()
+		r.setOpen(k)
 		if r.req.Answer != nil {
 			r.callAnswer(q)
 		} else {
 			d.wait(r.ctx)
 		}
+		if d.isDecided() || r.ctx.Err() == nil {
+			r.setOpen(0)
+		}
 	}
 	answered = waits && d.isDecided()
 	d.refuse()
 	return answered
+}
+
+func (r *Reply) setOpen(k signal) {
+	r.mu.Lock()
+	r.open = k
+	r.mu.Unlock()
+}
+
+// owed is what the transfer waits for the program to do, "" for nothing. The caller holds the
+// lock.
+func (r *Reply) owed() string {
+	if r.open != 0 {
+		return "answer " + r.open.String()
+	}
+	if limit := r.pipe.Limit(); limit > 0 && r.pipe.Available() >= limit {
+		return fmt.Sprintf("read: its ReadBufferSize of %d was full", limit)
+	}
+	return ""
 }
 
 // emit records a signal of a running reply and tells those who asked to be
