@@ -108,8 +108,6 @@ type (
 	Finished struct{ elapsed }
 )
 
-// Those that embed something that prints itself are printed as that.
-
 // String is the event in words.
 func (e SocketStartedConnecting) String() string { return e.text(sigConnecting) }
 
@@ -136,6 +134,38 @@ func (e ErrorOccurred) String() string { return e.text(sigError, e.Code) }
 
 // String is the event in words.
 func (e Finished) String() string { return e.text(sigFinished) }
+
+// What embeds something with a Format of its own needs one, too.
+
+// Format prints the event in words, with what is wrong with the certificate.
+func (e SSLErrorsOccurred) Format(s fmt.State, verb rune) {
+	formatText(s, verb, e.text(sigSSLErrors, e.SSLErrors))
+}
+
+// Format prints the event in words, with the question.
+func (e PreSharedKeyAuthenticationRequired) Format(s fmt.State, verb rune) {
+	formatText(s, verb, e.text(sigPreSharedKey, e.PreSharedKeyAuthenticator))
+}
+
+// Format prints the event in words, with the status and the header fields that are no secrets.
+func (e InformationalReceived) Format(s fmt.State, verb rune) {
+	formatText(s, verb, e.text(sigInformational, e.Informational))
+}
+
+// Format prints the event in words, with the question.
+func (e AuthenticationRequired) Format(s fmt.State, verb rune) {
+	formatText(s, verb, e.text(sigAuthentication, e.Authenticator))
+}
+
+// Format prints the event in words, with the question.
+func (e ProxyAuthenticationRequired) Format(s fmt.State, verb rune) {
+	formatText(s, verb, e.text(sigProxyAuthentication, e.ProxyAuthenticator))
+}
+
+// Format prints the event in words, with where the redirect leads.
+func (e Redirected) Format(s fmt.State, verb rune) {
+	formatText(s, verb, e.text(sigRedirected, e.Redirect))
+}
 
 // Informational is an interim response (RFC 9110, section 15.2).
 type Informational struct {

@@ -179,6 +179,28 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	}
 }
 
+// TestEventsPrintNameAndTime: every event says what happened and when, by every verb.
+func TestEventsPrintNameAndTime(t *testing.T) {
+	for _, e := range []netreply.Event{
+		netreply.SocketStartedConnecting{}, netreply.SSLErrorsOccurred{SSLErrors: &netreply.SSLErrors{Host: "x"}},
+		netreply.PreSharedKeyAuthenticationRequired{PreSharedKeyAuthenticator: &netreply.PreSharedKeyAuthenticator{}},
+		netreply.Encrypted{}, netreply.RequestSent{}, netreply.UploadProgress{}, netreply.InformationalReceived{}, netreply.MetaDataChanged{},
+		netreply.AuthenticationRequired{Authenticator: &netreply.Authenticator{}},
+		netreply.ProxyAuthenticationRequired{ProxyAuthenticator: &netreply.ProxyAuthenticator{Authenticator: &netreply.Authenticator{}}},
+		netreply.Redirected{Redirect: &netreply.Redirect{StatusCode: 302}}, netreply.Redirected{}, netreply.ReadyRead{}, netreply.DownloadProgress{},
+		netreply.ErrorOccurred{}, netreply.Finished{},
+	} {
+		name := reflect.TypeOf(e).Name()
+		for _, verb := range []string{"%v", "%s", "%+v"} {
+			text := fmt.Sprintf(verb, e)
+			assert.True(t, strings.HasPrefix(text, name+" "), "%s of %s: %s", verb, name, text)
+			assert.True(t, strings.HasSuffix(text, " after 0s"), "%s of %s: %s", verb, name, text)
+		}
+	}
+	redirect := netreply.Redirected{Redirect: &netreply.Redirect{StatusCode: 302}}
+	assert.Equal(t, "Redirected netreply.Redirect{StatusCode: 302} after 0s", fmt.Sprint(redirect))
+}
+
 func cutLast(s, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
 		return s[:i], s[i+len(sep):], true
