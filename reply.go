@@ -49,8 +49,7 @@ type Reply struct {
 	mu        sync.Mutex
 	state     state
 	whole     bool   // the body came to its proper end
-	attached  bool   // an upload source is
-	listed    bool   // the reply is in the Manager's list: not when that was closed
+	attached  bool   // there is an upload source
 	secure    bool   // the hop is encrypted
 	open      signal // of the question that the program has not answered, 0 for none
 	hops      int16
@@ -70,7 +69,9 @@ type Reply struct {
 	record    record
 	teller    *teller // nil without OnSignal
 
-	prev, next *Reply // in the Manager's list
+	// In the Manager's list, guarded by its lock. A Manager that is closed lists no reply.
+	listed     bool
+	prev, next *Reply
 }
 
 type state uint8
