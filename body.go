@@ -15,10 +15,10 @@ import (
 	"github.com/netreply/netreply/internal/flow"
 )
 
-// Body is what a request carries: the result of BytesBody, StringBody,
-// ReaderBody or SourceBody, or a *Multipart. A nil Body means none.
+// Body is the body of a request: the result of BytesBody, StringBody, ReaderBody or
+// SourceBody, or a *Multipart. A nil Body means none.
 type Body interface {
-	// prepare makes the body ready; it may read the source.
+	// prepare makes the payload; with buffer it may read a sequential source to its end.
 	prepare(ctx context.Context, buffer bool) (*flow.Payload, error)
 }
 
@@ -43,19 +43,19 @@ func memoryPayload(b []byte) *flow.Payload {
 	return p
 }
 
-// ReaderBody sends what r gives. An io.ReadSeeker that can seek is read from where
-// it stands to its end, can be read again, and has a known length (rule L2). Any
-// other reader is sequential: it is read to its end before the request starts (rule
-// L3), or sent as it comes, chunked, under Request.DoNotBufferUploadData. r is
-// never closed and must not be used until the reply has finished. A Read that
-// never returns keeps its goroutine, not the reply.
+// ReaderBody sends the content of r. An io.ReadSeeker that can seek is read from its
+// current position to its end, can be sent again, and has a known length (rule L2). Any
+// other reader is sequential: it is read to its end before the request starts (rule L3), or
+// sent chunked while it is read, under Request.DoNotBufferUploadData. r is never closed and
+// must not be used until the reply has finished. A Read that never returns keeps its
+// goroutine, not the reply.
 func ReaderBody(r io.Reader) Body { return readerBody{r} }
 
 type readerBody struct{ r io.Reader }
 
 func (b readerBody) prepare(ctx context.Context, buffer bool) (*flow.Payload, error) {
 	if isNil(b.r) {
-		return nil, invalidBody(fmt.Sprintf("a nil %s gives nothing: was it opened? A request without a body has a nil Body", typeOf(b.r, "io.Reader")))
+		return nil, invalidBody(fmt.Sprintf("a nil %s cannot be read: was it opened? A request without a body has a nil Body", typeOf(b.r, "io.Reader")))
 	}
 	switch r := b.r.(type) {
 	case *bytes.Buffer:
@@ -65,7 +65,7 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 		if err == nil || errors.Is(err, fs.ErrClosed) {
 			return p, err
 		}
-		// a pipe is an *os.File, too: it has the method, and cannot seek
+		// r may be a pipe: an *os.File, which has Seek but cannot seek
 	}
 	if !buffer {
 		source := &flow.Sequential{Source: b.r}
@@ -76,7 +76,7 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 		err error
 	}
 	read := make(chan outcome, 1)
-	go func() { // its owner is the source: it ends when a Read returns the end or an error
+	go func() { // ends when Read returns an error or io.EOF
 		all, err := io.ReadAll(&endingReader{ctx, b.r})
 		read <- outcome{all, err}
 	}()
@@ -91,7 +91,7 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 	}
 }
 
-// endingReader stops asking its source once the context has ended.
+// endingReader does not call its source after the end of the context.
 type endingReader struct {
 	ctx context.Context
 	src io.Reader
@@ -122,7 +122,8 @@ func seekPayload(r io.ReadSeeker) (*flow.Payload, error) {
 	return nil, &Error{Code: ProtocolInvalidOperationError, Phase: PhaseLocal, Text: "The body cannot be read", Err: fmt.Errorf("finding the body's length: %w", err)}
 }
 
-// isNil finds nil pointers behind an interface, too: a file that was not opened, for one.
+// isNil reports whether v is nil or holds a nil pointer, such as an *os.File that was not
+// opened.
 func isNil(v any) bool {
 	if v == nil {
 		return true
@@ -134,7 +135,7 @@ func isNil(v any) bool {
 	return false
 }
 
-// typeOf is the type of what should be read, or that of the interface that holds nothing.
+// typeOf is the name of the type of v, or wanted for a nil interface.
 func typeOf(v any, wanted string) string {
 	if v == nil {
 		return wanted
@@ -146,7 +147,7 @@ func invalidBody(reason string) error {
 	return localError(ProtocolInvalidOperationError, "Invalid body", &FieldError{Field: "body", Reason: reason})
 }
 
-// ready tells that a Read of r never waits for anything that may not come.
+// ready reports whether Read of r never blocks indefinitely.
 func ready(r io.Reader) bool {
 	switch r.(type) {
 	case *bytes.Reader, *strings.Reader, *os.File: // a file that can seek is a regular one
@@ -155,9 +156,9 @@ func ready(r io.Reader) bool {
 	return false
 }
 
-// SourceBody sends what open gives. It is called once for each sending, and what
-// it returns is closed afterwards. size is the length in bytes, -1 when it is
-// not known; the body goes out chunked then.
+// SourceBody sends the content of the reader that open returns. open is called once for
+// each time the body is sent; the reader is closed afterwards. size is the length in bytes;
+// -1 means unknown, and the body is sent chunked.
 func SourceBody(size int64, open func() (io.ReadCloser, error)) Body { return sourceBody{size, open} }
 
 type sourceBody struct {
@@ -168,22 +169,22 @@ type sourceBody struct {
 func (b sourceBody) prepare(context.Context, bool) (*flow.Payload, error) {
 	switch {
 	case b.open == nil:
-		return nil, invalidBody("SourceBody wants a function that opens it, and got nil")
+		return nil, invalidBody("SourceBody needs a function that opens the source")
 	case b.size < -1:
-		return nil, invalidBody(fmt.Sprintf("SourceBody wants a size, or -1 when it is not known, and got %d", b.size))
+		return nil, invalidBody(fmt.Sprintf("the size of a SourceBody must not be below -1, which means unknown; got %d", b.size))
 	}
 	open := func() (io.Reader, error) {
 		r, err := b.open()
 		if err == nil && isNil(r) {
-			err = fmt.Errorf("the function has given a nil %s and no error", typeOf(r, "io.ReadCloser"))
+			err = fmt.Errorf("the function returned a nil %s and no error", typeOf(r, "io.ReadCloser"))
 		}
 		return r, err
 	}
 	return &flow.Payload{Size: b.size, Rewindable: true, Blocks: true, Owned: true, Open: open}, nil
 }
 
-// limitPayload makes of a payload what goes out of it: the smaller one of its length and the
-// caller's Content-Length (rule H35).
+// limitPayload reduces the size of a payload to the Content-Length that the program has set
+// (rule H35).
 func limitPayload(p *flow.Payload, h Headers) error {
 	text := h.Get("Content-Length")
 	if text == "" {

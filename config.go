@@ -16,101 +16,106 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Config configures a Manager. Its zero value is ready to use; it is copied.
+// Config configures a Manager. Its zero value is ready to use. NewManager copies it.
 type Config struct {
-	// UserAgent is sent by requests that have none; "netreply/VERSION".
+	// UserAgent is the default for requests without a User-Agent header; "" means
+	// "netreply/VERSION".
 	UserAgent string
-	// SecretHeaders names request fields that are secrets, for all requests; see
-	// Request.SecretHeaders. A Request that has not been sent knows its own only, and
-	// prints the others; that of a Reply knows both.
+	// SecretHeaders names request header fields whose values are secrets, for all requests;
+	// see Request.SecretHeaders. Printing a Request hides only its own secret fields until
+	// it has been sent; printing the Request of a Reply hides both.
 	SecretHeaders []string
-	// RedirectPolicy is for requests that have none; NoLessSafeRedirectPolicy.
+	// RedirectPolicy is the default for requests; the zero value means
+	// NoLessSafeRedirectPolicy.
 	RedirectPolicy RedirectPolicy
-	// TransferTimeout is for requests that have none; 0 means no limit.
+	// TransferTimeout is the default for requests; 0 means no limit.
 	TransferTimeout time.Duration
-	// ConnectTimeout bounds name resolution and TCP, and with a proxy all until there is
-	// a tunnel; 30 s, below 0 no limit.
+	// ConnectTimeout bounds name resolution and TCP connect, and with a proxy everything
+	// until the tunnel is open. 0 means 30 s, below 0 no limit.
 	ConnectTimeout time.Duration
-	// TLSTimeout bounds a handshake; 30 s, below 0 no limit.
+	// TLSTimeout bounds a TLS handshake. 0 means 30 s, below 0 no limit.
 	TLSTimeout time.Duration
-	// MinRate is for requests that have none; 0 means no least rate.
+	// MinRate is the default for requests; 0 means no minimum.
 	MinRate int64
 	// HeadTimeout bounds the wait for a response head, from the end of the
 	// upload; 0 means no limit.
 	HeadTimeout time.Duration
-	// ReadBufferSize is for requests that have none; 0 means no limit.
+	// ReadBufferSize is the default for requests; 0 means no limit.
 	ReadBufferSize int64
-	// ConnectionsPerHost is how many HTTP/1 connections there may be to one
-	// scheme, host and port; 6 (rule N2), at most 65535. A download that is not
+	// ConnectionsPerHost is how many HTTP/1 connections there may be to one scheme, host
+	// and port. 0 means 6 (rule N2); at most 65535. A download that the program does not
 	// read keeps its connection.
 	ConnectionsPerHost int
-	// IdleTimeout is how long a connection is kept without work; 120 s (rule N10).
+	// IdleTimeout is how long an idle connection is kept. 0 means 120 s (rule N10).
 	IdleTimeout time.Duration
-	// MaxHeaderBytes bounds a response head, interim ones included, and the header of a
-	// gzip body; 256 KiB.
+	// MaxHeaderBytes bounds a response head with its interim responses, and the header of a
+	// gzip body. 0 means 256 KiB.
 	MaxHeaderBytes int64
-	// SSLConfiguration is for requests that have none; nil means the system's roots.
+	// SSLConfiguration is the default for requests; nil means its zero value.
 	SSLConfiguration *SSLConfiguration
-	// CookieJar stores and sends cookies. nil means a new *cookies.Jar, which
-	// forgets them with the Manager (rule C11); cookies.None means none.
+	// CookieJar stores and sends cookies. nil means a new *cookies.Jar without a file (rule
+	// C11); cookies.None turns cookies off.
 	CookieJar http.CookieJar
-	// MaxDecodedSize is the largest body in bytes that decoding a content coding may
-	// give, whatever its ratio; 0 means no limit. Beyond it a reply fails with
+	// MaxDecodedSize is the largest size in bytes of a body after content decoding,
+	// whatever its ratio; 0 means no limit. A larger body fails the reply with
 	// UnknownContentError. See also Request.DecompressedSafetyCheckThreshold.
 	MaxDecodedSize int64
-	// MaxDecoderMemory bounds the memory in bytes that decoding content codings takes for
-	// all replies together, beyond 128 KiB for each: a server chooses the window of an
-	// encoded body, up to 16 MiB for br and 8 MiB for zstd. What exceeds 100
-	// times the bytes received counts against 24 MiB of it. 0 means 256 MiB, below 0 no
-	// limit. A body that finds too little left waits up to 5 s for others to end before
-	// it is decoded, and then fails with UnknownContentError and a *SizeLimitError.
+	// MaxDecoderMemory bounds the memory in bytes that the content decoders of all replies
+	// may use together, beyond 128 KiB for each. The server chooses the window of an
+	// encoded body: up to 16 MiB for br and 8 MiB for zstd. The part of a window that
+	// exceeds 100 times the bytes received counts against 24 MiB of the limit. 0 means 256
+	// MiB, below 0 no limit. A body for which too little memory is left waits up to 5 s
+	// until others have ended, and then fails with UnknownContentError and a
+	// *SizeLimitError.
 	MaxDecoderMemory int64
-	// MaxBodySize is for requests that have none; 0 means no limit.
+	// MaxBodySize is the default for requests; 0 means no limit.
 	MaxBodySize int64
-	// HSTS holds the hosts that are reached over TLS only (RFC 6797): their http URLs
-	// become https before anything is connected, and new ones are learned. nil means
-	// that this is off (rule K1). One store may serve several Managers; Close of each
-	// writes what was learned to its file, for a second at most, and leaves it open.
+	// HSTS stores the hosts that are reached over TLS only (RFC 6797): their http URLs
+	// become https before connecting, and policies in responses are learned. nil turns HSTS
+	// off (rule K1). Several Managers may share one store. Manager.Close writes the learned
+	// policies to the store's file, for at most a second, and does not close the store.
 	HSTS *hsts.Store
-	// Ask is what replies wait for an answer to, in addition to Request.Ask.
+	// Ask names kinds of questions whose answer every reply waits for, in addition to
+	// Request.Ask.
 	Ask QuestionKinds
-	// Answer is for requests that have none. Replies call it at the same time; Question.Reply
-	// tells them apart.
+	// Answer is the default for requests. It is called concurrently for different replies;
+	// Question.Reply tells them apart.
 	Answer func(ctx context.Context, q Question)
-	// Credentials are passwords that are known beforehand.
+	// Credentials are passwords that are used without a question.
 	Credentials []Credential
-	// Negotiators speak further authentication schemes, over HTTP/1; what is plugged
-	// in here is preferred to all others.
+	// Negotiators implement further authentication schemes, over HTTP/1. They are preferred
+	// to the built-in schemes.
 	Negotiators []Negotiator
-	// ForbidBackground fails requests marked Background with
+	// ForbidBackground makes requests that are marked Background fail with
 	// BackgroundRequestNotAllowedError.
 	ForbidBackground bool
-	// Resolver looks names up; nil means net.DefaultResolver.
+	// Resolver resolves host names; nil means net.DefaultResolver.
 	Resolver *net.Resolver
-	// DialContext opens connections instead of resolver and TCP. An error of it
-	// that wraps a NetworkError fails the reply with that code: a dialer that goes
-	// through a proxy can say ProxyConnectionRefusedError. One that ignores its context
-	// is left to itself when that ends, and its connection is closed when it comes.
+	// DialContext opens connections instead of the built-in resolver and TCP dialer. When
+	// its error wraps a NetworkError, the reply fails with that code: a dialer that
+	// connects through a proxy can return ProxyConnectionRefusedError. If it ignores the
+	// end of its context, the reply does not wait for it, and a connection that it returns
+	// later is closed.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// LocalAddr is the address to connect from, a *net.TCPAddr; nil means any. Without
-	// an effect on DialContext.
+	// LocalAddr is the source address of connections, a *net.TCPAddr; nil means any. It has
+	// no effect on DialContext.
 	LocalAddr net.Addr
-	// KeepAlive says how a silent TCP connection is probed; the zero value is that of
-	// package net. Without an effect on DialContext.
+	// KeepAlive configures TCP keep-alive probes; the zero value is the default of package
+	// net. It has no effect on DialContext.
 	KeepAlive net.KeepAliveConfig
-	// Proxy is for requests that have none; nil means to connect directly. ProxyFactory
-	// chooses one for each; there cannot be both.
+	// Proxy is the default for requests; nil means a direct connection. ProxyFactory
+	// chooses proxies for each request instead; only one of the two may be set.
 	Proxy        *Proxy
 	ProxyFactory ProxyFactory
-	// Guard refuses addresses, for servers that fetch the URLs of others; nil means
-	// that every address may be reached.
+	// Guard refuses connections to non-public addresses, for servers that fetch URLs given
+	// by others; nil allows every address.
 	Guard *AddressGuard
-	// OnSignal is called for the signals of all replies, before the Request's own
-	// (rule S6); see there.
+	// OnSignal is called for the signals of all replies, before Request.OnSignal (rule S6);
+	// see there.
 	OnSignal func(*Reply, Event)
 }
 
-// validate finds every field that cannot be used.
+// validate joins a *FieldError for each field that cannot be used.
 func (c *Config) validate() error {
 	var errs []error
 	bad := func(field, value, reason string) { errs = append(errs, &FieldError{"Config." + field, value, reason}) }
@@ -180,13 +185,13 @@ func (c *Config) validate() error {
 }
 
 const (
-	// defaultTimeout bounds connecting and shaking hands.
+	// defaultTimeout is that of ConnectTimeout and TLSTimeout.
 	defaultTimeout = 30 * time.Second
-	// defaultMaxDecoderMemory lets a hundred usual bodies be decoded at once.
+	// defaultMaxDecoderMemory is enough for about a hundred usual bodies at once.
 	defaultMaxDecoderMemory = 256 << 20
 )
 
-// withDefaults is an independent copy that says what zero fields stand for.
+// withDefaults returns an independent copy with the defaults in place of zero fields.
 func (c Config) withDefaults() Config {
 	c.UserAgent = cmp.Or(c.UserAgent, "netreply/"+Version)
 	c.SecretHeaders = slices.Clip(slices.Clone(c.SecretHeaders))
@@ -207,7 +212,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// complete fills in what a request leaves to its Manager.
+// complete fills the zero fields of a request with the Manager's defaults.
 func (c *Config) complete(q *Request) {
 	q.RedirectPolicy = cmp.Or(q.RedirectPolicy, c.RedirectPolicy)
 	q.TransferTimeout = cmp.Or(q.TransferTimeout, c.TransferTimeout)
@@ -215,7 +220,7 @@ func (c *Config) complete(q *Request) {
 	q.ReadBufferSize = cmp.Or(q.ReadBufferSize, c.ReadBufferSize)
 	q.MaxBodySize = cmp.Or(q.MaxBodySize, c.MaxBodySize)
 	if len(c.SecretHeaders) > 0 {
-		q.SecretHeaders = append(c.SecretHeaders, q.SecretHeaders...) // clipped: a copy, or as it is
+		q.SecretHeaders = append(c.SecretHeaders, q.SecretHeaders...) // c.SecretHeaders is clipped, so append copies
 	}
 	q.Ask |= c.Ask
 	if q.Answer == nil {

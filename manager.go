@@ -10,27 +10,27 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Version is the version of this package, as the default User-Agent tells it.
+// Version is the version of this package; the default User-Agent contains it.
 const Version = "0.1.0"
 
-// Manager sends requests. It owns the connections, which all its requests
-// share. It is safe for concurrent use; programs need one, and close it.
+// Manager sends requests and owns the connections, which all its requests share. It is safe
+// for concurrent use. A program usually needs one, and closes it at the end.
 type Manager struct {
 	cfg      Config
 	wire     *wire.Transport
-	flow     *flow.Engine // nil in a Manager that NewManager has not made
+	flow     *flow.Engine // nil in a Manager not made by NewManager
 	profiles *profileTable
 
 	hub hub
 
 	mu     sync.Mutex
 	closed bool
-	first  *Reply        // those whose goroutine has not ended
-	none   chan struct{} // made by Close, closed when there are none
+	first  *Reply        // list of the replies whose goroutine has not ended
+	none   chan struct{} // made by Close, closed when the list is empty
 }
 
-// NewManager makes a Manager. A Config that cannot be used is refused with an
-// error that joins a *FieldError for each bad field.
+// NewManager makes a Manager. For a Config that cannot be used it returns an error that
+// joins a *FieldError for each bad field.
 func NewManager(c Config) (*Manager, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -40,55 +40,55 @@ func NewManager(c Config) (*Manager, error) {
 	m := &Manager{cfg: c, wire: newWire(&c, dialer)}
 	m.flow = newEngine(&c, dialer, m.wire)
 	m.profiles = newProfileTable(c.SSLConfiguration, m.wire.CloseIdleOf)
-	m.cfg.Credentials = nil // those have pointers, where package fmt does not look by itself
+	m.cfg.Credentials = nil // the engine has them; the Manager keeps no secrets
 	return m, nil
 }
 
-// Get fetches. Like all verbs it returns at once, and never nil: a request that
-// cannot be sent gives a reply that fails. The context covers the whole
-// transfer, the body included: its cancellation is an Abort, its deadline a
-// TimeoutError.
+// Get sends a GET request. Like all verbs it returns at once, and never nil: for a request
+// that cannot be sent it returns a Reply that fails. The context covers the whole transfer,
+// the body included: its cancellation has the effect of Abort, its deadline fails the reply
+// with TimeoutError.
 func (m *Manager) Get(ctx context.Context, req *Request) *Reply {
 	return m.Send(ctx, http.MethodGet, req, nil)
 }
 
-// Head fetches the head only.
+// Head sends a HEAD request: the response has no body.
 func (m *Manager) Head(ctx context.Context, req *Request) *Reply {
 	return m.Send(ctx, http.MethodHead, req, nil)
 }
 
-// Post sends a body.
+// Post sends a POST request with a body.
 func (m *Manager) Post(ctx context.Context, req *Request, body Body) *Reply {
 	return m.Send(ctx, http.MethodPost, req, body)
 }
 
-// Put sends a body to be stored.
+// Put sends a PUT request with a body.
 func (m *Manager) Put(ctx context.Context, req *Request, body Body) *Reply {
 	return m.Send(ctx, http.MethodPut, req, body)
 }
 
-// Patch sends a body that describes a change.
+// Patch sends a PATCH request with a body.
 func (m *Manager) Patch(ctx context.Context, req *Request, body Body) *Reply {
 	return m.Send(ctx, http.MethodPatch, req, body)
 }
 
-// Delete asks for removal.
+// Delete sends a DELETE request.
 func (m *Manager) Delete(ctx context.Context, req *Request) *Reply {
 	return m.Send(ctx, http.MethodDelete, req, nil)
 }
 
-// Send sends any verb, with a body or, when it is nil, without one. "get" is GET, and
-// so with the other verbs that a Manager has; all else goes out as it is spelled.
+// Send sends a request with any verb. A nil body means none. The verbs that Manager has
+// methods for, and OPTIONS, are recognised in any case ("get" is GET); all others are sent
+// as they are spelled.
 func (m *Manager) Send(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	r := m.newReply(ctx, verb, req, body)
 	go r.run()
 	return r
 }
 
-// Fetch is Send that returns when the reply has finished, which costs less than
-// waiting for it: the transfer runs on the calling goroutine. The body is
-// buffered whole, whatever ReadBufferSize says; ReadAll returns it without
-// waiting.
+// Fetch is Send on the calling goroutine: it returns when the reply has finished, which
+// costs less than Send and Wait. The whole body is buffered, whatever ReadBufferSize says;
+// ReadAll returns it without waiting.
 func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	r := m.newReply(ctx, verb, req, body)
 	r.pipe.SetLimit(0)
@@ -96,7 +96,7 @@ func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Bod
 	return r
 }
 
-// newReply makes a reply and enters it in the list of those that run.
+// newReply makes a reply and adds it to the Manager's list.
 func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	if m == nil {
 		m = new(Manager) // which fails the reply
@@ -129,7 +129,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed { // nobody waits for it
+	if m.closed { // not listed: Close does not wait for it
 		r.cancel(errManagerClosed)
 		return r
 	}
@@ -143,7 +143,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	return r
 }
 
-// remove takes a reply out of the list; its goroutine ends.
+// remove takes a reply out of the list when its goroutine ends.
 func (m *Manager) remove(r *Reply) {
 	if !r.listed {
 		return
@@ -165,7 +165,7 @@ func (m *Manager) remove(r *Reply) {
 	m.mu.Unlock()
 }
 
-// checkAllowed refuses what the Manager does not let through.
+// checkAllowed returns an error for a request that the Manager's Config forbids.
 func (m *Manager) checkAllowed(q *Request) error {
 	if q.Background && m.cfg.ForbidBackground {
 		return localError(BackgroundRequestNotAllowedError, "Background request not allowed",
@@ -174,8 +174,8 @@ func (m *Manager) checkAllowed(q *Request) error {
 	return nil
 }
 
-// ClearConnectionCache closes the connections that carry nothing at the moment;
-// transfers go on (rule N13, D32).
+// ClearConnectionCache closes the idle connections. Running transfers are not affected
+// (rule N13, D32).
 func (m *Manager) ClearConnectionCache() {
 	if m.flow == nil { // not made by NewManager
 		return
@@ -184,8 +184,8 @@ func (m *Manager) ClearConnectionCache() {
 	m.flow.CloseParked()
 }
 
-// ClearAccessCache forgets the passwords that servers and proxies have accepted or that
-// were given for them, and closes the connections that carry nothing (rule U8).
+// ClearAccessCache forgets the credentials that servers and proxies have accepted or that
+// the program has given for them, and closes the idle connections (rule U8).
 func (m *Manager) ClearAccessCache() {
 	if m.flow != nil {
 		m.flow.ForgetLogins()
@@ -193,29 +193,32 @@ func (m *Manager) ClearAccessCache() {
 	m.ClearConnectionCache()
 }
 
-// CookieJar is the jar that the Manager's requests use: that of its Config, or the
-// *cookies.Jar it made itself.
+// CookieJar is the jar that the Manager's requests use: Config.CookieJar, or the
+// *cookies.Jar that NewManager made.
 func (m *Manager) CookieJar() http.CookieJar { return m.cfg.CookieJar }
 
-// SupportedSchemes lists the URL schemes a request may have.
+// SupportedSchemes lists the URL schemes that a request may have.
 func (m *Manager) SupportedSchemes() []string {
 	return []string{"http", "https", "unix+http", "local+http"}
 }
 
-// How long Close waits for what it has aborted: first for transfers that end their
-// exchanges in good order, then for those that only the end of their connection frees.
+// How long Close waits for the replies that it has aborted: closeGrace before it closes the
+// connections in use, closeLimit after that.
 const (
 	closeGrace = 250 * time.Millisecond
 	closeLimit = time.Second
 )
 
-// Close aborts what runs and closes the connections, those that carry something too.
-// Requests that are sent afterwards fail with OperationCanceledError. It waits until
-// everything that the Manager has started has ended, but never longer than about three seconds: a
-// callback or a body source of the program's that does not return keeps its goroutine, and
-// so does a Config.DialContext that ignores its context, or a connection of it whose Close does
-// not return. Inside OnSignal and Answer it does not wait for
-// replies. What Config.HSTS has learned is written to its file, for one more second at most.
+// Close aborts all replies and closes all connections, those in use too. Requests sent
+// afterwards fail with OperationCanceledError.
+//
+// Close waits until everything that the Manager has started has ended, but never longer
+// than about three seconds: a callback or body source of the program that does not return
+// keeps its goroutine, and so do a Config.DialContext that ignores its context and a
+// connection of it whose Close does not return. Inside OnSignal and Answer Close does not
+// wait for replies. Policies that Config.HSTS has learned are written to its file, which
+// takes at most one more second.
+//
 // Close may be called several times, and returns nil.
 func (m *Manager) Close() error {
 	if m == nil {
@@ -239,7 +242,7 @@ func (m *Manager) Close() error {
 	for _, r := range replies {
 		r.abort(errManagerClosed)
 	}
-	waits := !calledBack() // else for itself
+	waits := !calledBack() // its own reply could not end
 	if waits {
 		ended(none, closeGrace)
 	}
@@ -260,8 +263,8 @@ func (m *Manager) Close() error {
 // flushWait bounds how long Manager.Close waits for the file of Config.HSTS.
 const flushWait = time.Second
 
-// flushPolicies writes what was learned. The store is the program's, which closes it; its
-// Err tells what could not be written.
+// flushPolicies writes the learned HSTS policies to the store's file. The program closes
+// the store; Store.Err tells what could not be written.
 func (m *Manager) flushPolicies() {
 	if m.cfg.HSTS == nil {
 		return
@@ -271,7 +274,7 @@ func (m *Manager) flushPolicies() {
 	m.cfg.HSTS.Flush(ctx)
 }
 
-// ended waits for c to be closed, for a time.
+// ended waits until c is closed, at most for limit.
 func ended(c <-chan struct{}, limit time.Duration) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -281,8 +284,9 @@ func ended(c <-chan struct{}, limit time.Duration) {
 	}
 }
 
-// takeSSLConfiguration gives a reply its request's configuration as it is now. One that
-// cannot be used leaves it without profiles, see Reply.validate.
+// takeSSLConfiguration resolves the request's configuration to profiles and stores a copy.
+// For a configuration that cannot be used it leaves profiles nil; Reply.validate then
+// reports the error.
 func (m *Manager) takeSSLConfiguration(r *Reply) {
 	c := r.req.SSLConfiguration
 	if m.profiles != nil {
@@ -297,5 +301,6 @@ func (m *Manager) takeSSLConfiguration(r *Reply) {
 	}
 }
 
-// requiresTLS tells that a host is known to want TLS without any flaw (rules T6 and K10).
+// requiresTLS reports whether host has an HSTS policy, so that no certificate flaw may be
+// ignored (rules T6 and K10).
 func (m *Manager) requiresTLS(host string) bool { return m.cfg.HSTS != nil && m.cfg.HSTS.Known(host) }

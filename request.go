@@ -27,26 +27,26 @@ const (
 	LowPriority
 )
 
-// LoadControl says whether the Manager does something by itself or leaves it to
-// the program (Qt: QNetworkRequest::LoadControl).
+// LoadControl says whether the Manager does something automatically (Qt:
+// QNetworkRequest::LoadControl).
 type LoadControl int8
 
 const (
 	LoadAutomatic LoadControl = iota // the Manager does it (Qt: Automatic)
-	LoadManual                       // the program does, or nobody (Qt: Manual)
+	LoadManual                       // the Manager does not (Qt: Manual)
 )
 
-// HTTPVersion is a wish for the version of the protocol.
+// HTTPVersion is the version of the protocol that a request asks for.
 type HTTPVersion int8
 
 const (
-	// HTTPAny uses HTTP/2 where TLS agrees on it, and HTTP/1.1 otherwise, also where a
-	// server of HTTP/2 has asked for it by HTTP_1_1_REQUIRED (rule E30).
+	// HTTPAny uses HTTP/2 where ALPN selects it, and HTTP/1.1 otherwise, also after a
+	// server of HTTP/2 has reset the request with HTTP_1_1_REQUIRED (rule E30).
 	HTTPAny HTTPVersion = iota
 	// HTTP1Only never offers HTTP/2.
 	HTTP1Only
-	// HTTP2Direct speaks HTTP/2 from the first byte, without asking; the only
-	// way to have it on http URLs (RFC 9113, section 3.3).
+	// HTTP2Direct uses HTTP/2 without negotiation (prior knowledge); the only way to use it
+	// for http URLs (RFC 9113, section 3.3).
 	HTTP2Direct
 )
 
@@ -56,138 +56,137 @@ const defaultMaxRedirects = 50
 // maxMaxRedirects bounds Request.MaxRedirects.
 const maxMaxRedirects = 1000
 
-// Request describes what to send. Its zero fields mean the Manager's defaults.
-// Sending copies it, so that it can be changed and sent again at once; it is
-// not for concurrent change.
+// Request describes what to send. Its zero fields mean the Manager's defaults. Sending
+// copies the Request, so that it can be changed and sent again at once. It must not be
+// changed concurrently.
 type Request struct {
-	// URL of scheme http or https, or unix+http with LocalServerName. Sending never sends the fragment or, as part
-	// of the target, the user information.
+	// URL has the scheme http or https, or unix+http with LocalServerName. The fragment is
+	// never sent, and the user information is not sent as part of the request target.
 	URL *url.URL
-	// Headers are sent in net/http's order. Host is honoured; Content-Length may
-	// shorten the body (rule H35); Transfer-Encoding is not the caller's. An
-	// Authorization is sent as it is, and a 401 to it is shown (rule U4). With
-	// Accept-Encoding or Range among them the body is delivered as it comes, else
-	// its content codings are taken off (rule Z2).
+	// Headers are sent in net/http's order. Host is honoured; Content-Length may shorten
+	// the body (rule H35); Transfer-Encoding is ignored. An Authorization is sent as it is,
+	// and a 401 response to it is final (rule U4). With Accept-Encoding or Range among them
+	// the body is delivered undecoded, otherwise its content codings are decoded (rule Z2).
 	Headers Headers
-	// SecretHeaders names fields of Headers that are secrets, in addition to
-	// Config.SecretHeaders: an API key, for instance. Like Authorization they do not
-	// go to another origin with a redirect, and are never printed (D11).
+	// SecretHeaders names fields of Headers whose values are secrets, an API key for
+	// instance, in addition to Config.SecretHeaders. Like Authorization they are not sent
+	// to another origin after a redirect, and are never printed (D11).
 	SecretHeaders []string
-	// Bearer is where a token comes from that goes out with the request, to its own
-	// origin only: never with a redirect to another one. A 401 makes it get a new
-	// one, once. The token is readable by all on the way unless the URL is https.
+	// Bearer is the source of a bearer token that is sent to the origin of URL, never to
+	// another origin after a redirect. After a 401 the reply fetches a new token, once.
+	// Unless the URL is https, everyone on the network path can read the token.
 	Bearer *TokenSource
 
-	// LocalServerName is the Unix domain socket of a unix+http or local+http URL, whose
-	// host goes into the Host field only (rule V8). Neither proxies nor the cookie jar
-	// have to do with it.
+	// LocalServerName is the path of the Unix domain socket for a unix+http or local+http
+	// URL, whose host is used only for the Host field (rule V8). Such requests use neither
+	// proxies nor the cookie jar.
 	LocalServerName string
-	// Proxy replaces what the Manager says; nil, or one of type DefaultProxy, does not.
+	// Proxy replaces the Manager's proxy; nil, or type DefaultProxy, does not.
 	Proxy *Proxy
 	// SSLConfiguration replaces that of the Manager.
 	SSLConfiguration *SSLConfiguration
-	// IgnoreSSLErrors are flaws of certificates that do not keep the request from being
-	// sent: every flaw must be in the list, of the same certificate (rules T2 to T5); an
-	// SSLError without Certificate stands for a flaw that is about none, not for any.
-	// They are reported by SSLErrors all the same. Hosts that are known to want TLS
-	// (Config.HSTS) do not get away with any.
+	// IgnoreSSLErrors are certificate flaws that do not fail the request. Every flaw must
+	// be in the list, with the same certificate (rules T2 to T5); an SSLError without
+	// Certificate stands only for a flaw that concerns no certificate. They are reported by
+	// SSLErrors all the same. For hosts with an HSTS policy (Config.HSTS) no flaw is
+	// ignored.
 	IgnoreSSLErrors []SSLError
-	// IgnoreAllSSLErrors goes on whatever is wrong, if IgnoreSSLErrors is empty: whoever
-	// is on the way can be the server.
+	// IgnoreAllSSLErrors ignores all certificate flaws, if IgnoreSSLErrors is empty: anyone
+	// on the network path can then impersonate the server.
 	IgnoreAllSSLErrors bool
 
-	// Ask is what the reply waits for an answer to, by way of Reply.Questions or the
-	// channel of the kind. Without an effect where there is an Answer.
+	// Ask names the kinds of questions whose answer the reply waits for; the program
+	// receives them from Reply.Questions or the channel of the kind. It has no effect if
+	// Answer is set.
 	Ask QuestionKinds
-	// AuthenticationReuse: with LoadManual no password is sent, known, asked for or in the
-	// URL; a server that wants one gets its 401 shown (rule A12).
+	// AuthenticationReuse: with LoadManual no stored, asked or URL password is sent; a 401
+	// response is final (rule A12).
 	AuthenticationReuse LoadControl
-	// CookieLoadControl: with LoadManual no cookies of the jar are sent, on no hop; a
-	// Cookie header of the caller's is. LoadAutomatic adds to it the jar's cookies of other
-	// names (rule C1). The caller's goes to the origin of the request only (rule D11).
+	// CookieLoadControl: with LoadManual no cookies of the jar are sent, on any hop; a
+	// Cookie field in Headers is. With LoadAutomatic the jar's cookies of other names are
+	// added to that field (rule C1), which is sent to the origin of the request only (rule
+	// D11).
 	CookieLoadControl LoadControl
 	// CookieSaveControl: with LoadManual no cookies are stored (rule A13).
 	CookieSaveControl LoadControl
-	// HTTP is the version wished for.
+	// HTTP is the version of the protocol.
 	HTTP HTTPVersion
 	// Priority orders requests that wait for a connection.
 	Priority Priority
-	// Background marks a request that nobody waits for; see
-	// Config.ForbidBackground.
+	// Background marks a request that no user waits for; see Config.ForbidBackground.
 	Background bool
-	// Idempotent says that sending the request twice does no harm, whatever its
-	// method: a POST that carries a key, for instance. It may then be repeated
-	// when a kept connection breaks (rule D33). An Idempotency-Key among Headers says the
-	// same.
+	// Idempotent says that sending the request twice does no harm, whatever its method: a
+	// POST that carries a key, for instance. It may then be sent again when a reused
+	// connection breaks (rule D33). An Idempotency-Key field in Headers has the same
+	// effect.
 	Idempotent bool
-	// DoNotBufferUploadData sends a sequential body as it comes instead of reading
-	// it whole first. It cannot be sent a second time then (rule L4).
+	// DoNotBufferUploadData streams a sequential body instead of reading it into memory
+	// first. Such a body cannot be sent a second time (rule L4).
 	DoNotBufferUploadData bool
 	// EmitAllUploadProgress lifts the limit of one UploadProgress in 100 ms.
 	EmitAllUploadProgress bool
-	// RedirectPolicy is what to do about redirects.
+	// RedirectPolicy says which redirects are followed.
 	RedirectPolicy RedirectPolicy
 	// MaxRedirects is how many redirects may be followed: 0 means 50, below 0
 	// none, and at most 1000.
 	MaxRedirects int
 
-	// TransferTimeout fails the reply with TimeoutError when its peer was silent for so long:
-	// sent nothing, and took nothing of an upload. Waits for something of ours do not count:
-	// for a reader, a writer, a source, an answer, OnSignal, or a connection that is in use
-	// (rules N30 to N32). 0 means the Manager's; below 0 none.
+	// TransferTimeout fails the reply with TimeoutError when the peer has sent nothing, and
+	// accepted nothing of an upload, for this long. Time in which the transfer waits for
+	// this side does not count: for the reader or writer of the body, the source of an
+	// upload, an answer, OnSignal, or a free connection (rules N30 to N32). 0 means the
+	// Manager's value; below 0 no limit.
 	TransferTimeout time.Duration
-	// MinRate fails the reply with TimeoutError when its peer is slower: when fewer
-	// bytes per second have come, as they are on the wire, and been taken of an upload, in
-	// the average of 10 s while a body is on its way. What does not count against
-	// TransferTimeout does not here (rule N32), nor does the wait for the head. 0 means
-	// the Manager's; below 0 any rate will do.
+	// MinRate fails the reply with TimeoutError when fewer bytes per second are received
+	// (before decoding) and uploaded, on average over 10 s, while a body is transferred.
+	// Time that does not count for TransferTimeout does not count here (rule N32), nor does
+	// the wait for the response head. 0 means the Manager's value; below 0 no minimum.
 	MinRate int64
-	// ReadBufferSize stops the peer while that many bytes are unread (rule B2).
-	// 0 means the Manager's; below 0 no limit.
+	// ReadBufferSize is the number of unread bytes at which receiving pauses (rule B2). 0
+	// means the Manager's value; below 0 no limit.
 	ReadBufferSize int64
-	// MaxBodySize fails a reply whose body has more bytes, as they are delivered to the
-	// reader, with UnknownContentError and a *SizeLimitError: at once where the
-	// Content-Length of a body without codings says so, else behind that many bytes,
-	// which can be read. Bodies of redirects and of responses to which the reply sends
-	// another request do not count. 0 means the Manager's; below 0 no limit.
+	// MaxBodySize is the largest size in bytes of a body as the reader gets it. A larger
+	// body fails the reply with UnknownContentError and a *SizeLimitError: at once if the
+	// Content-Length of a body without codings exceeds the limit, otherwise after that many
+	// bytes, which can be read. Bodies of redirects and of responses that the reply answers
+	// with another request do not count. 0 means the Manager's value; below 0 no limit.
 	MaxBodySize int64
-	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which on a
-	// body must not have grown more than 40 times (gzip, deflate) or 100 times (br,
-	// zstd) by decoding; one that has fails with UnknownContentError (rule Z7). 0
-	// means 10 MiB, below 0 any growth is fine.
+	// DecompressedSafetyCheckThreshold is the decoded size in bytes from which a body must
+	// not be more than 40 times (gzip, deflate) or 100 times (br, zstd) as large as its
+	// encoded form; otherwise the reply fails with UnknownContentError (rule Z7). 0 means
+	// 10 MiB, below 0 no check.
 	DecompressedSafetyCheckThreshold int64
-	// ConnectionCacheExpiry is how long the connection may lie idle afterwards:
-	// 0 means the Manager's time, below 0 that it is closed (rule N11).
+	// ConnectionCacheExpiry is how long the connection is kept idle afterwards: 0 means
+	// Config.IdleTimeout, below 0 that it is closed (rule N11).
 	ConnectionCacheExpiry time.Duration
 
-	// Answer is called with every question of the reply, and answers by a verb of the
-	// question. It may take its time: TransferTimeout stands still while it shows a dialog.
-	// What is open when it returns gets the safe answer, see Question. About a redirect it is
-	// asked under UserVerifiedRedirectPolicy only, since the other policies decide by
-	// themselves. nil means the Manager's.
+	// Answer is called with every question of the reply, and answers by a method of the
+	// question. It may take its time, to show a dialog for instance: TransferTimeout is
+	// paused. A question that is unanswered when it returns gets the safe answer, see
+	// Question. It is called for redirects only under UserVerifiedRedirectPolicy. nil means
+	// the Manager's function.
 	//
-	// It runs on the goroutine of the transfer, one call at a time for each reply. ctx ends with
-	// the reply, and then Answer should return. What would wait for the reply fails with
-	// ErrInsideOnSignal there.
+	// It runs on the goroutine of the transfer, one call at a time for each reply. ctx ends
+	// with the reply; Answer should then return. Methods that would wait for the reply fail
+	// with ErrInsideOnSignal.
 	Answer func(ctx context.Context, q Question)
-	// OnSignal is called for every signal, at the very point where it happens:
-	// the transfer goes on when it returns. It is for what must be decided there,
-	// such as an Abort at Encrypted before anything is sent (Qt: a direct
-	// connection). It must not block, and may call every method of the Reply; what
-	// would wait for the Reply fails with ErrInsideOnSignal there.
+	// OnSignal is called for every signal, when it happens: the transfer continues when it
+	// returns. It is for decisions at that point, such as an Abort at Encrypted before
+	// anything is sent (Qt: a direct connection). It must not block, and may call every
+	// method of the Reply; methods that would wait for the reply fail with
+	// ErrInsideOnSignal.
 	//
-	// Calls for one Reply never overlap, and come in the order of Events. They come on the
-	// goroutines of the transfer, or on the one that ends the Reply: an Abort makes the last
-	// calls before it returns, unless a call is running, which it does not wait for. Then the
-	// goroutine of that call makes them.
+	// Calls for one Reply never overlap, and have the order of Events. They are made on the
+	// goroutines of the transfer, or on the goroutine that ends the Reply: Abort makes the
+	// last calls before it returns, unless a call is running; then Abort does not wait, and
+	// the goroutine of that call makes the remaining ones.
 	OnSignal func(*Reply, Event)
 
 	attributes map[any]any
 }
 
-// NewRequest parses a URL. The error is an *Error of code
-// ProtocolInvalidOperationError that names the problem. Whether there is a scheme that is
-// offered, and a host, shows when the request is sent.
+// NewRequest makes a Request for a URL. A URL that cannot be parsed is an *Error with code
+// ProtocolInvalidOperationError. Scheme and host are checked when the request is sent.
 func NewRequest(rawURL string) (*Request, error) {
 	u, err := httpurl.Parse(rawURL)
 	if err != nil {
@@ -196,8 +195,8 @@ func NewRequest(rawURL string) (*Request, error) {
 	return &Request{URL: u}, nil
 }
 
-// Clone returns a copy that shares nothing with q but Answer, OnSignal and the values of
-// attributes, and what SSLConfiguration.Clone shares.
+// Clone returns a copy that shares with q only Answer, OnSignal, the values of attributes,
+// and what SSLConfiguration.Clone shares.
 func (q *Request) Clone() *Request {
 	if q == nil {
 		return nil
@@ -210,7 +209,7 @@ func (q *Request) Clone() *Request {
 	return c
 }
 
-// copyTo makes c an independent copy of q, but for SSLConfiguration.
+// copyTo makes c an independent copy of q, except for SSLConfiguration.
 func (q *Request) copyTo(c *Request) {
 	*c = *q
 	if q.URL != nil {
@@ -244,7 +243,7 @@ func (q *Request) maxRedirects() int {
 	return q.MaxRedirects
 }
 
-// validate finds what cannot be sent, before anything is (rules L24 and S84).
+// validate returns an error for a request that cannot be sent (rules L24 and S84).
 func (q *Request) validate(method string) error {
 	invalid := func(text, field, value, reason string) error {
 		return localError(ProtocolInvalidOperationError, text, &FieldError{field, value, reason})
@@ -303,7 +302,7 @@ func (q *Request) validate(method string) error {
 	return validateHeaders(q.Headers)
 }
 
-// unknownScheme says what helps where a URL has a scheme that is not offered, or none.
+// unknownScheme is the error for a URL without a scheme, or with an unsupported one.
 func unknownScheme(scheme string) *FieldError {
 	if scheme == "" {
 		return &FieldError{Field: "URL", Reason: "the scheme is missing; a URL begins with https:// or http://"}
@@ -311,7 +310,8 @@ func unknownScheme(scheme string) *FieldError {
 	return &FieldError{"scheme of the URL", scheme, "Manager.SupportedSchemes lists those that are offered"}
 }
 
-// badControl finds a LoadControl that is none.
+// badControl finds a field that holds no constant of LoadControl, and returns its name; ""
+// if there is none.
 func (q *Request) badControl() (string, LoadControl) {
 	switch good := func(c LoadControl) bool { return c == LoadAutomatic || c == LoadManual }; {
 	case !good(q.CookieLoadControl):
@@ -324,12 +324,11 @@ func (q *Request) badControl() (string, LoadControl) {
 	return "", LoadAutomatic
 }
 
-// canonicalMethod gives the methods that the Manager has verbs for, and OPTIONS, their
-// own spelling, however the program wrote them. All others are case-sensitive
-// (RFC 9110, section 9.1).
+// canonicalMethod returns the upper-case form of the methods that the Manager has verbs
+// for, and of OPTIONS. All others are case-sensitive (RFC 9110, section 9.1).
 func canonicalMethod(verb string) string {
 	for _, m := range [...]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
-		if len(m) == len(verb) && strings.EqualFold(m, verb) { // of one length: ASCII only
+		if len(m) == len(verb) && strings.EqualFold(m, verb) { // equal length: ASCII only
 			return m
 		}
 	}
@@ -346,13 +345,14 @@ func (p Priority) wire() wire.Priority {
 	return wire.Normal
 }
 
-// idempotent tells whether a request may be carried out twice without harm: by its method,
-// by the word of the program, or since the server keeps a key of it (rule N11).
+// idempotent reports whether the request may be processed twice without harm: because of
+// its method, because the program says so, or because it carries an idempotency key (rule
+// N11).
 func (q *Request) idempotent(method string) bool {
 	return q.repeatable() || flow.IdempotentMethod(method)
 }
 
-// repeatable is idempotent apart from the method.
+// repeatable is idempotent without the method.
 func (q *Request) repeatable() bool {
 	return q.Idempotent || q.Headers.Has("Idempotency-Key") || q.Headers.Has("X-Idempotency-Key")
 }
