@@ -39,6 +39,7 @@ var zeroValues = map[string]any{
 	"DownloadProgress": netreply.DownloadProgress{}, "ErrorOccurred": netreply.ErrorOccurred{}, "Finished": netreply.Finished{},
 	"SSLErrorsOccurred": netreply.SSLErrorsOccurred{}, "Redirected": netreply.Redirected{}, "AuthenticationRequired": netreply.AuthenticationRequired{},
 	"PreSharedKeyAuthenticationRequired": netreply.PreSharedKeyAuthenticationRequired{}, "InformationalReceived": netreply.InformationalReceived{},
+	"ProxyAuthenticationRequired": netreply.ProxyAuthenticationRequired{ProxyAuthenticator: &netreply.ProxyAuthenticator{}},
 }
 
 // noContext is nil: what programs pass by mistake.
