@@ -10,7 +10,7 @@ import (
 )
 
 // Open opens a connection for requests to u that are to come, and sends nothing, by way of
-// the proxies in turn; nil among them, or no proxies, is directly. profile is the encryption of
+// the proxies in turn; nil among them, and an empty list, is directly. profile is the encryption of
 // https.
 func (e *Engine) Open(ctx context.Context, u *url.URL, profile *wire.Profile, proxies []*Proxy) error {
 	addr, err := httpurl.Address(u)
@@ -19,7 +19,7 @@ func (e *Engine) Open(ctx context.Context, u *url.URL, profile *wire.Profile, pr
 	}
 	key := wire.Key{Scheme: u.Scheme, Addr: addr, Profile: profile}
 	if len(proxies) == 0 {
-		return e.open(ctx, u, key, nil)
+		proxies = directly
 	}
 	for i, p := range proxies {
 		if err = e.open(ctx, u, key, p); err == nil {

@@ -81,9 +81,15 @@ func beforeProxy(h *Hop) (err error) {
 	if h.proxies, err = h.t.w.Proxies(h.req.URL); err != nil {
 		return err
 	}
+	if len(h.proxies) == 0 {
+		h.proxies = directly
+	}
 	h.header = h.req.Header
 	return h.enterProxy()
 }
+
+// directly is a list of proxies without any.
+var directly = []*Proxy{nil}
 
 func afterProxy(h *Hop) (again bool) {
 	if len(h.proxies) == 0 {

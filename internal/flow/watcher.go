@@ -63,8 +63,8 @@ type Watcher interface {
 	Password(q *PasswordQuestion) (answer *auth.Credentials, answered bool)
 	// Token gets a bearer token that is not the one that was refused; "" for none.
 	Token(ctx context.Context, refused string) (string, error)
-	// Proxies lists the proxies for a URL, to be tried in turn; nil stands for none. It is
-	// called only where Request.Proxied is set.
+	// Proxies lists the proxies for a URL, to be tried in turn; nil among them, and an empty
+	// list, is directly. It is called only where Request.Proxied is set.
 	Proxies(u *url.URL) ([]*Proxy, error)
 	// Decoding says what decodes the body, and counts its bytes as they came.
 	Decoding(*coding.Reader)
