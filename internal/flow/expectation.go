@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -18,8 +19,8 @@ func (t *Transfer) withoutExpectation(req *http.Request, resp *http.Response) *h
 		return nil
 	}
 	resp.Body.Close()
-	again.Header = req.Header
-	again.Header.Del("Expect")
+	again.Header = maps.Clone(req.Header) // net/http may be writing the other one still
+	delete(again.Header, "Expect")
 	return again
 }
 
