@@ -270,10 +270,11 @@ func (x *exchange) stopHeadTimer() {
 	}
 }
 
-// interim takes an interim response.
+// interim takes an interim response, from the goroutine that reads the connection: that of a sending
+// that has failed may still be at it when the next one has begun.
 func (t *Transfer) interim(code int, header textproto.MIMEHeader) error {
 	t.Clock.Touch()
-	if t.interims++; t.interims > MaxInterim {
+	if t.interims.Add(1) > MaxInterim {
 		return &wire.Error{Phase: wire.Headers, Fault: wire.Malformed, Err: errors.New("too many interim responses")}
 	}
 	t.w.Interim(code, http.Header(header))

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/httpurl"
@@ -37,7 +38,7 @@ type Transfer struct {
 	payload    *Payload
 	upload     *upload
 	memorySent int64 // length of a body that goes out in one piece
-	interims   int32
+	interims   atomic.Int32
 	questions  int32 // that were asked
 	decode     bool  // content codings are ours to take off
 	ownRefused bool  // the program has answered in the place of the URL's password

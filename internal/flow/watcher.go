@@ -14,9 +14,10 @@ import (
 )
 
 // Watcher is told what happens to a transfer and asked what only the program can know. The
-// calls come from the goroutine that runs the transfer, but for Uploaded, Sent and HeadLate:
-// the first two come from the one that reads the request body. A call may block; where it
-// waits for the program the transfer's clock stands still.
+// calls come from the goroutine that runs the transfer, but for some that may come beside the
+// others, and behind the transfer: Uploaded and Sent from the goroutine that reads the request
+// body, Interim from the one that reads the connection, and HeadLate from that of a timer. A
+// call may block; where it waits for the program the transfer's clock stands still.
 type Watcher interface {
 	// Enter says how far the transfer has come.
 	Enter(Phase)

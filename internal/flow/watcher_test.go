@@ -179,9 +179,6 @@ type client struct {
 // newClient makes a client that trusts what cfg does. addr is where all connections go,
 // "" for where the URL says.
 func newClient(t *testing.T, cfg *tls.Config, addr string, change ...func(*flow.Config)) *client {
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
 	d := &dial.Dialer{ConnectTimeout: 20 * time.Second, TLSTimeout: 20 * time.Second}
 	if addr != "" {
 		d.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -191,7 +188,11 @@ func newClient(t *testing.T, cfg *tls.Config, addr string, change ...func(*flow.
 	return newClientOf(t, d, cfg, change...)
 }
 
+// newClientOf is newClient for a dialer.
 func newClientOf(t *testing.T, d *dial.Dialer, cfg *tls.Config, change ...func(*flow.Config)) *client {
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
 	c := &client{T: t, wire: wire.NewTransport(wire.Config{Dialer: d}), profile: &wire.Profile{Config: cfg}}
 	fc := flow.Config{Wire: c.wire, NextProxy: anyProxyFailure}
 	for _, f := range change {
