@@ -197,8 +197,6 @@ func TestEventsPrintNameAndTime(t *testing.T) {
 			assert.True(t, strings.HasSuffix(text, " after 0s"), "%s of %s: %s", verb, name, text)
 		}
 	}
-	redirect := netreply.Redirected{Redirect: &netreply.Redirect{StatusCode: 302}}
-	assert.Equal(t, "Redirected netreply.Redirect{StatusCode: 302} after 0s", fmt.Sprint(redirect))
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -57,12 +57,12 @@ func TestSignalTable(t *testing.T) {
 func TestEventText(t *testing.T) {
 	at := elapsed{1500 * time.Microsecond}
 	for want, e := range map[string]Event{
-		"RequestSent after 1.5ms":                        RequestSent{at},
-		"MetaDataChanged 200 after 1.5ms":                MetaDataChanged{at, 200},
-		"DownloadProgress 5 of 10 bytes after 1.5ms":     DownloadProgress{at, Progress{5, 10}},
-		"UploadProgress 5 bytes after 1.5ms":             UploadProgress{at, Progress{5, -1}},
-		"ErrorOccurred ContentNotFoundError after 1.5ms": ErrorOccurred{at, ContentNotFoundError},
-		`netreply.Redirect{StatusCode: 302}`:             Redirected{at, &Redirect{StatusCode: 302}},
+		"RequestSent after 1.5ms":                                   RequestSent{at},
+		"MetaDataChanged 200 after 1.5ms":                           MetaDataChanged{at, 200},
+		"DownloadProgress 5 of 10 bytes after 1.5ms":                DownloadProgress{at, Progress{5, 10}},
+		"UploadProgress 5 bytes after 1.5ms":                        UploadProgress{at, Progress{5, -1}},
+		"ErrorOccurred ContentNotFoundError after 1.5ms":            ErrorOccurred{at, ContentNotFoundError},
+		"Redirected netreply.Redirect{StatusCode: 302} after 1.5ms": Redirected{at, &Redirect{StatusCode: 302}},
 	} {
 		assert.Equal(t, want, fmt.Sprint(e))
 		assert.Equal(t, want, fmt.Sprintf("%+v", e))
