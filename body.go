@@ -158,7 +158,9 @@ func ready(r io.Reader) bool {
 
 // SourceBody sends the content of the reader that open returns. open is called once for
 // each time the body is sent; the reader is closed afterwards. size is the length in bytes;
-// -1 means unknown, and the body is sent chunked.
+// -1 means unknown, and the body is sent chunked. A reader with fewer bytes fails the reply
+// with UnknownNetworkError (rule E24); of a reader with more, only the first size bytes are
+// sent.
 func SourceBody(size int64, open func() (io.ReadCloser, error)) Body { return sourceBody{size, open} }
 
 type sourceBody struct {

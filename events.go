@@ -221,8 +221,8 @@ func (m *Manager) Events(ctx context.Context) iter.Seq2[*Reply, Event] {
 }
 
 // Finished yields every reply of the Manager that finishes from the call on,
-// until ctx ends or the Manager is closed. It can be ranged over once. Inside OnSignal and
-// Answer it ends where it would have to wait.
+// until ctx ends or the Manager is closed. A nil ctx never ends. It can be ranged over once.
+// Inside OnSignal and Answer it ends where it would have to wait.
 func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
 	all := m.signals(ctx, sigFinished)
 	return func(yield func(*Reply) bool) {

@@ -10,8 +10,10 @@ import (
 	"github.com/netreply/netreply/cookies"
 )
 
-// KnownHeader is a header field whose value has a type (Qt: KnownHeaders).
-// A value that does not parse reads as not there; the field itself stays.
+// KnownHeader is a key for a header field whose value has a type (Qt: KnownHeaders):
+//
+//	length, ok := netreply.ContentLengthHeader.Get(reply.Headers())
+//	netreply.ContentTypeHeader.Set(&req.Headers, "application/json")
 type KnownHeader[T any] struct {
 	// Name is the name of the field.
 	Name   string
@@ -19,7 +21,8 @@ type KnownHeader[T any] struct {
 	format func(T) string
 }
 
-// Get parses the field (rules H1 to H10).
+// Get returns the value of the field. It returns false when the field is missing or cannot be
+// parsed (rules H1 to H10); Headers.Get returns the text in both cases.
 func (k KnownHeader[T]) Get(h Headers) (T, bool) {
 	var none T
 	vs := h.Values(k.Name)
@@ -29,8 +32,7 @@ func (k KnownHeader[T]) Get(h Headers) (T, bool) {
 	return k.parse(vs)
 }
 
-// Set replaces the field. A value that formats to nothing is not set and false
-// is returned (rule H22).
+// Set replaces the field. For an empty value it changes nothing and returns false (rule H22).
 func (k KnownHeader[T]) Set(h *Headers, v T) bool {
 	if h == nil || k.format == nil {
 		return false
@@ -43,7 +45,9 @@ func (k KnownHeader[T]) Set(h *Headers, v T) bool {
 	return true
 }
 
-// The known headers.
+// The known headers. Entity tags are written with their quotes, as in `"v1"` or `W/"v1"`; in
+// lists, "*" stands for any. LocationHeader reads absolute URLs only; see RedirectionTarget for
+// others. Dates are in UTC.
 var (
 	ContentTypeHeader        = textHeader("Content-Type")
 	ContentDispositionHeader = textHeader("Content-Disposition")

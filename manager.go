@@ -88,7 +88,9 @@ func (m *Manager) Send(ctx context.Context, verb string, req *Request, body Body
 
 // Fetch is Send on the calling goroutine: it returns when the reply has finished, which
 // costs less than Send and Wait. The whole body is buffered, whatever ReadBufferSize says;
-// ReadAll returns it without waiting.
+// ReadAll returns it without waiting. Questions of the reply need an Answer: nobody has its
+// channels before Fetch returns, so with Ask or UserVerifiedRedirectPolicy alone a question
+// keeps it waiting until ctx ends.
 func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	r := m.newReply(ctx, verb, req, body)
 	r.pipe.SetLimit(0)

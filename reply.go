@@ -363,9 +363,12 @@ func (r *Reply) Close() error {
 	return nil
 }
 
-// Wait returns when the reply is finished, with Err, or when ctx ends before that, with
-// its error. Inside OnSignal and Answer it does not wait, but gives Err if there is one
-// already, and otherwise fails with ErrInsideOnSignal.
+// Wait waits until the reply is finished, and returns Err. If ctx ends first, it returns the
+// cause of that, and the reply goes on. A nil ctx never ends.
+//
+// Wait does not read the body: with a ReadBufferSize, another goroutine must read a body that
+// is larger, or the reply never finishes. Inside OnSignal and Answer it does not wait, but
+// returns Err if there is one already, and otherwise fails with ErrInsideOnSignal.
 func (r *Reply) Wait(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
@@ -397,12 +400,12 @@ func (r *Reply) Wait(ctx context.Context) error {
 	return r.Err()
 }
 
-// WaitHead returns when the head of the response is there: behind redirects and questions, and
-// before the body. StatusCode, Headers, URL, ContentLength and the like are final then. nil
-// does not say that the request has succeeded: a 404 has a head, too. It fails with Err when
-// the reply ends before its head, and when ctx ends, with the cause of that. Inside OnSignal it
-// does not wait, and fails with ErrInsideOnSignal unless the head is there or the reply has
-// failed. A nil ctx never ends.
+// WaitHead waits until the head of the final response is there: after all redirects and
+// questions, and before the body. StatusCode, Headers, URL, ContentLength and the like do not
+// change any more then. It returns nil for every response, a 404 too: nil does not mean that
+// the request has succeeded. It returns Err if the reply ends before a head has come, and if
+// ctx ends, the cause of that. A nil ctx never ends. Inside OnSignal it does not wait, and
+// fails with ErrInsideOnSignal unless the head is there or the reply has failed.
 func (r *Reply) WaitHead(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()

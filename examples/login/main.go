@@ -78,7 +78,7 @@ func fetch(ctx context.Context, m *netreply.Manager, url string) error {
 		return err
 	}
 	reply := m.Get(ctx, req)
-	for q := range reply.AuthenticationRequired() { // closed when the reply is over
+	for q := range reply.AuthenticationRequired() { // closed when no question can come any more
 		if q.PreviousFailed {
 			fmt.Printf("%s was refused.\n", q.User)
 		}

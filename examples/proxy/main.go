@@ -94,7 +94,7 @@ func fetch(ctx context.Context, m *netreply.Manager, url string) error {
 		return err
 	}
 	reply := m.Get(ctx, req)
-	for q := range reply.ProxyAuthenticationRequired() { // closed when the reply is over
+	for q := range reply.ProxyAuthenticationRequired() { // closed when no question can come any more
 		if q.PreviousFailed {
 			fmt.Printf("%s was refused.\n", q.User)
 		}

@@ -73,7 +73,7 @@ func fetch(ctx context.Context, m *netreply.Manager, file, rawURL string) error 
 		return err
 	}
 	reply := m.Get(ctx, req)
-	for q := range reply.SSLErrors() { // closed when the reply is over
+	for q := range reply.SSLErrors() { // closed when no question can come any more
 		trusted, err := trusts(file, req.URL, q)
 		if err != nil {
 			reply.Close()
