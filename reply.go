@@ -220,7 +220,7 @@ func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
 func (r *Reply) outcome(resp *http.Response) error {
 	r.mu.Lock()
 	r.whole = true
-	if len(resp.Trailer) > 0 {
+	if len(resp.Trailer) > 0 && r.state == running {
 		trailers := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
 		r.trailers = &trailers
 	}

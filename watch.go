@@ -20,7 +20,8 @@ import (
 )
 
 // watch is the side of a Reply that its transfer sees: the one place where signals are born
-// and questions are asked. State comes first, the signal second (rule S6).
+// and questions are asked. State comes first, the signal second (rule S6). The transfer may go
+// on a little behind the end of the reply, of which nothing changes any more then.
 type watch Reply
 
 var (
@@ -33,9 +34,7 @@ func (w *watch) Enter(p flow.Phase) { w.stage.Store(int32(phases[p])) }
 func (w *watch) Connecting() { (*Reply)(w).emit(sigConnecting, 0, 0, nil) }
 
 func (w *watch) Encrypted(state *tls.ConnectionState) {
-	w.mu.Lock()
-	w.tls = state
-	w.mu.Unlock()
+	(*Reply)(w).showTLS(state)
 	(*Reply)(w).emit(sigEncrypted, 0, 0, nil)
 }
 
@@ -43,7 +42,7 @@ func (w *watch) Encrypted(state *tls.ConnectionState) {
 // been told of.
 func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r := (*Reply)(w)
-	r.showChain(f)
+	r.showTLS(&tls.ConnectionState{PeerCertificates: f.Chain}) // which has not proved anything yet
 	if r.encryption.lenient.allAccepted(f) || r.encryption.profiles.from.PeerVerifyMode == VerifyNone {
 		return
 	}
@@ -53,24 +52,30 @@ func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r.emit(sigSSLErrors, 0, 0, q)
 }
 
-// showChain makes the chain of a server readable that has not proved anything yet.
-func (r *Reply) showChain(f *certs.Failure) {
+// showTLS makes readable what is known of the encryption.
+func (r *Reply) showTLS(state *tls.ConnectionState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tls = &tls.ConnectionState{PeerCertificates: f.Chain}
+	if r.state == running {
+		r.tls = state
+	}
 }
 
 func (w *watch) Carrier(c *wire.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.tls, w.conn = c.TLS, c
+	if w.state == running {
+		w.tls, w.conn = c.TLS, c
+	}
 }
 
 func (w *watch) Uploads(sent *atomic.Int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sent, w.uploading = sent, throttle{-progressInterval} // the first progress is due
-	w.attached = sent != nil
+	if w.state == running {
+		w.sent, w.uploading = sent, throttle{-progressInterval} // the first progress is due
+		w.attached = sent != nil
+	}
 }
 
 func (w *watch) Sent() { (*Reply)(w).emit(sigRequestSent, 0, 0, nil) }
@@ -157,6 +162,9 @@ func (r *Reply) setURL(u *url.URL) {
 func (r *Reply) move(u *url.URL, method string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.state != running {
+		return
+	}
 	r.hops++
 	r.url, r.method = u, method
 	r.secure = u.Scheme == "https"
@@ -174,7 +182,7 @@ func (w *watch) Profile(u *url.URL) (p *wire.Profile, once bool) {
 
 func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool) *wire.Profile {
 	r := (*Reply)(w)
-	r.showChain(f)
+	r.showTLS(&tls.ConnectionState{PeerCertificates: f.Chain}) // which has not proved anything yet
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.requiresTLS(u.Hostname())}
 	if q.Final || !ask {
 		q.Reject()
@@ -248,7 +256,9 @@ func (w *watch) HeadLate() { (*Reply)(w).stop(headTimeout(w.m.cfg.HeadTimeout)) 
 func (w *watch) Decoding(d *coding.Reader) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.decoder = d
+	if w.state == running {
+		w.decoder = d
+	}
 }
 
 // ask puts a question to the program: it tells of it, calls meanwhile, and where the program
