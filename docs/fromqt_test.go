@@ -15,7 +15,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +56,86 @@ func TestDownload(t *testing.T) {
 	assert.Equal(t, size, file.Len())
 	assert.EqualValues(t, size, <-last)
 	assert.ErrorIs(t, download(t.Context(), m, s.URL+"/none", &file, func(int64, int64) {}), netreply.ContentNotFoundError)
+}
+
+func goOn(ctx context.Context, m *netreply.Manager, address string, file *os.File, tag string) (newTag string, err error) {
+	have, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return tag, err
+	}
+	req, err := netreply.NewRequest(address)
+	if err != nil {
+		return tag, err
+	}
+	req.Headers.Set("Accept-Encoding", "identity") // ranges count the bytes that are sent
+	if have > 0 && strings.HasPrefix(tag, `"`) {   // not W/"…", which says "much the same"
+		req.Headers.Set("Range", fmt.Sprintf("bytes=%d-", have))
+		req.Headers.Set("If-Range", tag) // the whole file, if it is another one now
+	}
+	reply := m.Get(ctx, req)
+	defer reply.Close()
+	if err := reply.WaitHead(ctx); err != nil {
+		return tag, err
+	}
+	switch reply.StatusCode() {
+	case http.StatusPartialContent:
+	case http.StatusOK: // the whole file
+		tag, _ = netreply.ETagHeader.Get(reply.Headers())
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return tag, err
+		}
+		if err := file.Truncate(0); err != nil {
+			return tag, err
+		}
+	default: // not something for the file
+		_, err := reply.ReadAll()
+		return tag, err
+	}
+	_, err = io.Copy(file, reply)
+	return tag, err
+}
+
+// TestGoOn: from where it broke, from the start for another file, and an error page is not part
+// of it.
+func TestGoOn(t *testing.T) {
+	content := strings.Repeat(line, size/len(line))
+	var wanted atomic.Value
+	m, err := netreply.NewManager(netreply.Config{ReadBufferSize: 64 << 10})
+	require.NoError(t, err)
+	defer m.Close()
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		wanted.Store(r.Header.Get("Range"))
+		w.Header().Set("ETag", strconv.Quote(r.URL.Query().Get("tag")))
+		if r.URL.Path == "/whole" {
+			http.ServeContent(w, r, "file", time.Time{}, strings.NewReader(content))
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+		io.WriteString(w, content[:size/2])
+	}))
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	require.NoError(t, err)
+	defer file.Close()
+	for _, tag := range []string{"a", "b"} {
+		had, err := goOn(t.Context(), m, s.URL+"/broken?tag=a", file, "")
+		require.ErrorIs(t, err, netreply.RemoteHostClosedError)
+		var e *netreply.Error
+		require.ErrorAs(t, err, &e)
+		assert.True(t, e.Retryable)
+		assert.Equal(t, `"a"`, had)
+		now, err := goOn(t.Context(), m, s.URL+"/whole?tag="+tag, file, had)
+		require.NoError(t, err)
+		assert.Equal(t, fmt.Sprintf("bytes=%d-", size/2), wanted.Load())
+		assert.Equal(t, strconv.Quote(tag), now)
+		data, err := os.ReadFile(file.Name())
+		require.NoError(t, err)
+		assert.True(t, content == string(data))
+	}
+	_, err = goOn(t.Context(), m, s.URL+"/whole?tag=b", file, `"b"`) // beyond its end
+	require.ErrorIs(t, err, netreply.UnknownContentError)
+	info, err := file.Stat()
+	require.NoError(t, err)
+	assert.EqualValues(t, len(content), info.Size())
 }
 
 func countLines(reply *netreply.Reply) (n int, err error) {
