@@ -40,7 +40,7 @@ var (
 	RedirectionTarget = Attribute[*url.URL]{"RedirectionTarget", func(r *Reply) (*url.URL, bool) {
 		return r.head.target, r.head.target != nil
 	}}
-	// ConnectionEncrypted tells whether the hop's URL is an https one.
+	// ConnectionEncrypted reports whether the hop's URL is an https one.
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
 		return r.secure, true
 	}}

@@ -49,7 +49,7 @@ func (c *challenger) sent() []string {
 	return got
 }
 
-// takes notes an answer and tells whether it is one to the challenge.
+// takes notes an answer and reports whether it is one to the challenge.
 func (c *challenger) takes(field string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

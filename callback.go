@@ -8,17 +8,17 @@ import (
 	"github.com/netreply/netreply/internal/journal"
 )
 
-// ErrInsideOnSignal is why something that would wait for a reply, such as ReadAll or Wait,
-// fails inside an OnSignal or Answer that was called for the same reply: the reply goes on
-// only when that returns, so that the wait would never end.
-var ErrInsideOnSignal = errors.New("the reply goes on only when OnSignal or Answer returns: read what BytesAvailable says is there, or wait on another goroutine")
+// ErrInsideOnSignal is the error of methods that would wait for a reply, such as ReadAll or
+// Wait, inside an OnSignal or Answer of the same reply: the reply continues only when the
+// callback returns, so that the wait would never end.
+var ErrInsideOnSignal = errors.New("the reply continues only when OnSignal or Answer returns: read without waiting (ReadAvailable), or wait on another goroutine")
 
-// teller calls OnSignal for one reply: never twice at once, and in the order of Events, on
-// the goroutine that comes first. The reply's lock guards it.
+// teller serialises the calls of OnSignal for one reply, in the order of Events, on
+// whatever goroutine emits a signal while no call is running. The reply's lock guards it.
 type teller struct {
 	busy    bool
-	told    journal.Cursor // what OnSignal was called for
-	changed chan struct{}  // closed when told moves or busy ends; nil where nobody waits
+	told    journal.Cursor // position in the record up to which OnSignal was called
+	changed chan struct{}  // closed when told or busy changes; nil if no goroutine waits
 }
 
 func (t *teller) wake() {
@@ -28,9 +28,10 @@ func (t *teller) wake() {
 	}
 }
 
-// tell calls OnSignal for all that has not been told. Where another goroutine is doing so,
-// that one tells the rest: an Abort goes on at once, while the transfer, which OnSignal may
-// stop at any signal, waits until e was told. The caller holds the lock, which tell gives up.
+// tell calls OnSignal for all recorded signals for which it was not called yet. If another
+// goroutine is calling it, that goroutine makes the remaining calls: Abort returns at once,
+// while the transfer, which OnSignal may stop at any signal, waits until the call for e has
+// returned. The caller holds the lock; tell releases it.
 func (r *Reply) tell(e journal.Entry) {
 	defer r.mu.Unlock()
 	if r.m.cfg.OnSignal == nil && r.req.OnSignal == nil {
@@ -41,7 +42,7 @@ func (r *Reply) tell(e journal.Entry) {
 	}
 	t := r.teller
 	if t.busy {
-		t.wake() // whom the end of the reply frees
+		t.wake() // goroutines that wait below: the reply may have ended
 		if r.state != running || r.insideCallback() {
 			return
 		}
@@ -59,7 +60,8 @@ func (r *Reply) tell(e journal.Entry) {
 	}
 }
 
-// untilTold waits for a change of the teller. The caller holds the lock and gets it back.
+// untilTold waits for a change of the teller. The caller holds the lock, which is released
+// during the wait.
 func (r *Reply) untilTold() {
 	t := r.teller
 	if t.changed == nil {
@@ -71,8 +73,8 @@ func (r *Reply) untilTold() {
 	r.mu.Lock()
 }
 
-// tellOne calls OnSignal for one entry, also where that panics or ends its goroutine. The
-// caller holds the lock and gets it back.
+// tellOne calls OnSignal for one entry. The teller stays usable if that panics or calls
+// runtime.Goexit. The caller holds the lock, which is released during the call.
 func (r *Reply) tellOne(e entry, told journal.Cursor) {
 	t := r.teller
 	t.busy = true
@@ -85,14 +87,14 @@ func (r *Reply) tellOne(e entry, told journal.Cursor) {
 	r.callBack(e.event())
 }
 
-// callBack calls OnSignal, that of the Manager first (rule S6). It is known by its place
-// on the stack, see insideCallback, and so it is never inlined.
+// callBack calls OnSignal, that of the Manager first (rule S6). insideCallback looks for it
+// on the stack, so it must not be inlined.
 //
 //go:noinline
 func (r *Reply) callBack(e Event) {
 	r.calls.Add(1)
 	defer r.calls.Add(-1)
-	r.clock.Pause() // what the program takes its time for is not the peer's silence
+	r.clock.Pause() // the time of the program is not the peer's silence
 	defer r.clock.Resume()
 	if f := r.m.cfg.OnSignal; f != nil {
 		f(r, e)
@@ -102,7 +104,7 @@ func (r *Reply) callBack(e Event) {
 	}
 }
 
-// callAnswer calls Answer. Like callBack it is known by its place on the stack.
+// callAnswer calls Answer. insideCallback looks for it on the stack.
 //
 //go:noinline
 func (r *Reply) callAnswer(q Question) {
@@ -111,14 +113,15 @@ func (r *Reply) callAnswer(q Question) {
 	r.req.Answer(r.ctx, q)
 }
 
-// insideCallback tells whether the calling goroutine is in an OnSignal or Answer of this
-// reply. It is asked only where a wait would begin. A goroutine cannot be told its name, so
-// while a callback of the reply is running it looks at its own stack. What waits for one
-// reply in a callback of another may be refused for it.
+// insideCallback reports whether the calling goroutine is in an OnSignal or Answer of this
+// reply. Go has no goroutine identity, so while a callback of the reply is running it
+// inspects the stack of the caller; it is used only before a wait. A wait for one reply in
+// a callback of another may therefore be refused if a callback of the first is running,
+// too.
 func (r *Reply) insideCallback() bool { return r.calls.Load() > 0 && calledBack() }
 
-// callBackEntry and callAnswerEntry are set at the start, since calledBack is called by what
-// those functions call.
+// callBackEntry and callAnswerEntry are set by init: an initialiser that refers to these
+// functions would be an initialisation cycle.
 var callBackEntry, callAnswerEntry uintptr
 
 func init() {
@@ -126,7 +129,7 @@ func init() {
 	callAnswerEntry = reflect.ValueOf((*Reply).callAnswer).Pointer()
 }
 
-// calledBack tells whether the calling goroutine is in an OnSignal or Answer of any reply.
+// calledBack reports whether the calling goroutine is in an OnSignal or Answer of any reply.
 func calledBack() bool {
 	pcs := make([]uintptr, 128)
 	n := runtime.Callers(2, pcs)
@@ -142,7 +145,7 @@ func calledBack() bool {
 	return false
 }
 
-// errWouldWait is the failure of a wait inside OnSignal or Answer.
+// errWouldWait is the error of a wait inside OnSignal or Answer.
 func errWouldWait() error {
 	return localError(ProtocolInvalidOperationError, "Waiting inside a callback", ErrInsideOnSignal)
 }

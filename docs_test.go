@@ -152,7 +152,7 @@ func typeName(e ast.Expr, imports map[string]string) string {
 	return ""
 }
 
-// has tells whether a package exports a name, "Reply" or "Reply.Abort", be it by embedding.
+// has reports whether a package exports a name, "Reply" or "Reply.Abort", be it by embedding.
 func (all surfaces) has(t *testing.T, path, name string) bool {
 	s := all.of(t, path)
 	typ, member, isMember := strings.Cut(name, ".")

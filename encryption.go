@@ -63,7 +63,7 @@ type leniency struct {
 	of       *profiles // that profile is one of, where it is a reply's; see under
 }
 
-// allAccepted tells whether all of it was accepted.
+// allAccepted reports whether all of it was accepted.
 func (l *leniency) allAccepted(f *certs.Failure) bool {
 	return l != nil && covers(l.accepted, f.Problems)
 }

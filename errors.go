@@ -95,7 +95,7 @@ func (e NetworkError) String() string {
 // gives are of type *Error.
 func (e NetworkError) Error() string { return e.String() }
 
-// Timeout tells whether the code stands for a time limit that passed.
+// Timeout reports whether the code stands for a time limit that passed.
 func (e NetworkError) Timeout() bool { return e == TimeoutError || e == ProxyTimeoutError }
 
 // Phase is the part of a transfer in which it failed.
@@ -187,7 +187,7 @@ func (e *Error) Error() string {
 	return printable(b.String(), maxMessage)
 }
 
-// isStatus tells whether the response came whole and its status is the error.
+// isStatus reports whether the response came whole and its status is the error.
 func (e *Error) isStatus() bool { return e.Err == nil && e.StatusCode >= 400 && e.Phase == PhaseBody }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -221,10 +221,10 @@ func (s statusTarget) Error() string {
 	return "status " + strconv.Itoa(int(s)) + " " + http.StatusText(int(s))
 }
 
-// Timeout tells whether a time limit passed.
+// Timeout reports whether a time limit passed.
 func (e *Error) Timeout() bool { return e.Code.Timeout() }
 
-// Temporary tells whether the same request may succeed later, be it safe to send again or
+// Temporary reports whether the same request may succeed later, be it safe to send again or
 // not.
 //
 // Deprecated: it is there for net.Error; use Retryable.
@@ -234,7 +234,7 @@ func (e *Error) Temporary() bool {
 
 var _ net.Error = (*Error)(nil)
 
-// mayPass tells whether a status speaks of a state of the server that may pass by itself
+// mayPass reports whether a status speaks of a state of the server that may pass by itself
 // (RFC 9110, section 15; RFC 6585; RFC 8470). 501, 505 and 511 do not: a method, a version
 // or a network wants something else.
 func mayPass(status int) bool {

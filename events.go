@@ -9,12 +9,12 @@ import (
 	"github.com/netreply/netreply/internal/journal"
 )
 
-// Event is one signal of a reply, as Events and OnSignal give it. It is one of
-// SocketStartedConnecting, Encrypted, RequestSent, UploadProgress,
-// SSLErrorsOccurred, PreSharedKeyAuthenticationRequired, InformationalReceived,
-// MetaDataChanged, AuthenticationRequired, ProxyAuthenticationRequired, Redirected,
-// ReadyRead, DownloadProgress, ErrorOccurred and Finished. Printed, it says what happened
-// and when.
+// Event is one signal of a reply, from Events or OnSignal. It is one of
+// SocketStartedConnecting, Encrypted, RequestSent, UploadProgress, SSLErrorsOccurred,
+// PreSharedKeyAuthenticationRequired, InformationalReceived, MetaDataChanged,
+// AuthenticationRequired, ProxyAuthenticationRequired, Redirected, ReadyRead,
+// DownloadProgress, ErrorOccurred and Finished. Its String method says what happened and
+// when.
 type Event interface {
 	// Elapsed is the time from the start of the reply, which is the call of Get or another
 	// verb, to the event. The difference between two events of a reply is the time between
@@ -23,7 +23,7 @@ type Event interface {
 	isEvent()
 }
 
-// elapsed is what all events have.
+// elapsed is the common part of all events.
 type elapsed struct{ time time.Duration }
 
 // Elapsed is the time from the start of the reply to the event.
@@ -31,7 +31,7 @@ func (e elapsed) Elapsed() time.Duration { return e.time }
 
 func (elapsed) isEvent() {}
 
-// text is an event in words.
+// text is the text of String: the name of the signal, its details, and the time.
 func (e elapsed) text(k signal, about ...any) string {
 	words := append(append([]any{k}, about...), "after", e.time.Round(time.Microsecond))
 	text := fmt.Sprintln(words...)
@@ -42,8 +42,8 @@ type (
 	// SocketStartedConnecting is emitted when a TCP connection is being opened for this reply;
 	// not on a connection that is used again (rule S41).
 	SocketStartedConnecting struct{ elapsed }
-	// SSLErrorsOccurred is emitted when something is wrong with the server's certificate; nothing
-	// of the request has been sent (rule T1).
+	// SSLErrorsOccurred is emitted when the server's certificate has flaws, before anything
+	// of the request is sent (rule T1).
 	SSLErrorsOccurred struct {
 		elapsed
 		*SSLErrors
@@ -54,45 +54,46 @@ type (
 		elapsed
 		*PreSharedKeyAuthenticator
 	}
-	// Encrypted is emitted when a TLS handshake made for this reply is over, and nothing of the
-	// request has been sent yet (rule S43).
+	// Encrypted is emitted when a TLS handshake for this reply has succeeded, before
+	// anything of the request is sent (rule S43).
 	Encrypted struct{ elapsed }
-	// RequestSent is emitted when the request goes out, once more for each redirect and each
-	// repetition (rule S42). The upload may still be going on.
+	// RequestSent is emitted when the request is sent, again for each redirect and each
+	// repetition (rule S42). The upload may still be running.
 	RequestSent struct{ elapsed }
 	// UploadProgress is emitted when bytes of the request body were handed to the connection.
 	UploadProgress struct {
 		elapsed
 		Progress
 	}
-	// InformationalReceived is emitted when an interim response (1xx except 101) came, early
+	// InformationalReceived is emitted for an interim response (1xx except 101), early
 	// hints (103) for instance.
 	InformationalReceived struct {
 		elapsed
 		Informational
 	}
-	// MetaDataChanged is emitted when a response head is there, of a redirect or the final one
-	// (rule S44).
+	// MetaDataChanged is emitted when a response head was received, of a redirect or the
+	// final one (rule S44).
 	MetaDataChanged struct {
 		elapsed
 		StatusCode int
 	}
-	// AuthenticationRequired is emitted when the server wants a password (rule U5).
+	// AuthenticationRequired is emitted when the server requires a password (rule U5).
 	AuthenticationRequired struct {
 		elapsed
 		*Authenticator
 	}
-	// ProxyAuthenticationRequired is emitted when the proxy wants a password.
+	// ProxyAuthenticationRequired is emitted when the proxy requires a password.
 	ProxyAuthenticationRequired struct {
 		elapsed
 		*ProxyAuthenticator
 	}
-	// Redirected is emitted when the reply goes to another URL, or wants to (rule R21).
+	// Redirected is emitted when the reply follows a redirect, or asks whether to (rule
+	// R21).
 	Redirected struct {
 		elapsed
 		*Redirect
 	}
-	// ReadyRead is emitted when there are bytes to read that were not there before (rule S45).
+	// ReadyRead is emitted when new bytes can be read (rule S45).
 	ReadyRead struct{ elapsed }
 	// DownloadProgress is emitted when bytes of the response body arrived.
 	DownloadProgress struct {
@@ -104,7 +105,7 @@ type (
 		elapsed
 		Code NetworkError
 	}
-	// Finished is emitted when the reply is over, and nothing about it will change.
+	// Finished is emitted when the reply is over; nothing about it changes afterwards.
 	Finished struct{ elapsed }
 )
 
@@ -173,10 +174,10 @@ type Informational struct {
 	Headers    Headers
 }
 
-// Events yields every signal of the reply in order, from its beginning to
-// Finished, or until ctx ends. Each call has its own place in the list; of
-// progress it sees the newest at the time it looks. Inside OnSignal and Answer it ends where
-// it would have to wait. A nil ctx never ends.
+// Events yields every signal of the reply in order, from the first to Finished, or until
+// ctx ends. The iterators of several calls are independent. Of progress an iterator yields
+// the newest value at the time. Inside OnSignal and Answer it ends where it would have to
+// wait. A nil ctx never ends.
 func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
 	if ctx == nil {
 		ctx = context.Background()
@@ -210,19 +211,19 @@ func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
 	}
 }
 
-// Events yields the signals of all replies of the Manager from the call on, in
-// order, each before the reply shows it itself (rule S6), until ctx ends or the
-// Manager is closed. What is not taken is queued until then, of progress the newest for
-// each reply, so a listener that stops taking should leave the loop. An iterator that is
-// not ranged over ends when nothing refers to it any more. It can be ranged over once.
+// Events yields the signals of all replies of the Manager from the call on, in order, each
+// before the reply's own observers see it (rule S6), until ctx ends or the Manager is
+// closed. Signals are queued until the loop takes them, of progress only the newest for
+// each reply; a listener that takes no more should leave the loop. The iterator can be
+// ranged over once. One that is not ranged over is released by the garbage collector.
 // Inside OnSignal and Answer it ends where it would have to wait. A nil ctx never ends.
 func (m *Manager) Events(ctx context.Context) iter.Seq2[*Reply, Event] {
 	return m.signals(ctx, signals)
 }
 
-// Finished yields every reply of the Manager that finishes from the call on,
-// until ctx ends or the Manager is closed. A nil ctx never ends. It can be ranged over once.
-// Inside OnSignal and Answer it ends where it would have to wait.
+// Finished yields every reply of the Manager that finishes after the call, until ctx ends
+// or the Manager is closed. It can be ranged over once. Inside OnSignal and Answer it ends
+// where it would have to wait.
 func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
 	all := m.signals(ctx, sigFinished)
 	return func(yield func(*Reply) bool) {
@@ -230,7 +231,7 @@ func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
 	}
 }
 
-// signals yields those of one kind, or all.
+// signals yields the signals of one kind, or all.
 func (m *Manager) signals(ctx context.Context, only signal) iter.Seq2[*Reply, Event] {
 	if ctx == nil {
 		ctx = context.Background()

@@ -249,7 +249,7 @@ func faultStatus(status int) netreply.NetworkError {
 	return netreply.UnknownContentError
 }
 
-// limited tells whether the bytes may come to a stop, or be waited for in vain.
+// limited reports whether the bytes may come to a stop, or be waited for in vain.
 func (c *faultCase) limited() bool {
 	return c.fault.Kind == testserver.Stall || c.fault.Kind.Corrupts()
 }
@@ -258,7 +258,7 @@ func (c *faultCase) limited() bool {
 // the header fields that HPACK has in its table are those that have come.
 func (c *faultCase) garbled() bool { return c.server.kind == testserver.H2C && c.fault.Kind.Corrupts() }
 
-// secret tells whether bytes are protected on their way.
+// secret reports whether bytes are protected on their way.
 func (c *faultCase) secret() bool {
 	return c.server.kind == testserver.TLS || c.server.kind == testserver.H2
 }

@@ -31,7 +31,7 @@ const (
 	noQuestion = "must be a combination of the constants of type QuestionKinds"
 )
 
-// validToken tells whether s is a token of RFC 9110, section 5.6.2.
+// validToken reports whether s is a token of RFC 9110, section 5.6.2.
 func validToken(s string) bool {
 	return s != "" && httpguts.ValidHeaderFieldName(s)
 }

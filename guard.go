@@ -115,7 +115,7 @@ func contains(list []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// public tells whether an address is one of the public Internet.
+// public reports whether an address is one of the public Internet.
 func public(a netip.Addr) bool {
 	if v4, ok := reaches(a); ok {
 		a = v4

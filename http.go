@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// What a Config and a Request say, in the words of the packages that carry it out.
+// Conversion of Config and Request to the types of the internal packages.
 
 func newWire(c *Config, dialer *dial.Dialer) *wire.Transport {
 	return wire.NewTransport(wire.Config{
@@ -68,11 +68,11 @@ func newEngine(c *Config, dialer *dial.Dialer, transport *wire.Transport) *flow.
 	for _, n := range c.Negotiators {
 		f.Negotiators = append(f.Negotiators, &negotiator{n})
 	}
-	f.Stored, _ = storedCredentials(c.Credentials) // they have been checked
+	f.Stored, _ = storedCredentials(c.Credentials) // validate has checked them
 	return flow.NewEngine(f)
 }
 
-// newTransfer makes what is done for the reply; body is nil for none.
+// newTransfer makes the transfer of the reply; body is nil for none.
 //
 //go:noinline
 func (r *Reply) newTransfer(body *flow.Payload) *flow.Transfer {
@@ -109,11 +109,11 @@ func (r *Reply) newTransfer(body *flow.Payload) *flow.Transfer {
 	return t
 }
 
-// phases are those of a transfer.
+// phases maps the phases of flow.
 var phases = [...]Phase{flow.Local: PhaseLocal, flow.Queue: PhaseQueue, flow.Connect: PhaseConnect, flow.TLS: PhaseTLS,
 	flow.Headers: PhaseHeaders, flow.Body: PhaseBody}
 
-// Token gets a bearer token; see flow.Watcher.
+// Token returns a bearer token; see flow.Watcher.
 func (w *watch) Token(ctx context.Context, refused string) (string, error) {
 	return w.req.Bearer.Token(ctx, refused)
 }
@@ -123,7 +123,7 @@ func (w *watch) Proxies(u *url.URL) ([]*flow.Proxy, error) {
 	return w.m.proxies(&w.req, u)
 }
 
-// proxies lists the proxies for a URL, nil for none on the way.
+// proxies lists the proxies for a URL, with nil for a direct connection.
 func (m *Manager) proxies(q *Request, u *url.URL) ([]*flow.Proxy, error) {
 	list, err := m.chooseProxies(q, u)
 	if err != nil {
@@ -138,7 +138,7 @@ func (m *Manager) proxies(q *Request, u *url.URL) ([]*flow.Proxy, error) {
 	return out, nil
 }
 
-// flowProxy makes what internal/flow goes by.
+// flowProxy converts a proxy.
 func (m *Manager) flowProxy(p *Proxy) *flow.Proxy {
 	f := &flow.Proxy{
 		SOCKS5: p.Type == Socks5Proxy, Addr: p.addr(), Host: p.Host, Name: p.String(), User: p.User, Password: p.Password,
@@ -151,7 +151,7 @@ func (m *Manager) flowProxy(p *Proxy) *flow.Proxy {
 	return f
 }
 
-// proxyProfiles are those of a proxy's own configuration, which has been validated.
+// proxyProfiles are the profiles of a proxy's own configuration, which has been validated.
 func (m *Manager) proxyProfiles(p *Proxy) *profiles {
 	c := p.SSLConfiguration
 	if c == nil {
@@ -163,8 +163,8 @@ func (m *Manager) proxyProfiles(p *Proxy) *profiles {
 
 var _ auth.Negotiator = (*negotiator)(nil)
 
-// chooseProxies lists the proxies that can be used for a URL, nil for none of them; it
-// ends with the first nil (rules X2 and X3).
+// chooseProxies lists the proxies that can be used for a URL, with nil for a direct
+// connection, after which it ends (rules X2 and X3).
 func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
 	var list []*Proxy
 	switch {
@@ -207,7 +207,7 @@ func (m *Manager) chooseProxies(q *Request, u *url.URL) ([]*Proxy, error) {
 		Err: &FieldError{Field: "proxy", Reason: reason}}
 }
 
-// proxyTLS is the encryption of the connection to a proxy.
+// proxyTLS is the TLS configuration of the connection to a proxy.
 func proxyTLS(p *Proxy, made *profiles) *tls.Config {
 	cfg := made.config.Clone()
 	if cfg.ServerName == "" {
@@ -216,7 +216,7 @@ func proxyTLS(p *Proxy, made *profiles) *tls.Config {
 	cfg.NextProtos = []string{"http/1.1"}
 	cfg.ClientSessionCache = nil
 	if cfg.InsecureSkipVerify {
-		return cfg // the caller's own wish
+		return cfg // the program has turned verification off
 	}
 	certs.Supervise(cfg, made.from.PeerVerifyDepth, func(_ tls.ConnectionState, _ [][]*x509.Certificate, f *certs.Failure) error {
 		if f != nil && !made.from.reportOnly() {

@@ -9,10 +9,9 @@ import (
 	"weak"
 )
 
-// hub spreads the signals of all replies of a Manager to those who listen to
-// the Manager (rule G20). It keeps nothing while nobody listens, and knows its
-// listeners weakly: an iterator that is never ranged over goes, with what was queued for
-// it, when the program has let go of it.
+// hub distributes the signals of all replies of a Manager to its listeners (rule G20).
+// Without listeners it stores nothing. It holds weak pointers to the listeners, so that an
+// iterator that is never ranged over is collected with its queue.
 type hub struct {
 	watched   atomic.Int32
 	mu        sync.Mutex
@@ -20,11 +19,11 @@ type hub struct {
 	closed    bool
 }
 
-// listener is one iterator. Its queue holds what it has not taken yet.
+// listener is one iterator. Its queue holds the signals that it has not yielded yet.
 type listener struct {
-	only    signal        // signals: all
-	changed chan struct{} // capacity 1: a flag
-	unhook  func() bool   // from the context
+	only    signal        // the value signals means all
+	changed chan struct{} // capacity 1, a flag
+	unhook  func() bool   // stops waiting for the context
 
 	// guarded by hub.mu
 	left   bool
@@ -32,10 +31,10 @@ type listener struct {
 	recent map[*Reply]*places
 }
 
-// places says where the queue has signals of a reply that newer ones may take the place of:
-// for each that conflates its position and one more. A reply has such places until
-// something else happens to it, so that the queue grows with the discrete events, however
-// many replies there are and however much they move.
+// places are the positions in the queue, plus 1, of the conflating signals of one reply,
+// which newer ones may replace; 0 for none. A discrete signal of the reply removes them, so
+// that the queue grows with the discrete signals only, however many replies report
+// progress.
 type places [signals]int32
 
 type managerEntry struct {
@@ -57,7 +56,7 @@ func (h *hub) publish(r *Reply, e entry) {
 	}
 }
 
-// add queues an entry, or puts it in the place of an older one. The caller holds the lock.
+// add queues an entry, or replaces an older one. The caller holds the lock.
 func (l *listener) add(e managerEntry) {
 	if signalTable[e.kind].nature != conflating {
 		delete(l.recent, e.reply)
@@ -71,7 +70,7 @@ func (l *listener) add(e managerEntry) {
 	l.wake()
 }
 
-// placesOf finds the places of a reply. The caller holds the lock.
+// placesOf returns the places of a reply. The caller holds the lock.
 func (l *listener) placesOf(r *Reply) *places {
 	p := l.recent[r]
 	if p == nil {
@@ -90,7 +89,7 @@ func (l *listener) wake() {
 	}
 }
 
-// take gives what is queued. over says that nothing comes any more.
+// take empties the queue. over reports that nothing will be added any more.
 func (h *hub) take(l *listener) (queue []managerEntry, over bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -99,7 +98,7 @@ func (h *hub) take(l *listener) (queue []managerEntry, over bool) {
 	return queue, h.closed || l.left
 }
 
-// listen starts to queue, until leave or the end of the context.
+// listen adds a listener, until leave or the end of the context.
 func (h *hub) listen(ctx context.Context, only signal) *listener {
 	l := &listener{only: only, changed: make(chan struct{}, 1)}
 	h.mu.Lock()
@@ -111,7 +110,7 @@ func (h *hub) listen(ctx context.Context, only signal) *listener {
 	w := weak.Make(l)
 	h.listeners = append(h.listeners, w)
 	h.watched.Add(1)
-	// neither of these may keep l
+	// neither function may refer to l, or it would never be collected
 	unhook := context.AfterFunc(ctx, func() { h.leave(w) })
 	l.unhook = unhook
 	runtime.AddCleanup(l, func(w weak.Pointer[listener]) {
@@ -121,7 +120,7 @@ func (h *hub) listen(ctx context.Context, only signal) *listener {
 	return l
 }
 
-// leave ends the queueing for a listener, which may be gone.
+// leave removes a listener, which may have been collected already.
 func (h *hub) leave(w weak.Pointer[listener]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -136,7 +135,7 @@ func (h *hub) leave(w weak.Pointer[listener]) {
 	}
 }
 
-// close ends the iterators once they have taken what is queued.
+// close ends the iterators, after they have yielded what is queued.
 func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

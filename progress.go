@@ -29,7 +29,7 @@ type throttle struct{ last time.Duration }
 // start begins an interval; times are counted from the start of the reply.
 func (t *throttle) start(now time.Duration) { t.last = now }
 
-// due tells whether the interval is over, and begins the next one then.
+// due reports whether the interval is over, and begins the next one then.
 func (t *throttle) due(now time.Duration) bool {
 	if now-t.last < progressInterval {
 		return false

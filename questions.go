@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Question is something that only the program can decide: a *Redirect, *SSLErrors,
-// *Authenticator, *ProxyAuthenticator or *PreSharedKeyAuthenticator. It is answered by the
-// verbs of its type, from any goroutine. The first answer counts. Every verb returns
-// whether its answer is the one, and false also for a nil pointer, which a closed channel
-// gives.
+// Question is a decision of the program: a *Redirect, *SSLErrors, *Authenticator,
+// *ProxyAuthenticator or *PreSharedKeyAuthenticator. It is answered by the methods of its
+// type, from any goroutine. Only the first answer has an effect. Every answering method
+// reports whether its answer is the first one; on a nil pointer, which a closed channel
+// delivers, it returns false.
 //
-// A program is asked only where it has said that it answers: by Request.Answer or
-// Config.Answer all that a reply may ask; by Ask, for an answer through a channel of the
-// Reply, the kinds that it names; and by UserVerifiedRedirectPolicy redirects. It is not
-// asked where the answer is known, by Config.Credentials or Request.IgnoreSSLErrors for
-// instance. What nobody answers gets the safe answer: the redirect is not followed, the
-// certificate is refused, no password or key is given.
+// A reply waits for answers only if the program has opted in: with Request.Answer or
+// Config.Answer for all kinds; with Ask for the kinds that it names, to answer through a
+// channel of the Reply; and with UserVerifiedRedirectPolicy for redirects. It does not ask
+// if the answer is known, from Config.Credentials or Request.IgnoreSSLErrors for instance.
+// Without an answer it does the safe thing: it does not follow the redirect, refuses the
+// certificate, sends no password or key.
 type Question interface {
-	// Reply is the reply that asks. It goes on when there is an answer.
+	// Reply is the reply that asks. It continues when there is an answer.
 	Reply() *Reply
 	decisionOf() *decision
 }
@@ -32,31 +32,32 @@ var _ = []Question{(*Redirect)(nil), (*SSLErrors)(nil), (*Authenticator)(nil), (
 type QuestionKinds uint32
 
 const (
-	// AskAuthentication waits for Authenticator.SetCredentials or Cancel when a
-	// server wants a password that is not known.
+	// AskAuthentication waits for Authenticator.SetCredentials or Cancel when a server
+	// requires a password that is not known.
 	AskAuthentication QuestionKinds = 1 << iota
 	// AskSSLErrors waits for SSLErrors.Ignore, IgnoreOnly or Reject when a server's
-	// certificate is not in order.
+	// certificate has flaws.
 	AskSSLErrors
-	// AskPreSharedKey waits for PreSharedKeyAuthenticator.Set or Cancel. It needs an
+	// AskPreSharedKey waits for PreSharedKeyAuthenticator.Set or Cancel. It requires
 	// SSLConfiguration.PSK.
 	AskPreSharedKey
 	// AskProxyAuthentication waits for ProxyAuthenticator.SetCredentials or Cancel when a
-	// proxy wants a password that is not known.
+	// proxy requires a password that is not known.
 	AskProxyAuthentication
 
 	allQuestions = 1<<iota - 1
 )
 
-// waits tells whether questions of a kind are waited for.
+// waits reports whether the reply waits for answers to questions of a kind.
 func (q *Request) waits(k QuestionKinds) bool { return q.Answer != nil || q.Ask&k != 0 }
 
-// Questions gives every question that the reply waits for an answer to, of all kinds in
-// order. The channels of the single kinds give the same, and also what is only told of. It
-// is closed when no more can come: with the final response head, or the end of the reply.
+// Questions emits every question that the reply waits for, of all kinds in order. The
+// channels of the single kinds emit the same questions, and also those that the reply does
+// not wait for. It is closed when no more questions can follow: with the final response
+// head, or the end of the reply.
 func (r *Reply) Questions() <-chan Question { return channelOf[Question](r, sigQuestions) }
 
-// String returns the names of the constants, with | between them.
+// String returns the names of the constants, separated by |.
 func (q QuestionKinds) String() string {
 	if q == 0 {
 		return "0"
@@ -109,7 +110,7 @@ func (d *Redirect) Reply() *Reply {
 // Reply is the reply that asks.
 func (a *ProxyAuthenticator) Reply() *Reply { return a.question().Reply() }
 
-// reply is the reply that asks, nil before it does.
+// reply is the reply that asks, nil before that.
 func (d *decision) reply() *Reply {
 	r, _ := d.asker.(*Reply)
 	return r

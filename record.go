@@ -7,26 +7,26 @@ import (
 	"github.com/netreply/netreply/internal/journal"
 )
 
-// record is the ordered list of what happened to a reply. The channels and the iterators
-// are views of it, so that subscribing late loses nothing. It grows with the discrete
-// signals only: progress overwrites itself. The reply's lock guards it.
+// record is the ordered list of the signals of a reply. Channels and iterators are views of
+// it, so that a late subscriber misses nothing. Consecutive progress signals are merged, so
+// it grows only with the discrete signals. The reply's lock guards it.
 type record struct {
 	journal.Record
-	channels *[signals + 1]channel // those that were asked for; nil before the first
+	channels *[signals + 1]channel // nil until the program asks for one
 }
 
-// entry is one signal: how it is recorded, and what events and channels make of it.
+// entry is one recorded signal, from which events and channel elements are made.
 type entry struct {
 	kind  signal
 	at    time.Duration // since the start of the reply
 	a, b  int64
-	value any // in the place of a
+	value any // instead of a
 }
 
-// event is what iterators and OnSignal give.
+// event converts the entry for iterators and OnSignal.
 func (e entry) event() Event { return signalTable[e.kind].event(e) }
 
-// note appends an entry, and gives it to its channel if there is one.
+// note appends an entry, and sends it to its channel if that exists.
 func (c *record) note(e entry) journal.Entry {
 	var noted journal.Entry
 	switch k := journal.Kind(e.kind); {
@@ -47,7 +47,7 @@ func (c *record) note(e entry) journal.Entry {
 	return noted
 }
 
-// next gives the first entry that the owner of a cursor has not seen.
+// next returns the first entry after a cursor, and advances the cursor.
 func (c *record) next(at *journal.Cursor) (entry, bool) {
 	e, ok := c.Next(at)
 	if !ok {
@@ -56,20 +56,20 @@ func (c *record) next(at *journal.Cursor) (entry, bool) {
 	return entry{signal(e.Kind()), e.At, e.A, e.B, c.Value(e)}, true
 }
 
-// latest gives the newest entry of a kind.
+// latest returns the newest entry of a kind.
 func (c *record) latest(k signal) (entry, bool) {
 	e, ok := c.Last(journal.Kind(k))
 	return entry{k, e.At, e.A, e.B, c.Value(e)}, ok
 }
 
-// deliver sends an entry to the channel of k, if somebody has asked for that.
+// deliver sends an entry to the channel of k, if that exists.
 func (c *record) deliver(e entry, k signal) {
 	if c.channels != nil && c.channels[k] != nil {
 		c.channels[k].deliver(e)
 	}
 }
 
-// closeQuestions ends the channels of questions.
+// closeQuestions closes the channels of questions.
 func (c *record) closeQuestions() {
 	for k := range signals + 1 {
 		if k.asks() {
@@ -78,11 +78,11 @@ func (c *record) closeQuestions() {
 	}
 }
 
-// close ends every channel; that of Finished comes last.
+// close closes every channel, that of Finished last.
 func (c *record) close() {
 	c.Close()
 	c.closeChannel(sigQuestions)
-	for k := range signals { // of which sigFinished is the last
+	for k := range signals { // sigFinished is the last
 		c.closeChannel(k)
 	}
 }
@@ -93,7 +93,7 @@ func (c *record) closeChannel(k signal) {
 	}
 }
 
-// channel is the channel of one signal, whose type only those know who use it.
+// channel hides the element type of the channel of one signal.
 type channel interface {
 	deliver(entry)
 	close()
@@ -105,8 +105,8 @@ type typedChannel[T any] struct {
 	closed bool
 }
 
-// deliver sends without waiting, and nothing to a channel that is closed. Only a signal that
-// conflates finds no room: its older value makes way.
+// deliver sends without blocking; on a closed channel it does nothing. Only the channel of
+// a conflating signal can be full: the older value is replaced.
 func (c *typedChannel[T]) deliver(e entry) {
 	for !c.closed {
 		select {
@@ -128,17 +128,19 @@ func (c *typedChannel[T]) close() {
 	}
 }
 
-// carrying makes a channel of so many elements, and what they are.
+// carrying returns a constructor of channels with the given capacity; what converts entries
+// to elements.
 func carrying[T any](size func(*Reply) int, what func(entry) T) func(*Reply) channel {
 	return func(r *Reply) channel { return &typedChannel[T]{ch: make(chan T, size(r)), what: what} }
 }
 
-// channelOf returns the channel of a signal, and makes and fills it on the first call.
+// channelOf returns the channel of a signal. The first call makes it and fills it from the
+// record.
 func channelOf[T any](r *Reply, k signal) <-chan T {
 	ch, closed := madeChannel[T](r, k)
 	if closed && len(ch) == 0 {
-		// A loop with a select receives from it again and again until the reply has finished:
-		// let the transfer run.
+		// A loop with a select may receive from the closed channel again and again: let the
+		// transfer run.
 		runtime.Gosched()
 	}
 	return ch

@@ -18,37 +18,36 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Reply is a request under way and its response. It is read like a file while
-// it arrives, it shows every step as a signal, and its getters are valid at any
-// time. All its methods may be called from any goroutine, except that only one
-// at a time should read.
+// Reply is a running request and its response. The body can be read while it arrives, every
+// step is a signal, and the getters are valid at any time. Its methods are safe for
+// concurrent use, except that only one goroutine at a time should read.
 //
-// A Reply runs on one goroutine, which ends by itself when the body was read to
-// its end, failed, or was aborted. A Reply that was started must therefore be
-// read whole, closed, or have a context that ends, when it has a read buffer
-// limit; without one it comes to its end even if nobody reads.
+// A Reply runs on one goroutine, which ends by itself when the body was received to its
+// end, failed, or was aborted. With a read buffer limit a Reply must therefore be read to
+// its end, closed, or have a context that ends; without a limit it finishes even if its
+// body is not read.
 type Reply struct {
 	m      *Manager
 	req    Request // a copy, with the Manager's defaults
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	// Those of the goroutine that runs the transfer.
+	// Owned by the goroutine that runs the transfer.
 	body       Body
 	encryption encryption
 
-	clock   *flow.Clock     // of the peer's silence; nil without TransferTimeout and MinRate
+	clock   *flow.Clock     // measures the peer's silence; nil without TransferTimeout and MinRate
 	rate    *flow.RateGuard // nil without a MinRate
 	started moment
-	stage   atomic.Int32 // the Phase that the transfer has come to
-	calls   atomic.Int32 // of OnSignal and Answer that are running
-	release func() bool  // stops waiting for the end of the caller's context; nil when that has none
+	stage   atomic.Int32 // the Phase of the transfer
+	calls   atomic.Int32 // running calls of OnSignal and Answer
+	release func() bool  // ends the watch of the caller's context; nil for a context that never ends
 
-	pipe pipe.Pipe // the body; its lock comes behind mu
+	pipe pipe.Pipe // the body; its lock is taken after mu
 
 	mu        sync.Mutex
 	state     state
-	whole     bool   // the body came to its proper end
+	whole     bool   // the whole body was received
 	attached  bool   // there is an upload source
 	secure    bool   // the hop is encrypted
 	open      signal // of the question that the program has not answered, 0 for none
@@ -56,13 +55,13 @@ type Reply struct {
 	err       *Error
 	method    string
 	url       *url.URL
-	sent      *atomic.Int64 // of the body, by the sending that goes on; nil for none
+	sent      *atomic.Int64 // body bytes sent by the current exchange; nil for none
 	uploading throttle
 	head      head
 	trailers  *Headers
 	tls       *tls.ConnectionState
-	conn      *wire.Conn     // that carried the last hop
-	decoder   *coding.Reader // of an encoded body
+	conn      *wire.Conn     // of the last hop
+	decoder   *coding.Reader // nil for a body that is not encoded
 	throttle  throttle
 	settled   chan struct{} // made by the first WaitHead
 	done      chan struct{} // made by the first Wait
@@ -78,31 +77,31 @@ type state uint8
 
 const (
 	running state = iota
-	ending        // the outcome is settled, and being told
+	ending        // the outcome is known, and the last signals are being emitted
 	finished
 )
 
-// head is what the last response head said.
+// head is the content of the last response head.
 type head struct {
 	status int
-	// fields are made of raw, the bytes of an HTTP/1 head, or of mapped when they
-	// are first asked for: most replies never are.
+	// fields is made from raw, the bytes of an HTTP/1 head, or from mapped, when Headers is
+	// first called.
 	raw     string
 	mapped  http.Header
 	fields  *Headers
-	length  int64 // of the body, -1 when not known
-	decoded bool  // the body's codings are taken off
-	encoded int64 // its length before that, -1 when not known
-	noBody  bool  // none can follow
-	final   bool  // not of a redirect: no other comes
+	length  int64 // of the body, -1 if unknown
+	decoded bool  // the body is delivered decoded
+	encoded int64 // length before decoding, -1 if unknown
+	noBody  bool  // the response has no body
+	final   bool  // no other head follows
 	http2   bool
 	target  *url.URL
 }
 
-// run is the life of a reply: it sends, receives, and says how it ended. What it calls may
-// return late, or never: the caller's source, a callback of the caller's, a connection that
-// neither takes nor gives. So it is not what ends a reply by its context, a time limit or
-// an Abort: stop does, from outside.
+// run sends the request, receives the response, and ends the reply. It may return late or
+// never, because it calls code that may block: the source of the body, callbacks, a
+// connection. Therefore the end of the context, a time limit and Abort do not depend on it:
+// they call stop from another goroutine.
 func (r *Reply) run() {
 	defer r.m.remove(r)
 	r.conclude(r.perform())
@@ -114,7 +113,7 @@ func (r *Reply) conclude(err error) {
 	r.rate.End()
 	ended := r.ctx.Err() != nil && !r.whole
 	if ended {
-		// the reason the transfer was stopped for beats what the stop made others say
+		// the cause of the cancellation, not an error that followed from it
 		err = endCause(r.ctx)
 	}
 	var e *Error
@@ -128,12 +127,13 @@ func (r *Reply) conclude(err error) {
 	r.cancel(nil)
 }
 
-// validate finds what cannot be sent of the request, with the defaults of the Manager.
+// validate returns an error for a request that cannot be sent. The Manager's defaults are
+// filled in.
 func (r *Reply) validate() error {
 	if err := r.req.validate(r.method); err != nil {
 		return err
 	}
-	if r.encryption.profiles == nil { // the rest is known to be usable
+	if r.encryption.profiles == nil { // other configurations have been validated
 		if err := r.req.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
 			return localError(ProtocolInvalidOperationError, "Invalid request", err)
 		}
@@ -144,12 +144,12 @@ func (r *Reply) validate() error {
 	return nil
 }
 
-// phase is how far the transfer has come, for errors that do not say. It may be asked from
-// any goroutine.
+// phase is the current phase of the transfer, for errors that have none. It is safe for
+// concurrent use.
 func (r *Reply) phase() Phase { return Phase(r.stage.Load()) }
 
-// perform does what the request says. What it calls is apart to keep the stack small that the
-// calls of net/http need in addition.
+// perform carries out the request. The functions it calls are not inlined, to keep the
+// stack small below the calls of net/http.
 func (r *Reply) perform() error {
 	payload, err := r.prepare()
 	if err != nil {
@@ -164,7 +164,7 @@ func (r *Reply) perform() error {
 	return err
 }
 
-// prepare refuses a request that cannot be sent, and makes its body ready.
+// prepare validates the request and prepares its body.
 //
 //go:noinline
 func (r *Reply) prepare() (payload *flow.Payload, err error) {
@@ -195,7 +195,7 @@ func (r *Reply) prepare() (payload *flow.Payload, err error) {
 	return payload, nil
 }
 
-// receive brings the body to the reader, and gives the error that the status says.
+// receive copies the body to the pipe, and returns the error of the status, if it is one.
 //
 //go:noinline
 func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
@@ -205,8 +205,8 @@ func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
 	}
 	resp.Body.Close()
 	if err == nil && r.ctx.Err() != nil {
-		// An end that comes behind the cancellation may be its consequence: a server
-		// that sees the connection go finishes its response.
+		// A body that ends after the cancellation may be cut short by it: a server that
+		// sees the connection close finishes its response.
 		err = context.Cause(r.ctx)
 	}
 	if err != nil {
@@ -215,8 +215,8 @@ func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
 	return r.outcome(resp)
 }
 
-// outcome takes note that the response is there to its end, and gives the error that its
-// status says.
+// outcome records that the response is complete, and returns the error of its status, if it
+// is one.
 func (r *Reply) outcome(resp *http.Response) error {
 	r.mu.Lock()
 	r.whole = true
@@ -232,8 +232,8 @@ func (r *Reply) outcome(resp *http.Response) error {
 	return nil
 }
 
-// end settles the outcome and tells it: the terminal sequence of rule S6. The
-// first to call it wins. discard takes the unread bytes away, as an abort does.
+// end sets the outcome and emits the last signals in the order of rule S6. Only the first
+// call has an effect. discard drops the unread bytes, for an abort.
 func (r *Reply) end(e *Error, discard bool) {
 	r.mu.Lock()
 	if r.state != running {
@@ -260,8 +260,8 @@ func (r *Reply) end(e *Error, discard bool) {
 	r.finish()
 }
 
-// finish tells the rest of the terminal sequence, unless somebody has done so meanwhile.
-// The caller holds the lock, which it gives up.
+// finish emits the signals after ErrorOccurred, unless another goroutine has done so. The
+// caller holds the lock; finish releases it.
 func (r *Reply) finish() {
 	if r.state != ending {
 		r.mu.Unlock()
@@ -282,13 +282,13 @@ func (r *Reply) finish() {
 	r.emitLocked(sigFinished, 0, 0, nil)
 }
 
-// uploaded tells whether any progress of the upload was told (D3).
+// uploaded reports whether any upload progress was emitted (D3).
 func (r *Reply) uploaded() bool {
 	_, told := r.record.latest(sigUploadProgress)
 	return told
 }
 
-// describe adds to an error what the reply knows.
+// describe fills in the fields of an error that only the reply knows.
 func (r *Reply) describe(e *Error, received int64) {
 	e.Method, e.URL, e.Hop = r.method, httpurl.Redacted(r.url), int(r.hops)
 	if e.StatusCode == 0 {
@@ -304,9 +304,9 @@ func (r *Reply) describe(e *Error, received int64) {
 	e.Retryable = retryable(e, r.req.idempotent(r.method))
 }
 
-// Abort stops the transfer at once: when it returns the reply is finished with
-// OperationCanceledError and nothing can be read any more (rule S60). On a
-// finished reply it does nothing, and the bytes that are unread stay so (S61).
+// Abort stops the transfer at once. When it returns the reply is finished with
+// OperationCanceledError and nothing can be read any more (rule S60). On a finished reply
+// it does nothing, and unread bytes stay readable (S61).
 func (r *Reply) Abort() { r.abort(errAborted) }
 
 func (r *Reply) abort(cause error) {
@@ -315,7 +315,7 @@ func (r *Reply) abort(cause error) {
 	}
 	r.cancel(cause)
 	r.mu.Lock()
-	if r.state == ending { // rule S62: whoever tells the error may take its time
+	if r.state == ending { // rule S62: a callback for ErrorOccurred may still be running
 		r.pipe.Close(r.err)
 		r.finish()
 		return
@@ -324,10 +324,9 @@ func (r *Reply) abort(cause error) {
 	r.end(classify(cause, PhaseLocal, ""), true)
 }
 
-// stop ends a running reply for a cause that is not the peer's, from any goroutine: the
-// transfer is told, and the reply is finished without waiting for it. A body that has come
-// whole meanwhile stays a success. What came before a time limit stays readable, as before
-// any other break (rule S30).
+// stop ends a running reply for a local cause, from any goroutine, without waiting for the
+// transfer. It does not change the outcome of a body that has been received completely.
+// Bytes received before a time limit stay readable, as for other failures (rule S30).
 func (r *Reply) stop(cause error) {
 	r.cancel(cause)
 	r.mu.Lock()
@@ -343,20 +342,20 @@ func (r *Reply) stop(cause error) {
 	}
 }
 
-// watch ends the reply with the caller's context.
+// watch stops the reply when the caller's context ends.
 func (r *Reply) watch(caller context.Context) {
 	if caller.Done() == nil {
 		return
 	}
 	r.release = context.AfterFunc(caller, func() {
-		<-r.ctx.Done() // its child, which ends with it and keeps what it ended for
+		<-r.ctx.Done() // a child of caller; it holds the cause
 		r.stop(context.Cause(r.ctx))
 	})
 }
 
-// Close stops what is still going on, like Abort, and gives the memory of
-// unread bytes back; reading fails afterwards, with Err or, where that is nil, with
-// fs.ErrClosed (D7). It returns nil.
+// Close stops a running transfer like Abort, and frees the memory of unread bytes. Reading
+// fails afterwards with Err or, where that is nil, with fs.ErrClosed (D7). Close returns
+// nil.
 func (r *Reply) Close() error {
 	r.Abort()
 	r.pipe.Close(fs.ErrClosed)
@@ -434,8 +433,8 @@ func (r *Reply) WaitHead(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// headOutcome tells whether a wait for the final head is over, and how it came out. The caller
-// holds the lock.
+// headOutcome reports whether the final head has arrived or cannot arrive any more, and the
+// result of WaitHead then. The caller holds the lock.
 func (r *Reply) headOutcome() (over bool, err error) {
 	switch {
 	case r.head.final:
@@ -446,8 +445,7 @@ func (r *Reply) headOutcome() (over bool, err error) {
 	return false, nil
 }
 
-// headSettled wakes those who wait for the final head: it is there, or does not come. The
-// caller holds the lock.
+// headSettled wakes the callers of WaitHead. The caller holds the lock.
 func (r *Reply) headSettled() {
 	if r.settled != nil {
 		close(r.settled)
@@ -455,9 +453,9 @@ func (r *Reply) headSettled() {
 	}
 }
 
-// Context is the reply's own context, for what is done only as long as it runs. It has the
-// values of the one that the request was sent with, ends with it, at an Abort or a Close, and
-// otherwise when the reply has finished and its OnSignal has returned.
+// Context is the context of the reply, for work that should end with it. It has the values
+// of the context that the request was sent with. It ends with that context, at Abort or
+// Close, and otherwise when the reply has finished and OnSignal has returned.
 func (r *Reply) Context() context.Context {
 	if r.m == nil {
 		ctx, cancel := context.WithCancelCause(context.Background())
@@ -467,8 +465,7 @@ func (r *Reply) Context() context.Context {
 	return r.ctx
 }
 
-// Err is nil while the reply runs and when it succeeded; otherwise it is an
-// *Error.
+// Err is nil while the reply is running and after success; otherwise it is an *Error.
 func (r *Reply) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -485,14 +482,14 @@ func (r *Reply) errLocked() error {
 	return r.err
 }
 
-// errUnmade is what is wrong with a Reply or a Manager that nobody has made: the first
-// thing that happens to it fails.
+// errUnmade is the error of every operation on a Manager that NewManager has not made, or
+// on its replies.
 func errUnmade() *Error {
 	return localError(ProtocolInvalidOperationError, "Not made by NewManager",
-		&FieldError{Field: "Manager", Reason: "NewManager makes them, and a Manager makes Replies: was its error looked at?"})
+		&FieldError{Field: "Manager", Reason: "use NewManager, and check its error"})
 }
 
-// IsFinished tells whether the reply is over. It is true from the last
+// IsFinished reports whether the reply has finished. It is true from the last
 // DownloadProgress on (rule S3).
 func (r *Reply) IsFinished() bool {
 	r.mu.Lock()
@@ -500,8 +497,8 @@ func (r *Reply) IsFinished() bool {
 	return r.state == finished || r.m == nil
 }
 
-// URL is the URL that is being fetched: that of the last hop (rule S10). For a
-// redirect that was refused it stays at the one that answered (D13).
+// URL is the URL of the current hop (rule S10). If a redirect is refused, it stays the URL
+// that sent the redirect (D13).
 func (r *Reply) URL() *url.URL {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -512,7 +509,7 @@ func (r *Reply) URL() *url.URL {
 	return &u
 }
 
-// reason is the text behind the status; HTTP/2 has none.
+// reason is the reason phrase of the status line; HTTP/2 has none.
 func (h *head) reason() string {
 	line, _, _ := strings.Cut(h.raw, "\n")
 	_, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
@@ -520,7 +517,6 @@ func (h *head) reason() string {
 	return reason
 }
 
-// wireBytes is WireBytes.
 func (r *Reply) wireBytes() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

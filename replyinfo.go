@@ -24,10 +24,10 @@ const (
 	PutOperation
 	PostOperation
 	DeleteOperation
-	CustomOperation // any other verb
+	CustomOperation // any other method
 )
 
-// String is the word for the operation.
+// String is the name of the operation, such as "Get".
 func (o Operation) String() string {
 	return nameOf("Operation", int(o), "Unknown", "Head", "Get", "Put", "Post", "Delete", "Custom")
 }
@@ -48,7 +48,7 @@ func operationOf(method string) Operation {
 	return CustomOperation
 }
 
-// ErrorString is Qt's text for Err, empty when there is none.
+// ErrorString is Qt's text for Err, empty if Err is nil.
 func (r *Reply) ErrorString() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,32 +62,30 @@ func (r *Reply) ErrorString() string {
 // IsRunning is the opposite of IsFinished.
 func (r *Reply) IsRunning() bool { return !r.IsFinished() }
 
-// Request is a copy of the request as it was submitted, with the Manager's
-// defaults filled in.
+// Request is a copy of the request as it was sent, with the Manager's defaults filled in.
 func (r *Reply) Request() *Request { return r.req.Clone() }
 
-// Manager is where the reply comes from.
+// Manager is the Manager that sent the request.
 func (r *Reply) Manager() *Manager { return r.m }
 
 // Operation is the kind of the last hop's request; a redirect may change it.
 func (r *Reply) Operation() Operation { return operationOf(r.Method()) }
 
-// Method is the verb of the last hop's request.
+// Method is the method of the last hop's request.
 func (r *Reply) Method() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.method
 }
 
-// StatusCode is the status of the last response head, 0 before one came.
+// StatusCode is the status of the last response head, 0 before the first.
 func (r *Reply) StatusCode() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.head.status
 }
 
-// ContentLength is the length of the body as the head tells it, -1 when it does
-// not.
+// ContentLength is the length of the body according to the head, -1 if unknown.
 func (r *Reply) ContentLength() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,8 +95,8 @@ func (r *Reply) ContentLength() int64 {
 	return r.head.length
 }
 
-// Headers are the fields of the last response head, on HTTP/1 in the order and
-// spelling of the wire (rule H20).
+// Headers are the fields of the last response head, for HTTP/1 with the order and spelling
+// of the message (rule H20).
 func (r *Reply) Headers() Headers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,10 +104,10 @@ func (r *Reply) Headers() Headers {
 	if h.fields == nil {
 		h.fields = h.list()
 	}
-	return *h.fields // copies keep their own fields when one is changed
+	return *h.fields // a shallow copy: changing a Headers copies its fields
 }
 
-// list makes the fields of the head.
+// list parses the fields of the head.
 func (h *head) list() *Headers {
 	var list Headers
 	if h.raw != "" {
@@ -124,8 +122,8 @@ func (h *head) list() *Headers {
 	return &list
 }
 
-// Trailers are the fields behind the body (RFC 9110, section 6.5); they are
-// there once the reply is finished.
+// Trailers are the trailer fields (RFC 9110, section 6.5); they are available once the
+// reply is finished.
 func (r *Reply) Trailers() Headers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -135,13 +133,14 @@ func (r *Reply) Trailers() Headers {
 	return r.trailers.Clone()
 }
 
-// HasRawHeader tells whether the response has a field of that name.
+// HasRawHeader reports whether the response has a field of that name.
 func (r *Reply) HasRawHeader(name string) bool { return r.Headers().Has(name) }
 
-// RawHeader joins the values of a field as rule H25 says.
+// RawHeader joins the values of a field (rule H25).
 func (r *Reply) RawHeader(name string) string { return r.Headers().Joined(name) }
 
-// RawHeaderList gives each name once, where it stood last (rule H26).
+// RawHeaderList returns each field name once, in the order of the last occurrences (rule
+// H26).
 func (r *Reply) RawHeaderList() []string {
 	merged := r.Headers().Merged()
 	names := make([]string, 0, len(merged))
@@ -151,7 +150,7 @@ func (r *Reply) RawHeaderList() []string {
 	return names
 }
 
-// RawHeaderPairs gives each name once with its joined values.
+// RawHeaderPairs returns each field name once with its joined values.
 func (r *Reply) RawHeaderPairs() [][2]string {
 	merged := r.Headers().Merged()
 	pairs := make([][2]string, 0, len(merged))
@@ -161,8 +160,8 @@ func (r *Reply) RawHeaderPairs() [][2]string {
 	return pairs
 }
 
-// LocalAddr and RemoteAddr are the ends of the connection that carried the last
-// hop; nil before there was one.
+// LocalAddr is the local address of the connection of the last hop; nil before there was
+// one.
 func (r *Reply) LocalAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,7 +171,7 @@ func (r *Reply) LocalAddr() net.Addr {
 	return r.conn.LocalAddr
 }
 
-// RemoteAddr is the other end; see LocalAddr.
+// RemoteAddr is the remote address of that connection; with a proxy, of the proxy.
 func (r *Reply) RemoteAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -182,8 +181,8 @@ func (r *Reply) RemoteAddr() net.Addr {
 	return r.conn.RemoteAddr
 }
 
-// ProxyResponse is what the proxy has answered to CONNECT, for a reply that failed for
-// that; nil otherwise. It comes from the proxy, and says nothing of the target.
+// ProxyResponse is the response of a proxy to CONNECT, if the reply failed because of it;
+// otherwise nil. It comes from the proxy, not from the target.
 func (r *Reply) ProxyResponse() *ProxyResponse {
 	var e *dial.ProxyError
 	if !errors.As(r.Err(), &e) || e.Response == nil {
@@ -196,9 +195,9 @@ func (r *Reply) ProxyResponse() *ProxyResponse {
 // LogValue is what log/slog prints: the same as String.
 func (o Operation) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
-// SSLConfiguration tells how the reply is encrypted (rule T10).
+// SSLConfiguration is the TLS configuration and state of the reply (rule T10).
 func (r *Reply) SSLConfiguration() SSLState {
-	if r.encryption.profiles == nil { // not made by NewManager, or the configuration cannot be used
+	if r.encryption.profiles == nil { // not made by NewManager, or an invalid configuration
 		return SSLState{Configuration: r.req.SSLConfiguration}
 	}
 	s := SSLState{Configuration: r.encryption.profiles.from.Clone()}
@@ -212,6 +211,13 @@ func (r *Reply) SSLConfiguration() SSLState {
 	return s
 }
 
-// WireBytes is how many bytes of the response body have come over the network. It
-// is less than what DownloadProgress counts when the body is encoded.
-func (r *Reply) WireBytes() int64 { return r.wireBytes() }
+// WireBytes is how many bytes of the response body were received from the network, before
+// content decoding.
+func (r *Reply) WireBytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.decoder != nil {
+		return r.decoder.WireBytes()
+	}
+	return r.pipe.Received()
+}

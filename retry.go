@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// retryable tells whether sending a request again is safe, and may help. idempotent says
+// retryable reports whether sending a request again is safe, and may help. idempotent says
 // that it may be carried out twice without harm.
 func retryable(e *Error, idempotent bool) bool {
 	switch e.Code {

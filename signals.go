@@ -7,8 +7,8 @@ import (
 	"github.com/netreply/netreply/internal/flow"
 )
 
-// signal is one kind of what a reply tells. To add one, add a constant here, a row to the
-// table, an event type, and the method of Reply that returns the channel.
+// signal is one kind of signal. To add one, add a constant here, a row to the table, an
+// event type, and the method of Reply that returns the channel.
 type signal uint8
 
 const (
@@ -29,35 +29,36 @@ const (
 	sigFinished
 	signals
 
-	// sigQuestions is no signal, but a channel: that of the questions of all kinds that the
-	// reply waits for an answer to.
+	// sigQuestions is not a signal, but stands for the channel of all questions that the
+	// reply waits for.
 	sigQuestions = signals
 )
 
-// nature says how a signal is kept.
+// nature says how signals of one kind are stored.
 type nature uint8
 
 const (
-	// discrete: each is kept.
+	// discrete: every signal is stored.
 	discrete nature = iota
-	// conflating: a newer one takes the place of an older one, if nothing but such signals
-	// lies between them.
+	// conflating: a newer signal replaces an older one, if only conflating signals lie
+	// between them.
 	conflating
-	// question: each is kept; the channel ends when no more can come, with the final head.
+	// question: every signal is stored; the channel is closed with the final response head,
+	// when no more questions can follow.
 	question
 )
 
-// signalRow is what the record, the channels and the iterators know of a signal.
+// signalRow describes a signal for the record, the channels and the iterators.
 type signalRow struct {
-	name    string // of the event type
+	name    string // name of the event type
 	nature  nature
 	event   func(entry) Event
 	channel func(*Reply) channel
 }
 
-// signalTable has a row for each signal. The last column is the channel: how much it holds,
-// and what. No send blocks, so it must hold all that can come of a signal that does not
-// conflate.
+// signalTable has a row for each signal. The last column makes its channel. Sending must
+// never block, so unless the signal conflates the capacity is the largest possible number
+// of signals.
 var signalTable = [signals + 1]signalRow{
 	sigConnecting: {"SocketStartedConnecting", discrete,
 		func(e entry) Event { return SocketStartedConnecting{elapsed{e.at}} }, carrying((*Reply).maxSendings, nothing)},
@@ -95,16 +96,16 @@ var signalTable = [signals + 1]signalRow{
 		carrying(func(r *Reply) int { return r.maxHops() + flow.MaxQuestions + r.maxConnections() }, value[Question])},
 }
 
-// asks tells whether what comes of a signal are questions.
+// asks reports whether signals of this kind are questions.
 func (k signal) asks() bool { return signalTable[k].nature == question }
 
-// asked tells whether the reply waits for the answer to a question.
+// asked reports whether the reply waits for the answer to a question.
 func (e entry) asked() bool { return e.kind.asks() && e.b == asked }
 
-// asked is what the second number of such an entry is.
+// asked is the value of entry.b for a question that the reply waits for.
 const asked = 1
 
-// belongs tells whether the channel of k carries an entry.
+// belongs reports whether the channel of k contains the entry.
 func (e entry) belongs(k signal) bool { return e.kind == k || k == sigQuestions && e.asked() }
 
 // String is the name of the event type.
@@ -115,7 +116,7 @@ func (k signal) String() string {
 	return "signal(" + strconv.Itoa(int(k)) + ")"
 }
 
-// What a channel carries of an entry.
+// Conversions of entries to channel elements.
 
 func nothing(entry) struct{}              { return struct{}{} }
 func progress(e entry) Progress           { return Progress{e.a, e.b} }
@@ -123,49 +124,49 @@ func code(e entry) NetworkError           { return NetworkError(e.a) }
 func informational(e entry) Informational { return *value[*Informational](e) }
 func value[T any](e entry) T              { return e.value.(T) }
 
-// How much a channel holds.
+// Capacities of channels.
 
 func one(*Reply) int           { return 1 }
 func maxInterims(*Reply) int   { return flow.MaxInterim }
 func mostQuestions(*Reply) int { return flow.MaxQuestions }
 
-// maxHops bounds how many redirects a reply tells of.
+// maxHops bounds the Redirected signals of a reply.
 func (r *Reply) maxHops() int { return r.req.maxRedirects() + 1 }
 
-// maxSendings bounds how often a reply sends. A channel of empty elements costs nothing,
-// however many it holds.
+// maxSendings bounds how often a reply sends its request. The channel elements have no
+// size, so a large capacity costs nothing.
 func (r *Reply) maxSendings() int {
 	return (r.req.maxRedirects() + 2) * (flow.MaxRepeats + 2) * (auth.MaxRounds + 1)
 }
 
-// maxConnections bounds how many connections a reply has opened for it, within reason: on
-// each of its hops one, a repetition, and a few that it was asked about.
+// maxConnections bounds how many connections are opened for a reply: on each hop one and
+// its repetitions, and some more after questions.
 func (r *Reply) maxConnections() int {
 	return (r.req.maxRedirects()+1)*(flow.MaxRepeats+1) + flow.MaxQuestions
 }
 
-// SocketStartedConnecting tells that a TCP connection is being opened for this
-// reply (rule S41).
+// SocketStartedConnecting is emitted when a TCP connection is being opened for this reply
+// (rule S41).
 func (r *Reply) SocketStartedConnecting() <-chan struct{} {
 	return channelOf[struct{}](r, sigConnecting)
 }
 
-// Encrypted tells that a TLS handshake for this reply has succeeded (rule S43).
-// To be sure that nothing is sent before a decision, use Request.OnSignal.
+// Encrypted is emitted when a TLS handshake for this reply has succeeded (rule S43). To
+// decide something before the request is sent, use Request.OnSignal.
 func (r *Reply) Encrypted() <-chan struct{} { return channelOf[struct{}](r, sigEncrypted) }
 
-// RequestSent tells that the request goes out (rule S42).
+// RequestSent is emitted when the request is sent (rule S42).
 func (r *Reply) RequestSent() <-chan struct{} { return channelOf[struct{}](r, sigRequestSent) }
 
-// MetaDataChanged tells that a response head is there (rule S44).
+// MetaDataChanged is emitted when a response head was received (rule S44).
 func (r *Reply) MetaDataChanged() <-chan struct{} { return channelOf[struct{}](r, sigMetaData) }
 
-// ReadyRead tells that there is something new to read. It is a flag: several
-// arrivals may raise it once (rule S45).
+// ReadyRead is emitted when new bytes can be read. The channel is a flag: it holds one
+// value for any number of arrivals (rule S45).
 func (r *Reply) ReadyRead() <-chan struct{} { return channelOf[struct{}](r, sigReadyRead) }
 
-// Finished is closed, after every other channel of the reply, when the reply
-// is over; one value is received before that.
+// Finished is emitted when the reply is over. The channel receives one value and is then
+// closed, after all other channels of the reply.
 func (r *Reply) Finished() <-chan struct{} { return channelOf[struct{}](r, sigFinished) }
 
 // UploadProgress holds the newest progress of the upload, at most every 100 ms,
@@ -178,42 +179,42 @@ func (r *Reply) DownloadProgress() <-chan Progress {
 	return channelOf[Progress](r, sigDownloadProgress)
 }
 
-// Redirected gives every redirect before it is followed. Under
-// UserVerifiedRedirectPolicy the reply waits for Allow or Deny (rule R6). As all channels of
-// questions it is closed when no more can come: with the final response head, or the end
-// of the reply. A loop with a select that goes on behind that should set its variable of
-// the channel to nil then; nil questions take no answer, but come again and again.
+// Redirected emits every redirect before it is followed. Under UserVerifiedRedirectPolicy
+// the reply waits for Allow or Deny (rule R6). Like all channels of questions it is closed
+// when no more questions can follow: with the final response head, or the end of the reply.
+// A select loop that continues after that should set its channel variable to nil, because a
+// closed channel is always ready; the methods of the nil questions that it delivers do
+// nothing.
 func (r *Reply) Redirected() <-chan *Redirect { return channelOf[*Redirect](r, sigRedirected) }
 
-// AuthenticationRequired gives every question for a password. The reply waits for
-// its answer under AskAuthentication. It never asks more than 64 times.
+// AuthenticationRequired emits every question for a password. The reply waits for the
+// answer under AskAuthentication. A reply never asks more than 64 times.
 func (r *Reply) AuthenticationRequired() <-chan *Authenticator {
 	return channelOf[*Authenticator](r, sigAuthentication)
 }
 
-// ProxyAuthenticationRequired gives every question of a proxy for a password, as
-// AuthenticationRequired does those of servers. The reply waits for its answer under
-// AskProxyAuthentication.
+// ProxyAuthenticationRequired emits every question of a proxy for a password. The reply
+// waits for the answer under AskProxyAuthentication.
 func (r *Reply) ProxyAuthenticationRequired() <-chan *ProxyAuthenticator {
 	return channelOf[*ProxyAuthenticator](r, sigProxyAuthentication)
 }
 
-// SSLErrors gives everything that is wrong with a server's certificate, before anything
-// was sent to it. The reply waits for the answer under AskSSLErrors.
+// SSLErrors emits all flaws of a server's certificate, before anything was sent to the
+// server. The reply waits for the answer under AskSSLErrors.
 func (r *Reply) SSLErrors() <-chan *SSLErrors { return channelOf[*SSLErrors](r, sigSSLErrors) }
 
-// PreSharedKeyAuthenticationRequired gives every question for a pre-shared key. The
-// handshake waits for its answer under AskPreSharedKey.
+// PreSharedKeyAuthenticationRequired emits every question for a pre-shared key. The
+// handshake waits for the answer under AskPreSharedKey.
 func (r *Reply) PreSharedKeyAuthenticationRequired() <-chan *PreSharedKeyAuthenticator {
 	return channelOf[*PreSharedKeyAuthenticator](r, sigPreSharedKey)
 }
 
-// InformationalReceived gives every interim response. More than 128 of them
-// fail the reply with ProtocolFailure.
+// InformationalReceived emits every interim response. More than 128 of them fail the reply
+// with ProtocolFailure.
 func (r *Reply) InformationalReceived() <-chan Informational {
 	return channelOf[Informational](r, sigInformational)
 }
 
-// ErrorOccurred gives the code of a failure, once, and is closed without a
-// value when the reply succeeds.
+// ErrorOccurred emits the code of a failure, once. The channel is closed without a value
+// when the reply succeeds.
 func (r *Reply) ErrorOccurred() <-chan NetworkError { return channelOf[NetworkError](r, sigError) }

@@ -131,12 +131,12 @@ func (e SSLError) Error() string {
 	return text
 }
 
-// Equal tells whether both are the same flaw of the same certificate (rule T5).
+// Equal reports whether both are the same flaw of the same certificate (rule T5).
 func (e SSLError) Equal(o SSLError) bool {
 	return certs.Problem{Code: certs.Code(e.Code), Cert: e.Certificate}.Equal(certs.Problem{Code: certs.Code(o.Code), Cert: o.Certificate})
 }
 
-// covers tells whether every problem is one of list (rule T2).
+// covers reports whether every problem is one of list (rule T2).
 func covers(list []SSLError, problems []certs.Problem) bool {
 	return !slices.ContainsFunc(problems, func(p certs.Problem) bool {
 		return !slices.ContainsFunc(list, (SSLError{SSLErrorCode(p.Code), p.Cert}).Equal)

@@ -91,7 +91,7 @@ type SSLConfiguration struct {
 	PSK PSKDialer
 }
 
-// Equal tells whether requests with both share connections (Qt: operator==).
+// Equal reports whether requests with both share connections (Qt: operator==).
 func (c *SSLConfiguration) Equal(o *SSLConfiguration) bool {
 	if c == nil || o == nil {
 		return c == o

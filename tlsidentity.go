@@ -1,6 +1,6 @@
 package netreply
 
-// identifies tells whether the configuration can prove who the client is.
+// identifies reports whether the configuration can prove who the client is.
 func (p *profiles) identifies() bool {
 	return len(p.config.Certificates) > 0 || p.config.GetClientCertificate != nil || p.from.PSK != nil
 }

@@ -29,7 +29,7 @@ func (c *SSLConfiguration) snapshot() *sslSnapshot {
 	return s
 }
 
-// equals tells whether c is what it was. It allocates nothing, for it is asked for every
+// equals reports whether c is what it was. It allocates nothing, for it is asked for every
 // request that has a configuration of its own.
 func (s *sslSnapshot) equals(c *SSLConfiguration) bool {
 	return s.MinProtocol == c.MinProtocol && s.MaxProtocol == c.MaxProtocol && s.PeerVerifyMode == c.PeerVerifyMode &&
@@ -93,13 +93,13 @@ func newPoolSnapshot(p *x509.CertPool) poolSnapshot {
 	return poolSnapshot{p, p.Clone()}
 }
 
-// equals tells whether a pool has the same certificates. With constraints, which cannot be
+// equals reports whether a pool has the same certificates. With constraints, which cannot be
 // compared, it must be the very pool.
 func (s poolSnapshot) equals(p *x509.CertPool) bool {
 	return s.content.Equal(p) && (s.of == p || !constrained(s.content) && !constrained(p))
 }
 
-// constrained tells whether a pool has certificates with constraints, as
+// constrained reports whether a pool has certificates with constraints, as
 // x509.CertPool.AddCertWithConstraint adds them, or if it may: crypto/x509 does not tell,
 // and CertPool.Equal does not look at them.
 func constrained(p *x509.CertPool) bool {
@@ -127,7 +127,7 @@ func sameField[T any](a, b *T) bool {
 	return sameValue(reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem())
 }
 
-// sameInterface tells whether both hold the same pointer, the same value of a type that can
+// sameInterface reports whether both hold the same pointer, the same value of a type that can
 // be compared, or the same private key of the standard library.
 func sameInterface(a, b any) bool {
 	if *(*[2]unsafe.Pointer)(unsafe.Pointer(&a)) == *(*[2]unsafe.Pointer)(unsafe.Pointer(&b)) {

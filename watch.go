@@ -19,9 +19,10 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// watch is the side of a Reply that its transfer sees: the one place where signals are born
-// and questions are asked. State comes first, the signal second (rule S6). The transfer may go
-// on a little behind the end of the reply, of which nothing changes any more then.
+// watch implements flow.Watcher and pipe.Owner for a Reply: all signals but the last three
+// are emitted here, and all questions are asked here. State is set before the signal is
+// emitted (rule S6). The transfer may go on a little behind the end of the reply, of which
+// nothing changes any more then.
 type watch Reply
 
 var (
@@ -38,8 +39,8 @@ func (w *watch) Encrypted(state *tls.ConnectionState) {
 	(*Reply)(w).emit(sigEncrypted, 0, 0, nil)
 }
 
-// FlawsAccepted tells of them, but for VerifyNone (rule T8); those that were asked about have
-// been told of.
+// FlawsAccepted reports ignored flaws by SSLErrors, except under VerifyNone (rule T8) and
+// for flaws that a question has reported before.
 func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r := (*Reply)(w)
 	r.showTLS(&tls.ConnectionState{PeerCertificates: f.Chain}) // which has not proved anything yet
@@ -73,14 +74,15 @@ func (w *watch) Uploads(sent *atomic.Int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == running {
-		w.sent, w.uploading = sent, throttle{-progressInterval} // the first progress is due
+		w.sent, w.uploading = sent, throttle{-progressInterval} // so that the first progress is emitted
 		w.attached = sent != nil
 	}
 }
 
 func (w *watch) Sent() { (*Reply)(w).emit(sigRequestSent, 0, 0, nil) }
 
-// Uploaded tells the first and the last progress of a sending at once (rule P10).
+// Uploaded emits UploadProgress. The first and the last of a request are not throttled
+// (rule P10).
 func (w *watch) Uploaded(sent, total int64) {
 	r := (*Reply)(w)
 	r.mu.Lock()
@@ -157,8 +159,8 @@ func (r *Reply) setURL(u *url.URL) {
 	}
 }
 
-// move takes the reply to another URL. Of the last response only the status stays
-// readable until the next one comes (rules R22 and R23).
+// move changes URL and method for the next hop. Until the next response head only the
+// status of the last one stays available (rules R22 and R23).
 func (r *Reply) move(u *url.URL, method string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,7 +172,7 @@ func (r *Reply) move(u *url.URL, method string) {
 	r.secure = u.Scheme == "https"
 	r.head.target, r.head.length, r.head.noBody = nil, -1, false
 	r.head.decoded, r.head.encoded = false, -1
-	r.head.raw, _, _ = strings.Cut(r.head.raw, "\n") // the status line, whose reason stays
+	r.head.raw, _, _ = strings.Cut(r.head.raw, "\n") // keeps the status line
 	r.head.mapped, r.head.fields = nil, nil
 	r.throttle.start(r.started.since())
 }
@@ -210,7 +212,7 @@ func (w *watch) Key(about any) {
 
 func (w *watch) Password(pq *flow.PasswordQuestion) (answer *auth.Credentials, answered bool) {
 	r := (*Reply)(w)
-	u := *pq.URL // the program's to change
+	u := *pq.URL // a copy: the program may change it
 	q := &Authenticator{URL: &u, Realm: pq.Realm, Scheme: pq.Scheme, User: pq.User, PreviousFailed: pq.PreviousFailed, options: pq.Options}
 	if pq.Told {
 		q.Cancel()
@@ -225,7 +227,7 @@ func (w *watch) Password(pq *flow.PasswordQuestion) (answer *auth.Credentials, a
 	return q.answer.Load(), answered
 }
 
-// Arrived announces bytes of the body (rules P2 and S45).
+// Arrived emits ReadyRead and DownloadProgress (rules P2 and S45).
 func (w *watch) Arrived(received int64) {
 	r := (*Reply)(w)
 	r.mu.Lock()
@@ -243,7 +245,7 @@ func (w *watch) Arrived(received int64) {
 	r.emitLocked(sigDownloadProgress, received, total, nil)
 }
 
-// MayWait refuses a wait for bytes inside OnSignal.
+// MayWait returns an error inside OnSignal, where a wait for bytes would not end.
 func (w *watch) MayWait() error {
 	if (*Reply)(w).insideCallback() {
 		return errWouldWait()
@@ -261,10 +263,9 @@ func (w *watch) Decoding(d *coding.Reader) {
 	}
 }
 
-// ask puts a question to the program: it tells of it, calls meanwhile, and where the program
-// has said that it answers, it calls Answer or waits. What is open then gets the safe
-// answer. It returns whether somebody who was waited for has answered. A question that is
-// decided already is only told of.
+// ask emits a question, calls meanwhile, and then, if the program is to answer it, calls
+// Answer or waits. A question that is still open gets the safe answer. A question that is
+// decided already is only emitted. ask reports whether the program has answered.
 func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answered bool) {
 	d := q.decisionOf()
 	d.askedBy(r.ctx, r)
@@ -278,7 +279,7 @@ func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answere
 		meanwhile()
 	}
 	if waits && !d.isDecided() && r.ctx.Err() == nil {
-		r.clock.Pause() // the program may take its time
+		r.clock.Pause() // the time of the program is not the peer's silence
 		defer r.clock.Resume()
 		r.setOpen(k)
 		if r.req.Answer != nil {
@@ -313,8 +314,8 @@ func (r *Reply) owed() string {
 	return ""
 }
 
-// emit records a signal of a running reply and tells those who asked to be
-// called. It must be called without the lock.
+// emit records a signal of a running reply and calls OnSignal. The caller does not hold the
+// lock.
 func (r *Reply) emit(k signal, a, b int64, value any) {
 	r.mu.Lock()
 	if r.state != running {
@@ -324,12 +325,12 @@ func (r *Reply) emit(k signal, a, b int64, value any) {
 	r.emitLocked(k, a, b, value)
 }
 
-// emitLocked is emit for whoever holds the lock, which it gives up.
+// emitLocked is emit for callers that hold the lock; it releases the lock.
 func (r *Reply) emitLocked(k signal, a, b int64, value any) {
 	r.tell(r.note(k, a, b, value))
 }
 
-// note records a signal: the Manager's listeners see it before the reply's own (rule S6). The
+// note records a signal, for the Manager's listeners before the reply's own (rule S6). The
 // caller holds the lock, and calls tell afterwards.
 func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
 	e := entry{k, r.started.since(), a, b, value}
@@ -337,7 +338,7 @@ func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
 	return r.record.note(e)
 }
 
-// moved is what the RateGuard of the reply counts.
+// moved is the number of bytes received and sent, for RateGuard.
 func (r *Reply) moved() int64 {
 	n := r.wireBytes()
 	r.mu.Lock()
@@ -348,8 +349,8 @@ func (r *Reply) moved() int64 {
 	return n
 }
 
-// notFollowed takes back the target that a reply shows while it asks about a redirect, where
-// the reply ends before that was allowed (D10 and D13). The caller holds the lock.
+// notFollowed restores URL and RedirectionTarget if the reply ends while it asks about a
+// redirect (D10 and D13). The caller holds the lock.
 func (r *Reply) notFollowed() {
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		return
@@ -361,13 +362,13 @@ func (r *Reply) notFollowed() {
 	}
 }
 
-// sameOrigin tells whether u is of the origin that the request was made for, or what
-// HSTS has made of that since.
+// sameOrigin reports whether u has the origin of the request, before or after its upgrade
+// by HSTS.
 func (r *Reply) sameOrigin(u *url.URL) bool {
 	return httpurl.KeepsCredentials(r.req.URL, u) || httpurl.KeepsCredentials(r.m.flow.Upgrade(r.req.URL), u)
 }
 
-// hopSecurity is what of a hop to u counts for its encryption.
+// hopSecurity returns the properties of a hop to u that decide its TLS profile.
 func (r *Reply) hopSecurity(u *url.URL) hopSecurity {
 	return hopSecurity{r.sameOrigin(u), r.m.requiresTLS(u.Hostname()), ignored{r.req.IgnoreSSLErrors, r.req.IgnoreAllSSLErrors}}
 }
