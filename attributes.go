@@ -2,14 +2,14 @@ package netreply
 
 import "net/url"
 
-// Attribute is a fact about a reply, by a key that knows the type of its value
-// (Qt: QNetworkRequest::Attribute). Not set is different from zero.
+// Attribute is a typed key of a fact about a reply (Qt: QNetworkRequest::Attribute). An
+// attribute that is not set differs from one that is zero.
 type Attribute[T any] struct {
 	name string
 	get  func(*Reply) (T, bool)
 }
 
-// Of returns the attribute of a reply; false while it is not set.
+// Of returns the attribute of a reply, and whether it is set.
 func (a Attribute[T]) Of(r *Reply) (T, bool) {
 	if a.get == nil || r == nil {
 		var none T
@@ -25,28 +25,27 @@ func (a Attribute[T]) String() string { return a.name }
 
 // The attributes of a reply (rules A0 to A28).
 var (
-	// HTTPStatusCode is the status of the last response head, that of a redirect
-	// included.
+	// HTTPStatusCode is the status of the last response head, including redirects.
 	HTTPStatusCode = Attribute[int]{"HttpStatusCode", func(r *Reply) (int, bool) {
 		return r.head.status, r.head.status != 0
 	}}
-	// HTTPReasonPhrase is the text behind it; always empty on HTTP/2.
+	// HTTPReasonPhrase is the reason phrase of that head; always empty for HTTP/2.
 	HTTPReasonPhrase = Attribute[string]{"HttpReasonPhrase", func(r *Reply) (string, bool) {
 		return r.head.reason(), r.head.status != 0
 	}}
-	// RedirectionTarget is where the server pointed to when that was not
-	// followed: as the server wrote it under ManualRedirectPolicy (rule R2), and
-	// absolute when the redirect was refused (D10).
+	// RedirectionTarget is the target of a redirect that was not followed: as the server
+	// wrote it under ManualRedirectPolicy (rule R2), and absolute when the redirect was
+	// refused (D10).
 	RedirectionTarget = Attribute[*url.URL]{"RedirectionTarget", func(r *Reply) (*url.URL, bool) {
 		return r.head.target, r.head.target != nil
 	}}
-	// ConnectionEncrypted reports whether the hop's URL is an https one.
+	// ConnectionEncrypted reports whether the scheme of the hop's URL is https.
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
 		return r.secure, true
 	}}
-	// OriginalContentLength is the Content-Length of a body whose content coding is
-	// taken off: the header is not shown then, since it is not the length of what
-	// is read (rules A21 and Z4).
+	// OriginalContentLength is the Content-Length of a body that is delivered decoded.
+	// Reply.Headers does not contain that field then, since it is not the length of what is
+	// read (rules A21 and Z4).
 	OriginalContentLength = Attribute[int64]{"OriginalContentLength", func(r *Reply) (int64, bool) {
 		return r.head.encoded, r.head.decoded && r.head.encoded >= 0
 	}}
@@ -60,11 +59,11 @@ var (
 	}}
 )
 
-// UserAttribute is data of the program that travels with a Request and is never
-// looked at (rule A28). One that NewUserAttribute has not made holds nothing.
+// UserAttribute is a typed key of data that the program attaches to a Request (rule A28).
+// The library does not use it. The zero value holds nothing.
 type UserAttribute[T any] struct{ key *string }
 
-// NewUserAttribute makes a key; two keys are never the same, whatever their name.
+// NewUserAttribute makes a key. Each call makes a different one, even for the same name.
 func NewUserAttribute[T any](name string) UserAttribute[T] { return UserAttribute[T]{&name} }
 
 // Set attaches a value to q.
@@ -74,14 +73,15 @@ func (a UserAttribute[T]) Set(q *Request, v T) {
 	}
 }
 
-// Clear takes it away.
+// Clear removes the value from q.
 func (a UserAttribute[T]) Clear(q *Request) {
 	if q != nil {
 		delete(q.attributes, a.key)
 	}
 }
 
-// Of returns the value that q carries; reply.Request() has it too.
+// Of returns the value that is attached to q. The copy that Reply.Request returns has it,
+// too.
 func (a UserAttribute[T]) Of(q *Request) (T, bool) {
 	if q == nil {
 		var none T

@@ -13,29 +13,29 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// Authenticator is the question for a user name and a password that a server asks
-// with 401 (Qt: QAuthenticator). The reply waits for the answer where the Request
-// or the Manager has an Answer or AskAuthentication; otherwise there is none, unless it is
-// given inside OnSignal. Its methods may be called from any goroutine.
+// Authenticator is the question for a user name and a password after a 401 response (Qt:
+// QAuthenticator). The reply waits for the answer if Request.Answer, Config.Answer or
+// AskAuthentication is set; otherwise only an answer inside OnSignal counts. Its methods
+// are safe for concurrent use.
 type Authenticator struct {
-	// URL is what was asked for, without user information.
+	// URL is the requested URL, without user information.
 	URL *url.URL
-	// Realm is the server's name of what the password is for; it may be empty.
+	// Realm is the realm of the challenge; it may be empty.
 	Realm string
-	// Scheme is how it will be sent: Basic, Digest or NTLM. Basic over http shows it
-	// to everybody on the way.
+	// Scheme is the authentication scheme: Basic, Digest or NTLM. Basic over http shows the
+	// password to everyone on the network path.
 	Scheme string
-	// User is the user that was tried last, or that the URL names.
+	// User is the user that was tried last, or the user in the URL.
 	User string
-	// PreviousFailed tells that credentials for this realm have just been refused.
+	// PreviousFailed reports that the server has just refused credentials for this realm.
 	PreviousFailed bool
 
 	decision
 	options map[string]string
-	answer  atomic.Pointer[auth.Credentials] // written under mu; package fmt does not look into it
+	answer  atomic.Pointer[auth.Credentials] // written under mu; a pointer type that package fmt does not print
 }
 
-// Options are the parameters of the server's challenge, by lower-case name.
+// Options are the parameters of the challenge, by lower-case name.
 func (a *Authenticator) Options() map[string]string {
 	if a == nil {
 		return nil
@@ -43,10 +43,11 @@ func (a *Authenticator) Options() map[string]string {
 	return maps.Clone(a.options)
 }
 
-// SetCredentials answers, for Scheme and for what keeps the password better: a weaker
-// scheme is another question. For NTLM the user may be DOMAIN\user. No user and no
-// password, or the very credentials that were refused before, are a Cancel (rule U6).
-// It returns false when there was an answer already, or the reply is over.
+// SetCredentials answers. The credentials are sent with Scheme or a scheme that protects
+// the password better; for a weaker scheme there is another question. For NTLM the user may
+// be DOMAIN\user. Empty user and password, or the credentials that were just refused, have
+// the effect of Cancel (rule U6). It returns false when there was an answer already, or the
+// reply is over.
 func (a *Authenticator) SetCredentials(user, password string) bool {
 	if user == "" && password == "" {
 		return a.Cancel()
@@ -54,27 +55,29 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 	return a != nil && a.settle(func() { a.answer.Store(&auth.Credentials{User: user, Password: password}) })
 }
 
-// Cancel gives up: the server's 401 is the response of the reply, which fails with
-// AuthenticationRequiredError. Other replies that wait for the same answer do so,
-// too. It returns false when there was an answer already, or the reply is over.
+// Cancel sends no password: the 401 response is final, and the reply fails with
+// AuthenticationRequiredError. Other replies that wait for the same answer fail, too. It
+// returns false when there was an answer already, or the reply is over.
 func (a *Authenticator) Cancel() bool { return a != nil && a.refuse() }
 
-// Credential is a password that a Manager knows beforehand. It is sent when the
-// server asks for it, and never to another origin; https at its usual port is not
-// another one for http at its usual port (D11).
+// Credential is a password for an origin, see Config.Credentials. It is sent after a
+// challenge of the server, and never to another origin; https at its default port is the
+// same origin here as http at its default port (D11).
 type Credential struct {
-	// Origin is scheme, host and port, as in "https://example.org:8443".
+	// Origin has the form scheme://host or scheme://host:port, for instance
+	// "https://example.org:8443".
 	Origin string
-	// Realm is what the server must ask for; "" means anything.
+	// Realm is the realm that the challenge must have; "" means any.
 	Realm string
-	// User and Password go out as the scheme of the server wants it.
+	// User and Password are the credentials.
 	User, Password string
-	// Schemes are those that they may go out by: Basic, Digest, NTLM. nil means the one
-	// that the server asks for first, and any that keeps the password better.
+	// Schemes are the authentication schemes that may be used: Basic, Digest, NTLM. nil
+	// means the scheme of the server's first challenge, and any that protects the password
+	// better.
 	Schemes []string
 }
 
-// storedCredentials makes them ready.
+// storedCredentials converts and validates Config.Credentials.
 func storedCredentials(list []Credential) ([]auth.Stored, error) {
 	var out []auth.Stored
 	for i, c := range list {
@@ -88,11 +91,11 @@ func storedCredentials(list []Credential) ([]auth.Stored, error) {
 			origin, ok = httpurl.Origin(u)
 		}
 		if !ok {
-			return nil, &FieldError{Field: field + "Origin", Reason: "it is scheme, host and port alone, as in https://example.org:8443"}
+			return nil, &FieldError{Field: field + "Origin", Reason: "must be scheme, host and port alone, as in https://example.org:8443"}
 		}
 		for _, s := range c.Schemes {
 			if httpauth.StrengthOf(s, nil) == httpauth.Unknown || strings.EqualFold(s, "SOCKS5") {
-				return nil, &FieldError{field + "Schemes", s, "a scheme is Basic, Digest or NTLM"}
+				return nil, &FieldError{field + "Schemes", s, "must be Basic, Digest or NTLM"}
 			}
 		}
 		out = append(out, auth.Stored{Origin: origin, Upgraded: auth.Upgraded(origin), Realm: c.Realm,

@@ -217,7 +217,7 @@ func TestCredentialSchemes(t *testing.T) {
 	}
 	for _, scheme := range []string{"", "Bearer", "SOCKS5", "Negotiate"} {
 		_, err := netreply.NewManager(netreply.Config{Credentials: []netreply.Credential{{Origin: "http://a.test", Schemes: []string{scheme}}}})
-		require.ErrorContains(t, err, "a scheme is Basic, Digest or NTLM", scheme)
+		require.ErrorContains(t, err, "must be Basic, Digest or NTLM", scheme)
 	}
 }
 

@@ -18,18 +18,18 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// The reasons a transfer's context is ended for by this package.
+// Causes with which this package cancels the context of a transfer.
 var (
 	errAborted       = errors.New("aborted")
 	errManagerClosed = errors.New("manager closed")
 )
 
-// limitError is a time limit of the Manager or of a Request that passed.
+// limitError is an exceeded time limit of the Manager or of a Request.
 type limitError struct {
 	wanted string
 	name   string
 	limit  time.Duration
-	phase  Phase // PhaseLocal: where the transfer stood
+	phase  Phase // PhaseLocal means the current phase of the transfer
 }
 
 func transferTimeout(limit time.Duration) *limitError {
@@ -49,7 +49,7 @@ func (e *limitError) Error() string {
 }
 func (e *limitError) Timeout() bool { return true }
 
-// contextError is the end of the caller's context.
+// contextError is the error of a transfer whose caller's context has ended.
 type contextError struct {
 	err   error // context.Canceled or context.DeadlineExceeded
 	cause error
@@ -58,8 +58,8 @@ type contextError struct {
 func (e *contextError) Error() string   { return e.cause.Error() }
 func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
 
-// endCause is why the context of a transfer has ended: a reason of this package
-// as it is, the caller's as a contextError.
+// endCause returns why the context of a transfer has ended: a cause of this package as it
+// is, the caller's as a contextError.
 func endCause(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if _, ours := cause.(*limitError); ours || cause == errAborted || cause == errManagerClosed {
@@ -68,8 +68,8 @@ func endCause(ctx context.Context) error {
 	return &contextError{ctx.Err(), cause}
 }
 
-// statusError maps a status code (rule E3); NoError from 100 to 399. What is below counts
-// as a server error (rule E6, RFC 9110, section 15).
+// statusError maps a status code (rule E3); NoError from 100 to 399. Statuses below 100 are
+// server errors (rule E6, RFC 9110, section 15).
 func statusError(status int) NetworkError {
 	switch status {
 	case 400, 418:
@@ -121,10 +121,9 @@ func h2Error(code uint32) NetworkError {
 	return ProtocolFailure
 }
 
-// classify is the one place that maps an error to a code. It goes by type and
-// by the phase the wire reports, never by text. phase is where the transfer
-// stood; it counts when the error does not say better. host is what was looked
-// up.
+// classify maps an error to an *Error with a code; no other function does. It decides by
+// type and phase, never by text. phase is the phase of the transfer, for errors that have
+// none. host is the host of the request.
 func classify(err error, phase Phase, host string) *Error {
 	if e := classifyStep(err); e != nil {
 		return e.printable()
@@ -132,7 +131,7 @@ func classify(err error, phase Phase, host string) *Error {
 	var known *Error
 	var ended *contextError
 	if !errors.As(err, &ended) && errors.As(err, &known) {
-		e := *known // it may be the caller's, and in use elsewhere
+		e := *known // a copy: it may belong to the program
 		return e.printable()
 	}
 	e := &Error{Phase: phase, Err: err}
@@ -177,9 +176,9 @@ func classify(err error, phase Phase, host string) *Error {
 	return e.printable()
 }
 
-// classifyStep maps what a step of this transfer has found by itself, and nil where that is
-// not it. What lies behind a *wire.Error or an *Error is not this transfer's: the program may
-// have passed the failure of another one on.
+// classifyStep maps the errors of the steps of this transfer, and returns nil for others.
+// Errors inside a *wire.Error or an *Error are not its own: the program may have wrapped
+// the failure of another transfer.
 func classifyStep(err error) *Error {
 	for ; err != nil; err = errors.Unwrap(err) {
 		switch failure := err.(type) {
@@ -217,7 +216,7 @@ func flowError(failure *flow.Error) *Error {
 	return e
 }
 
-// authError is an authentication that has failed.
+// authError maps a failed authentication.
 func authError(e *auth.Error) *Error {
 	if e.Role == auth.Proxy {
 		return &Error{Code: ProxyAuthenticationRequiredError, Phase: PhaseProxy, Text: "Proxy requires authentication", Err: e.Err}
@@ -225,7 +224,7 @@ func authError(e *auth.Error) *Error {
 	return &Error{Code: AuthenticationRequiredError, Phase: PhaseHeaders, Text: "Host requires authentication", Err: e.Err}
 }
 
-// redirectError is a redirect that is not followed.
+// redirectError maps a refused redirect.
 func redirectError(refusal *httpurl.Refusal) *Error {
 	bad := FieldError(refusal.Problem)
 	e := &Error{Phase: PhaseHeaders, Err: &bad}
@@ -303,7 +302,7 @@ var wirePhase = [...]Phase{wire.Resolve: PhaseResolve, wire.Connect: PhaseConnec
 
 func wireCode(we *wire.Error) NetworkError {
 	var code NetworkError
-	if errors.As(we.Err, &code) { // from Config.DialContext, which knows best
+	if errors.As(we.Err, &code) { // an error of Config.DialContext with a code
 		return code
 	}
 	switch we.Fault {
@@ -319,7 +318,7 @@ func wireCode(we *wire.Error) NetworkError {
 		return TimeoutError
 	case wire.Source:
 		return UnknownNetworkError
-	case wire.Other: // its cause decides
+	case wire.Other: // decided by its cause below
 	}
 	err := we.Err
 	var blocked *BlockedAddressError
@@ -355,7 +354,7 @@ func wireCode(we *wire.Error) NetworkError {
 	return UnknownNetworkError
 }
 
-// errorText is the sentence Qt shows for a code.
+// errorText is Qt's errorString for a code.
 func errorText(e *Error, host string) string {
 	switch e.Code {
 	case ConnectionRefusedError:
@@ -392,7 +391,7 @@ func errorText(e *Error, host string) string {
 	return "Unknown error"
 }
 
-// statusFailure is the error of a response that says it failed (rule E5).
+// statusFailure is the error of a response whose status is an error (rule E5).
 func statusFailure(status int, reason, url string, h http.Header) *Error {
 	text := "Error transferring " + url + " - server replied: " + printable(reason, maxReason)
 	switch status {
@@ -404,12 +403,12 @@ func statusFailure(status int, reason, url string, h http.Header) *Error {
 	return &Error{Code: statusError(status), Phase: PhaseBody, StatusCode: status, reason: reason, Text: text, RetryAfter: retryAfter(h, time.Now())}
 }
 
-// localError is a failure that was found before anything was sent.
+// localError is the error of a request that cannot be sent.
 func localError(code NetworkError, text string, err error) *Error {
 	return &Error{Code: code, Phase: PhaseLocal, Text: text, Err: err}
 }
 
-// proxyCode is D9.
+// proxyCode maps the failure of a proxy (D9).
 func proxyCode(pe *dial.ProxyError) NetworkError {
 	switch pe.Fault {
 	case dial.ProxyClosed:
@@ -457,7 +456,7 @@ func proxyText(e *Error, failure *flow.ProxyFailure) string {
 	return e.Err.Error()
 }
 
-// bodyFailure is the failure of a body's source.
+// bodyFailure is the error of the source of a request body.
 func bodyFailure(doing string, err error) *Error {
 	err = fmt.Errorf("%s: %w", doing, err)
 	return &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: err.Error(), Err: err}

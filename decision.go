@@ -5,21 +5,22 @@ import (
 	"sync"
 )
 
-// decision is a question that takes its first answer, as long as its reply runs.
+// decision is the common part of all questions: it accepts the first answer while the reply
+// is running.
 type decision struct {
 	mu      sync.Mutex
 	decided bool
 	answer  chan struct{}
-	// asker is the *Reply that asks, nil before it does; the end of its context leaves
-	// nothing to decide.
+	// asker is the *Reply that asks, nil before that. After the end of its context no
+	// answer is accepted.
 	asker any
 	ctx   context.Context
 }
 
 func (d *decision) decisionOf() *decision { return d }
 
-// settle runs set for the first answer and returns false for all others, and for those that
-// come when the reply is over.
+// settle runs set and returns true for the first answer. It returns false for later ones,
+// and when the reply is over.
 func (d *decision) settle(set func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -34,7 +35,7 @@ func (d *decision) settle(set func()) bool {
 	return true
 }
 
-// refuse gives the safe answer, which is the same for all kinds: no.
+// refuse gives the safe answer, which is no for all kinds of questions.
 func (d *decision) refuse() bool { return d.settle(func() {}) }
 
 func (d *decision) isDecided() bool {
@@ -43,7 +44,7 @@ func (d *decision) isDecided() bool {
 	return d.decided
 }
 
-// wait returns when there is an answer, or when ctx ends.
+// wait waits for an answer or the end of ctx.
 func (d *decision) wait(ctx context.Context) {
 	d.mu.Lock()
 	if d.answer == nil {
@@ -59,5 +60,6 @@ func (d *decision) wait(ctx context.Context) {
 	}
 }
 
-// askedBy says who asks, before anybody else sees the question.
+// askedBy sets the reply that asks. It must be called before other goroutines see the
+// question.
 func (d *decision) askedBy(ctx context.Context, asker any) { d.ctx, d.asker = ctx, asker }

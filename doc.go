@@ -1,9 +1,8 @@
-// Package netreply is an HTTP client for programs that care about what happens
-// during a request. It wraps net/http and mirrors Qt's QNetworkReply.
+// Package netreply is an HTTP client that reports every step of a request. It is built on
+// net/http and modelled on Qt's QNetworkReply.
 //
-// A [Manager] sends a [Request] and returns a [Reply] at once. The Reply is an
-// io.Reader of the body while it arrives, has typed errors, and shows every step
-// as a signal:
+// A [Manager] sends a [Request] and returns a [Reply] at once. The Reply is an io.Reader of
+// the body while it arrives, has typed errors, and emits a signal for every step:
 //
 //	m, err := netreply.NewManager(netreply.Config{})
 //	…
@@ -19,73 +18,71 @@
 //	}()
 //	_, err = io.Copy(file, reply) // fails for a 404, too
 //
-// A program that does not care needs no channel: [Reply.ReadAll] waits and gives
-// body and error, and [Manager.Fetch] does the whole exchange on the calling
-// goroutine.
+// A program that needs no signals needs no channel: [Reply.ReadAll] waits and returns body
+// and error, and [Manager.Fetch] does the whole exchange on the calling goroutine.
 //
 // # Signals
 //
-// Signals are written once to an ordered record of the reply, of which the
-// channels and [Reply.Events] are views. The contract:
+// Signals are recorded in order, and the channels and [Reply.Events] are views of the
+// record. The contract:
 //
-//  1. Subscribing late loses nothing: a channel is filled from the record when it
-//     is first asked for.
-//  2. The library never blocks on an observer and starts no goroutine for one.
-//     Discrete signals are lossless; progress holds the newest value and never
-//     loses the last.
-//  3. Only the transfer sends and closes. Every channel is closed when the reply
-//     is over, that of Finished last.
-//  4. There is one channel for each signal of a reply. For several observers, or
-//     for the order across signals, each call of Events has its own place in the
-//     record.
-//  5. Adjacent progress overwrites itself: the record grows with the discrete
-//     events, not with the body.
-//  6. State first, signal second: when a signal is seen the getters have its value,
-//     and they are valid at any time.
+//  1. A late subscriber misses nothing: a channel is filled from the record when its method
+//     is first called.
+//  2. The library never blocks on an observer and starts no goroutine for one. Discrete
+//     signals are never lost; of progress the newest value is kept, and the last value is
+//     never lost.
+//  3. Only the transfer sends on the channels and closes them. Every channel is closed when
+//     the reply is over, that of Finished last.
+//  4. There is one channel for each signal of a reply. For several observers, or for the
+//     order of different signals, use Events: each call has its own position in the record.
+//  5. Consecutive progress signals are merged: the size of the record depends on the
+//     discrete signals, not on the body.
+//  6. State is set before the signal is emitted: an observer of the signal gets the new
+//     values from the getters, which are valid at any time.
 //
-// [Request.OnSignal] is called at the very point of a signal, for what must be
-// decided there: Qt's direct connection. [Manager.Events] and [Manager.Finished]
-// spread the signals of all replies.
+// [Request.OnSignal] is called when a signal is emitted, for decisions at that point: Qt's
+// direct connection. [Manager.Events] and [Manager.Finished] yield the signals of all
+// replies.
 //
 // # Errors
 //
-// [Reply.Err] is an *[Error] with a [NetworkError] code, which is a target of
-// errors.Is, the phase, and whether trying again is safe. A status of 400 and
-// above is an error, too; its body can be read all the same. [Reply.Read] gives every
-// byte that came, and then ends in io.EOF where Err is nil and in the *Error
-// otherwise, so that io.Copy and io.ReadAll tell a 404 and a broken transfer.
+// [Reply.Err] is an *[Error] with a [NetworkError] code, which is a target of errors.Is,
+// the phase, and whether trying again is safe. A status of 400 and above is an error, too;
+// its body can be read nevertheless. [Reply.Read] returns every received byte, and then
+// io.EOF if Err is nil and the *Error otherwise, so that io.Copy and io.ReadAll report a
+// 404 and a broken transfer.
 //
 // # Memory and back-pressure
 //
-// Without a limit a reply reads its body into memory as fast as it comes, so that
-// waiting for Finished and then reading cannot deadlock. With
-// [Request.ReadBufferSize] the peer is stopped while that many bytes are unread,
-// by the flow control of TCP or HTTP/2; somebody must read then. A reply that is
-// not read keeps its connection.
+// Without a limit a reply receives its body into memory as fast as it arrives, so that
+// waiting for Finished and then reading cannot deadlock. With [Request.ReadBufferSize]
+// receiving pauses while that many bytes are unread, and flow control of TCP or HTTP/2
+// stops the peer; the program must read then. A reply that is not read keeps its
+// connection.
 //
 // # Content codings, cookies, authentication
 //
-// Bodies come decoded; [Reply.WireBytes] and [OriginalContentLength] tell what was
-// sent. A Manager has a cookie jar, see [Config.CookieJar] and package cookies. A
-// server that wants a password gets one from the URL, from what it accepted before,
-// from [Config.Credentials], or from whoever answers the [Authenticator]; the reply
-// waits for that answer only if there is a [Request.Answer], or [Request.Ask] says so.
+// Bodies are delivered decoded; [Reply.WireBytes] and [OriginalContentLength] describe the
+// encoded form. A Manager has a cookie jar, see [Config.CookieJar] and package cookies. The
+// password for a server is taken from the URL, from the credentials that the server
+// accepted before, from [Config.Credentials], or from the answer to an [Authenticator]; the
+// reply waits for that answer only if [Request.Answer] or [Request.Ask] is set.
 //
 // # TLS
 //
-// A certificate that is not in order makes [SSLErrors], before anything is sent: all
-// that is wrong, and the question whether to go on, which goes to [Request.Answer] or is
-// waited for under [AskSSLErrors]. An answer holds for one reply. [SSLConfiguration] is for everything
-// else: versions, roots, client certificates, pins, sessions, pre-shared keys.
+// Certificate flaws are reported as [SSLErrors] before anything is sent: all flaws, and the
+// question whether to continue, for [Request.Answer] or under [AskSSLErrors]. An answer is
+// valid for one reply. [SSLConfiguration] has the other settings: versions, roots, client
+// certificates, pins, sessions, pre-shared keys.
 //
 // # Proxies
 //
-// [Config.Proxy], [Config.ProxyFactory] and [Request.Proxy] choose one; nothing is taken
-// from the environment unless [ProxyFromEnvironment] is. Its failures have codes of
-// their own, and its questions come as [ProxyAuthenticator].
+// [Config.Proxy], [Config.ProxyFactory] and [Request.Proxy] choose the proxy; the
+// environment is used only with [ProxyFromEnvironment]. Failures of proxies have their own
+// codes, and their questions are of type [ProxyAuthenticator].
 //
 // # Rules
 //
-// Comments name rules such as S20 or D33; docs/behaviour.md lists them, and
-// docs/qt-parity.md lists what became of each member of the Qt classes.
+// Comments refer to rules such as S20 or D33; docs/behaviour.md lists them.
+// docs/qt-parity.md lists the equivalent of each member of the Qt classes.
 package netreply

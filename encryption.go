@@ -5,29 +5,29 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// The encryption of one reply: which profile each of its hops has.
+// The choice of the TLS profile for each hop of a reply.
 
-// encryption is how one reply is encrypted. It belongs to the goroutine of the transfer, but
-// for profiles, which do not change.
+// encryption chooses the TLS profiles of one reply. It is used by the goroutine of the
+// transfer; profiles does not change.
 type encryption struct {
-	profiles *profiles // of the request's configuration; nil where that cannot be used
-	lenient  *leniency // what the program has accepted of certificates; nil for nothing
+	profiles *profiles // of the request's configuration; nil if that is invalid
+	lenient  *leniency // the certificate flaws that the program has accepted; nil for none
 }
 
-// ignored are the flaws of certificates that a request ignores.
+// ignored are the certificate flaws that a request ignores.
 type ignored struct {
 	list []SSLError
 	all  bool
 }
 
-// hopSecurity is what of a hop counts.
+// hopSecurity has the properties of a hop that decide its profile.
 type hopSecurity struct {
-	sameOrigin  bool // as the request
-	requiresTLS bool // the host is known to want TLS without any flaw (rules T6 and K10)
+	sameOrigin  bool // the hop has the origin of the request
+	requiresTLS bool // the host has an HSTS policy: no flaw may be ignored (rules T6 and K10)
 	ignored     ignored
 }
 
-// profile is the encryption of the next exchange.
+// profile is the TLS profile of the next exchange.
 func (e *encryption) profile(h hopSecurity) *wire.Profile {
 	p := e.forHop(h.sameOrigin)
 	switch {
@@ -45,10 +45,9 @@ func (e *encryption) profile(h hopSecurity) *wire.Profile {
 	return p.strict
 }
 
-// forHop are the profiles for a hop. What proves to a server who the client is, a
-// certificate or a pre-shared key, is for the origin of the request: a redirect to
-// another one leaves it behind, and one that comes back finds it again (D11). All else
-// that the configuration says holds on every hop.
+// forHop returns the profiles for a hop. Client certificates and pre-shared keys are used
+// for the origin of the request only, not on hops to other origins (D11). Everything else
+// in the configuration holds on every hop.
 func (e *encryption) forHop(sameOrigin bool) *profiles {
 	if e.profiles.identifies() && !sameOrigin {
 		return e.profiles.withoutIdentity()
@@ -56,20 +55,20 @@ func (e *encryption) forHop(sameOrigin bool) *profiles {
 	return e.profiles
 }
 
-// leniency is a set of flaws that are accepted, and the encryption that does.
+// leniency is a set of accepted flaws, and the profile that accepts them.
 type leniency struct {
 	accepted []SSLError
 	profile  *wire.Profile
-	of       *profiles // that profile is one of, where it is a reply's; see under
+	of       *profiles // the profiles that profile was made from, see under
 }
 
-// allAccepted reports whether all of it was accepted.
+// allAccepted reports whether every problem was accepted.
 func (l *leniency) allAccepted(f *certs.Failure) bool {
 	return l != nil && covers(l.accepted, f.Problems)
 }
 
-// acceptFlaws makes the profile of a reply whose program has accepted flaws: these and those
-// before, and what its request ignores anyhow.
+// acceptFlaws adds flaws that the program has accepted, and returns the profile that
+// accepts all of these and those that the request ignores.
 func (e *encryption) acceptFlaws(h hopSecurity, flaws []SSLError) *wire.Profile {
 	if e.lenient == nil {
 		e.lenient = &leniency{}
@@ -78,8 +77,8 @@ func (e *encryption) acceptFlaws(h hopSecurity, flaws []SSLError) *wire.Profile 
 	return e.lenient.under(e.forHop(h.sameOrigin), h.ignored)
 }
 
-// under is the encryption that goes on in spite of what the program has accepted for a
-// reply, and what its request ignores anyhow, on hops with profiles p.
+// under returns the profile, made from p, that accepts the flaws of l and those that the
+// request ignores.
 func (l *leniency) under(p *profiles, i ignored) *wire.Profile {
 	if l.of != p {
 		list := append(append([]SSLError(nil), l.accepted...), i.list...)

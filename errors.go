@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// NetworkError is the reason a reply failed, with Qt's names and numbers
-// (QNetworkReply::NetworkError). It implements error, so that it can be a
-// target of errors.Is:
+// NetworkError is the code of a failure, with Qt's names and numbers
+// (QNetworkReply::NetworkError). It implements error, so that it can be a target of
+// errors.Is:
 //
 //	if errors.Is(err, netreply.HostNotFoundError) { … }
 //
-// 1 to 99 are failures of the network, 101 to 199 of a proxy, 201 to 299 of the
-// content, 301 to 399 of the protocol and 401 to 499 of the server.
+// 1 to 99 are failures of the network, 101 to 199 of a proxy, 201 to 299 of the content,
+// 301 to 399 of the protocol, and 401 to 499 of the server.
 type NetworkError int
 
 const (
 	NoError NetworkError = 0
 
-	ConnectionRefusedError           NetworkError = 1  // nobody listens on that port
-	RemoteHostClosedError            NetworkError = 2  // the peer ended the connection before the response was whole
+	ConnectionRefusedError           NetworkError = 1  // nothing listens on that port
+	RemoteHostClosedError            NetworkError = 2  // the peer closed the connection before the response was complete
 	HostNotFoundError                NetworkError = 3  // the name does not exist
-	TimeoutError                     NetworkError = 4  // a time limit passed; Error.Phase says which
+	TimeoutError                     NetworkError = 4  // a time limit was exceeded; Error.Phase says where
 	OperationCanceledError           NetworkError = 5  // Abort, Close or the end of the context
-	SslHandshakeFailedError          NetworkError = 6  // no encrypted channel could be made
-	TemporaryNetworkFailureError     NetworkError = 7  // the network is down or not reachable
+	SslHandshakeFailedError          NetworkError = 6  // the TLS handshake failed
+	TemporaryNetworkFailureError     NetworkError = 7  // the network is down or unreachable
 	NetworkSessionFailedError        NetworkError = 8  // no usable interface or source address
 	BackgroundRequestNotAllowedError NetworkError = 9  // Config.ForbidBackground
 	TooManyRedirectsError            NetworkError = 10 // Request.MaxRedirects
@@ -49,19 +49,19 @@ const (
 	ContentOperationNotPermittedError NetworkError = 202 // status 405
 	ContentNotFoundError              NetworkError = 203 // status 404
 	AuthenticationRequiredError       NetworkError = 204 // status 401
-	ContentReSendError                NetworkError = 205 // the body had to be sent again and could not be
+	ContentReSendError                NetworkError = 205 // the body has to be sent again, which is not possible
 	ContentConflictError              NetworkError = 206 // status 409
 	ContentGoneError                  NetworkError = 207 // status 410
-	UnknownContentError               NetworkError = 299 // other status of 4xx, or a body that cannot be decoded
+	UnknownContentError               NetworkError = 299 // any other 4xx status, or a body that cannot be decoded or is too large
 
-	ProtocolUnknownError          NetworkError = 301 // a URL scheme that is not offered
-	ProtocolInvalidOperationError NetworkError = 302 // status 400 or 418, or a request that cannot be sent as it is
-	ProtocolFailure               NetworkError = 399 // the peer does not keep to the protocol
+	ProtocolUnknownError          NetworkError = 301 // an unsupported URL scheme
+	ProtocolInvalidOperationError NetworkError = 302 // status 400 or 418, or an invalid request
+	ProtocolFailure               NetworkError = 399 // the peer violates the protocol
 
 	InternalServerError          NetworkError = 401 // status 500
 	OperationNotImplementedError NetworkError = 402 // status 501
 	ServiceUnavailableError      NetworkError = 403 // status 503
-	UnknownServerError           NetworkError = 499 // other status of 500 and above
+	UnknownServerError           NetworkError = 499 // any other status from 500 on
 )
 
 var errorNames = map[NetworkError]string{
@@ -91,74 +91,72 @@ func (e NetworkError) String() string {
 	return "NetworkError(" + strconv.Itoa(int(e)) + ")"
 }
 
-// Error makes a NetworkError a target of errors.Is; the errors that a Reply
-// gives are of type *Error.
+// Error implements error, for errors.Is. The errors of a Reply are of type *Error.
 func (e NetworkError) Error() string { return e.String() }
 
-// Timeout reports whether the code stands for a time limit that passed.
+// Timeout reports whether the code stands for an exceeded time limit.
 func (e NetworkError) Timeout() bool { return e == TimeoutError || e == ProxyTimeoutError }
 
 // Phase is the part of a transfer in which it failed.
 type Phase int
 
 const (
-	PhaseLocal   Phase = iota // before anything was sent: the request or a local limit
-	PhaseQueue                // waiting for a connection, all that there may be being in use
-	PhaseResolve              // looking the host name up
+	PhaseLocal   Phase = iota // before anything was sent: an invalid request or a local limit
+	PhaseQueue                // waiting for a connection, because Config.ConnectionsPerHost are in use
+	PhaseResolve              // resolving the host name
 	PhaseConnect              // opening the TCP connection
 	PhaseProxy                // talking to a proxy
-	PhaseTLS                  // shaking hands
+	PhaseTLS                  // TLS handshake
 	PhaseSend                 // sending the request
-	PhaseHeaders              // waiting for the response head, or reading it
+	PhaseHeaders              // waiting for the response head
 	PhaseBody                 // reading the response body
-	PhaseDecode               // undoing its content coding
+	PhaseDecode               // decoding the response body
 )
 
-// String is the word for the phase that errors have.
+// String is the name of the phase as error texts contain it.
 func (p Phase) String() string {
 	return nameOf("Phase", int(p), "local", "waiting for a connection", "resolve", "connect", "proxy", "tls", "send", "headers", "body", "decode")
 }
 
-// Error is what Reply.Err returns for a failed reply. errors.Is finds its code,
-// its cause, and context.Canceled or context.DeadlineExceeded where the code
-// stands for one of them. It implements net.Error.
+// Error is the error of a failed reply. errors.Is matches its code, its cause, and
+// context.Canceled or context.DeadlineExceeded where the code stands for one of them. It
+// implements net.Error.
 type Error struct {
 	Code NetworkError
-	// Text is Qt's errorString: a sentence for a person.
+	// Text is Qt's errorString, for display to users.
 	Text string
-	// Phase is where it happened.
+	// Phase is the phase that failed.
 	Phase Phase
-	// Method and URL are those of the hop that failed. The URL has no
-	// password.
+	// Method and URL are those of the hop that failed. The password is removed from URL.
 	Method string
 	URL    string
-	// Hop counts the redirects that had been followed.
+	// Hop is the number of redirects that were followed.
 	Hop int
-	// StatusCode is the status of the last response head, 0 when none came.
+	// StatusCode is the status of the last response head, 0 if none was received.
 	StatusCode int
-	// Sent and Received are the bytes of the request and of the response body,
-	// of this hop.
+	// Sent and Received are the bytes of the request and of the response body that were
+	// transferred on this hop.
 	Sent, Received int64
-	// Retryable says that sending the request again cannot make anything happen
-	// twice: the server did not act on it, or its method is idempotent
-	// (RFC 9110, section 9.2.2), or it was marked so. It is false where the same would
-	// only happen again: of the statuses 408, 425, 429 and those of 500 and above may pass,
-	// 501, 505 and 511 do not.
+	// Retryable reports that sending the request again cannot process it twice: the server
+	// did not act on it, its method is idempotent (RFC 9110, section 9.2.2), or the request
+	// is marked Idempotent. It is false if the same failure is to be expected again: of the
+	// error statuses it is true only for 408, 425, 429 and those from 500 on except 501,
+	// 505 and 511.
 	Retryable bool
-	// RetryAfter is how long the server asks to wait before the next try (RFC 9110, section
-	// 10.2.3), at most 24 h; 0 when it does not say.
+	// RetryAfter is the server's Retry-After (RFC 9110, section 10.2.3), at most 24 h; 0 if
+	// there is none.
 	RetryAfter time.Duration
-	// Attempts are the addresses that were tried, where none could be connected to.
+	// Attempts are the addresses that were tried, if connecting failed for all.
 	Attempts []Attempt
 	// Err is the cause, or nil.
 	Err error
 
-	reason      string // phrase of a status that is an error
-	unprocessed bool   // the server has promised not to have acted on it
+	reason      string // reason phrase of the error status
+	unprocessed bool   // the server has declared that it has not processed the request
 }
 
-// Attempt is an address that could not be connected to. The addresses of a name are tried
-// side by side, each 250 ms after the one before, or when that has failed (RFC 8305).
+// Attempt is a failed attempt to connect to an address. The addresses of a name are tried
+// in parallel, each 250 ms after the previous one or when that has failed (RFC 8305).
 type Attempt struct {
 	Addr netip.AddrPort
 	Err  error
@@ -187,12 +185,13 @@ func (e *Error) Error() string {
 	return printable(b.String(), maxMessage)
 }
 
-// isStatus reports whether the response came whole and its status is the error.
+// isStatus reports whether the error is the status of a complete response.
 func (e *Error) isStatus() bool { return e.Err == nil && e.StatusCode >= 400 && e.Phase == PhaseBody }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches codes, and the errors of package context by their meaning.
+// Is matches a NetworkError, TooManyRequests, context.Canceled and
+// context.DeadlineExceeded.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case context.Canceled:
@@ -221,22 +220,22 @@ func (s statusTarget) Error() string {
 	return "status " + strconv.Itoa(int(s)) + " " + http.StatusText(int(s))
 }
 
-// Timeout reports whether a time limit passed.
+// Timeout reports whether a time limit was exceeded.
 func (e *Error) Timeout() bool { return e.Code.Timeout() }
 
-// Temporary reports whether the same request may succeed later, be it safe to send again or
-// not.
+// Temporary reports whether the same request may succeed later, whether or not it is safe
+// to send again.
 //
-// Deprecated: it is there for net.Error; use Retryable.
+// Deprecated: it exists for net.Error; use Retryable.
 func (e *Error) Temporary() bool {
 	return e.Timeout() || e.Code == TemporaryNetworkFailureError || e.isStatus() && mayPass(e.StatusCode)
 }
 
 var _ net.Error = (*Error)(nil)
 
-// mayPass reports whether a status speaks of a state of the server that may pass by itself
-// (RFC 9110, section 15; RFC 6585; RFC 8470). 501, 505 and 511 do not: a method, a version
-// or a network wants something else.
+// mayPass reports whether a status describes a condition that may end by itself (RFC 9110,
+// section 15; RFC 6585; RFC 8470). 501, 505 and 511 do not: they require another method,
+// version or network login.
 func mayPass(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -247,8 +246,8 @@ func mayPass(status int) bool {
 	return status >= 500
 }
 
-// printable makes everything that e says fit to be shown. It is the last thing that is done
-// to an error of this package.
+// printable escapes and shortens all texts of e. Every function that makes an *Error for
+// the program ends with it.
 func (e *Error) printable() *Error {
 	e.Text = printable(e.Text, maxMessage)
 	e.reason = printable(e.reason, maxReason)

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// FieldError names the part of a Config or a Request that cannot be used.
+// FieldError names the field of a Config or a Request that is invalid.
 type FieldError struct {
-	Field  string // what was wrong
-	Value  string // its value; empty for what may be a secret
-	Reason string // why; may be empty
+	Field  string // name of the field
+	Value  string // its value; empty if it may be a secret
+	Reason string // why it is invalid; may be empty
 }
 
 func (e *FieldError) Error() string {
@@ -24,7 +24,7 @@ func (e *FieldError) Error() string {
 	return s
 }
 
-// What is wrong with a value.
+// Reasons that several checks share.
 const (
 	required   = "required"
 	noConstant = "must be one of the constants of type "

@@ -6,37 +6,40 @@ import (
 	"strconv"
 )
 
-// AddressGuard refuses connections to addresses that a server which fetches the URLs
-// of others must not reach for them. Every connection is checked, after its name was
-// resolved and with the very address that is connected to: those of redirects too, and
-// names that suddenly mean something else. The zero value lets through what the
-// special-purpose address registries of IANA (RFC 6890) leave to the public Internet or
-// call globally reachable, and nothing else: no loopback, private and shared networks,
-// link-local (cloud metadata lies there), multicast and what is reserved. Of IPv6 that
-// is 2000::/3, and addresses that stand for one of IPv4 (NAT64 and 6to4) where that is
-// public. The blocks for protocols, 192.0.0.0/24 and 2001::/23, are refused as a whole:
-// what the registry calls reachable in them is the nearest router. A NAT64 prefix of the
-// network's own, and what a router does with public addresses, cannot be seen: Deny it.
+// AddressGuard refuses connections to non-public addresses, for servers that fetch URLs
+// given by others. It checks every connection after name resolution, with the address that
+// is connected to, so that redirects and changed DNS records cannot bypass it.
 //
-// Config.DialContext is not called with an address that is refused, and what it connects
-// to is checked, too. Through a proxy, whose own address is the program's choice and not
-// checked, names are looked up here, too, and tunnels are asked for the address that was
-// checked. A proxy that forwards http looks the name up once more by itself, and is not
-// asked for a name of which any address is refused.
+// The zero value allows addresses that the IANA special-purpose address registries (RFC
+// 6890) do not list or list as globally reachable, and refuses all others: loopback,
+// private, shared and link-local networks (which include cloud metadata services),
+// multicast and reserved addresses. Of IPv6 it allows 2000::/3, and the NAT64 and 6to4
+// addresses of public IPv4 addresses. The protocol blocks 192.0.0.0/24 and 2001::/23 are
+// refused completely, because the addresses in them that are globally reachable are served
+// by the nearest router. AddressGuard cannot detect NAT64 prefixes other than the
+// well-known one, or what a router does with public addresses: use Deny for those.
+//
+// Config.DialContext is not called with a refused address, and the remote address of its
+// connection is checked, too. The address of a proxy is not checked, because the program
+// has chosen it. For requests through a proxy names are resolved and checked locally, and
+// tunnels are requested to the checked address. A proxy that forwards http requests
+// resolves the name again by itself; it is not used for a name that has any refused
+// address.
 type AddressGuard struct {
-	// Allow are ranges that may be reached all the same. A range of IPv4 counts for
-	// addresses of IPv6 that stand for one in it, and may be written as mapped to IPv6
-	// (::ffff:10.0.0.0/104); invalid prefixes are refused by NewManager.
+	// Allow are further ranges that are allowed. An IPv4 range also applies to IPv6
+	// addresses that embed an address of it; it may be written as IPv4-mapped IPv6
+	// (::ffff:10.0.0.0/104). NewManager refuses invalid prefixes.
 	Allow []netip.Prefix
-	// Deny are further ranges that may not, in the same form. It counts before Allow.
+	// Deny are further ranges that are refused, in the same form. It takes precedence over
+	// Allow.
 	Deny []netip.Prefix
 }
 
-// BlockedAddressError tells that an AddressGuard has refused an address. The reply
-// fails with UnknownNetworkError, and errors.As finds it there.
+// BlockedAddressError is the cause of a reply that failed because an AddressGuard refused
+// an address; the code is UnknownNetworkError.
 type BlockedAddressError struct {
 	Addr   netip.Addr
-	denied bool // by name
+	denied bool // by AddressGuard.Deny
 }
 
 func (e *BlockedAddressError) Error() string {
@@ -54,21 +57,21 @@ func prefixes(list ...string) []netip.Prefix {
 	return all
 }
 
-// nonPublic4 are the ranges of IPv4 that are no part of the public Internet: those of
-// the IANA IPv4 Special-Purpose Address Registry that are not globally reachable, the
-// anycast address of 6to4 relays (RFC 7526), and multicast.
+// nonPublic4 are the non-public ranges of IPv4: those of the IANA IPv4 Special-Purpose
+// Address Registry that are not globally reachable, the anycast address of 6to4 relays (RFC
+// 7526), and multicast.
 var nonPublic4 = prefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
 	"192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4")
 
-// public6 is all of IPv6 that has been given to be global unicast, and nonPublic6 what
-// the IANA IPv6 Special-Purpose Address Registry takes out of it.
+// public6 is the global unicast range of IPv6; nonPublic6 are the exceptions in the IANA
+// IPv6 Special-Purpose Address Registry.
 var (
 	public6    = netip.MustParsePrefix("2000::/3")
 	nonPublic6 = prefixes("2001::/23", "2001:db8::/32", "3fff::/20")
 )
 
-// Forms in which an address of IPv6 stands for one of IPv4. By the first two it is
-// reached across the Internet; the others are given up, or for use inside a network.
+// IPv6 ranges whose addresses embed an IPv4 address. The first two are routed on the
+// Internet; the others are deprecated or for use inside a network.
 var (
 	nat64      = netip.MustParsePrefix("64:ff9b::/96")    // RFC 6052
 	sixToFour  = netip.MustParsePrefix("2002::/16")       // RFC 3056
@@ -76,15 +79,15 @@ var (
 	translated = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765
 )
 
-// isATAP tells that the interface identifier stands for an address of IPv4 (RFC 5214,
-// section 6.1), whatever its universal and group bits.
+// isATAP reports whether the interface identifier embeds an IPv4 address (RFC 5214, section
+// 6.1), whatever its universal and group bits.
 func isATAP(a netip.Addr) bool {
 	b := a.As16()
 	return a.Is6() && b[8]&^3 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
 }
 
-// reaches finds the IPv4 address that packets to an IPv6 address end at.
-func reaches(a netip.Addr) (v4 netip.Addr, ok bool) {
+// routedIPv4 returns the IPv4 address to which packets for an IPv6 address are routed.
+func routedIPv4(a netip.Addr) (v4 netip.Addr, ok bool) {
 	b := a.As16()
 	switch {
 	case isATAP(a):
@@ -97,9 +100,9 @@ func reaches(a netip.Addr) (v4 netip.Addr, ok bool) {
 	return a, false
 }
 
-// embedded are all IPv4 addresses that an IPv6 address may stand for.
-func embedded(a netip.Addr) (list []netip.Addr) {
-	if v4, ok := reaches(a); ok {
+// embeddedIPv4 returns all IPv4 addresses that an IPv6 address may embed.
+func embeddedIPv4(a netip.Addr) (list []netip.Addr) {
+	if v4, ok := routedIPv4(a); ok {
 		return []netip.Addr{v4}
 	}
 	if b := a.As16(); isATAP(a) || compatible.Contains(a) || translated.Contains(a) {
@@ -115,9 +118,9 @@ func contains(list []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// public reports whether an address is one of the public Internet.
+// public reports whether an address belongs to the public Internet.
 func public(a netip.Addr) bool {
-	if v4, ok := reaches(a); ok {
+	if v4, ok := routedIPv4(a); ok {
 		a = v4
 	}
 	if a.Is4() {
@@ -126,10 +129,10 @@ func public(a netip.Addr) bool {
 	return public6.Contains(a) && !isATAP(a) && !sixToFour.Contains(a) && !contains(nonPublic6, a)
 }
 
-// guard is an AddressGuard in use.
+// guard is an AddressGuard with unmapped prefixes.
 type guard struct{ allow, deny []netip.Prefix }
 
-// newGuard makes a guard of what validate has passed.
+// newGuard makes a guard; g has been validated.
 func newGuard(g *AddressGuard) *guard {
 	unmap := func(list []netip.Prefix) []netip.Prefix {
 		list = slices.Clone(list)
@@ -146,16 +149,16 @@ func newGuard(g *AddressGuard) *guard {
 // mappedBits is the length of ::ffff:0:0/96.
 const mappedBits = 96
 
-// check refuses an address.
+// check returns an error for a refused address.
 func (g *guard) check(a netip.Addr) error {
 	if !a.IsValid() {
 		return &BlockedAddressError{Addr: a}
 	}
 	a = a.Unmap().WithZone("")
 	denied := func(a netip.Addr) bool { return contains(g.deny, a) }
-	v4, ok := reaches(a)
+	v4, ok := routedIPv4(a)
 	switch {
-	case denied(a), slices.ContainsFunc(embedded(a), denied):
+	case denied(a), slices.ContainsFunc(embeddedIPv4(a), denied):
 		return &BlockedAddressError{a, true}
 	case contains(g.allow, a), ok && contains(g.allow, v4), public(a):
 		return nil
@@ -163,7 +166,7 @@ func (g *guard) check(a netip.Addr) error {
 	return &BlockedAddressError{Addr: a}
 }
 
-// validate finds the prefixes that mean nothing, or not what they seem to.
+// validate returns an error for each prefix that is invalid or ambiguous.
 func (g *AddressGuard) validate(field string) (errs []error) {
 	if g == nil {
 		return nil
@@ -176,9 +179,9 @@ func (g *AddressGuard) validate(field string) (errs []error) {
 			name := field + "." + list.name + "[" + strconv.Itoa(i) + "]"
 			switch {
 			case !p.IsValid():
-				errs = append(errs, &FieldError{Field: name, Reason: "the prefix is not valid; netip.ParsePrefix and Addr.Prefix tell why"})
+				errs = append(errs, &FieldError{Field: name, Reason: "the prefix is not valid; netip.ParsePrefix and Addr.Prefix return the reason"})
 			case p.Addr().Is4In6() && p.Bits() < mappedBits:
-				errs = append(errs, &FieldError{name, p.String(), "it covers more than the IPv4 addresses that are mapped to IPv6: write a prefix of each family"})
+				errs = append(errs, &FieldError{name, p.String(), "covers more than the IPv4-mapped addresses: use one prefix for each family"})
 			}
 		}
 	}

@@ -7,16 +7,16 @@ import (
 	"github.com/netreply/netreply/headers"
 )
 
-// Headers is a list of header fields in order, see headers.Headers: the name that
-// this package and httpserver have in common for it.
+// Headers is a list of header fields in order; see headers.Headers. This package and
+// httpserver share the type.
 type Headers = headers.Headers
 
-// NewHeaders makes a list of names and values in turn. It panics when their
-// number is odd, as a literal that is wrong is wrong at every run.
+// NewHeaders makes a list of alternating names and values. It panics when their number is
+// odd, which is a programming error.
 func NewHeaders(namesAndValues ...string) Headers { return headers.New(namesAndValues...) }
 
-// headersFrom makes a list of a map, for responses whose lines were not seen:
-// HTTP/2, where net/http keeps no order. Names are in alphabetical order.
+// headersFrom makes a list of a map, for responses whose lines are not available: HTTP/2,
+// where net/http does not keep the order. Names are in alphabetical order.
 func headersFrom(m http.Header, lower bool) Headers {
 	h := headers.FromHTTP(m)
 	if !lower {
@@ -29,8 +29,8 @@ func headersFrom(m http.Header, lower bool) Headers {
 	return headers.FromFields(fields)
 }
 
-// validateHeaders refuses what RFC 9110, section 5, does not allow in a field (rule
-// L24).
+// validateHeaders returns an error for a field that RFC 9110, section 5, does not allow
+// (rule L24).
 func validateHeaders(h Headers) error {
 	f, badName, found := h.Invalid()
 	switch {
@@ -42,7 +42,7 @@ func validateHeaders(h Headers) error {
 	return localError(ProtocolInvalidOperationError, "Invalid header value", &FieldError{Field: "value of header " + f.Name})
 }
 
-// validateSecretHeaders finds a name that no field can have.
+// validateSecretHeaders returns an error for a name that is not a valid field name.
 func validateSecretHeaders(field string, list []string) error {
 	for _, name := range list {
 		if !validToken(name) {

@@ -76,15 +76,14 @@ func dateHeader(name string) KnownHeader[time.Time] {
 		func(t time.Time) string { return t.UTC().Format(http.TimeFormat) }}
 }
 
-// parseLength takes the first value, which is the one that frames the body
-// (rules H2 and H27).
+// parseLength uses the first value, which determines the length of the body (rules H2 and
+// H27).
 func parseLength(vs []string) (int64, bool) {
 	n, err := strconv.ParseInt(strings.TrimSpace(vs[0]), 10, 64)
 	return n, err == nil
 }
 
-// parseLocation wants an absolute URL (rule H3); a relative one is readable as
-// text only.
+// parseLocation accepts only an absolute URL (rule H3).
 func parseLocation(vs []string) (*url.URL, bool) {
 	u, err := url.Parse(vs[len(vs)-1])
 	if err != nil || u.Scheme == "" {
@@ -124,7 +123,7 @@ func parseDate(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// cutZone splits a date at the end of its time of day.
+// cutZone splits a date after its time of day.
 func cutZone(s string) (date, zone string, ok bool) {
 	i := strings.LastIndexByte(s, ':')
 	if i < 0 || i+3 > len(s) {
@@ -140,8 +139,8 @@ func parseETag(vs []string) (string, bool) {
 
 func quoted(s string) bool { return len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' }
 
-// tagList parses a list of entity tags; weak ones are left out where only
-// strong comparison makes sense (rules H6 and H7).
+// tagList parses a list of entity tags. Without weak it skips weak ones, for fields that
+// use strong comparison (rules H6 and H7).
 func tagList(weak bool) func([]string) ([]string, bool) {
 	return func(vs []string) ([]string, bool) {
 		s := strings.TrimSpace(strings.Join(vs, ", "))
@@ -161,7 +160,7 @@ func tagList(weak bool) func([]string) ([]string, bool) {
 
 func joinList(vs []string) string { return strings.Join(vs, ", ") }
 
-// parseCookies wants name=value everywhere (rule H8).
+// parseCookies fails if any element is not name=value (rule H8).
 func parseCookies(vs []string) ([]cookies.Cookie, bool) {
 	var out []cookies.Cookie
 	for pair := range strings.SplitSeq(strings.Join(vs, "; "), ";") {
@@ -182,7 +181,7 @@ func formatCookies(cs []cookies.Cookie) string {
 	return strings.Join(parts, "; ")
 }
 
-// parseSetCookies leaves out the lines that are no cookie (rule H9).
+// parseSetCookies skips lines that are not valid cookies (rule H9).
 func parseSetCookies(vs []string) ([]cookies.Cookie, bool) {
 	out := []cookies.Cookie{}
 	for _, v := range vs {

@@ -9,21 +9,21 @@ import (
 	"github.com/netreply/netreply/internal/coding"
 )
 
-// SizeLimitError is the cause of a reply that has failed, with UnknownContentError, for a
-// limit of the Manager or the Request.
+// SizeLimitError is the cause of a reply that failed with UnknownContentError because of a
+// size limit.
 type SizeLimitError struct {
-	// Limit is the setting: MaxBodySize or MaxDecoderMemory.
+	// Limit is the name of the setting: MaxBodySize or MaxDecoderMemory.
 	Limit string
 	// Max is its value in bytes.
 	Max int64
-	// Size is the Content-Length that is larger; -1 where none was sent.
+	// Size is the Content-Length that exceeds it; -1 if there was none.
 	Size int64
 }
 
 func (e *SizeLimitError) Error() string {
 	switch {
 	case e.Limit == decoderMemory:
-		return fmt.Sprintf("its decoder needs more memory than %s, %d bytes for all, has left", e.Limit, e.Max)
+		return fmt.Sprintf("the decoder needs more memory than is left of %s (%d bytes for all replies)", e.Limit, e.Max)
 	case e.Size >= 0:
 		return fmt.Sprintf("the body has %d bytes, %s allows %d", e.Size, e.Limit, e.Max)
 	}
@@ -42,7 +42,7 @@ func newDecoderBudget(limit int64) *coding.Budget {
 	return coding.NewBudget(limit, &SizeLimitError{decoderMemory, limit, -1})
 }
 
-// limitedBody ends in an error behind a number of bytes, unless they are all.
+// limitedBody returns an error instead of any bytes after a limit.
 type limitedBody struct {
 	io.ReadCloser
 	left  int64
@@ -69,9 +69,9 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 // defaultSafetyThreshold is Qt's (rule A43).
 const defaultSafetyThreshold = 10 << 20
 
-// limitBody holds the final response to the limit of its body: as it is delivered, its
-// codings taken off. A length that is too large fails at once; bytes up to the limit are
-// delivered in any case.
+// limitBody applies a limit to the body of the final response, as it is delivered. A
+// Content-Length above the limit is an error at once; otherwise the bytes up to the limit
+// are delivered.
 func limitBody(resp *http.Response, limit int64) error {
 	if limit <= 0 || resp.Request.Method == http.MethodHead || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil

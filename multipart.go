@@ -18,10 +18,10 @@ import (
 type MultipartType int
 
 const (
-	MixedType       MultipartType = iota // parts in an order
+	MixedType       MultipartType = iota // parts in the given order
 	RelatedType                          // parts that belong together
 	FormDataType                         // the fields of a form (RFC 7578)
-	AlternativeType                      // the same in several forms
+	AlternativeType                      // the same content in several formats
 )
 
 // String is the subtype in Content-Type.
@@ -37,19 +37,18 @@ func (t MultipartType) String() string {
 	return "mixed"
 }
 
-// Part is one part of a Multipart: header fields and a body. A nil Body is an
-// empty one.
+// Part is one part of a Multipart: header fields and a body. A nil Body is empty.
 type Part struct {
 	Headers Headers
 	Body    Body
 }
 
-// Multipart is a Body made of parts (rules L10 to L14). It is streamed: no part
-// is copied into memory, unless it is sequential and the request does not say
-// DoNotBufferUploadData. Requests that have no Content-Type get the fitting one, and so do
-// parts that are a Multipart themselves.
+// Multipart is a Body made of parts (rules L10 to L14). It is streamed: a part is read into
+// memory only if it is sequential and the request does not set DoNotBufferUploadData. If
+// the request has no Content-Type, it gets the fitting one; so does a part that is itself a
+// Multipart.
 type Multipart struct {
-	// Type is the kind. MixedType, the zero value, becomes FormDataType where all parts are
+	// Type is the kind. MixedType, the zero value, becomes FormDataType if all parts are
 	// fields or files of a form.
 	Type  MultipartType
 	Parts []Part
@@ -67,8 +66,8 @@ func (m *Multipart) AddField(name, value string) {
 	m.Add(NewHeaders("Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"`), StringBody(value))
 }
 
-// AddFile appends a file of a form. Without a mimeType it is application/octet-stream
-// (RFC 7578, section 4.4).
+// AddFile appends a file of a form. An empty mimeType means application/octet-stream (RFC
+// 7578, section 4.4).
 func (m *Multipart) AddFile(name, fileName, mimeType string, body Body) {
 	mimeType = cmp.Or(mimeType, "application/octet-stream")
 	m.Add(NewHeaders(
@@ -76,8 +75,8 @@ func (m *Multipart) AddFile(name, fileName, mimeType string, body Body) {
 		"Content-Type", mimeType), body)
 }
 
-// escapeQuotes writes a name as forms do (RFC 7578, section 4.2, and the HTML
-// standard): quotes and line ends in percent form.
+// escapeQuotes percent-encodes quotes and line ends, as in the names of HTML forms (RFC
+// 7578, section 4.2).
 func escapeQuotes(s string) string {
 	var b bytes.Buffer
 	for i := range len(s) {
@@ -95,7 +94,7 @@ func escapeQuotes(s string) string {
 	return b.String()
 }
 
-// boundaryBytes is the randomness of a boundary: 32 characters of base64.
+// boundaryBytes is the number of random bytes in a boundary; 32 characters of base64.
 const boundaryBytes = 24
 
 func randomBoundary() string {
@@ -104,7 +103,7 @@ func randomBoundary() string {
 	return "boundary_.oOo._" + base64.URLEncoding.EncodeToString(b[:])
 }
 
-// validBoundary is the rule of RFC 2046, section 5.1.1.
+// validBoundary implements RFC 2046, section 5.1.1.
 func validBoundary(s string) bool {
 	if len(s) == 0 || len(s) > 70 || s[len(s)-1] == ' ' {
 		return false
@@ -120,7 +119,7 @@ func validBoundary(s string) bool {
 	return true
 }
 
-// kind is Type, or what the parts say.
+// kind is Type, or FormDataType for the parts of a form.
 func (m *Multipart) kind() MultipartType {
 	if m.Type != MixedType || len(m.Parts) == 0 {
 		return m.Type
@@ -134,7 +133,8 @@ func (m *Multipart) kind() MultipartType {
 	return FormDataType
 }
 
-// maxNesting bounds how deep one Multipart may lie in others, itself included.
+// maxNesting bounds the nesting of Multiparts, so that one that contains itself is
+// detected.
 const maxNesting = 16
 
 type nestingKey struct{}
@@ -145,7 +145,7 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 	}
 	depth, _ := ctx.Value(nestingKey{}).(int)
 	if depth == maxNesting {
-		return nil, invalidBody("a Multipart that lies in itself, or in too many others")
+		return nil, invalidBody("a Multipart must not contain itself, or be nested too deeply")
 	}
 	ctx = context.WithValue(ctx, nestingKey{}, depth+1)
 	boundary := m.Boundary
@@ -153,7 +153,7 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 		boundary = randomBoundary()
 	}
 	if !validBoundary(boundary) {
-		return nil, localError(ProtocolInvalidOperationError, "Invalid boundary", &FieldError{"boundary", boundary, "it is 1 to 70 letters, digits and some of the other characters (RFC 2046, section 5.1.1); without any, a good one is made"})
+		return nil, localError(ProtocolInvalidOperationError, "Invalid boundary", &FieldError{"boundary", boundary, "must be 1 to 70 characters of RFC 2046, section 5.1.1; leave it empty for a random one"})
 	}
 	out := &flow.Payload{MIME: "multipart/" + m.kind().String() + `; boundary="` + boundary + `"`}
 	var pieces []*flow.Payload
@@ -175,7 +175,7 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 			head.WriteString(name + ": " + value + "\r\n")
 		}
 		if content.MIME != "" && !part.Headers.Has("Content-Type") {
-			// nobody could take a Multipart apart without knowing its boundary
+			// a nested Multipart cannot be parsed without its boundary
 			head.WriteString("Content-Type: " + content.MIME + "\r\n")
 		}
 		head.WriteString("\r\n")
@@ -192,24 +192,24 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 		}
 		out.Blocks = out.Blocks || p.Blocks
 	}
-	out.Owned = true // closing reaches only those parts that are
+	out.Owned = true // Close closes only the parts that are owned
 	out.Open = func() (io.Reader, error) { return openPieces(pieces) }
 	return out, nil
 }
 
-// pieceReader reads one payload after the other; each is opened when its turn
-// comes, and closed if it is ours.
+// pieceReader concatenates payloads. Each is opened when the previous one has ended, and
+// closed if it is owned.
 type pieceReader struct {
 	left []*flow.Payload
 	now  io.Reader
-	size int64 // what is missing of the current one; below 0 not known
-	full int64 // its length
+	size int64 // bytes of current still to be read; below 0 if unknown
+	full int64 // length of current
 	ours bool
 }
 
 func openPieces(pieces []*flow.Payload) (io.Reader, error) {
 	r := &pieceReader{left: pieces}
-	// a source that cannot start again must be found now, not in the middle
+	// a source that cannot be read again must fail here, not in the middle of the body
 	for _, p := range pieces {
 		if p.Size < 0 && !p.Owned {
 			src, err := p.Open()
@@ -289,7 +289,7 @@ func (r *pieceReader) end() error {
 	return nil
 }
 
-// Close closes what is open and ours.
+// Close closes the current piece, if it is owned.
 func (r *pieceReader) Close() error {
 	r.left = nil
 	if r.now != nil {

@@ -11,17 +11,18 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// ConnectToHost opens a connection for http requests to come and sends nothing; port 0
-// means 80. It returns when the connection is there, or with an *Error (rule N12). The
-// next request of the Manager that fits uses it, and several calls open several. The
-// Manager's proxy is used. Qt's does not wait: go m.ConnectToHost(…).
+// ConnectToHost opens a connection for later http requests, without sending a request; port
+// 0 means 80. It returns when the connection is established, or with an *Error (rule N12).
+// The next request of the Manager that fits uses the connection; several calls open several
+// connections. The Manager's proxy is used. Qt's method does not wait; the equivalent is go
+// m.ConnectToHost(…).
 func (m *Manager) ConnectToHost(ctx context.Context, host string, port uint16) error {
 	return m.preconnect(ctx, "http", host, port, nil)
 }
 
-// ConnectToHostEncrypted does the same for https, with the Manager's configuration if c
-// is nil, else for the requests that have c; port 0 means 443. Nobody is asked about the
-// server's certificate.
+// ConnectToHostEncrypted is ConnectToHost for https; port 0 means 443. The connection is
+// for requests with the SSLConfiguration c; nil means the Manager's. Certificate flaws fail
+// it without a question.
 func (m *Manager) ConnectToHostEncrypted(ctx context.Context, host string, port uint16, c *SSLConfiguration) error {
 	return m.preconnect(ctx, "https", host, port, c)
 }
@@ -41,7 +42,7 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 		}
 		e := classify(err, PhaseLocal, host)
 		e.Method = "CONNECT"
-		if httpurl.CheckHost(host) == "" { // else it is nothing to show: it may hold a password
+		if httpurl.CheckHost(host) == "" { // an invalid host may contain a password
 			e.URL = u.String()
 		}
 		return e
@@ -51,7 +52,7 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 	}
 	if reason := httpurl.CheckHost(host); reason != "" {
 		return fail(localError(ProtocolInvalidOperationError, "Invalid host",
-			&FieldError{Field: "host", Reason: reason + "; it is a name or an address alone, without scheme and port"}))
+			&FieldError{Field: "host", Reason: reason + "; it must be a name or an address alone, without scheme and port"}))
 	}
 	if err := q.validate("GET"); err != nil {
 		return fail(err)

@@ -14,26 +14,26 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// What fmt and log/slog print of the types of this package: the settings and facts that a
-// person looks for in a log, and no secret. Format serves every verb alike, %#v and %+v
-// too, because package fmt would go through the fields by itself otherwise. Values that
-// came from a peer are quoted, and for log/slog made printable.
+// Formatting of the types of this package for fmt and log/slog: settings and facts that are
+// useful in a log, without secrets. Format handles every verb alike, because for %#v and
+// %+v package fmt would otherwise print all fields. Values from a peer are quoted, and made
+// printable for log/slog.
 
-// printout is what is printed of a value: its type and its fields.
+// printout is the printed form of a value: its type and its fields.
 type printout struct {
 	name   string
 	fields []printed
 }
 
-// printed is one field: as text for package fmt, and as what log/slog gets, whose handlers
-// quote by themselves and keep numbers apart from words.
+// printed is one field: text for package fmt, value for log/slog, whose handlers quote
+// strings themselves and distinguish numbers.
 type printed struct {
 	name, text string
 	value      slog.Value
 }
 
-// printoutOf shows the exported fields of a struct that are not zero. Those that are named
-// are secrets.
+// printoutOf returns the exported fields of a struct that are not zero. The values of
+// secrets are hidden.
 func printoutOf(v any, secrets ...string) printout {
 	s := reflect.ValueOf(v)
 	for s.Kind() == reflect.Pointer {
@@ -61,7 +61,7 @@ func (p *printout) add(name, text string) {
 	p.fields = append(p.fields, printed{name, text, slog.StringValue(text)})
 }
 
-// addWords adds what somebody has written, a peer perhaps.
+// addWords adds a string that may come from a peer.
 func (p *printout) addWords(name, words string) {
 	p.fields = append(p.fields, printed{name, strconv.Quote(words), slog.StringValue(printable(words, maxMessage))})
 }
@@ -124,7 +124,8 @@ func formatText(s fmt.State, verb rune, text string) {
 	io.WriteString(s, text)
 }
 
-// show is the text of one field that is neither words, number nor truth. What is not known to be harmless is told by its type.
+// show is the text of a field that is no string, number or bool. Of a type that may hold
+// secrets it is only the type's name.
 func show(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case net.Addr:
@@ -132,7 +133,7 @@ func show(v reflect.Value) string {
 	case fmt.Formatter:
 		return fmt.Sprint(x)
 	case fmt.Stringer:
-		if v.CanInt() || v.CanUint() { // an enumeration, or a duration
+		if v.CanInt() || v.CanUint() { // a constant or a duration
 			return x.String()
 		}
 	case []byte:
@@ -154,7 +155,7 @@ func show(v reflect.Value) string {
 	return v.Type().String()
 }
 
-// Format prints the settings that are set, without secrets.
+// Format prints the fields that are not zero, without secrets.
 func (c Config) Format(s fmt.State, verb rune) { printoutOf(c).format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
@@ -170,8 +171,8 @@ func (q Request) printout() printout {
 	return p
 }
 
-// Format prints the fields that are set, without secrets: passwords in URLs, and the
-// values of the header fields that carry credentials or are named in SecretHeaders.
+// Format prints the fields that are not zero, without secrets: passwords in URLs, and the
+// values of header fields with credentials or listed in SecretHeaders.
 func (q Request) Format(s fmt.State, verb rune) { q.printout().format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
@@ -205,7 +206,7 @@ func (r *Reply) printout() printout {
 	return p
 }
 
-// Format prints what is requested and what has become of it, without secrets.
+// Format prints the request and the state of the reply, without secrets.
 func (r *Reply) Format(s fmt.State, verb rune) {
 	if r == nil {
 		io.WriteString(s, "<nil>")
@@ -251,14 +252,14 @@ func (p Proxy) Format(s fmt.State, verb rune) { formatText(s, verb, p.String()) 
 // LogValue is what log/slog prints: the same.
 func (p Proxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// Format prints what the credential is for, without its password.
+// Format prints the credential without its password.
 func (c Credential) Format(s fmt.State, verb rune) { c.printout().format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
 func (c Credential) LogValue() slog.Value { return c.printout().logValue() }
 
 func (c Credential) printout() printout {
-	// an Origin that no Manager takes may hold a password
+	// an invalid Origin may contain a password
 	if u, err := httpurl.Parse(c.Origin); err != nil {
 		c.Origin = httpurl.Hidden
 	} else {
@@ -267,7 +268,7 @@ func (c Credential) printout() printout {
 	return printoutOf(c, "Password")
 }
 
-// Format prints when the token ends.
+// Format prints when the token expires, without its value.
 func (t Token) Format(s fmt.State, verb rune) { t.printout().format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
@@ -284,7 +285,7 @@ func (t Token) printout() printout {
 	return p
 }
 
-// Format prints when the token that is kept ends.
+// Format prints when the stored token expires, without its value.
 func (s *TokenSource) Format(f fmt.State, verb rune) { s.printout().format(f, verb) }
 
 // LogValue is what log/slog prints: the same.
@@ -355,7 +356,7 @@ func (r ProxyResponse) Format(s fmt.State, verb rune) { printoutOf(r).format(s, 
 // LogValue is what log/slog prints: the same.
 func (r ProxyResponse) LogValue() slog.Value { return printoutOf(r).logValue() }
 
-// Format prints where the redirect leads, without passwords.
+// Format prints the redirect, without passwords.
 func (d *Redirect) Format(s fmt.State, verb rune) { d.printout().format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
@@ -391,7 +392,7 @@ func (s *SSLErrors) printout() printout {
 	return p
 }
 
-// Format prints the settings that are set, without keys and tickets.
+// Format prints the fields that are not zero, without keys and tickets.
 func (c SSLConfiguration) Format(s fmt.State, verb rune) { printoutOf(c).format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
@@ -414,7 +415,7 @@ func (s SSLState) printout() printout {
 	return p
 }
 
-// Format prints what was agreed on and with whom.
+// Format prints the negotiated parameters and the peer.
 func (s SSLState) Format(f fmt.State, verb rune) { s.printout().format(f, verb) }
 
 // LogValue is what log/slog prints: the same.

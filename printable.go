@@ -6,17 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// Lengths in bytes of what errors show of a peer's words.
+// Maximum lengths in bytes of text from a peer in errors.
 const (
 	maxReason  = 256
 	maxMessage = 4 << 10
 )
 
-// printable makes text fit for an error or a log, whoever has written it: what is not
-// printable, such as control characters, which move a terminal's cursor or begin a line of
-// a log, and those that turn the direction of writing, becomes an escape as in Go's
-// strings. Text beyond the limit, which is about as many bytes, is cut. Printable text is
-// returned as it is.
+// printable makes untrusted text safe for an error or a log: characters that are not
+// printable, such as control characters, which move a terminal's cursor or start a line of
+// a log, and those that change the writing direction, are escaped as in Go strings. Text is
+// cut at about limit bytes. Printable text is returned unchanged.
 func printable(text string, limit int) string {
 	if len(text) <= limit && isPrintable(text) {
 		return text
@@ -47,7 +46,7 @@ func isPrintable(text string) bool {
 	return utf8.ValidString(text)
 }
 
-// printableError is an error with a text that was not fit to be shown.
+// printableError replaces the text of an error by its printable form.
 type printableError struct {
 	text string
 	err  error

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Progress is how far a transfer has come. Total is -1 while it is not known
-// (rules P4 and P14).
+// Progress is the progress of a transfer. Total is -1 while it is unknown (rules P4 and
+// P14).
 type Progress struct {
 	Done, Total int64 // bytes
 }
 
-// String is "5 of 10 bytes", or "5 bytes" where the total is not known.
+// String is "5 of 10 bytes", or "5 bytes" if the total is unknown.
 func (p Progress) String() string {
 	if p.Total < 0 {
 		return strconv.FormatInt(p.Done, 10) + " bytes"
@@ -19,17 +19,17 @@ func (p Progress) String() string {
 	return strconv.FormatInt(p.Done, 10) + " of " + strconv.FormatInt(p.Total, 10) + " bytes"
 }
 
-// progressInterval is the least time between two progress signals, but for the
-// first and the last (rule P1).
+// progressInterval is the minimum time between two progress signals, except for the first
+// and the last (rule P1).
 const progressInterval = 100 * time.Millisecond
 
-// throttle lets a signal through when the interval has passed.
+// throttle limits the rate of progress signals.
 type throttle struct{ last time.Duration }
 
-// start begins an interval; times are counted from the start of the reply.
+// start begins an interval. Times are relative to the start of the reply.
 func (t *throttle) start(now time.Duration) { t.last = now }
 
-// due reports whether the interval is over, and begins the next one then.
+// due reports whether the interval has passed, and if so begins the next one.
 func (t *throttle) due(now time.Duration) bool {
 	if now-t.last < progressInterval {
 		return false
@@ -38,8 +38,8 @@ func (t *throttle) due(now time.Duration) bool {
 	return true
 }
 
-// finalProgress is the last downloadProgress of a reply: the rules P4 and P5,
-// and (0,0) where no body can follow (D1).
+// finalProgress is the last DownloadProgress of a reply: rules P4 and P5, and (0,0) if the
+// response has no body (D1).
 func finalProgress(received, length int64, noBody bool) Progress {
 	switch {
 	case noBody:
@@ -50,12 +50,12 @@ func finalProgress(received, length int64, noBody bool) Progress {
 	return Progress{received, received}
 }
 
-// moment is a time of the monotonic clock, in as few bytes as there may be.
+// moment is a time of the monotonic clock; smaller than a time.Time.
 type moment time.Duration
 
 var epoch = time.Now()
 
 func now() moment { return moment(time.Since(epoch)) }
 
-// since is the time from m to now.
+// since is the time from m until now.
 func (m moment) since() time.Duration { return time.Duration(now() - m) }

@@ -15,61 +15,60 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// ProxyType says how a proxy is spoken to (Qt: QNetworkProxy::ProxyType).
+// ProxyType is the protocol of a proxy (Qt: QNetworkProxy::ProxyType).
 type ProxyType int
 
 const (
-	// DefaultProxy is what the Manager says, and for the Manager no proxy.
+	// DefaultProxy means the Manager's proxy, and in a Config no proxy.
 	DefaultProxy ProxyType = iota
-	// Socks5Proxy makes tunnels for http and https; it looks names up itself.
+	// Socks5Proxy opens tunnels for http and https; it resolves host names itself.
 	Socks5Proxy
-	// NoProxy connects directly.
+	// NoProxy means a direct connection.
 	NoProxy
-	// HTTPProxy takes http requests as they are, and makes tunnels for https by CONNECT.
+	// HTTPProxy forwards http requests, and opens tunnels for https by CONNECT.
 	HTTPProxy
-	// HTTPCachingProxy takes http requests only.
+	// HTTPCachingProxy forwards http requests, and is not used for https.
 	HTTPCachingProxy
-	// HTTPSProxy is an HTTPProxy that is reached by TLS.
+	// HTTPSProxy is an HTTPProxy with a TLS connection to it.
 	HTTPSProxy
 )
 
-// String is the word for the type.
+// String is the name of the type.
 func (t ProxyType) String() string {
 	return nameOf("ProxyType", int(t), "Default", "Socks5", "No", "HTTP", "HTTPCaching", "HTTPS")
 }
 
 // Proxy is a proxy server (Qt: QNetworkProxy). Its zero value is DefaultProxy.
 type Proxy struct {
-	// Type must be set where there is a Host or a Port.
+	// Type must be set if Host or Port is.
 	Type ProxyType
-	// Host and Port are where it listens; port 0 means 1080 for SOCKS5, 443 for
+	// Host and Port are the address of the proxy; port 0 means 1080 for SOCKS5, 443 for
 	// HTTPSProxy and 8080 for the others.
 	Host string
 	Port uint16
-	// User and Password are given when it asks for them, as its scheme wants; for NTLM
-	// the user may be DOMAIN\user. They never go to anybody else.
+	// User and Password answer the challenges of the proxy; for NTLM the user may be
+	// DOMAIN\user. They are sent to the proxy only.
 	User, Password string
-	// Headers go to the proxy only: with CONNECT, and with requests that it forwards,
-	// where they do not replace the request's own fields, and may be passed on by it. A
-	// Proxy-Authorization among them is what the proxy has to be content with: its
-	// questions are not answered. Host and the fields about the message's length and
-	// connection are refused, and all fields for a Socks5Proxy. They may hold secrets,
-	// and are not printed.
+	// Headers are sent to the proxy: with CONNECT, and with requests that it forwards,
+	// where they do not replace the request's own fields and the proxy may pass them on. If
+	// they contain Proxy-Authorization, challenges of the proxy are not answered. Host and
+	// the fields about the message's length and connection are refused, and all fields for
+	// a Socks5Proxy. Headers may contain secrets, and are not printed.
 	Headers Headers
-	// ResolveLocally makes a Socks5Proxy be asked for addresses instead of names.
+	// ResolveLocally resolves host names locally and sends addresses to a Socks5Proxy.
 	ResolveLocally bool
-	// SSLConfiguration is for the connection to an HTTPSProxy itself; nil means the
-	// system's roots. Its certificate is no matter of SSLErrors: what is wrong with it
-	// is a *CertificateError in the reply's error.
+	// SSLConfiguration is for the connection to an HTTPSProxy; nil means its zero value.
+	// Flaws of the proxy's certificate are not reported by SSLErrors: they fail the reply
+	// with a *CertificateError.
 	SSLConfiguration *SSLConfiguration
 }
 
-// proxyForm says how a proxy is written. What was written instead is not told: anything in
-// it may be a password.
-const proxyForm = "write it as http://host:port, or with https, socks5 or socks5h; what is no letter or digit in a password is percent-encoded"
+// proxyForm describes the form of a proxy URL. Errors do not quote an invalid one: any part
+// of it may be a password.
+const proxyForm = "it must have the form http://host:port, or with https, socks5 or socks5h; special characters in a password must be percent-encoded"
 
-// ParseProxy reads a proxy from a URL: http, https, socks5 or socks5h, with user and
-// password if there are. The error does not quote them.
+// ParseProxy parses a proxy URL with the scheme http, https, socks5 or socks5h, and
+// optionally user and password. Its errors do not quote the URL.
 func ParseProxy(raw string) (*Proxy, error) {
 	u, err := httpurl.Parse(raw)
 	if err != nil {
@@ -100,14 +99,14 @@ func ParseProxy(raw string) (*Proxy, error) {
 	return p, nil
 }
 
-// String writes the proxy as a URL without its password.
+// String returns the proxy as a URL without user and password.
 func (p Proxy) String() string {
 	schemes := map[ProxyType]string{HTTPProxy: "http", HTTPCachingProxy: "http", HTTPSProxy: "https", Socks5Proxy: "socks5"}
 	scheme, ok := schemes[p.Type]
 	if !ok {
 		return strings.ToLower(p.Type.String())
 	}
-	p.Host = httpurl.HideUser(p.Host) // one that is no host, see validate
+	p.Host = httpurl.HideUser(p.Host) // an invalid host may contain a password
 	return scheme + "://" + p.addr()
 }
 
@@ -142,7 +141,7 @@ func (p *Proxy) validate(field string) error {
 		return &FieldError{field, strconv.Itoa(int(p.Type)), noConstant + "ProxyType"}
 	}
 	if p.Type == DefaultProxy && (p.Host != "" || p.Port != 0) {
-		// to connect directly is the last that somebody meant who wrote a host down
+		// a direct connection cannot be meant if a host is set
 		return &FieldError{Field: field + ".Type", Reason: "a proxy with a Host or a Port needs one, such as HTTPProxy or Socks5Proxy"}
 	}
 	if p.Type != DefaultProxy && p.Type != NoProxy {
@@ -156,7 +155,8 @@ func (p *Proxy) validate(field string) error {
 	return p.SSLConfiguration.validate(field + ".SSLConfiguration")
 }
 
-// validateHost refuses what is no host. It is not quoted where it may hold a password.
+// validateHost returns an error for an invalid host, without quoting it if it may contain a
+// password.
 func (p *Proxy) validateHost(field string) error {
 	if p.Host == "" {
 		return &FieldError{Field: field, Reason: "a proxy needs one"}
@@ -167,16 +167,16 @@ func (p *Proxy) validateHost(field string) error {
 	}
 	switch {
 	case strings.ContainsAny(p.Host, "@/"):
-		return &FieldError{Field: field, Reason: "it is a name or an address alone; ParseProxy takes a URL"}
+		return &FieldError{Field: field, Reason: "must be a name or an address alone; use ParseProxy for a URL"}
 	case strings.HasPrefix(p.Host, "["):
-		reason = "an IPv6 address stands without brackets here"
+		reason = "an IPv6 address is written without brackets here"
 	case strings.Contains(p.Host, ":"):
 		return &FieldError{Field: field, Reason: reason + ", and a port goes into Port"}
 	}
 	return &FieldError{field, p.Host, reason}
 }
 
-// validateHeaders refuses the fields that are not the program's to set.
+// validateHeaders returns an error for fields that a program must not set.
 func (p *Proxy) validateHeaders(field string) error {
 	if f, badName, found := p.Headers.Invalid(); found {
 		if badName {
@@ -195,7 +195,7 @@ func (p *Proxy) validateHeaders(field string) error {
 	return nil
 }
 
-// clone is an independent copy; nil for nil.
+// clone returns an independent copy; nil for nil.
 func (p *Proxy) clone() *Proxy {
 	if p == nil {
 		return nil
@@ -208,23 +208,23 @@ func (p *Proxy) clone() *Proxy {
 	return &c
 }
 
-// ProxyQuery is what a ProxyFactory is asked about.
+// ProxyQuery is the argument of a ProxyFactory.
 type ProxyQuery struct {
 	URL *url.URL // of the request or redirect, without user information
 }
 
-// ProxyFactory chooses proxies (Qt: QNetworkProxyFactory). Of the list, which is in
-// order of preference, the first that can be used for the URL is; the next of them when
-// it cannot be reached or closes the connection (101 to 104) and nothing of the request
-// has been sent (rule X3). NoProxy among them means to connect directly, as does an empty
-// list. One that is not valid cannot be used; where none is left the reply fails with
-// ProxyNotFoundError, which says why. It is called for every request and redirect, on its
-// goroutine, by several at once.
+// ProxyFactory chooses proxies (Qt: QNetworkProxyFactory). It returns a list in order of
+// preference. The first proxy that can be used for the URL is used, and the next one when
+// that cannot be reached or closes the connection (codes 101 to 104) before anything of the
+// request was sent (rule X3). NoProxy in the list means a direct connection, as does an
+// empty list. Invalid proxies are skipped; if none remains the reply fails with
+// ProxyNotFoundError and the reasons. The factory is called for every request and redirect,
+// concurrently for different requests.
 type ProxyFactory func(ProxyQuery) []Proxy
 
-// ProxyFromEnvironment is a ProxyFactory that goes by HTTP_PROXY, HTTPS_PROXY, NO_PROXY
-// and ALL_PROXY, or their lower-case forms (rule X9). A variable that is no proxy URL
-// gives a list of which nothing can be used. The environment is read once.
+// ProxyFromEnvironment is a ProxyFactory that uses HTTP_PROXY, HTTPS_PROXY, NO_PROXY and
+// ALL_PROXY, or their lower-case forms (rule X9). If a variable is not a valid proxy URL,
+// the requests that would use it fail. The environment is read once.
 func ProxyFromEnvironment(q ProxyQuery) []Proxy {
 	u, err := environment()(q.URL)
 	if err == nil && u == nil {
@@ -235,12 +235,13 @@ func ProxyFromEnvironment(q ProxyQuery) []Proxy {
 			return []Proxy{*p}
 		}
 	}
-	return []Proxy{{Type: HTTPProxy}} // without a host
+	return []Proxy{{Type: HTTPProxy}} // invalid: it has no host
 }
 
 var environment = sync.OnceValue(func() func(*url.URL) (*url.URL, error) { return environmentProxies().ProxyFunc() })
 
-// environmentProxies is the environment, with ALL_PROXY where the other two say nothing.
+// environmentProxies returns the configuration of the environment, with ALL_PROXY as the
+// default of the other two.
 func environmentProxies() *httpproxy.Config {
 	c := httpproxy.FromEnvironment()
 	all := cmp.Or(os.Getenv("ALL_PROXY"), os.Getenv("all_proxy"))
@@ -253,11 +254,11 @@ func environmentProxies() *httpproxy.Config {
 	return c
 }
 
-// ProxyError is the cause of a reply that failed for its proxy: the code is one of 101
-// to 199, or HostNotFoundError or ConnectionRefusedError where the proxy says so of the
-// target.
+// ProxyError is the cause of a reply that failed because of a proxy. The code is one of 101
+// to 199, or HostNotFoundError or ConnectionRefusedError if the proxy reports that about
+// the target.
 type ProxyError struct {
-	Proxy string // as URL, without password
+	Proxy string // URL without user and password
 	err   error
 }
 
@@ -269,15 +270,15 @@ func (e *ProxyError) Error() string {
 }
 func (e *ProxyError) Unwrap() error { return e.err }
 
-// ProxyResponse is the answer of a proxy that did not make a tunnel.
+// ProxyResponse is the response of a proxy that refused to open a tunnel.
 type ProxyResponse struct {
 	StatusCode int
 	Reason     string
 	Headers    Headers
-	Body       []byte // at most 64 KiB of it
+	Body       []byte // at most its first 64 KiB
 }
 
-// maxProxies bounds how many proxies of a list are looked at.
+// maxProxies bounds how many proxies of a list are considered.
 const maxProxies = 16
 
 // LogValue is what log/slog prints: the same as String.

@@ -11,41 +11,41 @@ import (
 type RedirectPolicy int8
 
 const (
-	// DefaultRedirectPolicy is the Manager's policy, and for the Manager
+	// DefaultRedirectPolicy means the Manager's policy, and in a Config
 	// NoLessSafeRedirectPolicy.
 	DefaultRedirectPolicy RedirectPolicy = iota
-	// ManualRedirectPolicy follows none: the 3xx is the response, and
-	// RedirectionTarget tells where it points to (rule R2).
+	// ManualRedirectPolicy follows no redirects: the 3xx response is final, and
+	// RedirectionTarget is its target (rule R2).
 	ManualRedirectPolicy
-	// NoLessSafeRedirectPolicy follows all but those from https to http (rule R4).
+	// NoLessSafeRedirectPolicy follows all redirects except from https to http (rule R4).
 	NoLessSafeRedirectPolicy
-	// SameOriginRedirectPolicy follows those with the same scheme, host and port
-	// (rule R5).
+	// SameOriginRedirectPolicy follows redirects to the same scheme, host and port (rule
+	// R5).
 	SameOriginRedirectPolicy
-	// UserVerifiedRedirectPolicy asks for each: the reply waits for Redirect.Allow
-	// or Redirect.Deny (rule R6).
+	// UserVerifiedRedirectPolicy asks the program: the reply waits for Redirect.Allow or
+	// Redirect.Deny (rule R6).
 	UserVerifiedRedirectPolicy
 )
 
-// Redirect is one redirect. Under UserVerifiedRedirectPolicy it is a decision
-// that the reply waits for, until its context ends, which is a refusal; under the other
-// policies it has been allowed already. Its methods may be called from any goroutine.
+// Redirect is one redirect. Under UserVerifiedRedirectPolicy it is a question, and the
+// reply waits for the answer; the end of the reply's context has the effect of Deny. Under
+// the other policies it is allowed already. Its methods are safe for concurrent use.
 type Redirect struct {
-	URL        *url.URL // where to, absolute
-	From       *url.URL // the URL that answered
+	URL        *url.URL // the target, absolute
+	From       *url.URL // the URL that sent the redirect
 	StatusCode int      // of the redirect
-	Method     string   // that the next request would have
+	Method     string   // of the next request
 
 	decision
 	allowed bool
 }
 
-// Allow lets the reply follow. It returns false when the decision had been
-// taken, or the reply is over.
+// Allow follows the redirect. It returns false when there was an answer already, or the
+// reply is over.
 func (d *Redirect) Allow() bool { return d != nil && d.settle(func() { d.allowed = true }) }
 
-// Deny fails the reply with OperationCanceledError; RedirectionTarget is set. It
-// returns false when the decision had been taken, or the reply is over.
+// Deny fails the reply with OperationCanceledError; RedirectionTarget is set. It returns
+// false when there was an answer already, or the reply is over.
 func (d *Redirect) Deny() bool { return d != nil && d.refuse() }
 
 func (d *Redirect) isAllowed() bool {
@@ -54,7 +54,7 @@ func (d *Redirect) isAllowed() bool {
 	return d.allowed
 }
 
-// rules are the policy in the words of httpurl; by default it is NoLessSafe.
+// rules converts the policy for package httpurl.
 func (p RedirectPolicy) rules() httpurl.Policy {
 	switch p {
 	case ManualRedirectPolicy:

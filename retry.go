@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// retryable reports whether sending a request again is safe, and may help. idempotent says
-// that it may be carried out twice without harm.
+// retryable reports whether sending a request again is safe and may succeed. idempotent
+// reports that the request may be processed twice without harm.
 func retryable(e *Error, idempotent bool) bool {
 	switch e.Code {
 	case OperationCanceledError, SslHandshakeFailedError, TooManyRedirectsError, InsecureRedirectError, BackgroundRequestNotAllowedError,
 		ProxyAuthenticationRequiredError:
-		return false // the same would happen again, or nobody wants it
+		return false // the same failure would occur again, or the program has canceled
 	}
 	if blocked := (*BlockedAddressError)(nil); errors.As(e.Err, &blocked) {
 		return false
@@ -25,7 +25,7 @@ func retryable(e *Error, idempotent bool) bool {
 		return idempotent && mayPass(e.StatusCode)
 	}
 	if e.Code > 200 && e.Code < 400 && e.Code != ProtocolFailure {
-		return false // the server has answered
+		return false // the server has processed the request
 	}
 	switch e.Phase {
 	case PhaseLocal:
@@ -37,13 +37,13 @@ func retryable(e *Error, idempotent bool) bool {
 	return idempotent
 }
 
-// maxRetryAfter bounds Error.RetryAfter, so that a server cannot make a program that
-// sleeps for so long forget what it wanted.
+// maxRetryAfter bounds Error.RetryAfter, so that a server cannot make a program sleep
+// without end.
 const maxRetryAfter = 24 * time.Hour
 
-// retryAfter reads the field Retry-After (RFC 9110, section 10.2.3), seconds or a moment;
-// moments are compared with the server's own clock if it tells. 0 means that there is
-// nothing to be known, or nothing to wait for.
+// retryAfter parses the field Retry-After (RFC 9110, section 10.2.3), seconds or a date. A
+// date is compared with the response's Date field, if there is one. 0 means that the field
+// is missing, invalid or past.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	text := strings.Trim(h.Get("Retry-After"), " \t")
 	if text == "" {
@@ -62,7 +62,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
-// digits reads a decimal number, as 1e6 when it is larger.
+// digits parses a decimal number; larger ones become 1e6.
 func digits(s string) (n int64, ok bool) {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {

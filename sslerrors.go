@@ -10,9 +10,9 @@ import (
 	"github.com/netreply/netreply/internal/certs"
 )
 
-// SSLErrorCode says what is wrong with a certificate, by Qt's numbers
-// (QSslError::SslError, rule T20). Go and OpenSSL without revocation lists find only
-// some of them; the others are there for code that has them from elsewhere.
+// SSLErrorCode is a kind of certificate flaw, with Qt's numbers (QSslError::SslError, rule
+// T20). This library reports only some of them; the others exist for code that gets them
+// from elsewhere.
 type SSLErrorCode int
 
 const (
@@ -26,16 +26,16 @@ const (
 	SSLCertificateExpired                  SSLErrorCode = 6
 	SSLInvalidNotBeforeField               SSLErrorCode = 7
 	SSLInvalidNotAfterField                SSLErrorCode = 8
-	SSLSelfSignedCertificate               SSLErrorCode = 9  // the server's own
-	SSLSelfSignedCertificateInChain        SSLErrorCode = 10 // a root that is not trusted
+	SSLSelfSignedCertificate               SSLErrorCode = 9  // the server's certificate
+	SSLSelfSignedCertificateInChain        SSLErrorCode = 10 // an untrusted root
 	SSLUnableToGetLocalIssuerCertificate   SSLErrorCode = 11 // its issuer is neither sent nor trusted
-	SSLUnableToVerifyFirstCertificate      SSLErrorCode = 12 // and nothing else was sent
+	SSLUnableToVerifyFirstCertificate      SSLErrorCode = 12 // as above, and the server sent only its own
 	SSLCertificateRevoked                  SSLErrorCode = 13
-	SSLInvalidCaCertificate                SSLErrorCode = 14 // an issuer that must not issue
+	SSLInvalidCaCertificate                SSLErrorCode = 14 // an issuer that is not a CA
 	SSLPathLengthExceeded                  SSLErrorCode = 15
-	SSLInvalidPurpose                      SSLErrorCode = 16 // not for TLS servers
+	SSLInvalidPurpose                      SSLErrorCode = 16 // not valid for TLS servers
 	SSLCertificateUntrusted                SSLErrorCode = 17
-	SSLCertificateRejected                 SSLErrorCode = 18 // an issuer that must not issue this name
+	SSLCertificateRejected                 SSLErrorCode = 18 // an issuer that is not allowed to issue this name
 	SSLSubjectIssuerMismatch               SSLErrorCode = 19
 	SSLAuthorityIssuerSerialNumberMismatch SSLErrorCode = 20
 	SSLNoPeerCertificate                   SSLErrorCode = 21
@@ -48,7 +48,7 @@ const (
 	SSLOcspMalformedResponse               SSLErrorCode = 28
 	SSLOcspInternalError                   SSLErrorCode = 29
 	SSLOcspTryLater                        SSLErrorCode = 30
-	SSLOcspSigRequred                      SSLErrorCode = 31 // so spelled in Qt
+	SSLOcspSigRequred                      SSLErrorCode = 31 // Qt's spelling
 	SSLOcspUnauthorized                    SSLErrorCode = 32
 	SSLOcspResponseCannotBeTrusted         SSLErrorCode = 33
 	SSLOcspResponseCertIDUnknown           SSLErrorCode = 34
@@ -56,7 +56,7 @@ const (
 	SSLOcspStatusUnknown                   SSLErrorCode = 36
 )
 
-// sslTexts are the name and the sentence of each code, from -1 on.
+// sslTexts are name and text of each code, from -1 on.
 var sslTexts = [...][2]string{
 	{"UnspecifiedError", "The certificate does not meet the requirements"},
 	{"NoError", "No error"},
@@ -78,8 +78,8 @@ var sslTexts = [...][2]string{
 	{"InvalidPurpose", "The supplied certificate is unsuitable for this purpose"},
 	{"CertificateUntrusted", "The root CA certificate is not trusted for this purpose"},
 	{"CertificateRejected", "The root CA certificate is marked to reject the specified purpose"},
-	{"SubjectIssuerMismatch", "The issuer named in the certificate is not the one that was looked at"},
-	{"AuthorityIssuerSerialNumberMismatch", "The serial number of the issuer is not the one that the certificate names"},
+	{"SubjectIssuerMismatch", "The issuer named in the certificate is not the subject of the issuer certificate"},
+	{"AuthorityIssuerSerialNumberMismatch", "The serial number of the issuer is not the one in the certificate's authority key identifier"},
 	{"NoPeerCertificate", "The peer did not present any certificate"},
 	{"HostNameMismatch", "The host name did not match any of the valid hosts for this certificate"},
 	{"NoSslSupport", "TLS is not supported"},
@@ -90,9 +90,9 @@ var sslTexts = [...][2]string{
 	{"OcspMalformedResponse", "The OCSP response is malformed"},
 	{"OcspInternalError", "The OCSP responder had an internal error"},
 	{"OcspTryLater", "The OCSP responder cannot answer now"},
-	{"OcspSigRequred", "The OCSP responder wants signed requests"},
-	{"OcspUnauthorized", "The OCSP responder does not answer this client"},
-	{"OcspResponseCannotBeTrusted", "The OCSP response is not from whom it should be"},
+	{"OcspSigRequred", "The OCSP responder requires signed requests"},
+	{"OcspUnauthorized", "The client is not authorized to use the OCSP responder"},
+	{"OcspResponseCannotBeTrusted", "The signer of the OCSP response is not trusted"},
 	{"OcspResponseCertIdUnknown", "The OCSP response is about another certificate"},
 	{"OcspResponseExpired", "The OCSP response has expired"},
 	{"OcspStatusUnknown", "The OCSP responder does not know the certificate"},
@@ -106,13 +106,13 @@ func (c SSLErrorCode) String() string {
 	return "SSLErrorCode(" + strconv.Itoa(int(c)) + ")"
 }
 
-// SSLError is one thing that is wrong with one certificate (Qt: QSslError).
+// SSLError is one flaw of one certificate (Qt: QSslError).
 type SSLError struct {
 	Code        SSLErrorCode
-	Certificate *x509.Certificate // nil where it is about none
+	Certificate *x509.Certificate // nil if the flaw concerns no certificate
 }
 
-// Error says it in a sentence.
+// Error describes the flaw in a sentence.
 func (e SSLError) Error() string {
 	i := int(e.Code) + 1
 	if i < 0 || i >= len(sslTexts) {
@@ -151,16 +151,16 @@ func sslErrors(problems []certs.Problem) []SSLError {
 	return list
 }
 
-// CertificateError is the cause of a reply that failed for the server's certificate.
+// CertificateError is the cause of a reply that failed because of the server's certificate.
 type CertificateError struct {
-	Errors []SSLError          // all that is wrong with it
+	Errors []SSLError          // all flaws
 	Chain  []*x509.Certificate // as the server sent it
-	host   string              // that it had to be for
+	host   string              // the required name
 	err    error
 }
 
-// first is the first of Errors in a sentence, and of a name that does not match also the
-// one that was wanted.
+// first describes the first of Errors, for a name that does not match with the required
+// name.
 func (e *CertificateError) first() string {
 	if len(e.Errors) == 0 {
 		return "no certificate error"
@@ -179,7 +179,7 @@ func (e *CertificateError) Error() string {
 	return text
 }
 
-// Unwrap gives the error of crypto/x509, and every SSLError.
+// Unwrap returns the error of crypto/x509, and every SSLError.
 func (e *CertificateError) Unwrap() []error {
 	var list []error
 	if e.err != nil {
@@ -191,46 +191,46 @@ func (e *CertificateError) Unwrap() []error {
 	return list
 }
 
-// SSLErrors is the list of all that is wrong with a server's certificate, and the
-// question whether to go on (Qt: sslErrors). Nothing has been sent to the server. The
-// reply waits for the answer where the Request or the Manager has an Answer or
-// AskSSLErrors; otherwise there is none, unless it is given inside OnSignal. An answer holds for this reply
-// alone, whose connection is not used for anything else, and for these flaws of these
-// certificates. Whoever takes longer to answer than the server waits, or
-// Config.TLSTimeout, is connected once more. Its methods may be called from any
-// goroutine.
+// SSLErrors is the list of all flaws of a server's certificate, and the question whether to
+// continue (Qt: sslErrors). Nothing has been sent to the server. The reply waits for the
+// answer if Request.Answer, Config.Answer or AskSSLErrors is set; otherwise only an answer
+// inside OnSignal counts. An answer is valid for these flaws of these certificates and for
+// this reply only, whose connection is not used for other requests. If the server closes
+// the connection during the question, or Config.TLSTimeout is exceeded, the reply connects
+// again. Its methods are safe for concurrent use.
 type SSLErrors struct {
-	// Host is the name that the server had to prove.
+	// Host is the name that the certificate must be valid for.
 	Host string
-	// Errors are at least one.
+	// Errors are the flaws, at least one.
 	Errors []SSLError
-	// Chain is what the server has sent, its own certificate first.
+	// Chain are the certificates that the server sent, its own first.
 	Chain []*x509.Certificate
-	// Ignored tells that nothing is asked: settings of the Request have accepted this.
+	// Ignored reports that this is not a question: settings of the Request have accepted
+	// the flaws.
 	Ignored bool
-	// Final tells that nothing can be ignored, because the host is known to want TLS
-	// without flaws (RFC 6797, section 12.1; rule T6). Ignore returns false.
+	// Final reports that no flaw can be ignored, because the host has an HSTS policy (RFC
+	// 6797, section 12.1; rule T6). Ignore returns false.
 	Final bool
 
 	decision
 	accepted []SSLError
 }
 
-// Ignore goes on in spite of Errors. It returns false when there was an answer already,
-// the reply is over, or no answer is allowed.
+// Ignore accepts all Errors. It returns false when there was an answer already, the reply
+// is over, or Final is set.
 func (s *SSLErrors) Ignore() bool { return s != nil && s.IgnoreOnly(s.Errors...) }
 
-// IgnoreOnly goes on if every one of Errors is in the list, and is a Reject otherwise
-// (rules T2 and T5). It returns whether it is the answer, as Ignore does.
+// IgnoreOnly accepts Errors if all of them are in the list, and otherwise has the effect of
+// Reject (rules T2 and T5). Its result is that of Ignore.
 func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
 	return s != nil && s.settle(func() { s.accepted = slices.Clone(list) })
 }
 
-// Reject fails the reply with SslHandshakeFailedError. It returns whether it is the answer,
-// as Ignore does.
+// Reject fails the reply with SslHandshakeFailedError. It returns false when there was an
+// answer already, or the reply is over.
 func (s *SSLErrors) Reject() bool { return s != nil && s.refuse() }
 
-// certificateError is the public form of a refused certificate.
+// certificateError converts the error of a refused certificate.
 func certificateError(err error) (*CertificateError, bool) {
 	var f *certs.Failure
 	if !errors.As(err, &f) {

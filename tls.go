@@ -12,86 +12,83 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// PeerVerifyMode says what becomes of a server whose certificate is not in order.
+// PeerVerifyMode says what happens when a server's certificate has flaws.
 type PeerVerifyMode int
 
 const (
-	// AutoVerifyPeer is VerifyPeer, as Qt has it for clients.
+	// AutoVerifyPeer is VerifyPeer, as in Qt for clients.
 	AutoVerifyPeer PeerVerifyMode = iota
-	// VerifyNone goes on whatever is wrong, and tells nobody (rule T8): whoever is on the
-	// way can be the server. Pins count all the same.
+	// VerifyNone accepts all flaws without reporting them (rule T8): anyone on the network
+	// path can impersonate the server. Pins are checked nevertheless.
 	VerifyNone
-	// QueryPeer goes on, too, and reports by SSLErrors what is wrong.
+	// QueryPeer accepts all flaws and reports them by SSLErrors.
 	QueryPeer
-	// VerifyPeer fails the reply, unless what is wrong is ignored.
+	// VerifyPeer fails the reply unless all flaws are ignored.
 	VerifyPeer
 )
 
-// SSLConfiguration says how connections are encrypted (Qt: QSslConfiguration). Its zero
-// value stands for TLS 1.2 or newer, the roots of the system and VerifyPeer.
+// SSLConfiguration is the TLS configuration of connections (Qt: QSslConfiguration). Its
+// zero value means TLS 1.2 or newer, the roots of the system and VerifyPeer.
 //
-// It is a value: sending a request copies it, so that it can be changed and sent again at
-// once. Requests share connections and sessions where their configurations are equal, and
-// never otherwise. Certificates and pools of them are compared by what they hold, and so are
-// private keys of the standard library. Functions and other interfaces, KeyLog and PSK among
-// them, are compared by identity, or as == does where they hold no pointer, and so are
-// pools that hold certificates with constraints: a program that makes a configuration anew for
-// every request uses the same ones. A Manager remembers the 256 configurations that were used
-// last.
+// Sending a request copies it, so that it can be changed and used again at once. Requests
+// share connections and TLS sessions only if their configurations are equal. Certificates,
+// pools of certificates and private keys of the standard library are compared by content.
+// Functions, pools that hold certificates with constraints, and interfaces such as KeyLog
+// and PSK are compared by identity, interfaces that hold no pointer by ==. A program that
+// makes a new configuration for every request should therefore put the same functions and
+// pools into each. A Manager keeps the 256 configurations that were used most recently.
 type SSLConfiguration struct {
-	// TLS is what crypto/tls knows besides the fields below, which count before it. With
-	// its InsecureSkipVerify nothing is verified and nothing reported, except for hosts
-	// that are known to want TLS (Config.HSTS). Its
-	// ClientSessionCache is not used: sessions are never shared.
+	// TLS holds the settings of crypto/tls for which there is no field below; the fields
+	// below take precedence. With its InsecureSkipVerify nothing is verified or reported,
+	// except for hosts with an HSTS policy (Config.HSTS). Its ClientSessionCache is not
+	// used.
 	TLS *tls.Config
 	// MinProtocol and MaxProtocol are versions such as tls.VersionTLS13; 0 means TLS 1.2
-	// and the newest.
+	// and the newest version.
 	MinProtocol, MaxProtocol uint16
-	// Ciphers are the suites of TLS 1.2 that may be used. Those of TLS 1.3 cannot be
-	// chosen in Go.
+	// Ciphers are the allowed cipher suites of TLS 1.2. Those of TLS 1.3 cannot be
+	// configured in Go.
 	Ciphers []uint16
-	// Curves are the key exchanges that may be used.
+	// Curves are the allowed key exchange mechanisms.
 	Curves []tls.CurveID
-	// RootCAs replaces the roots of the system; AddedCAs are trusted besides.
+	// RootCAs replaces the roots of the system; AddedCAs are trusted in addition.
 	RootCAs  *x509.CertPool
 	AddedCAs []*x509.Certificate
-	// Certificates are shown to a server that asks for one, if it accepts their issuer.
-	// They, ClientCertificate and PSK are for the origin of a request, and not for
-	// another one that it is redirected to (D11).
+	// Certificates are client certificates; one whose issuer the server accepts is sent on
+	// request. They, ClientCertificate and PSK are used for the origin of the request only,
+	// not for other origins after a redirect (D11).
 	Certificates []tls.Certificate
-	// ClientCertificate chooses one instead when a server asks. A certificate without
-	// content means that there is none.
+	// ClientCertificate chooses the client certificate instead. An empty certificate means
+	// none.
 	ClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
-	// ALPN replaces the protocols that are offered: h2 and http/1.1.
+	// ALPN replaces the offered protocols, h2 and http/1.1.
 	ALPN []string
-	// PeerVerifyMode is what becomes of a server whose certificate is not in order.
+	// PeerVerifyMode says what happens when the server's certificate has flaws.
 	PeerVerifyMode PeerVerifyMode
-	// PeerVerifyDepth is how many certificates there may be between that of the server
-	// and the root; 0 means any number.
+	// PeerVerifyDepth is the maximum number of certificates between the server's
+	// certificate and the root; 0 means any number.
 	PeerVerifyDepth int
-	// PeerVerifyName is the name that the server must prove, and is told, instead of the
-	// URL's host (rule T13).
+	// PeerVerifyName is used instead of the URL's host for verification and SNI (rule T13).
 	PeerVerifyName string
-	// SessionTicket resumes a session with the server it is of, see
-	// SSLState.SessionTicket.
+	// SessionTicket resumes an earlier session; see SSLState.SessionTicket.
 	SessionTicket []byte
-	// KeyLog is written the keys of all connections, in the format of NSS, for tools that
-	// decipher a recording. Who has them reads everything.
+	// KeyLog receives the keys of all connections, in NSS key log format, for tools that
+	// decrypt captured traffic. Anyone who has them can read everything.
 	KeyLog io.Writer
-	// Pins are public keys one of which must be in the server's verified chain: without,
-	// the reply fails with a *PinError whatever is ignored (RFC 7469, section 2.6). Where
-	// the chain is not verified, because that is ignored, a key counts that is the
-	// server's own, or of a CA from which signatures lead down to the server's
-	// certificate; what a server merely sends along proves nothing (rule T30).
+	// Pins are public keys of which the server's verified chain must contain at least one;
+	// otherwise the reply fails with a *PinError, whatever flaws are ignored (RFC 7469,
+	// section 2.6). If the chain is not verified because flaws are ignored, the pinned key
+	// must be that of the server's certificate or of a CA that has signed it, directly or
+	// by intermediates. Other certificates that the server sends do not count (rule T30).
 	Pins []PublicKeyPin
-	// PSK shakes hands with a pre-shared key instead of certificates; see
+	// PSK makes handshakes with a pre-shared key instead of certificates; see
 	// PreSharedKeyAuthenticator. Requests with equal configurations share connections,
-	// whichever of them was asked for the key: each identity needs a dialer of its own,
-	// see opensslpsk.Dialer.Label.
+	// whichever of them was asked for the key: use a separate dialer for each identity, see
+	// opensslpsk.Dialer.Label.
 	PSK PSKDialer
 }
 
-// Equal reports whether requests with both share connections (Qt: operator==).
+// Equal reports whether requests with c and o share connections (Qt: operator==).
 func (c *SSLConfiguration) Equal(o *SSLConfiguration) bool {
 	if c == nil || o == nil {
 		return c == o
@@ -99,8 +96,8 @@ func (c *SSLConfiguration) Equal(o *SSLConfiguration) bool {
 	return c.snapshot().equals(o)
 }
 
-// Clone returns a copy that can be changed; of nil, the zero value. It shares the pools of
-// certificates, and what is compared by identity.
+// Clone returns a copy that can be changed; for nil, the zero value. The copy shares the
+// pools of certificates, and values that are compared by identity.
 func (c *SSLConfiguration) Clone() *SSLConfiguration {
 	if c == nil {
 		return &SSLConfiguration{}
@@ -117,18 +114,19 @@ type PublicKeyPin [sha256.Size]byte
 // PinOf is the pin of a certificate's key.
 func PinOf(c *x509.Certificate) PublicKeyPin { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
-// PinError tells that a server's chain has none of the keys it was pinned to.
+// PinError is the cause of a reply that failed because the server's chain has none of the
+// pinned keys.
 type PinError struct {
-	Chain []*x509.Certificate // as the server sent it
+	Chain []*x509.Certificate // as sent by the server
 }
 
 func (e *PinError) Error() string {
 	return "none of the pinned keys is that of the server or of a CA in its certificate chain"
 }
 
-const noVersion = "must be a version of TLS that Go has, such as tls.VersionTLS12"
+const noVersion = "must be a TLS version of package crypto/tls, such as tls.VersionTLS12"
 
-// validate finds what cannot be used; field names it.
+// validate returns an error for the first invalid field; field is the prefix of its name.
 func (c *SSLConfiguration) validate(field string) error {
 	if c == nil {
 		return nil
@@ -164,7 +162,7 @@ func (c *SSLConfiguration) validate(field string) error {
 	}
 	for _, p := range c.ALPN {
 		if p == "" || len(p) > 255 {
-			return bad("ALPN", p, "a protocol name has 1 to 255 bytes")
+			return bad("ALPN", p, "a protocol name must have 1 to 255 bytes")
 		}
 	}
 	if len(c.SessionTicket) > 0 {
@@ -175,25 +173,25 @@ func (c *SSLConfiguration) validate(field string) error {
 	return nil
 }
 
-// SSLState is the encryption of a reply: what was wished for and what has come of it.
+// SSLState is the TLS state of a reply: its configuration and the negotiated parameters.
 type SSLState struct {
-	// Configuration is a copy of that of the Request, or else of the Manager.
+	// Configuration is a copy of the Request's or else the Manager's configuration.
 	Configuration *SSLConfiguration
-	// ConnectionState is of the connection that carried the last hop: version, cipher
-	// suite, ALPN, peer and verified chains, resumption, OCSP staple and SCTs. It is
-	// empty for http and before the handshake; while SSLErrors are decided about, it
-	// holds PeerCertificates only. VerifiedChains is empty if anything was ignored. What
-	// its pointers lead to must not be changed.
+	// ConnectionState is that of the connection of the last hop. It is empty for http and
+	// before the handshake; during a question about SSLErrors it contains only
+	// PeerCertificates. VerifiedChains is empty if any flaw was ignored. Values that it
+	// points to must not be changed.
 	tls.ConnectionState
 
 	addr     string    // of the server
-	profiles *profiles // that were used
+	profiles *profiles // used for the connection
 }
 
-// SessionTicket packs the newest session with the server, nil if it gave none, which
-// under TLS 1.3 may be so until the response has come. SSLConfiguration.SessionTicket
-// takes it. It holds the keys of the session: whoever has it reads along, and can be the
-// server. A session for which something was ignored is not given away.
+// SessionTicket returns the newest TLS session with the server, for
+// SSLConfiguration.SessionTicket. It is nil if the server sent none, which for TLS 1.3 may
+// be so until the response was received, and for a session with ignored flaws. It contains
+// the keys of the session: anyone who has it can decrypt the traffic and impersonate the
+// server.
 func (s SSLState) SessionTicket() []byte {
 	if len(s.VerifiedChains) == 0 || s.profiles == nil {
 		return nil

@@ -1,12 +1,12 @@
 package netreply
 
-// identifies reports whether the configuration can prove who the client is.
+// identifies reports whether the configuration can authenticate the client.
 func (p *profiles) identifies() bool {
 	return len(p.config.Certificates) > 0 || p.config.GetClientCertificate != nil || p.from.PSK != nil
 }
 
-// withoutIdentity is the same without that, and with sessions of its own: a session
-// carries the identity it was made with.
+// withoutIdentity returns the profiles without client authentication, and with sessions of
+// their own, because a session carries the identity of its first handshake.
 func (p *profiles) withoutIdentity() *profiles {
 	p.mu.Lock()
 	defer p.mu.Unlock()

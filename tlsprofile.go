@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// profiles are what a configuration becomes on the wire: a strict one, and one for each
-// set of flaws that is ignored.
+// profiles are the wire profiles of one configuration: a strict one, and one for each set
+// of ignored flaws.
 type profiles struct {
 	from   *sslSnapshot
 	config *tls.Config
@@ -20,15 +20,15 @@ type profiles struct {
 	strict *wire.Profile
 
 	mu        sync.Mutex
-	lenient   []leniency    // no two with the same flaws
+	lenient   []leniency    // with different sets of flaws
 	forHSTS   *wire.Profile // see hstsProfile
 	anonymous *profiles     // see withoutIdentity
 }
 
-// maxLenient bounds the sets of ignored flaws that share connections.
+// maxLenient bounds how many sets of ignored flaws are kept.
 const maxLenient = 64
 
-// makeProfiles makes the strict profile; the others are made when they are needed.
+// makeProfiles makes the strict profile; the others are made on first use.
 func (c *sslSnapshot) makeProfiles() *profiles {
 	cfg := c.TLS.Clone()
 	if cfg == nil {
@@ -73,7 +73,7 @@ func (c *sslSnapshot) makeProfiles() *profiles {
 		cfg.VerifyConnection = pinned(c.Pins, cfg)
 	}
 	p := &profiles{from: c, config: cfg, pool: newSessions(c.SessionTicket)}
-	cfg.ClientSessionCache = p.pool // a session is somebody's identity, too
+	cfg.ClientSessionCache = p.pool // a session carries the identity of the client
 	p.strict = p.profile(cfg)
 	if c.reportOnly() {
 		p.strict.Accept = func(*certs.Failure) bool { return true }
@@ -81,7 +81,7 @@ func (c *sslSnapshot) makeProfiles() *profiles {
 	return p
 }
 
-// reportOnly tells that no certificate fails a reply (rule T8).
+// reportOnly reports whether certificate flaws never fail a reply (rule T8).
 func (c *SSLConfiguration) reportOnly() bool {
 	return c.PeerVerifyMode == VerifyNone || c.PeerVerifyMode == QueryPeer
 }
@@ -101,8 +101,8 @@ func (p *profiles) profile(cfg *tls.Config) *wire.Profile {
 	return w
 }
 
-// accepting makes a profile that goes on in spite of some flaws, none if accept is nil,
-// with sessions of its own.
+// accepting makes a profile that accepts the flaws that accept returns true for, none if
+// accept is nil, with sessions of its own.
 func (p *profiles) accepting(accept func(*certs.Failure) bool) *wire.Profile {
 	cfg := p.config.Clone()
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
@@ -111,9 +111,9 @@ func (p *profiles) accepting(accept func(*certs.Failure) bool) *wire.Profile {
 	return w
 }
 
-// ignoring is the profile of all requests that ignore the same (rule T2); nil flaws
-// stand for all there are. It is called for every exchange: the sets are few, and to
-// compare certificates costs nothing where they are the same value.
+// ignoring returns the profile of all requests that ignore the same flaws (rule T2); nil
+// means all flaws. It is called for every exchange: there are few sets, and comparing
+// identical certificates is cheap.
 func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,7 +123,7 @@ func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
 		}
 	}
 	if len(p.lenient) == maxLenient {
-		p.lenient = nil // those in use live on
+		p.lenient = nil // profiles in use stay valid
 	}
 	flaws = slices.Clone(flaws)
 	w := p.accepting(func(f *certs.Failure) bool { return flaws == nil || covers(flaws, f.Problems) })
@@ -131,9 +131,10 @@ func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
 	return w
 }
 
-// pinned adds the check of pins to what cfg does with a connection. Where no chain was
-// verified, because flaws are ignored or nothing is verified at all, what counts is who
-// has signed for the server's key: anybody can send any certificate along (rule T30).
+// pinned returns a VerifyConnection function that checks pins and then calls that of cfg.
+// If no chain was verified, because flaws are ignored or verification is off, only
+// certificates whose signatures lead to the server's key count: a server can send any other
+// certificate (rule T30).
 func pinned(pins []PublicKeyPin, cfg *tls.Config) func(tls.ConnectionState) error {
 	further, o := cfg.VerifyConnection, certs.Options{Roots: cfg.RootCAs}
 	isPinned := func(c *x509.Certificate) bool { return slices.Contains(pins, PinOf(c)) }
@@ -159,7 +160,7 @@ func pinned(pins []PublicKeyPin, cfg *tls.Config) func(tls.ConnectionState) erro
 	}
 }
 
-// locked makes a writer usable by several handshakes at once.
+// locked makes a writer safe for concurrent handshakes.
 type locked struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -171,8 +172,8 @@ func (l *locked) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// hstsProfile is the profile for a host that is known to want TLS: without any leniency, be it
-// of the configuration itself.
+// hstsProfile returns the profile for a host with an HSTS policy: it accepts no flaws, even
+// if the configuration does.
 func (p *profiles) hstsProfile() *wire.Profile {
 	if p.strict.Accept == nil && !p.config.InsecureSkipVerify {
 		return p.strict

@@ -11,8 +11,8 @@ import (
 // sessionCacheSize is how many TLS sessions a configuration keeps for resumption.
 const sessionCacheSize = 128
 
-// sessions are the TLS sessions of a configuration, the newest of each server. Addresses
-// are its keys.
+// sessions is the TLS session cache of a configuration: the newest session of each server,
+// by address.
 type sessions struct {
 	mu     sync.Mutex
 	order  *list.List // of *session, the newest first
@@ -24,7 +24,7 @@ type session struct {
 	state *tls.ClientSessionState
 }
 
-// newSessions begins with the one that was brought along.
+// newSessions makes a cache, with the session of ticket if that is valid.
 func newSessions(ticket []byte) *sessions {
 	s := &sessions{order: list.New(), byAddr: map[string]*list.Element{}}
 	if len(ticket) > 0 {
@@ -35,7 +35,7 @@ func newSessions(ticket []byte) *sessions {
 	return s
 }
 
-// Get gives crypto/tls the session of a server.
+// Get implements tls.ClientSessionCache.
 func (s *sessions) Get(addr string) (*tls.ClientSessionState, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *sessions) Get(addr string) (*tls.ClientSessionState, bool) {
 	return nil, false
 }
 
-// Put keeps one, or with nil forgets it.
+// Put implements tls.ClientSessionCache.
 func (s *sessions) Put(addr string, state *tls.ClientSessionState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +64,7 @@ func (s *sessions) Put(addr string, state *tls.ClientSessionState) {
 	}
 }
 
-// ticket packs the newest session of a server, nil for none.
+// ticket serialises the newest session of a server, nil for none.
 func (s *sessions) ticket(addr string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,8 +85,8 @@ func (s *sessions) ticket(addr string) []byte {
 	return append(append(out, ticket...), raw...)
 }
 
-// parseTicket reads what ticket has packed: the server's address, the ticket, each with
-// its length before it, and the session.
+// parseTicket parses the result of ticket: the server's address and the ticket, each
+// preceded by its length, and the session.
 func parseTicket(b []byte) (*session, error) {
 	bad := errors.New("not a session ticket of this library and this version of Go")
 	if len(b) < 2 {

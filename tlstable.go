@@ -9,27 +9,27 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// profileTable finds what an SSLConfiguration has become on the wire, by its value. Those
-// that were not used for the longest time are dropped.
+// profileTable maps SSLConfigurations to profiles, by value. It drops the configurations
+// that were not used for the longest time.
 type profileTable struct {
 	usual   *profiles                // of the Manager's configuration
-	latest  atomic.Pointer[profiles] // that was found, nil for none
-	dropped func([]*wire.Profile)    // told what no request will find any more
+	latest  atomic.Pointer[profiles] // the profiles found last, nil for none
+	dropped func([]*wire.Profile)    // called with profiles that no request will use any more
 
 	mu    sync.Mutex
 	order *list.List // of *profiles, the most recently used first
 }
 
-// maxProfiles bounds the configurations that a Manager knows. Beyond, a quarter of them is
-// dropped at once, because to close their connections means to look through all there are.
+// maxProfiles bounds the number of configurations. When it is reached a quarter of them is
+// dropped at once, because closing their connections requires a search of all connections.
 const maxProfiles = 256
 
 func newProfileTable(usual *SSLConfiguration, dropped func([]*wire.Profile)) *profileTable {
 	return &profileTable{usual: usual.snapshot().makeProfiles(), dropped: dropped, order: list.New()}
 }
 
-// of gives the profiles of a configuration as it is now, nil being the Manager's, or an
-// error that names what of it cannot be used.
+// of returns the profiles for the current value of a configuration, nil meaning the
+// Manager's, or an error for an invalid field.
 func (t *profileTable) of(c *SSLConfiguration, field string) (*profiles, error) {
 	if c == nil || t.usual.from.equals(c) {
 		return t.usual, nil
@@ -44,14 +44,14 @@ func (t *profileTable) of(c *SSLConfiguration, field string) (*profiles, error) 
 		if err := c.validate(field); err != nil {
 			return nil, err
 		}
-		p = t.add(c.snapshot().makeProfiles()) // which may read the system's certificates
+		p = t.add(c.snapshot().makeProfiles()) // without the lock: it may read the system's certificates
 	}
 	t.latest.Store(p)
 	return p, nil
 }
 
-// find looks for a configuration, and makes it the one that was used last. The caller holds
-// the lock.
+// find returns the profiles of a configuration, nil if it is not in the table, and marks it
+// as the most recently used. The caller holds the lock.
 func (t *profileTable) find(c *SSLConfiguration) *profiles {
 	for e := t.order.Front(); e != nil; e = e.Next() {
 		if p := e.Value.(*profiles); p.from.equals(c) {
@@ -62,7 +62,8 @@ func (t *profileTable) find(c *SSLConfiguration) *profiles {
 	return nil
 }
 
-// add enters new profiles, unless another request was faster, and gives those to use.
+// add adds new profiles and returns them, or returns those of an equal configuration that
+// another request has added meanwhile.
 func (t *profileTable) add(p *profiles) *profiles {
 	t.mu.Lock()
 	if known := t.find(&p.from.SSLConfiguration); known != nil {
@@ -87,7 +88,7 @@ func (t *profileTable) add(p *profiles) *profiles {
 	return p
 }
 
-// appendWire adds all profiles that connections may be kept with.
+// appendWire appends all profiles of p that connections may use.
 func (p *profiles) appendWire(list []*wire.Profile) []*wire.Profile {
 	p.mu.Lock()
 	defer p.mu.Unlock()

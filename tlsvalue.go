@@ -13,9 +13,8 @@ import (
 	"unsafe"
 )
 
-// sslSnapshot is an SSLConfiguration as it was at one moment. What its pointers lead to and
-// can be changed is a copy, but for the pools of RootCAs, which are told apart by their
-// addresses, too.
+// sslSnapshot is a copy of an SSLConfiguration that later changes by the program do not
+// affect. The pools of RootCAs are kept with their addresses, too, see poolSnapshot.
 type sslSnapshot struct {
 	SSLConfiguration
 	roots, tlsRoots poolSnapshot // RootCAs and TLS.RootCAs
@@ -29,8 +28,8 @@ func (c *SSLConfiguration) snapshot() *sslSnapshot {
 	return s
 }
 
-// equals reports whether c is what it was. It allocates nothing, for it is asked for every
-// request that has a configuration of its own.
+// equals reports whether c has the value of the snapshot. It does not allocate, because it
+// is called for every request that has an SSLConfiguration.
 func (s *sslSnapshot) equals(c *SSLConfiguration) bool {
 	return s.MinProtocol == c.MinProtocol && s.MaxProtocol == c.MaxProtocol && s.PeerVerifyMode == c.PeerVerifyMode &&
 		s.PeerVerifyDepth == c.PeerVerifyDepth && s.PeerVerifyName == c.PeerVerifyName &&
@@ -43,7 +42,7 @@ func (s *sslSnapshot) equals(c *SSLConfiguration) bool {
 		s.roots.equals(c.RootCAs) && (c.TLS == nil || s.tlsRoots.equals(c.TLS.RootCAs) && sameTLS(s.TLS, c.TLS))
 }
 
-// cloneTLS copies a configuration of crypto/tls and the lists of it.
+// cloneTLS copies a tls.Config with its slices.
 func cloneTLS(c *tls.Config) *tls.Config {
 	if c = c.Clone(); c == nil {
 		return nil
@@ -57,8 +56,8 @@ func cloneTLS(c *tls.Config) *tls.Config {
 	return c
 }
 
-// tlsFields are the fields of tls.Config that make a difference. Pools are compared by
-// poolSnapshot; of servers there are none; and the cache of sessions is not used.
+// tlsFields are the indexes of the fields of tls.Config that are compared. RootCAs is
+// compared by poolSnapshot, ClientCAs concerns servers, and ClientSessionCache is not used.
 var tlsFields = func() (fields []int) {
 	t := reflect.TypeFor[tls.Config]()
 	for i := range t.NumField() {
@@ -83,7 +82,7 @@ func sameTLS(a, b *tls.Config) bool {
 	return true
 }
 
-// poolSnapshot is a pool of certificates as it was at one moment.
+// poolSnapshot is a copy of a pool of certificates and the address of the original.
 type poolSnapshot struct{ of, content *x509.CertPool }
 
 func newPoolSnapshot(p *x509.CertPool) poolSnapshot {
@@ -93,15 +92,16 @@ func newPoolSnapshot(p *x509.CertPool) poolSnapshot {
 	return poolSnapshot{p, p.Clone()}
 }
 
-// equals reports whether a pool has the same certificates. With constraints, which cannot be
-// compared, it must be the very pool.
+// equals reports whether a pool has the same certificates. Constraints cannot be compared:
+// with any, it must be the original pool.
 func (s poolSnapshot) equals(p *x509.CertPool) bool {
 	return s.content.Equal(p) && (s.of == p || !constrained(s.content) && !constrained(p))
 }
 
-// constrained reports whether a pool has certificates with constraints, as
-// x509.CertPool.AddCertWithConstraint adds them, or if it may: crypto/x509 does not tell,
-// and CertPool.Equal does not look at them.
+// constrained reports whether a pool may have certificates with constraints
+// (x509.CertPool.AddCertWithConstraint). CertPool.Equal ignores constraints, and
+// crypto/x509 has no method to find them, so constrained reads an unexported field; if that
+// has changed, it returns true.
 func constrained(p *x509.CertPool) bool {
 	certificates := reflect.ValueOf(p).Elem().FieldByName("lazyCerts")
 	if certificates.Kind() != reflect.Slice || certificates.Type().Elem().Kind() != reflect.Struct {
@@ -119,19 +119,19 @@ func constrained(p *x509.CertPool) bool {
 	return false
 }
 
-// sameList compares lists of which an empty one means something else than none.
+// sameList compares slices, and distinguishes an empty one from nil.
 func sameList[T comparable](a, b []T) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
 
-// sameField is sameValue for what two pointers point to.
+// sameField compares *a and *b by sameValue.
 func sameField[T any](a, b *T) bool {
 	return sameValue(reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem())
 }
 
-// sameInterface reports whether both hold the same pointer, the same value of a type that can
-// be compared, or the same private key of the standard library.
+// sameInterface reports whether both hold the same pointer, equal values of a comparable
+// type, or equal private keys of the standard library.
 func sameInterface(a, b any) bool {
 	if *(*[2]unsafe.Pointer)(unsafe.Pointer(&a)) == *(*[2]unsafe.Pointer)(unsafe.Pointer(&b)) {
-		return true // also of a type that cannot be compared
+		return true // identical, even if the type is not comparable
 	}
 	switch a := a.(type) {
 	case nil:
@@ -146,8 +146,8 @@ func sameInterface(a, b any) bool {
 	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// sameKey compares private keys of the standard library. Where one lacks something, Equal
-// panics: such a key is the same as no other.
+// sameKey compares private keys of the standard library. Equal panics for an incomplete
+// key, which is treated as different.
 func sameKey(a interface{ Equal(crypto.PrivateKey) bool }, b any) (same bool) {
 	defer func() {
 		if recover() != nil {
@@ -157,11 +157,11 @@ func sameKey(a interface{ Equal(crypto.PrivateKey) bool }, b any) (same bool) {
 	return a.Equal(b)
 }
 
-// sameValue compares fields of structs and elements of lists by what they hold. Functions are
-// the same with the same code and the same variables, interfaces by sameInterface,
-// certificates by their content, other pointers and maps by their address.
+// sameValue compares structs and slices by their elements. Functions are equal if they are
+// the same closure, interfaces by sameInterface, certificates by content, other pointers
+// and maps by address.
 func sameValue(a, b reflect.Value) bool {
-	if !a.CanInterface() { // there is no telling
+	if !a.CanInterface() { // an unexported field: treated as different
 		return false
 	}
 	switch a.Kind() {

@@ -12,34 +12,34 @@ import (
 // Token is a bearer token (RFC 6750).
 type Token struct {
 	Value string
-	// Expires is when it ends; zero when that is not known.
+	// Expires is when it expires; zero means unknown.
 	Expires time.Time
 }
 
-// TokenSource keeps a bearer token and gets a new one when it has expired or a
-// server has refused it. It may serve any number of requests and Managers at once:
-// those that need a new token wait for one refresh.
+// TokenSource stores a bearer token, and fetches a new one when it has expired or a server
+// has refused it. It is safe for concurrent use by any number of requests and Managers,
+// which all wait for one fetch.
 type TokenSource struct {
 	fetch func(context.Context) (Token, error)
 
-	lock  chan struct{}         // held while fetching; a mutex that a context can leave
-	token atomic.Pointer[Token] // written under lock; package fmt does not look into it
+	lock  chan struct{}         // capacity 1: a mutex whose Lock a context can end
+	token atomic.Pointer[Token] // written under lock; a pointer type that package fmt does not print
 }
 
-// NewTokenSource makes a source. fetch gets a new token; it is never called by two
-// at once, and its context is that of the request that waits for it.
+// NewTokenSource makes a TokenSource. fetch returns a new token. Its calls never overlap;
+// its context is that of the request that waits for it.
 func NewTokenSource(fetch func(context.Context) (Token, error)) *TokenSource {
 	return &TokenSource{fetch: fetch, lock: make(chan struct{}, 1)}
 }
 
-// earlyRefresh is how long before its end a token is not used any more.
+// earlyRefresh is how long before its expiry a token is replaced.
 const earlyRefresh = 10 * time.Second
 
-// Token returns a token that is not refused, which is the value of one that a
-// server did not take, "" for none.
+// Token returns a token that differs from refused, a token that a server has not accepted;
+// "" means none was refused.
 func (s *TokenSource) Token(ctx context.Context, refused string) (string, error) {
 	if s.fetch == nil || s.lock == nil {
-		return "", errors.New("a TokenSource is made by NewTokenSource, with a function that gets a token")
+		return "", errors.New("use NewTokenSource, with a function that fetches a token")
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -53,7 +53,7 @@ func (s *TokenSource) Token(ctx context.Context, refused string) (string, error)
 		return "", context.Cause(ctx)
 	}
 	defer func() { <-s.lock }()
-	if t := s.current(refused); t != "" { // somebody else was faster
+	if t := s.current(refused); t != "" { // fetched meanwhile by another request
 		return t, nil
 	}
 	t, err := s.fetch(ctx)
@@ -61,7 +61,7 @@ func (s *TokenSource) Token(ctx context.Context, refused string) (string, error)
 		return "", err
 	}
 	if t.Value == "" || !httpguts.ValidHeaderFieldValue(t.Value) {
-		return "", errors.New("the token is empty, or no header value")
+		return "", errors.New("the token is empty, or not valid in a header field")
 	}
 	s.token.Store(&t)
 	return t.Value, nil

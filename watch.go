@@ -340,7 +340,7 @@ func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
 
 // moved is the number of bytes received and sent, for RateGuard.
 func (r *Reply) moved() int64 {
-	n := r.wireBytes()
+	n := r.WireBytes()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sent != nil {
