@@ -36,7 +36,9 @@ func (r *Reply) ReadAll() ([]byte, error) {
 		return nil, errUnmade()
 	}
 	all, err := r.pipe.All()
-	r.Wait(context.Background()) // until Finished was emitted
+	if err != nil { // which reading finds before it has been told
+		r.Wait(context.Background())
+	}
 	return all, err
 }
 

@@ -243,9 +243,7 @@ func (r *Reply) end(e *Error, discard bool) {
 	r.state = ending
 	r.headSettled()
 	received := r.pipe.Stop()
-	if e == nil {
-		r.pipe.End(nil)
-	} else {
+	if e != nil {
 		r.notFollowed()
 		r.describe(e, received)
 		r.err = e
@@ -279,7 +277,11 @@ func (r *Reply) finish() {
 	if r.done != nil {
 		close(r.done)
 	}
-	r.emitLocked(sigFinished, 0, 0, nil)
+	last := r.note(sigFinished, 0, 0, nil)
+	if r.err == nil { // who reads finds a reply that has finished
+		r.pipe.End(nil)
+	}
+	r.tell(last)
 }
 
 // uploaded reports whether any upload progress was emitted (D3).

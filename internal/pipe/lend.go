@@ -30,9 +30,11 @@ func (p *Pipe) Lend(body io.Reader, clock Clock) (over bool, err error) {
 	l := &bodyLoan{body: body, clock: clock}
 	p.loan = l
 	p.changed.Broadcast()
+	p.producing = true
 	for !l.back && !p.stopped {
 		p.changed.Wait()
 	}
+	p.producing = false
 	p.loan = nil
 	if !l.back {
 		return true, ErrEnded

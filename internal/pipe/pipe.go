@@ -59,6 +59,7 @@ type Pipe struct {
 	filling    bool      // the producer has the free space of the last chunk
 	writing    bool      // the reader has the first chunk
 	wanted     bool      // a reader waits for bytes
+	producing  bool      // the producer waits for the reader
 	wantsBody  bool      // and takes the body itself
 	stopped    bool      // no more bytes are taken
 	closed     bool      // nothing can be read any more
@@ -82,9 +83,11 @@ func (p *Pipe) Room(left int64, clock Clock) ([]byte, error) {
 		p.mu.Unlock()
 		clock.Pause()
 		p.mu.Lock()
+		p.producing = true
 		for p.full() && !p.stopped {
 			p.changed.Wait()
 		}
+		p.producing = false
 		p.mu.Unlock()
 		clock.Resume()
 		p.mu.Lock()
@@ -128,7 +131,9 @@ func (p *Pipe) Stop() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopped = true
-	p.changed.Broadcast()
+	if p.producing {
+		p.changed.Broadcast()
+	}
 	return p.received
 }
 

@@ -26,13 +26,16 @@ func TestUntaken(t *testing.T) {
 	defer server.Close()
 	c := Conn{nc: wrapped{client}}
 	require.Zero(t, c.Untaken())
-	// more than both sockets hold
-	client.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-	n, err := client.Write(make([]byte, 64<<20))
-	require.Error(t, err)
-	require.Positive(t, c.Untaken())
-	_, err = io.CopyN(io.Discard, server, int64(n))
+	const size = 64 << 20 // more than both sockets hold
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := client.Write(make([]byte, size))
+		wrote <- err
+	}()
+	require.Eventually(t, func() bool { return c.Untaken() > 0 }, 10*time.Second, time.Millisecond)
+	_, err = io.CopyN(io.Discard, server, size)
 	require.NoError(t, err)
+	require.NoError(t, <-wrote)
 	require.Eventually(t, func() bool { return c.Untaken() == 0 }, 10*time.Second, time.Millisecond)
 	require.Equal(t, -1, Conn{}.Untaken())
 	pipe, _ := net.Pipe()
