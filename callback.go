@@ -34,7 +34,7 @@ func (t *teller) wake() {
 // returned. The caller holds the lock; tell releases it.
 func (r *Reply) tell(e journal.Entry) {
 	defer r.mu.Unlock()
-	if r.m.cfg.OnSignal == nil && r.req.OnSignal == nil {
+	if !r.hasOnSignal() {
 		return
 	}
 	if r.teller == nil {
@@ -59,6 +59,8 @@ func (r *Reply) tell(e journal.Entry) {
 		r.tellOne(e, next)
 	}
 }
+
+func (r *Reply) hasOnSignal() bool { return r.m.cfg.OnSignal != nil || r.req.OnSignal != nil }
 
 // untilTold waits for a change of the teller. The caller holds the lock, which is released
 // during the wait.

@@ -174,3 +174,49 @@ func TestAbortInsideOnSignal(t *testing.T) {
 		}
 	})
 }
+
+// TestInterimHoldsUpNobodyElse: an OnSignal that takes its time at an interim response holds up
+// its own reply, and not the others on the same HTTP/2 connection.
+func TestInterimHoldsUpNobodyElse(t *testing.T) {
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hints" {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+		w.WriteHeader(http.StatusOK)
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
+		require.NoError(t, s.m.Get(t.Context(), s.request("/first")).Wait(deadline(t)))
+		inside, leave := make(chan struct{}), make(chan struct{})
+		var seen []string
+		req := s.request("/hints")
+		req.OnSignal = func(_ *netreply.Reply, e netreply.Event) {
+			seen = append(seen, signalName(e))
+			if _, ok := e.(netreply.InformationalReceived); ok {
+				close(inside)
+				<-leave
+			}
+		}
+		r := s.m.Get(t.Context(), req)
+		<-inside
+		assert.NoError(t, s.m.Get(t.Context(), s.request("/other")).Wait(deadline(t)))
+		close(leave)
+		require.NoError(t, r.Wait(deadline(t)))
+		assert.Equal(t, []string{"sent", "informational", "head"}, seen[:3])
+	})
+}
+
+// TestGoexitInOnSignal: a reply ends whose OnSignal ends its goroutine, as a failed
+// requirement in a test does.
+func TestGoexitInOnSignal(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1<<20)) }))
+	for _, at := range []string{"connecting", "sent", "head", "ready"} {
+		m := newManager(t, netreply.Config{ConnectionsPerHost: 1})
+		req := newRequest(t, s.URL)
+		req.OnSignal = func(_ *netreply.Reply, e netreply.Event) {
+			if signalName(e) == at {
+				runtime.Goexit()
+			}
+		}
+		r := m.Get(t.Context(), req)
+		assert.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError, at)
+	}
+}

@@ -103,8 +103,17 @@ type head struct {
 // connection. Therefore the end of the context, a time limit and Abort do not depend on it:
 // they call stop from another goroutine.
 func (r *Reply) run() {
-	defer r.m.remove(r)
+	defer r.unwound()
 	r.conclude(r.perform())
+}
+
+// unwound takes the reply out of the Manager's list. Where nothing has ended its context, a
+// callback of the program has ended the goroutine, by runtime.Goexit or a panic.
+func (r *Reply) unwound() {
+	defer r.m.remove(r)
+	if r.ctx.Err() == nil {
+		r.Abort()
+	}
 }
 
 // conclude ends the reply with the outcome of its transfer.

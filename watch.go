@@ -93,8 +93,25 @@ func (w *watch) Uploaded(sent, total int64) {
 	r.emitLocked(sigUploadProgress, sent, total, nil)
 }
 
+// Interim runs on the goroutine that reads the connection. On HTTP/2 that reads for other replies
+// as well, which must not wait for OnSignal.
 func (w *watch) Interim(code int, h http.Header) {
-	(*Reply)(w).emit(sigInformational, 0, 0, &Informational{code, headersFrom(h, false)})
+	r := (*Reply)(w)
+	r.mu.Lock()
+	if r.state != running {
+		r.mu.Unlock()
+		return
+	}
+	e := r.note(sigInformational, 0, 0, &Informational{code, headersFrom(h, false)})
+	if !r.hasOnSignal() || !r.conn.HTTP2 {
+		r.tell(e)
+		return
+	}
+	r.mu.Unlock()
+	go func() { // ends with OnSignal, or at once where somebody else tells
+		r.mu.Lock()
+		r.tell(e)
+	}()
 }
 
 func (w *watch) Head(resp *flow.Head) {

@@ -17,7 +17,7 @@ import (
 )
 
 // Transfer is what is done for one request: the side of a reply that the program does not
-// see. All of it belongs to the goroutine that runs it, but for what mu guards.
+// see. All of it belongs to the goroutine that runs it, but for interims and what mu guards.
 type Transfer struct {
 	// Clock is of the peer's silence, nil where there is no limit to that. Rate is nil where
 	// no least rate is wanted.

@@ -17,7 +17,8 @@ import (
 // calls come from the goroutine that runs the transfer, but for some that may come beside the
 // others, and behind the transfer: Uploaded and Sent from the goroutine that reads the request
 // body, Interim from the one that reads the connection, and HeadLate from that of a timer. A
-// call may block; where it waits for the program the transfer's clock stands still.
+// call may block, but for Interim on HTTP/2, where the connection is read for others, too; where
+// it waits for the program the transfer's clock stands still.
 type Watcher interface {
 	// Enter says how far the transfer has come.
 	Enter(Phase)
