@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"context"
+	"errors"
 
 	"github.com/netreply/netreply/internal/auth"
 )
@@ -30,5 +31,9 @@ type Negotiation interface {
 type negotiator struct{ Negotiator }
 
 func (n *negotiator) Start(ctx context.Context, host string) (auth.Negotiation, error) {
-	return n.Negotiator.Start(ctx, host)
+	negotiation, err := n.Negotiator.Start(ctx, host)
+	if err == nil && isNil(negotiation) {
+		err = errors.New("Negotiator.Start returned neither a Negotiation nor an error")
+	}
+	return negotiation, err
 }

@@ -88,6 +88,9 @@ func pskHandshake(d PSKDialer) func(context.Context, net.Conn, *tls.Config, func
 		nc, state, err := d.Handshake(ctx, raw, PSKParameters{
 			ServerName: cfg.ServerName, MinProtocol: cfg.MinVersion, MaxProtocol: cfg.MaxVersion, ALPN: cfg.NextProtos,
 			Ask: func(a *PreSharedKeyAuthenticator) error {
+				if a == nil {
+					return errNoKey
+				}
 				if err := ask(a); err != nil {
 					return err
 				}
@@ -97,6 +100,9 @@ func pskHandshake(d PSKDialer) func(context.Context, net.Conn, *tls.Config, func
 				return nil
 			},
 		})
+		if err == nil && isNil(nc) {
+			err = errors.New("PSKDialer.Handshake returned neither a connection nor an error")
+		}
 		if err != nil {
 			return nil, nil, err
 		}

@@ -2,11 +2,15 @@ package netreply_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
+	"net"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -19,6 +23,7 @@ import (
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/cookies"
+	"github.com/netreply/netreply/internal/testserver"
 )
 
 // zeroValues are the types of the package that have methods, each as its zero value.
@@ -213,6 +218,45 @@ func TestNilCookieJar(t *testing.T) {
 }
 
 func openNothing() (io.ReadCloser, error) { return nil, nil }
+
+// TestCallbacksReturnNothing: what the program plugs in and gives neither a value nor an error,
+// or asks about nothing, has failed.
+func TestCallbacksReturnNothing(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, _, ok := r.BasicAuth(); !ok {
+			w.Header()["Www-Authenticate"] = []string{"Negotiate", `Basic realm="r"`}
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	m := newManager(t, netreply.Config{Negotiators: []netreply.Negotiator{noNegotiation{}}})
+	req := newRequest(t, s.URL)
+	req.URL.User = url.UserPassword("user", "password")
+	assert.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)), "by the next weaker scheme")
+
+	encrypted, _ := testserver.NewOrigin(t, testserver.TLS, http.NotFoundHandler())
+	for _, d := range []netreply.PSKDialer{noConnection{}, noConnection{asks: true}} {
+		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{PSK: d}, Ask: netreply.AskPreSharedKey})
+		err := m.Get(t.Context(), newRequest(t, encrypted.URL)).Wait(deadline(t))
+		assert.ErrorIs(t, err, netreply.SslHandshakeFailedError, "%+v", d)
+	}
+}
+
+type noNegotiation struct{}
+
+func (noNegotiation) Scheme() string { return "Negotiate" }
+func (noNegotiation) Start(context.Context, string) (netreply.Negotiation, error) {
+	return nil, nil
+}
+
+// noConnection is a PSKDialer that makes no connection.
+type noConnection struct{ asks bool }
+
+func (d noConnection) Handshake(_ context.Context, _ net.Conn, p netreply.PSKParameters) (c net.Conn, _ tls.ConnectionState, err error) {
+	if d.asks {
+		err = p.Ask(nil)
+	}
+	return c, tls.ConnectionState{}, err
+}
 
 func cancelled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())

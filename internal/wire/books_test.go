@@ -117,6 +117,24 @@ func TestLeavingFreesDial(t *testing.T) {
 	assert.Empty(t, b.hosts)
 }
 
+// TestUnkeptEnds: a connection that is not to be kept goes to whoever waits, and ends where those
+// that wait want one that nothing was sent on.
+func TestUnkeptEnds(t *testing.T) {
+	for fresh, ends := range map[bool]bool{false: false, true: true} {
+		b := newBooks(t, Key{Scheme: "http", Addr: "h:80"})
+		first := b.h.enqueue(&waiter{x: &Exchange{Priority: Normal, IdleTimeout: -1}})
+		b.h.startDials()
+		c := &conn{connection: &scripted{}}
+		b.decided().dial[0].opened(c, nil, time.Now())
+		require.Same(t, c, first.take().conn)
+		b.ask(fresh)
+		b.decided()
+		b.h.exchangeOver(c, true, time.Now())
+		assert.Equal(t, ends, c.gone, "fresh: %v", fresh)
+		assert.Equal(t, ends, len(b.decided().close) == 1)
+	}
+}
+
 // TestCloseEndsEverything: idle connections are shut down in order, others at once, and every
 // waiting exchange fails.
 func TestCloseEndsEverything(t *testing.T) {

@@ -16,13 +16,17 @@ func (h *host) exchangeOver(c *conn, ok bool, now time.Time) {
 	case c.gone: // and not here any more
 	case c.http2:
 		h.streamOver(c, now)
-	case ok && !c.dead && !p.closed && (c.expiry >= 0 || h.waiters > 0):
+	case ok && !c.dead && !p.closed:
 		h.rest(c)
 		p.expiry.keep(c, now)
 	default:
 		p.discard(c)
 	}
 	h.provide()
+	if c.streams == 0 && c.expiry < 0 && !c.gone { // it is not to be kept, and nobody has taken it
+		p.discard(c)
+		h.startDials()
+	}
 	h.noteEmptied()
 	h.forget()
 }
@@ -43,7 +47,7 @@ func (h *host) streamOver(c *conn, now time.Time) {
 	if !open || p.closed {
 		p.exclude(c)
 	}
-	if c.streams == 0 && (c.dead || c.expiry < 0 && h.waiters == 0) {
+	if c.streams == 0 && c.dead {
 		p.discard(c)
 		return
 	}
