@@ -129,11 +129,20 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		ctx = context.Background()
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	if m.enter(r) {
+		r.watch(ctx)
+	} else {
+		r.cancel(errManagerClosed)
+	}
+	return r
+}
+
+// enter adds a reply to the list. After Close it does not: Close does not wait for that reply.
+func (m *Manager) enter(r *Reply) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed { // not listed: Close does not wait for it
-		r.cancel(errManagerClosed)
-		return r
+	if m.closed {
+		return false
 	}
 	r.listed = true
 	r.next = m.first
@@ -141,8 +150,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		m.first.prev = r
 	}
 	m.first = r
-	r.watch(ctx)
-	return r
+	return true
 }
 
 // remove takes a reply out of the list when its goroutine ends.

@@ -179,6 +179,14 @@ func (q Request) Format(s fmt.State, verb rune) { q.printout().format(s, verb) }
 func (q Request) LogValue() slog.Value { return q.printout().logValue() }
 
 func (r *Reply) printout() printout {
+	p := r.facts()
+	if err := r.Err(); r.m != nil && err != nil { // whose text may be the program's
+		p.addWords("Err", err.Error())
+	}
+	return p
+}
+
+func (r *Reply) facts() printout {
 	p := printout{name: "netreply.Reply"}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -199,9 +207,6 @@ func (r *Reply) printout() printout {
 	p.addNumber("Received", r.pipe.Received())
 	if r.state != finished && r.head.length > 0 {
 		p.addNumber("ContentLength", r.head.length)
-	}
-	if r.err != nil {
-		p.addWords("Err", r.err.Error())
 	}
 	return p
 }

@@ -202,11 +202,12 @@ func (r *Reply) SSLConfiguration() SSLState {
 	}
 	s := SSLState{Configuration: r.encryption.profiles.from.Clone()}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.tls != nil {
-		s.ConnectionState = *r.tls
-		s.addr, _ = httpurl.Address(r.url)
-		s.profiles = r.encryption.forHop(r.sameOrigin(r.url))
+	state, u := r.tls, r.url
+	r.mu.Unlock()
+	if state != nil {
+		s.ConnectionState = *state
+		s.addr, _ = httpurl.Address(u)
+		s.profiles = r.encryption.forHop(r.sameOrigin(u))
 	}
 	return s
 }
