@@ -1,9 +1,6 @@
 package netreply
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
 // decision is the common part of all questions: it accepts the first answer while the reply
 // is running.
@@ -11,10 +8,9 @@ type decision struct {
 	mu      sync.Mutex
 	decided bool
 	answer  chan struct{}
-	// asker is the *Reply that asks, nil before that. After the end of its context no
+	// asker is the reply that asks, nil before that. After the end of its context no
 	// answer is accepted.
-	asker any
-	ctx   context.Context
+	asker *Reply
 }
 
 func (d *decision) decisionOf() *decision { return d }
@@ -24,7 +20,7 @@ func (d *decision) decisionOf() *decision { return d }
 func (d *decision) settle(set func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.decided || d.ctx != nil && d.ctx.Err() != nil {
+	if d.decided || d.asker != nil && d.asker.ctx.Err() != nil {
 		return false
 	}
 	d.decided = true
@@ -44,8 +40,8 @@ func (d *decision) isDecided() bool {
 	return d.decided
 }
 
-// wait waits for an answer or the end of ctx.
-func (d *decision) wait(ctx context.Context) {
+// wait waits for an answer or the end of the reply.
+func (d *decision) wait() {
 	d.mu.Lock()
 	if d.answer == nil {
 		d.answer = make(chan struct{})
@@ -56,10 +52,10 @@ func (d *decision) wait(ctx context.Context) {
 	d.mu.Unlock()
 	select {
 	case <-d.answer:
-	case <-ctx.Done():
+	case <-d.asker.ctx.Done():
 	}
 }
 
 // askedBy sets the reply that asks. It must be called before other goroutines see the
 // question.
-func (d *decision) askedBy(ctx context.Context, asker any) { d.ctx, d.asker = ctx, asker }
+func (d *decision) askedBy(r *Reply) { d.asker = r }

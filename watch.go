@@ -13,7 +13,6 @@ import (
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/flow"
-	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/journal"
 	"github.com/netreply/netreply/internal/pipe"
 	"github.com/netreply/netreply/internal/wire"
@@ -49,7 +48,7 @@ func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	}
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
 	q.Ignore()
-	q.askedBy(r.ctx, r)
+	q.askedBy(r)
 	r.emit(sigSSLErrors, 0, 0, q)
 }
 
@@ -150,7 +149,7 @@ func (w *watch) Redirect(rd *flow.Redirection, meanwhile func()) (follow bool) {
 	d := &Redirect{URL: rd.To, From: rd.From, StatusCode: rd.Status, Method: rd.Method}
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		d.Allow()
-		d.askedBy(r.ctx, r)
+		d.askedBy(r)
 		r.move(rd.To, rd.Method)
 		r.emit(sigRedirected, 0, 0, d)
 		meanwhile()
@@ -285,7 +284,7 @@ func (w *watch) Decoding(d *coding.Reader) {
 // decided already is only emitted. ask reports whether the program has answered.
 func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answered bool) {
 	d := q.decisionOf()
-	d.askedBy(r.ctx, r)
+	d.askedBy(r)
 	waits = waits && !d.isDecided()
 	var b int64
 	if waits {
@@ -302,7 +301,7 @@ func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answere
 		if r.req.Answer != nil {
 			r.callAnswer(q)
 		} else {
-			d.wait(r.ctx)
+			d.wait()
 		}
 		if d.isDecided() || r.ctx.Err() == nil {
 			r.setOpen(0)
@@ -379,11 +378,8 @@ func (r *Reply) notFollowed() {
 	}
 }
 
-// sameOrigin reports whether u has the origin of the request, before or after its upgrade
-// by HSTS.
-func (r *Reply) sameOrigin(u *url.URL) bool {
-	return httpurl.KeepsCredentials(r.req.URL, u) || httpurl.KeepsCredentials(r.m.flow.Upgrade(r.req.URL), u)
-}
+// sameOrigin reports whether u has the origin of the request; see flow.Engine.SameOrigin.
+func (r *Reply) sameOrigin(u *url.URL) bool { return r.m.flow.SameOrigin(r.req.URL, u) }
 
 // hopSecurity returns the properties of a hop to u that decide its TLS profile.
 func (r *Reply) hopSecurity(u *url.URL) hopSecurity {

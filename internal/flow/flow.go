@@ -14,6 +14,7 @@ import (
 	"github.com/netreply/netreply/hsts"
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/coding"
+	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -87,6 +88,11 @@ func (e *Engine) Upgrade(u *url.URL) *url.URL {
 		return u
 	}
 	return e.cfg.HSTS.Upgrade(u)
+}
+
+// SameOrigin tells whether u is of the origin of first, or what HSTS has made of that since.
+func (e *Engine) SameOrigin(first, u *url.URL) bool {
+	return httpurl.KeepsCredentials(first, u) || httpurl.KeepsCredentials(e.Upgrade(first), u)
 }
 
 // ForgetLogins forgets the passwords that servers and proxies have accepted or that were

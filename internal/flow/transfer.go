@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 
 	"github.com/netreply/netreply/headers"
-	"github.com/netreply/netreply/internal/httpurl"
 )
 
 // Transfer is what is done for one request: the side of a reply that the program does not
@@ -101,11 +100,8 @@ func (t *Transfer) mayAsk() bool {
 	return ask
 }
 
-// sameOrigin tells whether u is of the origin that the request was made for, or what
-// HSTS has made of that since.
-func (t *Transfer) sameOrigin(u *url.URL) bool {
-	return httpurl.KeepsCredentials(t.URL, u) || httpurl.KeepsCredentials(t.e.Upgrade(t.URL), u)
-}
+// sameOrigin tells whether u is of the origin that the request was made for.
+func (t *Transfer) sameOrigin(u *url.URL) bool { return t.e.SameOrigin(t.URL, u) }
 
 // memoryLimit is the largest body that goes out in one piece with its head,
 // without being watched on its way.
