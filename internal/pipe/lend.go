@@ -61,15 +61,20 @@ func (p *Pipe) copyDirect(w io.Writer) (total int64, err error) {
 	return total, err
 }
 
-// copyPiece moves what one Read of the body gives, through buf, and keeps what w does not
-// take.
-func (p *Pipe) copyPiece(l *bodyLoan, w io.Writer, buf []byte) (written int, err error) {
+func (p *Pipe) readLent(l *bodyLoan, buf []byte) (int, error) {
 	p.mu.Unlock()
-	n, readErr := l.body.Read(buf)
+	defer p.mu.Lock()
+	n, err := l.body.Read(buf)
 	if n > 0 {
 		l.clock.Touch()
 	}
-	p.mu.Lock()
+	return n, err
+}
+
+// copyPiece moves what one Read of the body gives, through buf, and keeps what w does not
+// take.
+func (p *Pipe) copyPiece(l *bodyLoan, w io.Writer, buf []byte) (written int, err error) {
+	n, readErr := p.readLent(l, buf)
 	if readErr != nil {
 		l.over = true
 		if readErr != io.EOF {
