@@ -74,9 +74,10 @@ func (l *listener) add(e managerEntry) {
 func (l *listener) placesOf(r *Reply) *places {
 	p := l.recent[r]
 	if p == nil {
-		if p = new(places); l.recent == nil {
+		if l.recent == nil {
 			l.recent = map[*Reply]*places{}
 		}
+		p = new(places)
 		l.recent[r] = p
 	}
 	return p

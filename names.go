@@ -1,8 +1,6 @@
 package netreply
 
-import (
-	"strconv"
-)
+import "strconv"
 
 // Types of constants implement both String and LogValue, because some handlers of log/slog,
 // such as the JSON handler, print numbers otherwise.

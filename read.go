@@ -28,8 +28,8 @@ func (r *Reply) WriteTo(w io.Writer) (int64, error) {
 }
 
 // ReadAll waits for the end of the reply and returns the unread body and Err: the body of a
-// 404 response is returned with ContentNotFoundError. Inside OnSignal it does not wait: it
-// returns the bytes received so far, and before ErrorOccurred an error that wraps
+// 404 response is returned with ContentNotFoundError. Inside OnSignal and Answer it does not
+// wait: it returns the bytes received so far, and before ErrorOccurred an error that wraps
 // ErrInsideOnSignal.
 func (r *Reply) ReadAll() ([]byte, error) {
 	if r.m == nil {

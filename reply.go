@@ -414,8 +414,8 @@ func (r *Reply) Wait(ctx context.Context) error {
 // questions, and before the body. StatusCode, Headers, URL, ContentLength and the like do not
 // change any more then. It returns nil for every response, a 404 too: nil does not mean that
 // the request has succeeded. It returns Err if the reply ends before a head has come, and if
-// ctx ends, the cause of that. A nil ctx never ends. Inside OnSignal it does not wait, and
-// fails with ErrInsideOnSignal unless the head is there or the reply has failed.
+// ctx ends, the cause of that. A nil ctx never ends. Inside OnSignal and Answer it does not
+// wait, and fails with ErrInsideOnSignal unless the head is there or the reply has failed.
 func (r *Reply) WaitHead(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()

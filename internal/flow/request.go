@@ -23,7 +23,6 @@ type Request struct {
 	IdleTimeout     time.Duration // of the connection afterwards; see wire.Exchange
 	LocalServerName string        // of the schemes of local sockets
 	SecretHeaders   []string      // fields that belong to one origin
-	MaxBodySize     int64         // 0 for no limit
 	DecodeThreshold int64         // see coding.Limits
 
 	// Idempotent: it may be carried out twice without harm, whatever its method.

@@ -46,7 +46,7 @@ func afterRetry(h *Hop) (again bool) {
 			h.e.http11.add(h.req.URL.Scheme, addr)
 		}
 		h.fresh = false
-	} else if mayRepeat(h.err, (t.Idempotent || IdempotentMethod(h.req.Method))) {
+	} else if mayRepeat(h.err, t.Idempotent || IdempotentMethod(h.req.Method)) {
 		// a stream that was refused may do on the same connection, anything else
 		// wants a new one
 		var we *wire.Error

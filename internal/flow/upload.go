@@ -310,7 +310,7 @@ func (b *blockingSource) idle(ctx context.Context) error {
 	}
 }
 
-// Meter counts one sending of a request body, from the goroutine that
+// uploadMeter counts one sending of a request body, from the goroutine that
 // reads it.
 type uploadMeter struct {
 	w     Watcher
