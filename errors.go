@@ -36,14 +36,14 @@ const (
 	BackgroundRequestNotAllowedError NetworkError = 9  // Config.ForbidBackground
 	TooManyRedirectsError            NetworkError = 10 // Request.MaxRedirects
 	InsecureRedirectError            NetworkError = 11 // the redirect policy refused the target
-	UnknownNetworkError              NetworkError = 99
+	UnknownNetworkError              NetworkError = 99 // any other failure of the network
 
-	ProxyConnectionRefusedError      NetworkError = 101
-	ProxyConnectionClosedError       NetworkError = 102
-	ProxyNotFoundError               NetworkError = 103
-	ProxyTimeoutError                NetworkError = 104
+	ProxyConnectionRefusedError      NetworkError = 101 // nothing listens on the proxy's port
+	ProxyConnectionClosedError       NetworkError = 102 // the proxy closed the connection
+	ProxyNotFoundError               NetworkError = 103 // the name of the proxy does not exist, or no proxy can be used
+	ProxyTimeoutError                NetworkError = 104 // the proxy does not respond
 	ProxyAuthenticationRequiredError NetworkError = 105 // status 407
-	UnknownProxyError                NetworkError = 199
+	UnknownProxyError                NetworkError = 199 // any other failure of a proxy
 
 	ContentAccessDenied               NetworkError = 201 // status 403
 	ContentOperationNotPermittedError NetworkError = 202 // status 405

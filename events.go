@@ -13,8 +13,8 @@ import (
 // SocketStartedConnecting, Encrypted, RequestSent, UploadProgress, SSLErrorsOccurred,
 // PreSharedKeyAuthenticationRequired, InformationalReceived, MetaDataChanged,
 // AuthenticationRequired, ProxyAuthenticationRequired, Redirected, ReadyRead,
-// DownloadProgress, ErrorOccurred and Finished. Its String method says what happened and
-// when.
+// DownloadProgress, ErrorOccurred and Finished. What package fmt prints of it says what
+// happened and when.
 type Event interface {
 	// Elapsed is the time from the start of the reply, which is the call of Get or another
 	// verb, to the event. The difference between two events of a reply is the time between
@@ -221,9 +221,9 @@ func (m *Manager) Events(ctx context.Context) iter.Seq2[*Reply, Event] {
 	return m.signals(ctx, signals)
 }
 
-// Finished yields every reply of the Manager that finishes after the call, until ctx ends
-// or the Manager is closed. It can be ranged over once. Inside OnSignal and Answer it ends
-// where it would have to wait.
+// Finished yields every reply of the Manager that finishes after the call, until ctx ends or
+// the Manager is closed. A nil ctx never ends. The iterator can be ranged over once. Inside
+// OnSignal and Answer it ends where it would have to wait.
 func (m *Manager) Finished(ctx context.Context) iter.Seq[*Reply] {
 	all := m.signals(ctx, sigFinished)
 	return func(yield func(*Reply) bool) {

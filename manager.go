@@ -86,11 +86,11 @@ func (m *Manager) Send(ctx context.Context, verb string, req *Request, body Body
 	return r
 }
 
-// Fetch is Send on the calling goroutine: it returns when the reply has finished, which
-// costs less than Send and Wait. The whole body is buffered, whatever ReadBufferSize says;
-// ReadAll returns it without waiting. Questions of the reply need an Answer: nobody has its
-// channels before Fetch returns, so with Ask or UserVerifiedRedirectPolicy alone a question
-// keeps it waiting until ctx ends.
+// Fetch is Send on the calling goroutine: it returns when the reply has finished, which costs
+// less than Send and Wait. The whole body is buffered, whatever ReadBufferSize says; ReadAll
+// returns it without waiting. Questions must be answered by Answer or inside OnSignal: the
+// program gets the channels of the reply only after the end, so that a question under Ask or
+// UserVerifiedRedirectPolicy alone waits until ctx ends.
 func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	r := m.newReply(ctx, verb, req, body)
 	r.pipe.SetLimit(0)

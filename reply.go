@@ -19,13 +19,16 @@ import (
 )
 
 // Reply is a running request and its response. The body can be read while it arrives, every
-// step is a signal, and the getters are valid at any time. Its methods are safe for
-// concurrent use, except that only one goroutine at a time should read.
+// step is a signal, and the getters are valid at any time. Its methods are safe for concurrent
+// use, except that only one goroutine at a time should read.
 //
-// A Reply runs on one goroutine, which ends by itself when the body was received to its
-// end, failed, or was aborted. With a read buffer limit a Reply must therefore be read to
-// its end, closed, or have a context that ends; without a limit it finishes even if its
-// body is not read.
+// A reply that follows redirects sends a request for each; each of them is a hop, and the
+// getters describe the last one. The head of a response is its status and its header fields.
+//
+// A Reply runs on one goroutine, which ends by itself when the body was received to its end,
+// failed, or was aborted. With a read buffer limit a Reply must therefore be read to its end,
+// closed, or have a context that ends; without a limit it finishes even if its body is not
+// read.
 type Reply struct {
 	m      *Manager
 	req    Request // a copy, with the Manager's defaults

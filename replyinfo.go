@@ -171,7 +171,8 @@ func (r *Reply) LocalAddr() net.Addr {
 	return r.conn.LocalAddr
 }
 
-// RemoteAddr is the remote address of that connection; with a proxy, of the proxy.
+// RemoteAddr is the remote address of the connection of the last hop, which with a proxy is
+// the address of the proxy; nil before there was one.
 func (r *Reply) RemoteAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
