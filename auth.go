@@ -58,7 +58,7 @@ func (a *Authenticator) SetCredentials(user, password string) bool {
 // Cancel sends no password: the 401 response is final, and the reply fails with
 // AuthenticationRequiredError. Other replies that wait for the same answer fail, too. It
 // returns false when there was an answer already, or the reply is over.
-func (a *Authenticator) Cancel() bool { return a != nil && a.refuse() }
+func (a *Authenticator) Cancel() bool { return a != nil && a.decline() }
 
 // Credential is a password for an origin, see Config.Credentials. It is sent after a
 // challenge of the server, and never to another origin; https at its default port is the

@@ -13,87 +13,87 @@ import (
 // callback returns, so that the wait would never end.
 var ErrInsideOnSignal = errors.New("the reply continues only when OnSignal or Answer returns: read without waiting (ReadAvailable), or wait on another goroutine")
 
-// teller serialises the calls of OnSignal for one reply, in the order of Events, on
+// dispatcher serialises the calls of OnSignal for one reply, in the order of Events, on
 // whatever goroutine emits a signal while no call is running. The reply's lock guards it.
-type teller struct {
+type dispatcher struct {
 	busy    bool
-	told    journal.Cursor // position in the record up to which OnSignal was called
-	changed chan struct{}  // closed when told or busy changes; nil if no goroutine waits
+	called  journal.Cursor // position in the record up to which OnSignal was called
+	changed chan struct{}  // closed when called or busy changes; nil if no goroutine waits
 }
 
-func (t *teller) wake() {
-	if t.changed != nil {
-		close(t.changed)
-		t.changed = nil
+func (d *dispatcher) wake() {
+	if d.changed != nil {
+		close(d.changed)
+		d.changed = nil
 	}
 }
 
-// tell calls OnSignal for all recorded signals for which it was not called yet. If another
+// dispatch calls OnSignal for all recorded signals for which it was not called yet. If another
 // goroutine is calling it, that goroutine makes the remaining calls: Abort returns at once,
 // while the transfer, which OnSignal may stop at any signal, waits until the call for e has
-// returned. The caller holds the lock; tell releases it.
-func (r *Reply) tell(e journal.Entry) {
+// returned. The caller holds the lock; dispatch releases it.
+func (r *Reply) dispatch(e journal.Entry) {
 	defer r.mu.Unlock()
 	if !r.hasOnSignal() {
 		return
 	}
-	if r.teller == nil {
-		r.teller = new(teller)
+	if r.dispatcher == nil {
+		r.dispatcher = new(dispatcher)
 	}
-	t := r.teller
-	if t.busy {
-		t.wake() // goroutines that wait below: the reply may have ended
+	d := r.dispatcher
+	if d.busy {
+		d.wake() // goroutines that wait below: the reply may have ended
 		if r.state != running || r.insideCallback() {
 			return
 		}
-		for t.busy && r.state == running && !t.told.Passed(e) {
-			r.untilTold()
+		for d.busy && r.state == running && !d.called.Passed(e) {
+			r.waitDispatch()
 		}
 	}
-	for !t.busy {
-		next := t.told
+	for !d.busy {
+		next := d.called
 		e, ok := r.record.next(&next)
 		if !ok {
 			return
 		}
-		r.tellOne(e, next)
+		r.dispatchOne(e, next)
 	}
 }
 
 func (r *Reply) hasOnSignal() bool { return r.m.cfg.OnSignal != nil || r.req.OnSignal != nil }
 
-// untilTold waits for a change of the teller. The caller holds the lock, which is released
+// waitDispatch waits for a change of the dispatcher. The caller holds the lock, which is released
 // during the wait.
-func (r *Reply) untilTold() {
-	t := r.teller
-	if t.changed == nil {
-		t.changed = make(chan struct{})
+func (r *Reply) waitDispatch() {
+	d := r.dispatcher
+	if d.changed == nil {
+		d.changed = make(chan struct{})
 	}
-	changed := t.changed
+	changed := d.changed
 	r.mu.Unlock()
 	<-changed
 	r.mu.Lock()
 }
 
-// tellOne calls OnSignal for one entry. The teller stays usable if that panics or calls
+// dispatchOne calls OnSignal for one entry. The dispatcher stays usable if that panics or calls
 // runtime.Goexit. The caller holds the lock, which is released during the call.
-func (r *Reply) tellOne(e entry, told journal.Cursor) {
-	t := r.teller
-	t.busy = true
+func (r *Reply) dispatchOne(e entry, next journal.Cursor) {
+	d := r.dispatcher
+	d.busy = true
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
-		t.busy, t.told = false, told
-		t.wake()
+		d.busy, d.called = false, next
+		d.wake()
 	}()
-	r.callBack(e.event())
+	r.callOnSignal(e.event())
 }
 
-// callBack calls OnSignal, that of the Manager first (rule S6). insideCallback looks for it
+// callOnSignal calls OnSignal, that of the Manager first (rule S6). insideCallback looks for it
 // on the stack, so it must not be inlined.
 //
 //go:noinline
-func (r *Reply) callBack(e Event) {
+func (r *Reply) callOnSignal(e Event) {
 	r.calls.Add(1)
 	defer r.calls.Add(-1)
 	r.clock.Pause() // the time of the program is not the peer's silence
@@ -122,13 +122,13 @@ func (r *Reply) callAnswer(q Question) {
 // too.
 func (r *Reply) insideCallback() bool { return r.calls.Load() > 0 && calledBack() }
 
-// callBackEntry and callAnswerEntry are set by init: an initialiser that refers to these
+// onSignalEntry and answerEntry are set by init: an initialiser that refers to these
 // functions would be an initialisation cycle.
-var callBackEntry, callAnswerEntry uintptr
+var onSignalEntry, answerEntry uintptr
 
 func init() {
-	callBackEntry = reflect.ValueOf((*Reply).callBack).Pointer()
-	callAnswerEntry = reflect.ValueOf((*Reply).callAnswer).Pointer()
+	onSignalEntry = reflect.ValueOf((*Reply).callOnSignal).Pointer()
+	answerEntry = reflect.ValueOf((*Reply).callAnswer).Pointer()
 }
 
 // calledBack reports whether the calling goroutine is in an OnSignal or Answer of any reply.
@@ -140,7 +140,7 @@ func calledBack() bool {
 		n = runtime.Callers(2, pcs)
 	}
 	for _, pc := range pcs[:n] {
-		if f := runtime.FuncForPC(pc - 1); f != nil && (f.Entry() == callBackEntry || f.Entry() == callAnswerEntry) {
+		if f := runtime.FuncForPC(pc - 1); f != nil && (f.Entry() == onSignalEntry || f.Entry() == answerEntry) {
 			return true
 		}
 	}

@@ -31,8 +31,8 @@ func (d *decision) settle(set func()) bool {
 	return true
 }
 
-// refuse gives the safe answer, which is no for all kinds of questions.
-func (d *decision) refuse() bool { return d.settle(func() {}) }
+// decline gives the safe answer, which is no for all kinds of questions.
+func (d *decision) decline() bool { return d.settle(func() {}) }
 
 func (d *decision) isDecided() bool {
 	d.mu.Lock()
@@ -56,6 +56,6 @@ func (d *decision) wait() {
 	}
 }
 
-// askedBy sets the reply that asks. It must be called before other goroutines see the
+// setAsker sets the reply that asks. It must be called before other goroutines see the
 // question.
-func (d *decision) askedBy(r *Reply) { d.asker = r }
+func (d *decision) setAsker(r *Reply) { d.asker = r }

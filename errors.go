@@ -228,15 +228,15 @@ func (e *Error) Timeout() bool { return e.Code.Timeout() }
 //
 // Deprecated: it exists for net.Error; use Retryable.
 func (e *Error) Temporary() bool {
-	return e.Timeout() || e.Code == TemporaryNetworkFailureError || e.isStatus() && mayPass(e.StatusCode)
+	return e.Timeout() || e.Code == TemporaryNetworkFailureError || e.isStatus() && isTransient(e.StatusCode)
 }
 
 var _ net.Error = (*Error)(nil)
 
-// mayPass reports whether a status describes a condition that may end by itself (RFC 9110,
+// isTransient reports whether a status describes a condition that may end by itself (RFC 9110,
 // section 15; RFC 6585; RFC 8470). 501, 505 and 511 do not: they require another method,
 // version or network login.
-func mayPass(status int) bool {
+func isTransient(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true

@@ -102,8 +102,8 @@ func (r *Reply) newTransfer(body *flow.Payload) *flow.Transfer {
 		NoLogin:           q.AuthenticationReuse == LoadManual,
 		NoSendCookies:     q.CookieLoadControl != LoadAutomatic,
 		NoSaveCookies:     q.CookieSaveControl != LoadAutomatic,
-		AsksPassword:      q.waits(AskAuthentication),
-		AsksProxyPassword: q.waits(AskProxyAuthentication),
+		AsksPassword:      q.waitsFor(AskAuthentication),
+		AsksProxyPassword: q.waitsFor(AskProxyAuthentication),
 	}
 	t.Clock, t.Rate = r.clock, r.rate
 	return t

@@ -26,7 +26,7 @@ type listener struct {
 	unhook  func() bool   // stops waiting for the context
 
 	// guarded by hub.mu
-	left   bool
+	done   bool
 	queue  []managerEntry
 	recent map[*Reply]*places
 }
@@ -96,7 +96,7 @@ func (h *hub) take(l *listener) (queue []managerEntry, over bool) {
 	defer h.mu.Unlock()
 	queue = l.queue
 	l.queue, l.recent = nil, nil
-	return queue, h.closed || l.left
+	return queue, h.closed || l.done
 }
 
 // listen adds a listener, until leave or the end of the context.
@@ -105,7 +105,7 @@ func (h *hub) listen(ctx context.Context, only signal) *listener {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		l.left = true
+		l.done = true
 		return l
 	}
 	w := weak.Make(l)
@@ -131,7 +131,7 @@ func (h *hub) leave(w weak.Pointer[listener]) {
 		h.watched.Add(-1)
 	}
 	if l := w.Value(); l != nil {
-		l.left, l.queue, l.recent = true, nil, nil
+		l.done, l.queue, l.recent = true, nil, nil
 		l.wake()
 	}
 }

@@ -45,24 +45,24 @@ func newDecoderBudget(limit int64) *coding.Budget {
 // limitedBody returns an error instead of any bytes after a limit.
 type limitedBody struct {
 	io.ReadCloser
-	left  int64
-	over  error
-	extra [1]byte
+	remaining int64
+	over      error
+	extra     [1]byte
 }
 
 func (b *limitedBody) Read(p []byte) (int, error) {
-	if b.left == 0 {
+	if b.remaining == 0 {
 		n, err := b.ReadCloser.Read(b.extra[:])
 		if n > 0 {
 			err = b.over
 		}
 		return 0, err
 	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
+	if int64(len(p)) > b.remaining {
+		p = p[:b.remaining]
 	}
 	n, err := b.ReadCloser.Read(p)
-	b.left -= int64(n)
+	b.remaining -= int64(n)
 	return n, err
 }
 
@@ -81,7 +81,7 @@ func limitBody(resp *http.Response, limit int64) error {
 	case resp.ContentLength > limit:
 		return over
 	case resp.ContentLength < 0:
-		resp.Body = &limitedBody{ReadCloser: resp.Body, left: limit, over: over}
+		resp.Body = &limitedBody{ReadCloser: resp.Body, remaining: limit, over: over}
 	}
 	return nil
 }

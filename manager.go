@@ -23,10 +23,10 @@ type Manager struct {
 
 	hub hub
 
-	mu     sync.Mutex
-	closed bool
-	first  *Reply        // list of the replies whose goroutine has not ended
-	none   chan struct{} // made by Close, closed when the list is empty
+	mu       sync.Mutex
+	closed   bool
+	first    *Reply        // list of the replies whose goroutine has not ended
+	allEnded chan struct{} // made by Close, closed when the list is empty
 }
 
 // NewManager makes a Manager. For a Config that cannot be used it returns an error that
@@ -113,7 +113,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		r.clock = flow.NewClock(q.TransferTimeout, func() { r.stop(transferTimeout(q.TransferTimeout)) })
 	}
 	if q.MinRate > 0 {
-		r.rate = flow.NewRateGuard(q.MinRate, r.clock, r.moved, func() { r.stop(minRate(q.MinRate)) })
+		r.rate = flow.NewRateGuard(q.MinRate, r.clock, r.transferred, func() { r.stop(minRate(q.MinRate)) })
 	}
 	r.pipe.Init((*watch)(r), max(0, q.ReadBufferSize))
 	r.head.length = -1
@@ -130,7 +130,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	if m.enter(r) {
-		r.watch(ctx)
+		r.watchContext(ctx)
 	} else {
 		r.cancel(errManagerClosed)
 	}
@@ -168,9 +168,9 @@ func (m *Manager) remove(r *Reply) {
 		r.next.prev = r.prev
 	}
 	r.prev, r.next = nil, nil
-	if m.first == nil && m.none != nil {
-		close(m.none)
-		m.none = nil
+	if m.first == nil && m.allEnded != nil {
+		close(m.allEnded)
+		m.allEnded = nil
 	}
 	m.mu.Unlock()
 }
@@ -240,12 +240,12 @@ func (m *Manager) Close() error {
 	for r := m.first; r != nil; r = r.next {
 		replies = append(replies, r)
 	}
-	none := m.none
+	none := m.allEnded
 	if none == nil {
 		none = make(chan struct{})
-		if m.none = none; m.first == nil {
+		if m.allEnded = none; m.first == nil {
 			close(none)
-			m.none = nil
+			m.allEnded = nil
 		}
 	}
 	m.mu.Unlock()
@@ -254,13 +254,13 @@ func (m *Manager) Close() error {
 	}
 	waits := !calledBack() // its own reply could not end
 	if waits {
-		ended(none, closeGrace)
+		waitClosed(none, closeGrace)
 	}
 	if m.wire != nil {
 		m.wire.Close()
 	}
 	if waits {
-		ended(none, closeLimit)
+		waitClosed(none, closeLimit)
 	}
 	if m.flow != nil {
 		m.flow.Close()
@@ -284,8 +284,8 @@ func (m *Manager) flushPolicies() {
 	m.cfg.HSTS.Flush(ctx)
 }
 
-// ended waits until c is closed, at most for limit.
-func ended(c <-chan struct{}, limit time.Duration) {
+// waitClosed waits until c is closed, at most for limit.
+func waitClosed(c <-chan struct{}, limit time.Duration) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {

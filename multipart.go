@@ -200,15 +200,15 @@ func (m *Multipart) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 // pieceReader concatenates payloads. Each is opened when the previous one has ended, and
 // closed if it is owned.
 type pieceReader struct {
-	left []*flow.Payload
-	now  io.Reader
-	size int64 // bytes of current still to be read; below 0 if unknown
-	full int64 // length of current
-	ours bool
+	rest      []*flow.Payload
+	current   io.Reader
+	remaining int64 // bytes of current still to be read; below 0 if unknown
+	total     int64 // length of current
+	owned     bool
 }
 
 func openPieces(pieces []*flow.Payload) (io.Reader, error) {
-	r := &pieceReader{left: pieces}
+	r := &pieceReader{rest: pieces}
 	// a source that cannot be read again must fail here, not in the middle of the body
 	for _, p := range pieces {
 		if p.Size < 0 && !p.Owned {
@@ -218,7 +218,7 @@ func openPieces(pieces []*flow.Payload) (io.Reader, error) {
 			}
 			opened := *p
 			opened.Open = func() (io.Reader, error) { return src, nil }
-			r.left = replace(r.left, p, &opened)
+			r.rest = replace(r.rest, p, &opened)
 		}
 	}
 	return r, nil
@@ -237,35 +237,35 @@ func replace(list []*flow.Payload, old, now *flow.Payload) []*flow.Payload {
 
 func (r *pieceReader) Read(p []byte) (int, error) {
 	for {
-		if r.now == nil {
-			if len(r.left) == 0 {
+		if r.current == nil {
+			if len(r.rest) == 0 {
 				return 0, io.EOF
 			}
-			next := r.left[0]
+			next := r.rest[0]
 			src, err := next.Open()
 			if err != nil {
 				return 0, err
 			}
-			r.left, r.now, r.size, r.full, r.ours = r.left[1:], src, next.Size, next.Size, next.Owned
+			r.rest, r.current, r.remaining, r.total, r.owned = r.rest[1:], src, next.Size, next.Size, next.Owned
 		}
 		q := p
-		if r.size >= 0 && int64(len(q)) > r.size {
-			q = q[:r.size]
+		if r.remaining >= 0 && int64(len(q)) > r.remaining {
+			q = q[:r.remaining]
 		}
 		var n int
 		var err error
 		if len(q) > 0 {
-			n, err = r.now.Read(q)
+			n, err = r.current.Read(q)
 		}
-		if r.size >= 0 {
-			r.size -= int64(n)
+		if r.remaining >= 0 {
+			r.remaining -= int64(n)
 		}
 		switch {
-		case err == io.EOF && r.size > 0:
-			return n, &flow.ShortSourceError{Got: r.full - r.size, Want: r.full}
+		case err == io.EOF && r.remaining > 0:
+			return n, &flow.ShortSourceError{Got: r.total - r.remaining, Want: r.total}
 		case err != nil && !errors.Is(err, io.EOF):
 			return n, err
-		case err == io.EOF || r.size == 0:
+		case err == io.EOF || r.remaining == 0:
 			if err := r.end(); err != nil {
 				return n, err
 			}
@@ -273,7 +273,7 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 		if n > 0 {
 			return n, nil
 		}
-		if err == nil && len(q) > 0 && r.now != nil {
+		if err == nil && len(q) > 0 && r.current != nil {
 			return 0, nil
 		}
 	}
@@ -281,9 +281,9 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 
 // end closes the current piece.
 func (r *pieceReader) end() error {
-	c, ok := r.now.(io.Closer)
-	r.now = nil
-	if ok && r.ours {
+	c, ok := r.current.(io.Closer)
+	r.current = nil
+	if ok && r.owned {
 		return c.Close()
 	}
 	return nil
@@ -291,8 +291,8 @@ func (r *pieceReader) end() error {
 
 // Close closes the current piece, if it is owned.
 func (r *pieceReader) Close() error {
-	r.left = nil
-	if r.now != nil {
+	r.rest = nil
+	if r.current != nil {
 		return r.end()
 	}
 	return nil

@@ -48,7 +48,7 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 		return e
 	}
 	if m == nil || m.flow == nil {
-		return fail(errUnmade())
+		return fail(errNotMade())
 	}
 	if reason := httpurl.CheckHost(host); reason != "" {
 		return fail(localError(ProtocolInvalidOperationError, "Invalid host",

@@ -61,8 +61,8 @@ func (p *printout) add(name, text string) {
 	p.fields = append(p.fields, printed{name, text, slog.StringValue(text)})
 }
 
-// addWords adds a string that may come from a peer.
-func (p *printout) addWords(name, words string) {
+// addString adds a string that may come from a peer.
+func (p *printout) addString(name, words string) {
 	p.fields = append(p.fields, printed{name, strconv.Quote(words), slog.StringValue(printable(words, maxMessage))})
 }
 
@@ -78,7 +78,7 @@ func (p *printout) addField(name string, v reflect.Value) {
 	_, named := v.Interface().(fmt.Stringer)
 	switch {
 	case v.Kind() == reflect.String && !named:
-		p.addWords(name, v.String())
+		p.addString(name, v.String())
 	case v.Kind() == reflect.Bool && !named:
 		p.addBool(name, v.Bool())
 	case v.CanInt() && !named:
@@ -87,7 +87,7 @@ func (p *printout) addField(name string, v reflect.Value) {
 		p.addNumber(name, int64(v.Uint()))
 	default:
 		if u, ok := v.Interface().(*url.URL); ok {
-			p.addWords(name, u.Redacted())
+			p.addString(name, u.Redacted())
 			return
 		}
 		p.add(name, show(v))
@@ -181,7 +181,7 @@ func (q Request) LogValue() slog.Value { return q.printout().logValue() }
 func (r *Reply) printout() printout {
 	p := r.facts()
 	if err := r.Err(); r.m != nil && err != nil { // whose text may be the program's
-		p.addWords("Err", err.Error())
+		p.addString("Err", err.Error())
 	}
 	return p
 }
@@ -190,8 +190,8 @@ func (r *Reply) facts() printout {
 	p := printout{name: "netreply.Reply"}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.addWords("Method", r.method)
-	p.addWords("URL", httpurl.Redacted(r.url))
+	p.addString("Method", r.method)
+	p.addString("URL", httpurl.Redacted(r.url))
 	if r.hops > 0 {
 		p.addNumber("Redirects", int64(r.hops))
 	}
@@ -344,7 +344,7 @@ func (a *PreSharedKeyAuthenticator) LogValue() slog.Value { return a.printout().
 func (a *PreSharedKeyAuthenticator) printout() printout {
 	p := printout{name: "netreply.PreSharedKeyAuthenticator"}
 	if a != nil && len(a.IdentityHint) > 0 {
-		p.addWords("IdentityHint", string(a.IdentityHint))
+		p.addString("IdentityHint", string(a.IdentityHint))
 	}
 	return p
 }
@@ -385,7 +385,7 @@ func (s *SSLErrors) printout() printout {
 	if s == nil {
 		return p
 	}
-	p.addWords("Host", s.Host)
+	p.addString("Host", s.Host)
 	p.add("Errors", fmt.Sprintf("%q", s.Errors))
 	p.addField("Chain", reflect.ValueOf(s.Chain))
 	if s.Ignored {
@@ -408,11 +408,11 @@ func (s SSLState) printout() printout {
 	if c := s.ConnectionState; c.HandshakeComplete {
 		p.add("Version", tls.VersionName(c.Version))
 		p.add("CipherSuite", tls.CipherSuiteName(c.CipherSuite))
-		p.addWords("NegotiatedProtocol", c.NegotiatedProtocol)
+		p.addString("NegotiatedProtocol", c.NegotiatedProtocol)
 		p.addBool("DidResume", c.DidResume)
 	}
 	if len(s.PeerCertificates) > 0 {
-		p.addWords("Peer", s.PeerCertificates[0].Subject.String())
+		p.addString("Peer", s.PeerCertificates[0].Subject.String())
 	}
 	if s.Configuration != nil {
 		p.add("Configuration", fmt.Sprint(s.Configuration))

@@ -50,12 +50,12 @@ func finalProgress(received, length int64, noBody bool) Progress {
 	return Progress{received, received}
 }
 
-// moment is a time of the monotonic clock; smaller than a time.Time.
-type moment time.Duration
+// monotime is a time of the monotonic clock; smaller than a time.Time.
+type monotime time.Duration
 
 var epoch = time.Now()
 
-func now() moment { return moment(time.Since(epoch)) }
+func now() monotime { return monotime(time.Since(epoch)) }
 
-// since is the time from m until now.
-func (m moment) since() time.Duration { return time.Duration(now() - m) }
+// elapsed is the time from m until now.
+func (m monotime) elapsed() time.Duration { return time.Duration(now() - m) }

@@ -63,7 +63,7 @@ func (a *PreSharedKeyAuthenticator) Set(identity, key []byte) bool {
 
 // Cancel fails the reply. It returns false when there was an answer already, or the reply is
 // over.
-func (a *PreSharedKeyAuthenticator) Cancel() bool { return a != nil && a.refuse() }
+func (a *PreSharedKeyAuthenticator) Cancel() bool { return a != nil && a.decline() }
 
 // Answer returns the identity and the key, for a PSKDialer; ok is false if there are none.
 func (a *PreSharedKeyAuthenticator) Answer() (identity, key []byte, ok bool) {

@@ -48,8 +48,8 @@ const (
 	allQuestions = 1<<iota - 1
 )
 
-// waits reports whether the reply waits for answers to questions of a kind.
-func (q *Request) waits(k QuestionKinds) bool { return q.Answer != nil || q.Ask&k != 0 }
+// waitsFor reports whether the reply waits for answers to questions of a kind.
+func (q *Request) waitsFor(k QuestionKinds) bool { return q.Answer != nil || q.Ask&k != 0 }
 
 // Questions emits every question that the reply waits for, of all kinds in order. The
 // channels of the single kinds emit the same questions, and also those that the reply does

@@ -12,7 +12,7 @@ import (
 // context it fails at once.
 func (r *Reply) Read(p []byte) (int, error) {
 	if r.m == nil && len(p) > 0 {
-		return 0, errUnmade()
+		return 0, errNotMade()
 	}
 	return r.pipe.Read(p)
 }
@@ -22,7 +22,7 @@ func (r *Reply) Read(p []byte) (int, error) {
 // accepted can still be read.
 func (r *Reply) WriteTo(w io.Writer) (int64, error) {
 	if r.m == nil {
-		return 0, errUnmade()
+		return 0, errNotMade()
 	}
 	return r.pipe.WriteTo(w)
 }
@@ -33,7 +33,7 @@ func (r *Reply) WriteTo(w io.Writer) (int64, error) {
 // ErrInsideOnSignal.
 func (r *Reply) ReadAll() ([]byte, error) {
 	if r.m == nil {
-		return nil, errUnmade()
+		return nil, errNotMade()
 	}
 	all, err := r.pipe.All()
 	if err != nil { // which reading finds before it has been told

@@ -38,7 +38,7 @@ func (c *record) note(e entry) journal.Entry {
 		noted = c.Append(k, e.at, e.a, e.b)
 	}
 	c.deliver(e, e.kind)
-	if e.asked() {
+	if e.awaited() {
 		c.deliver(e, sigQuestions)
 	}
 	if e.kind == sigFinished {
@@ -72,7 +72,7 @@ func (c *record) deliver(e entry, k signal) {
 // closeQuestions closes the channels of questions.
 func (c *record) closeQuestions() {
 	for k := range signals + 1 {
-		if k.asks() {
+		if k.isQuestion() {
 			c.closeChannel(k)
 		}
 	}
@@ -128,16 +128,16 @@ func (c *typedChannel[T]) close() {
 	}
 }
 
-// carrying returns a constructor of channels with the given capacity; what converts entries
+// channelMaker returns a constructor of channels with the given capacity; what converts entries
 // to elements.
-func carrying[T any](size func(*Reply) int, what func(entry) T) func(*Reply) channel {
+func channelMaker[T any](size func(*Reply) int, what func(entry) T) func(*Reply) channel {
 	return func(r *Reply) channel { return &typedChannel[T]{ch: make(chan T, size(r)), what: what} }
 }
 
 // channelOf returns the channel of a signal. The first call makes it and fills it from the
 // record.
 func channelOf[T any](r *Reply, k signal) <-chan T {
-	ch, closed := madeChannel[T](r, k)
+	ch, closed := findChannel[T](r, k)
 	if closed && len(ch) == 0 {
 		// A loop with a select may receive from the closed channel again and again: let the
 		// transfer run.
@@ -146,7 +146,7 @@ func channelOf[T any](r *Reply, k signal) <-chan T {
 	return ch
 }
 
-func madeChannel[T any](r *Reply, k signal) (ch <-chan T, closed bool) {
+func findChannel[T any](r *Reply, k signal) (ch <-chan T, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.record
@@ -158,11 +158,11 @@ func madeChannel[T any](r *Reply, k signal) (ch <-chan T, closed bool) {
 		c.channels[k] = ch
 		var at journal.Cursor
 		for e, ok := c.next(&at); ok; e, ok = c.next(&at) {
-			if e.belongs(k) {
+			if e.isFor(k) {
 				ch.deliver(e)
 			}
 		}
-		if c.Closed() || r.m == nil || r.head.final && k.asks() {
+		if c.Closed() || r.m == nil || r.head.final && k.isQuestion() {
 			ch.close()
 		}
 	}

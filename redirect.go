@@ -46,7 +46,7 @@ func (d *Redirect) Allow() bool { return d != nil && d.settle(func() { d.allowed
 
 // Deny fails the reply with OperationCanceledError; RedirectionTarget is set. It returns
 // false when there was an answer already, or the reply is over.
-func (d *Redirect) Deny() bool { return d != nil && d.refuse() }
+func (d *Redirect) Deny() bool { return d != nil && d.decline() }
 
 func (d *Redirect) isAllowed() bool {
 	d.mu.Lock()

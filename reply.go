@@ -41,35 +41,35 @@ type Reply struct {
 
 	clock   *flow.Clock     // measures the peer's silence; nil without TransferTimeout and MinRate
 	rate    *flow.RateGuard // nil without a MinRate
-	started moment
+	started monotime
 	stage   atomic.Int32 // the Phase of the transfer
 	calls   atomic.Int32 // running calls of OnSignal and Answer
-	release func() bool  // ends the watch of the caller's context; nil for a context that never ends
+	unwatch func() bool  // ends the watch of the caller's context; nil for a context that never ends
 
 	pipe pipe.Pipe // the body; its lock is taken after mu
 
-	mu        sync.Mutex
-	state     state
-	whole     bool   // the whole body was received
-	attached  bool   // there is an upload source
-	secure    bool   // the hop is encrypted
-	open      signal // of the question that the program has not answered, 0 for none
-	hops      int16
-	err       *Error
-	method    string
-	url       *url.URL
-	sent      *atomic.Int64 // body bytes sent by the current exchange; nil for none
-	uploading throttle
-	head      head
-	trailers  *Headers
-	tls       *tls.ConnectionState
-	conn      *wire.Conn     // of the last hop
-	decoder   *coding.Reader // nil for a body that is not encoded
-	throttle  throttle
-	settled   chan struct{} // made by the first WaitHead
-	done      chan struct{} // made by the first Wait
-	record    record
-	teller    *teller // nil without OnSignal
+	mu         sync.Mutex
+	state      state
+	complete   bool   // the whole body was received
+	hasUpload  bool   // there is an upload source
+	secure     bool   // the hop is encrypted
+	open       signal // of the question that the program has not answered, 0 for none
+	hops       int16
+	err        *Error
+	method     string
+	url        *url.URL
+	sent       *atomic.Int64 // body bytes sent by the current exchange; nil for none
+	uploading  throttle
+	head       head
+	trailers   *Headers
+	tls        *tls.ConnectionState
+	conn       *wire.Conn     // of the last hop
+	decoder    *coding.Reader // nil for a body that is not encoded
+	throttle   throttle
+	headDone   chan struct{} // made by the first WaitHead
+	done       chan struct{} // made by the first Wait
+	record     record
+	dispatcher *dispatcher // nil without OnSignal
 
 	// In the Manager's list, guarded by its lock. A Manager that is closed lists no reply.
 	listed     bool
@@ -123,7 +123,7 @@ func (r *Reply) unwound() {
 func (r *Reply) conclude(err error) {
 	r.clock.Stop()
 	r.rate.End()
-	ended := r.ctx.Err() != nil && !r.whole
+	ended := r.ctx.Err() != nil && !r.complete
 	if ended {
 		// the cause of the cancellation, not an error that followed from it
 		err = endCause(r.ctx)
@@ -133,8 +133,8 @@ func (r *Reply) conclude(err error) {
 		e = classify(err, r.phase(), r.URL().Hostname())
 	}
 	r.end(e, ended && e.Code == OperationCanceledError)
-	if r.release != nil {
-		r.release()
+	if r.unwatch != nil {
+		r.unwatch()
 	}
 	r.cancel(nil)
 }
@@ -181,7 +181,7 @@ func (r *Reply) perform() error {
 //go:noinline
 func (r *Reply) prepare() (payload *flow.Payload, err error) {
 	if r.m.flow == nil {
-		return nil, errUnmade()
+		return nil, errNotMade()
 	}
 	if err := r.m.checkAllowed(&r.req); err != nil {
 		return nil, err
@@ -191,7 +191,7 @@ func (r *Reply) prepare() (payload *flow.Payload, err error) {
 	}
 	if r.body != nil {
 		r.mu.Lock()
-		r.attached = true
+		r.hasUpload = true
 		r.mu.Unlock()
 		if payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
 			return nil, err
@@ -231,7 +231,7 @@ func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
 // is one.
 func (r *Reply) outcome(resp *http.Response) error {
 	r.mu.Lock()
-	r.whole = true
+	r.complete = true
 	if len(resp.Trailer) > 0 && r.state == running {
 		trailers := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
 		r.trailers = &trailers
@@ -253,10 +253,10 @@ func (r *Reply) end(e *Error, discard bool) {
 		return
 	}
 	r.state = ending
-	r.headSettled()
+	r.closeHeadDone()
 	received := r.pipe.Stop()
 	if e != nil {
-		r.notFollowed()
+		r.undoRedirect()
 		r.describe(e, received)
 		r.err = e
 		if discard {
@@ -283,7 +283,7 @@ func (r *Reply) finish() {
 		p.Total = p.Done
 	}
 	r.note(sigDownloadProgress, p.Done, p.Total, nil)
-	if r.attached && !r.uploaded() {
+	if r.hasUpload && !r.uploaded() {
 		r.note(sigUploadProgress, 0, 0, nil)
 	}
 	if r.done != nil {
@@ -293,7 +293,7 @@ func (r *Reply) finish() {
 	if r.err == nil { // who reads finds a reply that has finished
 		r.pipe.End(nil)
 	}
-	r.tell(last)
+	r.dispatch(last)
 }
 
 // uploaded reports whether any upload progress was emitted (D3).
@@ -348,7 +348,7 @@ func (r *Reply) stop(cause error) {
 		r.finish()
 		return
 	}
-	whole := r.whole
+	whole := r.complete
 	r.mu.Unlock()
 	if !whole {
 		e := classify(endCause(r.ctx), r.phase(), r.URL().Hostname())
@@ -356,12 +356,12 @@ func (r *Reply) stop(cause error) {
 	}
 }
 
-// watch stops the reply when the caller's context ends.
-func (r *Reply) watch(caller context.Context) {
+// watchContext stops the reply when the caller's context ends.
+func (r *Reply) watchContext(caller context.Context) {
 	if caller.Done() == nil {
 		return
 	}
-	r.release = context.AfterFunc(caller, func() {
+	r.unwatch = context.AfterFunc(caller, func() {
 		<-r.ctx.Done() // a child of caller; it holds the cause
 		r.stop(context.Cause(r.ctx))
 	})
@@ -431,10 +431,10 @@ func (r *Reply) WaitHead(ctx context.Context) error {
 	if r.insideCallback() {
 		return errWouldWait()
 	}
-	if r.settled == nil {
-		r.settled = make(chan struct{})
+	if r.headDone == nil {
+		r.headDone = make(chan struct{})
 	}
-	settled := r.settled
+	settled := r.headDone
 	r.mu.Unlock()
 	select {
 	case <-settled:
@@ -459,11 +459,11 @@ func (r *Reply) headOutcome() (over bool, err error) {
 	return false, nil
 }
 
-// headSettled wakes the callers of WaitHead. The caller holds the lock.
-func (r *Reply) headSettled() {
-	if r.settled != nil {
-		close(r.settled)
-		r.settled = nil
+// closeHeadDone wakes the callers of WaitHead. The caller holds the lock.
+func (r *Reply) closeHeadDone() {
+	if r.headDone != nil {
+		close(r.headDone)
+		r.headDone = nil
 	}
 }
 
@@ -473,7 +473,7 @@ func (r *Reply) headSettled() {
 func (r *Reply) Context() context.Context {
 	if r.m == nil {
 		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(errUnmade())
+		cancel(errNotMade())
 		return ctx
 	}
 	return r.ctx
@@ -488,7 +488,7 @@ func (r *Reply) Err() error {
 
 func (r *Reply) errLocked() error {
 	if r.m == nil {
-		return errUnmade()
+		return errNotMade()
 	}
 	if r.err == nil {
 		return nil
@@ -496,9 +496,9 @@ func (r *Reply) errLocked() error {
 	return r.err
 }
 
-// errUnmade is the error of every operation on a Manager that NewManager has not made, or
+// errNotMade is the error of every operation on a Manager that NewManager has not made, or
 // on its replies.
-func errUnmade() *Error {
+func errNotMade() *Error {
 	return localError(ProtocolInvalidOperationError, "Not made by NewManager",
 		&FieldError{Field: "Manager", Reason: "use NewManager, and check its error"})
 }

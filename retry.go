@@ -22,7 +22,7 @@ func retryable(e *Error, idempotent bool) bool {
 		return true
 	}
 	if e.isStatus() {
-		return idempotent && mayPass(e.StatusCode)
+		return idempotent && isTransient(e.StatusCode)
 	}
 	if e.Code > 200 && e.Code < 400 && e.Code != ProtocolFailure {
 		return false // the server has processed the request

@@ -61,52 +61,52 @@ type signalRow struct {
 // of signals.
 var signalTable = [signals + 1]signalRow{
 	sigConnecting: {"SocketStartedConnecting", discrete,
-		func(e entry) Event { return SocketStartedConnecting{elapsed{e.at}} }, carrying((*Reply).maxSendings, nothing)},
+		func(e entry) Event { return SocketStartedConnecting{elapsed{e.at}} }, channelMaker((*Reply).maxSendings, nothing)},
 	sigSSLErrors: {"SSLErrorsOccurred", question,
-		func(e entry) Event { return SSLErrorsOccurred{elapsed{e.at}, value[*SSLErrors](e)} }, carrying((*Reply).maxConnections, value[*SSLErrors])},
+		func(e entry) Event { return SSLErrorsOccurred{elapsed{e.at}, value[*SSLErrors](e)} }, channelMaker((*Reply).maxConnections, value[*SSLErrors])},
 	sigPreSharedKey: {"PreSharedKeyAuthenticationRequired", question,
 		func(e entry) Event {
 			return PreSharedKeyAuthenticationRequired{elapsed{e.at}, value[*PreSharedKeyAuthenticator](e)}
-		}, carrying((*Reply).maxConnections, value[*PreSharedKeyAuthenticator])},
+		}, channelMaker((*Reply).maxConnections, value[*PreSharedKeyAuthenticator])},
 	sigEncrypted: {"Encrypted", discrete,
-		func(e entry) Event { return Encrypted{elapsed{e.at}} }, carrying((*Reply).maxSendings, nothing)},
+		func(e entry) Event { return Encrypted{elapsed{e.at}} }, channelMaker((*Reply).maxSendings, nothing)},
 	sigRequestSent: {"RequestSent", discrete,
-		func(e entry) Event { return RequestSent{elapsed{e.at}} }, carrying((*Reply).maxSendings, nothing)},
+		func(e entry) Event { return RequestSent{elapsed{e.at}} }, channelMaker((*Reply).maxSendings, nothing)},
 	sigUploadProgress: {"UploadProgress", conflating,
-		func(e entry) Event { return UploadProgress{elapsed{e.at}, progress(e)} }, carrying(one, progress)},
+		func(e entry) Event { return UploadProgress{elapsed{e.at}, progress(e)} }, channelMaker(one, progress)},
 	sigInformational: {"InformationalReceived", discrete,
-		func(e entry) Event { return InformationalReceived{elapsed{e.at}, informational(e)} }, carrying(maxInterims, informational)},
+		func(e entry) Event { return InformationalReceived{elapsed{e.at}, informational(e)} }, channelMaker(maxInterims, informational)},
 	sigMetaData: {"MetaDataChanged", discrete,
-		func(e entry) Event { return MetaDataChanged{elapsed{e.at}, int(e.a)} }, carrying((*Reply).maxSendings, nothing)},
+		func(e entry) Event { return MetaDataChanged{elapsed{e.at}, int(e.a)} }, channelMaker((*Reply).maxSendings, nothing)},
 	sigAuthentication: {"AuthenticationRequired", question,
-		func(e entry) Event { return AuthenticationRequired{elapsed{e.at}, value[*Authenticator](e)} }, carrying(mostQuestions, value[*Authenticator])},
+		func(e entry) Event { return AuthenticationRequired{elapsed{e.at}, value[*Authenticator](e)} }, channelMaker(maxQuestions, value[*Authenticator])},
 	sigProxyAuthentication: {"ProxyAuthenticationRequired", question,
-		func(e entry) Event { return ProxyAuthenticationRequired{elapsed{e.at}, value[*ProxyAuthenticator](e)} }, carrying(mostQuestions, value[*ProxyAuthenticator])},
+		func(e entry) Event { return ProxyAuthenticationRequired{elapsed{e.at}, value[*ProxyAuthenticator](e)} }, channelMaker(maxQuestions, value[*ProxyAuthenticator])},
 	sigRedirected: {"Redirected", question,
-		func(e entry) Event { return Redirected{elapsed{e.at}, value[*Redirect](e)} }, carrying((*Reply).maxHops, value[*Redirect])},
+		func(e entry) Event { return Redirected{elapsed{e.at}, value[*Redirect](e)} }, channelMaker((*Reply).maxHops, value[*Redirect])},
 	sigReadyRead: {"ReadyRead", conflating,
-		func(e entry) Event { return ReadyRead{elapsed{e.at}} }, carrying(one, nothing)},
+		func(e entry) Event { return ReadyRead{elapsed{e.at}} }, channelMaker(one, nothing)},
 	sigDownloadProgress: {"DownloadProgress", conflating,
-		func(e entry) Event { return DownloadProgress{elapsed{e.at}, progress(e)} }, carrying(one, progress)},
+		func(e entry) Event { return DownloadProgress{elapsed{e.at}, progress(e)} }, channelMaker(one, progress)},
 	sigError: {"ErrorOccurred", discrete,
-		func(e entry) Event { return ErrorOccurred{elapsed{e.at}, code(e)} }, carrying(one, code)},
+		func(e entry) Event { return ErrorOccurred{elapsed{e.at}, code(e)} }, channelMaker(one, code)},
 	sigFinished: {"Finished", discrete,
-		func(e entry) Event { return Finished{elapsed{e.at}} }, carrying(one, nothing)},
+		func(e entry) Event { return Finished{elapsed{e.at}} }, channelMaker(one, nothing)},
 	sigQuestions: {"Questions", question, nil,
-		carrying(func(r *Reply) int { return r.maxHops() + flow.MaxQuestions + r.maxConnections() }, value[Question])},
+		channelMaker(func(r *Reply) int { return r.maxHops() + flow.MaxQuestions + r.maxConnections() }, value[Question])},
 }
 
-// asks reports whether signals of this kind are questions.
-func (k signal) asks() bool { return signalTable[k].nature == question }
+// isQuestion reports whether signals of this kind are questions.
+func (k signal) isQuestion() bool { return signalTable[k].nature == question }
 
-// asked reports whether the reply waits for the answer to a question.
-func (e entry) asked() bool { return e.kind.asks() && e.b == asked }
+// awaited reports whether the reply waits for the answer to a question.
+func (e entry) awaited() bool { return e.kind.isQuestion() && e.b == awaited }
 
-// asked is the value of entry.b for a question that the reply waits for.
-const asked = 1
+// awaited is the value of entry.b for a question that the reply waits for.
+const awaited = 1
 
-// belongs reports whether the channel of k contains the entry.
-func (e entry) belongs(k signal) bool { return e.kind == k || k == sigQuestions && e.asked() }
+// isFor reports whether the channel of k contains the entry.
+func (e entry) isFor(k signal) bool { return e.kind == k || k == sigQuestions && e.awaited() }
 
 // String is the name of the event type.
 func (k signal) String() string {
@@ -126,9 +126,9 @@ func value[T any](e entry) T              { return e.value.(T) }
 
 // Capacities of channels.
 
-func one(*Reply) int           { return 1 }
-func maxInterims(*Reply) int   { return flow.MaxInterim }
-func mostQuestions(*Reply) int { return flow.MaxQuestions }
+func one(*Reply) int          { return 1 }
+func maxInterims(*Reply) int  { return flow.MaxInterim }
+func maxQuestions(*Reply) int { return flow.MaxQuestions }
 
 // maxHops bounds the Redirected signals of a reply.
 func (r *Reply) maxHops() int { return r.req.maxRedirects() + 1 }

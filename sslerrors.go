@@ -228,7 +228,7 @@ func (s *SSLErrors) IgnoreOnly(list ...SSLError) bool {
 
 // Reject fails the reply with SslHandshakeFailedError. It returns false when there was an
 // answer already, or the reply is over.
-func (s *SSLErrors) Reject() bool { return s != nil && s.refuse() }
+func (s *SSLErrors) Reject() bool { return s != nil && s.decline() }
 
 // certificateError converts the error of a refused certificate.
 func certificateError(err error) (*CertificateError, bool) {

@@ -54,7 +54,7 @@ func (c *sslSnapshot) makeProfiles() *profiles {
 		cfg.GetClientCertificate = c.ClientCertificate
 	}
 	if c.KeyLog != nil {
-		cfg.KeyLogWriter = &locked{w: c.KeyLog}
+		cfg.KeyLogWriter = &syncWriter{w: c.KeyLog}
 	}
 	if c.RootCAs != nil {
 		cfg.RootCAs = c.roots.content
@@ -160,13 +160,13 @@ func pinned(pins []PublicKeyPin, cfg *tls.Config) func(tls.ConnectionState) erro
 	}
 }
 
-// locked makes a writer safe for concurrent handshakes.
-type locked struct {
+// syncWriter makes a writer safe for concurrent handshakes.
+type syncWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func (l *locked) Write(p []byte) (int, error) {
+func (l *syncWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Write(p)

@@ -12,9 +12,9 @@ import (
 // profileTable maps SSLConfigurations to profiles, by value. It drops the configurations
 // that were not used for the longest time.
 type profileTable struct {
-	usual   *profiles                // of the Manager's configuration
-	latest  atomic.Pointer[profiles] // the profiles found last, nil for none
-	dropped func([]*wire.Profile)    // called with profiles that no request will use any more
+	defaults *profiles                // of the Manager's configuration
+	last     atomic.Pointer[profiles] // the profiles found last, nil for none
+	dropped  func([]*wire.Profile)    // called with profiles that no request will use any more
 
 	mu    sync.Mutex
 	order *list.List // of *profiles, the most recently used first
@@ -25,16 +25,16 @@ type profileTable struct {
 const maxProfiles = 256
 
 func newProfileTable(usual *SSLConfiguration, dropped func([]*wire.Profile)) *profileTable {
-	return &profileTable{usual: usual.snapshot().makeProfiles(), dropped: dropped, order: list.New()}
+	return &profileTable{defaults: usual.snapshot().makeProfiles(), dropped: dropped, order: list.New()}
 }
 
 // of returns the profiles for the current value of a configuration, nil meaning the
 // Manager's, or an error for an invalid field.
 func (t *profileTable) of(c *SSLConfiguration, field string) (*profiles, error) {
-	if c == nil || t.usual.from.equals(c) {
-		return t.usual, nil
+	if c == nil || t.defaults.from.equals(c) {
+		return t.defaults, nil
 	}
-	if p := t.latest.Load(); p != nil && p.from.equals(c) {
+	if p := t.last.Load(); p != nil && p.from.equals(c) {
 		return p, nil
 	}
 	t.mu.Lock()
@@ -46,7 +46,7 @@ func (t *profileTable) of(c *SSLConfiguration, field string) (*profiles, error) 
 		}
 		p = t.add(c.snapshot().makeProfiles()) // without the lock: it may read the system's certificates
 	}
-	t.latest.Store(p)
+	t.last.Store(p)
 	return p, nil
 }
 

@@ -296,8 +296,8 @@ func TestProfileTable(t *testing.T) {
 		require.NoError(t, err)
 		return p
 	}
-	assert.Same(t, table.usual, get(nil))
-	assert.Same(t, table.usual, get(config(0)))
+	assert.Same(t, table.defaults, get(nil))
+	assert.Same(t, table.defaults, get(config(0)))
 	kept, seen := get(config(many)), map[*profiles]bool{}
 	for n := 1; n < many; n++ {
 		c := config(n)
@@ -310,7 +310,7 @@ func TestProfileTable(t *testing.T) {
 	}
 	assert.Len(t, dropped, many-table.order.Len())
 	assert.False(t, dropped[kept.strict])
-	assert.False(t, dropped[table.usual.strict])
+	assert.False(t, dropped[table.defaults.strict])
 	_, err := table.of(config(-1), "Field")
 	var bad *FieldError
 	require.ErrorAs(t, err, &bad)

@@ -48,7 +48,7 @@ func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	}
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
 	q.Ignore()
-	q.askedBy(r)
+	q.setAsker(r)
 	r.emit(sigSSLErrors, 0, 0, q)
 }
 
@@ -74,7 +74,7 @@ func (w *watch) Uploads(sent *atomic.Int64) {
 	defer w.mu.Unlock()
 	if w.state == running {
 		w.sent, w.uploading = sent, throttle{-progressInterval} // so that the first progress is emitted
-		w.attached = sent != nil
+		w.hasUpload = sent != nil
 	}
 }
 
@@ -85,7 +85,7 @@ func (w *watch) Sent() { (*Reply)(w).emit(sigRequestSent, 0, 0, nil) }
 func (w *watch) Uploaded(sent, total int64) {
 	r := (*Reply)(w)
 	r.mu.Lock()
-	if r.state != running || !r.uploading.due(r.started.since()) && sent != total && !r.req.EmitAllUploadProgress {
+	if r.state != running || !r.uploading.due(r.started.elapsed()) && sent != total && !r.req.EmitAllUploadProgress {
 		r.mu.Unlock()
 		return
 	}
@@ -103,13 +103,13 @@ func (w *watch) Interim(code int, h http.Header) {
 	}
 	e := r.note(sigInformational, 0, 0, &Informational{code, headersFrom(h, false)})
 	if !r.hasOnSignal() || !r.conn.HTTP2 {
-		r.tell(e)
+		r.dispatch(e)
 		return
 	}
 	r.mu.Unlock()
 	go func() { // ends with OnSignal, or at once where somebody else tells
 		r.mu.Lock()
-		r.tell(e)
+		r.dispatch(e)
 	}()
 }
 
@@ -131,9 +131,9 @@ func (w *watch) Head(resp *flow.Head) {
 	e := r.note(sigMetaData, int64(resp.StatusCode), 0, nil)
 	if h.final {
 		r.record.closeQuestions()
-		r.headSettled()
+		r.closeHeadDone()
 	}
-	r.tell(e)
+	r.dispatch(e)
 }
 
 func (w *watch) Refused(target *url.URL) {
@@ -149,8 +149,8 @@ func (w *watch) Redirect(rd *flow.Redirection, meanwhile func()) (follow bool) {
 	d := &Redirect{URL: rd.To, From: rd.From, StatusCode: rd.Status, Method: rd.Method}
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		d.Allow()
-		d.askedBy(r)
-		r.move(rd.To, rd.Method)
+		d.setAsker(r)
+		r.redirectTo(rd.To, rd.Method)
 		r.emit(sigRedirected, 0, 0, d)
 		meanwhile()
 		return true
@@ -163,7 +163,7 @@ func (w *watch) Redirect(rd *flow.Redirection, meanwhile func()) (follow bool) {
 		w.Refused(rd.To)
 		return false
 	}
-	r.move(rd.To, rd.Method)
+	r.redirectTo(rd.To, rd.Method)
 	return true
 }
 
@@ -175,9 +175,9 @@ func (r *Reply) setURL(u *url.URL) {
 	}
 }
 
-// move changes URL and method for the next hop. Until the next response head only the
+// redirectTo changes URL and method for the next hop. Until the next response head only the
 // status of the last one stays available (rules R22 and R23).
-func (r *Reply) move(u *url.URL, method string) {
+func (r *Reply) redirectTo(u *url.URL, method string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state != running {
@@ -190,7 +190,7 @@ func (r *Reply) move(u *url.URL, method string) {
 	r.head.decoded, r.head.encoded = false, -1
 	r.head.raw, _, _ = strings.Cut(r.head.raw, "\n") // keeps the status line
 	r.head.mapped, r.head.fields = nil, nil
-	r.throttle.start(r.started.since())
+	r.throttle.start(r.started.elapsed())
 }
 
 func (w *watch) Profile(u *url.URL) (p *wire.Profile, once bool) {
@@ -206,7 +206,7 @@ func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool)
 		q.Reject()
 	}
 	w.Enter(flow.TLS)
-	r.ask(sigSSLErrors, q, r.req.waits(AskSSLErrors), nil)
+	r.ask(sigSSLErrors, q, r.req.waitsFor(AskSSLErrors), nil)
 	q.mu.Lock()
 	accepted := q.accepted
 	q.mu.Unlock()
@@ -223,7 +223,7 @@ func (w *watch) Key(about any) {
 	}
 	r := (*Reply)(w)
 	w.Enter(flow.TLS)
-	r.ask(sigPreSharedKey, a, r.req.waits(AskPreSharedKey), nil)
+	r.ask(sigPreSharedKey, a, r.req.waitsFor(AskPreSharedKey), nil)
 }
 
 func (w *watch) Password(pq *flow.PasswordQuestion) (answer *auth.Credentials, answered bool) {
@@ -234,11 +234,11 @@ func (w *watch) Password(pq *flow.PasswordQuestion) (answer *auth.Credentials, a
 		q.Cancel()
 	}
 	if pq.Proxy == nil {
-		answered = r.ask(sigAuthentication, q, r.req.waits(AskAuthentication), nil)
+		answered = r.ask(sigAuthentication, q, r.req.waitsFor(AskAuthentication), nil)
 	} else {
 		p := *pq.Proxy.Value.(*Proxy)
 		p.User, p.Password, p.Headers = "", "", Headers{}
-		answered = r.ask(sigProxyAuthentication, &ProxyAuthenticator{&p, q}, r.req.waits(AskProxyAuthentication), nil)
+		answered = r.ask(sigProxyAuthentication, &ProxyAuthenticator{&p, q}, r.req.waitsFor(AskProxyAuthentication), nil)
 	}
 	return q.answer.Load(), answered
 }
@@ -254,7 +254,7 @@ func (w *watch) Arrived(received int64) {
 	total := r.head.length
 	r.emitLocked(sigReadyRead, 0, 0, nil)
 	r.mu.Lock()
-	if r.state != running || !r.throttle.due(r.started.since()) {
+	if r.state != running || !r.throttle.due(r.started.elapsed()) {
 		r.mu.Unlock()
 		return
 	}
@@ -284,11 +284,11 @@ func (w *watch) Decoding(d *coding.Reader) {
 // decided already is only emitted. ask reports whether the program has answered.
 func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answered bool) {
 	d := q.decisionOf()
-	d.askedBy(r)
+	d.setAsker(r)
 	waits = waits && !d.isDecided()
 	var b int64
 	if waits {
-		b = asked
+		b = awaited
 	}
 	r.emit(k, 0, b, q)
 	if meanwhile != nil {
@@ -308,7 +308,7 @@ func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answere
 		}
 	}
 	answered = waits && d.isDecided()
-	d.refuse()
+	d.decline()
 	return answered
 }
 
@@ -343,19 +343,19 @@ func (r *Reply) emit(k signal, a, b int64, value any) {
 
 // emitLocked is emit for callers that hold the lock; it releases the lock.
 func (r *Reply) emitLocked(k signal, a, b int64, value any) {
-	r.tell(r.note(k, a, b, value))
+	r.dispatch(r.note(k, a, b, value))
 }
 
 // note records a signal, for the Manager's listeners before the reply's own (rule S6). The
-// caller holds the lock, and calls tell afterwards.
+// caller holds the lock, and calls dispatch afterwards.
 func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
-	e := entry{k, r.started.since(), a, b, value}
+	e := entry{k, r.started.elapsed(), a, b, value}
 	r.m.hub.publish(r, e)
 	return r.record.note(e)
 }
 
-// moved is the number of bytes received and sent, for RateGuard.
-func (r *Reply) moved() int64 {
+// transferred is the number of bytes received and sent, for RateGuard.
+func (r *Reply) transferred() int64 {
 	n := r.WireBytes()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -365,9 +365,9 @@ func (r *Reply) moved() int64 {
 	return n
 }
 
-// notFollowed restores URL and RedirectionTarget if the reply ends while it asks about a
+// undoRedirect restores URL and RedirectionTarget if the reply ends while it asks about a
 // redirect (D10 and D13). The caller holds the lock.
-func (r *Reply) notFollowed() {
+func (r *Reply) undoRedirect() {
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		return
 	}
