@@ -3,9 +3,11 @@ package netreply_test
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -191,5 +193,31 @@ func TestWaitOfFinishedReply(t *testing.T) {
 			runtime.Gosched()
 		}
 		require.ErrorIs(t, r.Wait(ended), netreply.ContentNotFoundError)
+	}
+}
+
+// TestAbortWhileReplyEnds: when an Abort returns the reply is finished, also if it has just begun
+// to end by itself and OnSignal is running for its error.
+func TestAbortWhileReplyEnds(t *testing.T) {
+	m := newManager(t, netreply.Config{})
+	for range 3000 {
+		req := &netreply.Request{} // without a URL: it ends as soon as its goroutine runs
+		req.OnSignal = func(*netreply.Reply, netreply.Event) {
+			for range 20 {
+				runtime.Gosched()
+			}
+		}
+		r := m.Get(t.Context(), req)
+		for range rand.IntN(5) {
+			runtime.Gosched()
+		}
+		var aborting sync.WaitGroup
+		for range 4 {
+			aborting.Go(func() {
+				r.Abort()
+				assert.True(t, r.IsFinished())
+			})
+		}
+		aborting.Wait()
 	}
 }

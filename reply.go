@@ -248,6 +248,11 @@ func (r *Reply) outcome(resp *http.Response) error {
 // call has an effect. discard drops the unread bytes, for an abort.
 func (r *Reply) end(e *Error, discard bool) {
 	r.mu.Lock()
+	r.endLocked(e, discard)
+}
+
+// endLocked is end for whoever holds the lock, which it gives up.
+func (r *Reply) endLocked(e *Error, discard bool) {
 	if r.state != running {
 		r.mu.Unlock()
 		return
@@ -329,13 +334,15 @@ func (r *Reply) abort(cause error) {
 	}
 	r.cancel(cause)
 	r.mu.Lock()
-	if r.state == ending { // rule S62: a callback for ErrorOccurred may still be running
+	switch r.state {
+	case running:
+		r.endLocked(classify(cause, PhaseLocal, ""), true)
+	case ending: // rule S62: a callback for ErrorOccurred may still be running
 		r.pipe.Close(r.err)
 		r.finish()
-		return
+	case finished:
+		r.mu.Unlock()
 	}
-	r.mu.Unlock()
-	r.end(classify(cause, PhaseLocal, ""), true)
 }
 
 // stop ends a running reply for a local cause, from any goroutine, without waiting for the
@@ -343,16 +350,15 @@ func (r *Reply) abort(cause error) {
 // Bytes received before a time limit stay readable, as for other failures (rule S30).
 func (r *Reply) stop(cause error) {
 	r.cancel(cause)
+	e := classify(endCause(r.ctx), r.phase(), r.URL().Hostname())
 	r.mu.Lock()
-	if r.state == ending {
+	switch {
+	case r.state == ending:
 		r.finish()
-		return
-	}
-	whole := r.complete
-	r.mu.Unlock()
-	if !whole {
-		e := classify(endCause(r.ctx), r.phase(), r.URL().Hostname())
-		r.end(e, e.Code == OperationCanceledError)
+	case r.complete:
+		r.mu.Unlock()
+	default:
+		r.endLocked(e, e.Code == OperationCanceledError)
 	}
 }
 
