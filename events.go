@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"time"
 
 	"github.com/netreply/netreply/internal/journal"
@@ -112,29 +113,56 @@ type (
 // String is the event in words.
 func (e SocketStartedConnecting) String() string { return e.text(sigConnecting) }
 
+// LogValue is what log/slog prints: the same as String.
+func (e SocketStartedConnecting) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
 // String is the event in words.
 func (e Encrypted) String() string { return e.text(sigEncrypted) }
+
+// LogValue is what log/slog prints: the same as String.
+func (e Encrypted) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // String is the event in words.
 func (e RequestSent) String() string { return e.text(sigRequestSent) }
 
+// LogValue is what log/slog prints: the same as String.
+func (e RequestSent) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
 // String is the event in words, with the bytes.
 func (e UploadProgress) String() string { return e.text(sigUploadProgress, e.Progress) }
+
+// LogValue is what log/slog prints: the same as String.
+func (e UploadProgress) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // String is the event in words, with the status.
 func (e MetaDataChanged) String() string { return e.text(sigMetaData, e.StatusCode) }
 
+// LogValue is what log/slog prints: the same as String.
+func (e MetaDataChanged) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
 // String is the event in words.
 func (e ReadyRead) String() string { return e.text(sigReadyRead) }
+
+// LogValue is what log/slog prints: the same as String.
+func (e ReadyRead) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // String is the event in words, with the bytes.
 func (e DownloadProgress) String() string { return e.text(sigDownloadProgress, e.Progress) }
 
+// LogValue is what log/slog prints: the same as String.
+func (e DownloadProgress) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
 // String is the event in words, with the code.
 func (e ErrorOccurred) String() string { return e.text(sigError, e.Code) }
 
+// LogValue is what log/slog prints: the same as String.
+func (e ErrorOccurred) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
 // String is the event in words.
 func (e Finished) String() string { return e.text(sigFinished) }
+
+// LogValue is what log/slog prints: the same as String.
+func (e Finished) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // What embeds something with a Format of its own needs one, too.
 
@@ -143,9 +171,17 @@ func (e SSLErrorsOccurred) Format(s fmt.State, verb rune) {
 	formatText(s, verb, e.text(sigSSLErrors, e.SSLErrors))
 }
 
+// LogValue is what log/slog prints: the same.
+func (e SSLErrorsOccurred) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)) }
+
 // Format prints the event in words, with the question.
 func (e PreSharedKeyAuthenticationRequired) Format(s fmt.State, verb rune) {
 	formatText(s, verb, e.text(sigPreSharedKey, e.PreSharedKeyAuthenticator))
+}
+
+// LogValue is what log/slog prints: the same.
+func (e PreSharedKeyAuthenticationRequired) LogValue() slog.Value {
+	return slog.StringValue(fmt.Sprint(e))
 }
 
 // Format prints the event in words, with the status and the header fields that are no secrets.
@@ -153,20 +189,32 @@ func (e InformationalReceived) Format(s fmt.State, verb rune) {
 	formatText(s, verb, e.text(sigInformational, e.Informational))
 }
 
+// LogValue is what log/slog prints: the same.
+func (e InformationalReceived) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)) }
+
 // Format prints the event in words, with the question.
 func (e AuthenticationRequired) Format(s fmt.State, verb rune) {
 	formatText(s, verb, e.text(sigAuthentication, e.Authenticator))
 }
+
+// LogValue is what log/slog prints: the same.
+func (e AuthenticationRequired) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)) }
 
 // Format prints the event in words, with the question.
 func (e ProxyAuthenticationRequired) Format(s fmt.State, verb rune) {
 	formatText(s, verb, e.text(sigProxyAuthentication, e.ProxyAuthenticator))
 }
 
+// LogValue is what log/slog prints: the same.
+func (e ProxyAuthenticationRequired) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)) }
+
 // Format prints the event in words, with where the redirect leads.
 func (e Redirected) Format(s fmt.State, verb rune) {
 	formatText(s, verb, e.text(sigRedirected, e.Redirect))
 }
+
+// LogValue is what log/slog prints: the same.
+func (e Redirected) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)) }
 
 // Informational is an interim response (RFC 9110, section 15.2).
 type Informational struct {

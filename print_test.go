@@ -179,7 +179,8 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	}
 }
 
-// TestEventsPrintNameAndTime: every event says what happened and when, by every verb.
+// TestEventsPrintNameAndTime: every event says what happened and when, by every verb and for
+// log/slog.
 func TestEventsPrintNameAndTime(t *testing.T) {
 	for _, e := range []netreply.Event{
 		netreply.SocketStartedConnecting{}, netreply.SSLErrorsOccurred{SSLErrors: &netreply.SSLErrors{Host: "x"}},
@@ -191,8 +192,11 @@ func TestEventsPrintNameAndTime(t *testing.T) {
 		netreply.ErrorOccurred{}, netreply.Finished{},
 	} {
 		name := reflect.TypeOf(e).Name()
-		for _, verb := range []string{"%v", "%s", "%+v"} {
+		for _, verb := range []string{"%v", "%s", "%+v", "log/slog"} {
 			text := fmt.Sprintf(verb, e)
+			if verb == "log/slog" {
+				text = slog.AnyValue(e).Resolve().String()
+			}
 			assert.True(t, strings.HasPrefix(text, name+" "), "%s of %s: %s", verb, name, text)
 			assert.True(t, strings.HasSuffix(text, " after 0s"), "%s of %s: %s", verb, name, text)
 		}
