@@ -230,7 +230,7 @@ func (w *watch) Password(pq *flow.PasswordQuestion) (answer *auth.Credentials, a
 	r := (*Reply)(w)
 	u := *pq.URL // a copy: the program may change it
 	q := &Authenticator{URL: &u, Realm: pq.Realm, Scheme: pq.Scheme, User: pq.User, PreviousFailed: pq.PreviousFailed, options: pq.Options}
-	if pq.Told {
+	if pq.ReportOnly {
 		q.Cancel()
 	}
 	if pq.Proxy == nil {

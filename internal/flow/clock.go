@@ -5,48 +5,47 @@ import (
 	"time"
 )
 
-// Clock measures how long a transfer waits for its peer, and tells when the peer was
-// silent for too long (rules N31 and N32). It stands still while the transfer waits for
-// something of ours: every such wait is a pause, and pauses may overlap, since several
-// goroutines serve one transfer. A nil Clock does nothing.
+// Clock measures the time in which a transfer waits for its peer, and calls a function when
+// the peer was silent for too long (rules N31 and N32). While the transfer waits for
+// something on this side, the clock is paused. Pauses may overlap, since several goroutines
+// serve one transfer. A nil Clock does nothing.
 //
-// It has a lock of its own, which is never held over a call of something else.
+// Its lock is never held during calls of functions outside the clock.
 type Clock struct {
-	limit   time.Duration // of silence; 0 means none
-	expired func()        // called once, when the limit has passed
+	limit   time.Duration // maximum silence; 0 means none
+	expired func()        // called once, when the limit is exceeded
 
 	mu    sync.Mutex
 	timer *time.Timer
 	state clockState
-	// excused tells, when the limit has passed, until when the peer was not to blame. often
-	// says that it must be asked in between.
-	excused func() time.Time
-	often   bool
-	asking  bool // a check does so now, and goes on afterwards
-	pauses  int
-	last    time.Time     // when the peer was last heard of, or the clock went on
-	resumed time.Time     // when it last went on
-	ran     time.Duration // without the pauses, up to resumed
+	// activeUntil and poll are the arguments of Consult.
+	activeUntil func() time.Time
+	poll        bool
+	consulting  bool // a check is calling activeUntil
+	pauses      int
+	last        time.Time     // the last activity of the peer, or the last resumption
+	resumed     time.Time     // the last resumption
+	ran         time.Duration // running time up to resumed, without pauses
 }
 
 type clockState uint8
 
 const (
 	clockUnset clockState = iota
-	clockGoing            // or paused
+	clockGoing            // running or paused
 	clockOver
 )
 
-// looks is how often excused is asked within one limit, where that is needed.
-const looks = 8
+// pollsPerLimit is how often activeUntil is called within the limit, if poll is set.
+const pollsPerLimit = 8
 
-// NewClock makes a clock that stands still until Start. expired is called once, when the peer
-// was silent for limit; 0 means that it never is.
+// NewClock makes a clock that does not run until Start. expired is called once, when the
+// peer was silent for limit; 0 means no limit.
 func NewClock(limit time.Duration, expired func()) *Clock {
 	return &Clock{limit: limit, expired: expired}
 }
 
-// Start sets the clock going; pauses may have begun before.
+// Start starts the clock. Pauses may have begun before.
 func (c *Clock) Start() {
 	if c == nil {
 		return
@@ -55,11 +54,11 @@ func (c *Clock) Start() {
 	defer c.mu.Unlock()
 	if c.state == clockUnset {
 		c.state = clockGoing
-		c.goOn()
+		c.restart()
 	}
 }
 
-// Touch tells that the peer was heard of.
+// Touch records activity of the peer.
 func (c *Clock) Touch() {
 	if c == nil {
 		return
@@ -69,7 +68,7 @@ func (c *Clock) Touch() {
 	c.last = time.Now()
 }
 
-// Pause stops the clock until as many calls of resume as there were pauses.
+// Pause pauses the clock until Resume was called as often as Pause.
 func (c *Clock) Pause() {
 	if c == nil {
 		return
@@ -82,7 +81,7 @@ func (c *Clock) Pause() {
 	c.pauses++
 }
 
-// Resume ends a pause. With the last one the peer gets the whole limit anew.
+// Resume ends a pause. After the last one the whole limit is available again.
 func (c *Clock) Resume() {
 	if c == nil {
 		return
@@ -90,10 +89,10 @@ func (c *Clock) Resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pauses--
-	c.goOn()
+	c.restart()
 }
 
-// Stop ends the clock for good.
+// Stop stops the clock. It cannot be started again.
 func (c *Clock) Stop() {
 	if c == nil {
 		return
@@ -106,16 +105,18 @@ func (c *Clock) Stop() {
 	c.state = clockOver
 }
 
-// Excuse sets what is asked before the clock expires; nil ends that. often is for what passes
-// unseen between two calls, such as the bytes that a peer takes of what the system holds.
-func (c *Clock) Excuse(excused func() time.Time, often bool) {
+// Consult sets a function that is called before the clock expires, and returns the time of
+// the peer's last activity as far as the clock was not told by Touch; nil removes it. poll
+// makes the clock call it regularly, for activity that leaves no trace between two calls,
+// such as the bytes that a peer takes from the system's send buffer.
+func (c *Clock) Consult(activeUntil func() time.Time, poll bool) {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.excused, c.often = excused, often
-	if often && c.running() {
+	c.activeUntil, c.poll = activeUntil, poll
+	if poll && c.running() {
 		c.arm(c.limit - time.Since(c.last))
 	}
 }
@@ -133,12 +134,12 @@ func (c *Clock) Elapsed() time.Duration {
 	return c.ran
 }
 
-// running tells whether the clock is going and not paused. The caller holds the lock,
-// as with everything below.
+// running reports whether the clock is started and not paused. The caller holds the lock,
+// also of the methods below.
 func (c *Clock) running() bool { return c.state == clockGoing && c.pauses == 0 }
 
-// goOn runs the clock from now on, if nothing pauses it.
-func (c *Clock) goOn() {
+// restart begins a new limit, if the clock is not paused.
+func (c *Clock) restart() {
 	if c.running() {
 		c.last = time.Now()
 		c.resumed = c.last
@@ -146,7 +147,7 @@ func (c *Clock) goOn() {
 	}
 }
 
-// halt stops a clock that runs.
+// halt stops a running clock.
 func (c *Clock) halt() {
 	c.ran += time.Since(c.resumed)
 	if c.timer != nil {
@@ -154,13 +155,13 @@ func (c *Clock) halt() {
 	}
 }
 
-// arm makes check run after d, or earlier where somebody has to look.
+// arm makes check run after d, or earlier if it has to poll.
 func (c *Clock) arm(d time.Duration) {
 	if c.limit <= 0 {
 		return
 	}
-	if c.often {
-		d = min(d, max(c.limit/looks, time.Millisecond))
+	if c.poll {
+		d = min(d, max(c.limit/pollsPerLimit, time.Millisecond))
 	}
 	if c.timer == nil {
 		c.timer = time.AfterFunc(d, c.check)
@@ -169,36 +170,36 @@ func (c *Clock) arm(d time.Duration) {
 	}
 }
 
-// check runs, without the lock, when the timer fires. That says little: the timer is not
-// set anew for every byte, it may fire in the moment in which a pause stops it, and it may
-// have been set anew while a check before this one still asks.
+// check runs, without the lock, when the timer fires. The limit may not have passed: Touch
+// does not reset the timer, it may fire when it is just being stopped, and it may have been
+// reset during an earlier check that is still running.
 func (c *Clock) check() {
 	c.mu.Lock()
-	if c.asking { // by one at a time
+	if c.consulting { // one at a time
 		c.mu.Unlock()
 		return
 	}
-	excused := c.excused
-	c.asking = excused != nil && c.running() && (c.often || time.Since(c.last) >= c.limit)
-	ask := c.asking
+	activeUntil := c.activeUntil
+	c.consulting = activeUntil != nil && c.running() && (c.poll || time.Since(c.last) >= c.limit)
+	ask := c.consulting
 	c.mu.Unlock()
 	var until time.Time
 	if ask {
-		until = excused()
+		until = activeUntil()
 	}
 	if c.silent(until) {
 		c.expired()
 	}
 }
 
-// silent, which takes the lock itself, tells whether the limit has passed since the peer was
-// last excused or heard of, and ends the clock then; otherwise it arms the next check.
-func (c *Clock) silent(excused time.Time) bool {
+// silent reports whether the limit has passed since the peer's last activity, and then ends
+// the clock; otherwise it arms the next check. It takes the lock itself.
+func (c *Clock) silent(activeUntil time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asking = false
-	if excused.After(c.last) {
-		c.last = excused
+	c.consulting = false
+	if activeUntil.After(c.last) {
+		c.last = activeUntil
 	}
 	if !c.running() {
 		return false

@@ -65,7 +65,7 @@ func TestClock(t *testing.T) {
 	none.Touch()
 	none.Pause()
 	none.Resume()
-	none.Excuse(nil, false)
+	none.Consult(nil, false)
 	none.Stop()
 	require.Zero(t, none.Elapsed())
 }
@@ -102,7 +102,7 @@ func TestClockAsksOften(t *testing.T) {
 		c.Start()
 		// what the peer takes every second, up to the ninth, is seen
 		taken := begin
-		c.Excuse(func() (at time.Time) {
+		c.Consult(func() (at time.Time) {
 			if now := time.Now(); now.Sub(begin) < 10*time.Second && now.Sub(taken) >= time.Second {
 				taken, at = now, now
 			}
@@ -119,7 +119,7 @@ func TestClockAsks(t *testing.T) {
 		at := make(chan time.Duration, 1)
 		c := NewClock(time.Second, func() { at <- time.Since(begin) })
 		var asked []time.Duration
-		c.Excuse(func() time.Time {
+		c.Consult(func() time.Time {
 			asked = append(asked, time.Since(begin))
 			return begin.Add(1500 * time.Millisecond)
 		}, false)
@@ -137,7 +137,7 @@ func TestClockAsksOneByOne(t *testing.T) {
 		answer := make(chan time.Time)
 		c := NewClock(time.Second, func() { expired.Add(1) })
 		c.Start()
-		c.Excuse(func() time.Time {
+		c.Consult(func() time.Time {
 			assert.EqualValues(t, 1, asking.Add(1))
 			defer asking.Add(-1)
 			return <-answer

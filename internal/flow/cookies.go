@@ -8,15 +8,14 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// lineJar is a jar that takes and gives cookies as they stand in the header fields,
-// as cookies.Jar does. net/http's way through http.Cookie loses values that browsers
-// keep.
+// lineJar is a jar whose methods use the text of the header fields, as cookies.Jar does.
+// Conversion to http.Cookie would lose values that browsers keep.
 type lineJar interface {
 	SetHeader(u *url.URL, setCookie []string) int
 	Header(u *url.URL) string
 }
 
-// httpJar makes a lineJar of any other jar.
+// httpJar adapts any other jar.
 type httpJar struct{ http.CookieJar }
 
 func (j httpJar) SetHeader(u *url.URL, setCookie []string) int {
@@ -41,9 +40,8 @@ func newLineJar(jar http.CookieJar) lineJar {
 	return httpJar{jar}
 }
 
-// The cookies step sends the cookies of the jar and stores those that come, with every
-// request that goes over the wire: redirects and questions for a password included
-// (rules C1 and C10).
+// The cookies step sends the cookies of the jar and stores those in responses, for every
+// exchange, including redirects and answered challenges (rules C1 and C10).
 func beforeCookies(h *Hop) error {
 	if h.e.jar == nil || h.t.NoSendCookies || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
@@ -55,7 +53,7 @@ func beforeCookies(h *Hop) error {
 }
 
 func afterCookies(h *Hop) (again bool) {
-	// a 407 is the word of a proxy
+	// a 407 comes from a proxy
 	if h.e.jar == nil || h.err != nil || h.t.NoSaveCookies || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
 		return false
 	}
@@ -65,8 +63,8 @@ func afterCookies(h *Hop) (again bool) {
 	return false
 }
 
-// mergeCookies adds to the Cookie fields of a caller those cookies of a jar whose names
-// they do not have (rule C1). The caller's stand first, as they were written.
+// mergeCookies adds the jar's cookies with other names to the Cookie fields of the program
+// (rule C1), which come first, unchanged.
 func mergeCookies(own []string, jar string) string {
 	line := strings.Trim(strings.Join(own, "; "), "; \t")
 	if line == "" {

@@ -7,17 +7,16 @@ import (
 	"github.com/netreply/netreply/internal/coding"
 )
 
-// acceptEncoding is shared by all requests that ask for codings.
+// acceptEncoding is shared by all requests whose responses are decoded.
 var acceptEncoding = []string{coding.Accept}
 
-// asksForCodings tells whether a request leaves the content codings to us: who sets
-// Accept-Encoding wants the body as it comes (rule Z2), and a range of an encoded
-// body cannot be decoded.
+// asksForCodings reports whether the body is to be delivered decoded: not if the program
+// has set Accept-Encoding (rule Z2), and not for a range, which cannot be decoded.
 func asksForCodings(h headers.Headers) bool {
 	return h.Get("Accept-Encoding") == "" && !h.Has("Range")
 }
 
-// afterDecode takes the content codings off the final response.
+// afterDecode decodes the body of the final response.
 func afterDecode(h *Hop) (again bool) {
 	if h.err != nil {
 		return false
@@ -32,14 +31,14 @@ func afterDecode(h *Hop) (again bool) {
 	}
 	limits := h.e.cfg.Decoding
 	limits.Threshold = t.DecodeThreshold
-	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: t.Clock.Touch, Wait: t.waitsForMemory, Done: t.ctx.Done()})
-	t.w.Decoding(decoder)
+	decoder := coding.NewReader(resp.Body, codings, limits, coding.Hooks{Read: t.Clock.Touch, Wait: t.pauseForMemory, Done: t.ctx.Done()})
+	t.watcher.Decoding(decoder)
 	resp.Body, resp.ContentLength = decoder, -1
 	return false
 }
 
-// waitsForMemory holds the clock of the peer while others keep the reply waiting.
-func (t *Transfer) waitsForMemory(waiting bool) {
+// pauseForMemory pauses the clock while the decoder waits for memory.
+func (t *Transfer) pauseForMemory(waiting bool) {
 	if waiting {
 		t.Clock.Pause()
 	} else {
@@ -47,7 +46,7 @@ func (t *Transfer) waitsForMemory(waiting bool) {
 	}
 }
 
-// codings are what is to be taken off a response.
+// codings are the content codings of a response that is to be decoded.
 func (t *Transfer) codings(resp *http.Response) ([]string, error) {
 	values := resp.Header["Content-Encoding"]
 	if !t.decode || len(values) == 0 {

@@ -16,58 +16,59 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// send hands the request to the wire and tells the Watcher what becomes of it.
+// send sends the request on a connection and waits for the response head.
 func send(h *Hop) error {
 	x, sent, err := h.newExchange()
 	if err != nil {
 		return err
 	}
 	h.exchange = x
-	x.excuseQueue()
+	x.excludeQueueTime()
 	h.resp, err = h.e.cfg.Wire.RoundTrip(sent, &x.Exchange)
-	x.waited(err == nil)
+	x.endHeadWait(err == nil)
 	if err == nil {
 		h.resp.Request = h.req
 	}
 	return err
 }
 
-// excuseQueue keeps the wait for one of our own connections from being taken for the
-// peer's silence.
-func (x *exchange) excuseQueue() {
+// excludeQueueTime keeps the wait for a free connection from counting as the peer's
+// silence.
+func (x *exchange) excludeQueueTime() {
 	if t := x.hop.t; t.Clock != nil {
 		pool := t.e.cfg.Wire
-		t.Clock.Excuse(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
+		t.Clock.Consult(func() time.Time { return pool.LastQueued(&x.Exchange) }, false)
 	}
 }
 
-// waited ends what is for the wait for a response head. It is apart from send to keep
-// the stack of the calls below that one small.
-func (x *exchange) waited(answered bool) {
+// endHeadWait ends what is needed only until the response head. It is a function of its own
+// to keep the stack below send small.
+func (x *exchange) endHeadWait(answered bool) {
 	t := x.hop.t
 	if !answered || !x.Conn.HTTP2 {
-		t.Clock.Excuse(nil, false)
+		t.Clock.Consult(nil, false)
 	}
 	x.stopHeadTimer()
-	x.rateOver()
+	x.endRate()
 	if !answered {
 		return
 	}
 	if m := x.meter(); m != nil {
-		m.sentOnce()
+		m.reportSent()
 	}
-	t.w.Enter(Body)
+	t.watcher.Enter(Body)
 }
 
-// newExchange says how a request is to be sent, and in which form.
+// newExchange returns the exchange for a request: the key of the connection, and the
+// request in the form in which it is sent.
 func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	t, req := h.t, h.req
-	t.w.Enter(Headers)
+	t.watcher.Enter(Headers)
 	addr, err := httpurl.Address(req.URL)
 	if err != nil {
 		return nil, nil, &Error{Kind: BadAddress, Host: req.URL.Hostname(), Err: err}
 	}
-	x := &t.first // the sendings behind it have one of their own
+	x := &t.first // only for the first: later ones are allocated
 	if h.exchange != nil {
 		x = new(exchange)
 	}
@@ -96,12 +97,12 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	}
 	if x.Key.Scheme == "https" {
 		var once bool
-		if x.Key.Profile, once = t.w.Profile(req.URL); once { // nobody else may use the connection
+		if x.Key.Profile, once = t.watcher.Profile(req.URL); once { // the connection must not be reused by others
 			x.IdleTimeout = -1
 		}
 	}
 	if x.Session = h.session; h.owner != nil {
-		// what authenticates a connection is for HTTP/1
+		// authentication of connections needs HTTP/1
 		x.Key.Owner, x.Key.Protocol = h.owner, wire.HTTP1
 	}
 	x.Priority = t.Priority
@@ -110,16 +111,16 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	return x, req, nil
 }
 
-// exchange is the wire's view of one sending.
+// exchange is one request and response on a connection. It implements wire.Observer.
 type exchange struct {
 	wire.Exchange
 	hop    *Hop
 	upload *upload
-	timer  *time.Timer // of the response head, under the transfer's lock
-	// headOver ends that, under the same lock. accepted tells that the program has
-	// accepted a certificate in the handshake.
-	headOver, accepted bool
-	rated              atomic.Bool // the rate of the upload is measured
+	timer  *time.Timer // of the response head; guarded by the transfer's lock
+	// headDone means that timer must not be started any more; guarded by the same lock.
+	// accepted means that the program has accepted a certificate during the handshake.
+	headDone, accepted bool
+	measuring          atomic.Bool // RateGuard measures the upload
 }
 
 func (x *exchange) meter() *uploadMeter {
@@ -131,25 +132,25 @@ func (x *exchange) meter() *uploadMeter {
 
 func (x *exchange) Waiting(queued bool) {
 	if queued {
-		x.hop.t.w.Enter(Queue)
+		x.hop.t.watcher.Enter(Queue)
 	} else {
-		x.hop.t.w.Enter(Connect)
+		x.hop.t.watcher.Enter(Connect)
 	}
 }
 
 func (x *exchange) Connecting() {
-	x.hop.t.w.Enter(Connect)
-	x.hop.t.w.Connecting()
+	x.hop.t.watcher.Enter(Connect)
+	x.hop.t.watcher.Connecting()
 }
 
 func (x *exchange) Encrypted(state *tls.ConnectionState, accepted *certs.Failure) {
 	if accepted != nil {
-		x.hop.t.w.FlawsAccepted(x.verifyName(), accepted)
+		x.hop.t.watcher.FlawsAccepted(x.verifyName(), accepted)
 	}
-	x.hop.t.w.Encrypted(state)
+	x.hop.t.watcher.Encrypted(state)
 }
 
-// verifyName is the name that the server has to prove.
+// verifyName is the name that the server's certificate must be valid for.
 func (x *exchange) verifyName() string {
 	if name := x.Key.Profile.Config.ServerName; name != "" {
 		return name
@@ -158,18 +159,18 @@ func (x *exchange) verifyName() string {
 	return name
 }
 
-// Question is asked in the middle of a handshake. A connection for which the program has
-// accepted a certificate is not kept: nobody else may use it.
+// Question is called during a handshake. A connection whose certificate flaws the program
+// has accepted is not kept: other requests must not use it.
 func (x *exchange) Question(q *wire.Question) {
 	t := x.hop.t
 	t.Clock.Pause()
 	defer t.Clock.Resume()
 	f, ok := q.About.(*certs.Failure)
 	if !ok {
-		t.w.Key(q.About)
+		t.watcher.Key(q.About)
 		return
 	}
-	p := t.w.Certificate(x.hop.req.URL, x.verifyName(), f, t.mayAsk())
+	p := t.watcher.Certificate(x.hop.req.URL, x.verifyName(), f, t.mayAsk())
 	if p == nil {
 		return
 	}
@@ -177,39 +178,39 @@ func (x *exchange) Question(q *wire.Question) {
 	x.IdleTimeout = -1
 }
 
-// Sending says requestSent at once, except for an upload over HTTP/1, which says
-// it with its first bytes (rules S36 and S42).
+// Sending reports Sent at once, except for an upload over HTTP/1, where the first bytes do
+// (rules S36 and S42).
 func (x *exchange) Sending(c wire.Conn) {
 	t := x.hop.t
-	t.w.Carrier(&x.Conn)
-	t.w.Enter(Headers)
+	t.watcher.Carrier(&x.Conn)
+	t.watcher.Enter(Headers)
 	t.Clock.Touch()
 	if t.Clock != nil && (t.payload != nil || c.HTTP2) {
 		pool := t.e.cfg.Wire
-		t.Clock.Excuse(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
+		t.Clock.Consult(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
 	}
 	m := x.meter()
 	if m != nil {
 		x.upload.peer = c.Ended
-		m.ended = x.uploaded
+		m.onEnd = x.uploadEnded
 	}
 	if m != nil && t.Rate != nil {
-		x.rated.Store(true)
+		x.measuring.Store(true)
 		t.Rate.Begin()
 	}
 	switch {
 	case m == nil && t.memorySent > 0 && !c.HTTP2:
-		t.w.Uploaded(t.memorySent, t.memorySent)
-		t.w.Sent()
+		t.watcher.Uploaded(t.memorySent, t.memorySent)
+		t.watcher.Sent()
 	case m == nil:
-		t.w.Sent()
+		t.watcher.Sent()
 		if t.memorySent > 0 {
-			t.w.Uploaded(t.memorySent, t.memorySent)
+			t.watcher.Uploaded(t.memorySent, t.memorySent)
 		}
 	case c.HTTP2:
-		t.w.Sent()
+		t.watcher.Sent()
 	default:
-		m.announce.Store(true)
+		m.sentPending.Store(true)
 	}
 	if m == nil {
 		x.startHeadTimer()
@@ -218,21 +219,21 @@ func (x *exchange) Sending(c wire.Conn) {
 
 func (x *exchange) Activity() { x.hop.t.Clock.Touch() }
 
-// uploaded is called at the end of an upload's source.
-func (x *exchange) uploaded() {
-	x.rateOver()
+// uploadEnded is called at the end of the body's source.
+func (x *exchange) uploadEnded() {
+	x.endRate()
 	x.startHeadTimer()
 }
 
-// rateOver ends the measuring of an upload, with it or with the response head.
-func (x *exchange) rateOver() {
-	if x.rated.CompareAndSwap(true, false) {
+// endRate ends the measuring of an upload, at its end or at the response head.
+func (x *exchange) endRate() {
+	if x.measuring.CompareAndSwap(true, false) {
 		x.hop.t.Rate.End()
 	}
 }
 
-// startHeadTimer begins the wait for the response head, at the end of the
-// upload; an upload that ends behind the head starts nothing.
+// startHeadTimer starts the timer for the response head at the end of the upload, unless
+// the head has arrived.
 func (x *exchange) startHeadTimer() {
 	t := x.hop.t
 	d := t.e.cfg.HeadTimeout
@@ -241,19 +242,19 @@ func (x *exchange) startHeadTimer() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if x.timer == nil && !x.headOver {
+	if x.timer == nil && !x.headDone {
 		x.timer = time.AfterFunc(d, x.headLate)
 	}
 }
 
-// headLate runs when the timer fires, which a head may have stopped in the same moment.
+// headLate runs when the timer fires; the head may have arrived meanwhile.
 func (x *exchange) headLate() {
 	t := x.hop.t
 	t.mu.Lock()
-	over := x.headOver
+	over := x.headDone
 	t.mu.Unlock()
 	if !over {
-		t.w.HeadLate()
+		t.watcher.HeadLate()
 	}
 }
 
@@ -264,24 +265,24 @@ func (x *exchange) stopHeadTimer() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	x.headOver = true
+	x.headDone = true
 	if x.timer != nil {
 		x.timer.Stop()
 	}
 }
 
-// interim takes an interim response, from the goroutine that reads the connection: that of a sending
-// that has failed may still be at it when the next one has begun.
+// interim is called for an interim response, on the goroutine that reads the connection;
+// that of a failed exchange may still run when the next one has begun.
 func (t *Transfer) interim(code int, header textproto.MIMEHeader) error {
 	t.Clock.Touch()
 	if t.interims.Add(1) > MaxInterim {
 		return &wire.Error{Phase: wire.Headers, Fault: wire.Malformed, Err: errors.New("too many interim responses")}
 	}
-	t.w.Interim(code, http.Header(header))
+	t.watcher.Interim(code, http.Header(header))
 	return nil
 }
 
-// unresolvable finds that a name has no address, without asking anybody (RFC 6761).
+// unresolvable returns an error for a name that has no address by definition (RFC 6761).
 func unresolvable(host string) error {
 	if reason := httpurl.Unresolvable(host); reason != "" {
 		return &Error{Kind: Unresolvable, Host: host, Err: errors.New(strconv.Quote(host) + ": " + reason)}

@@ -10,17 +10,17 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// ownSpelling lists the fields that net/http or a step looks up by
-// their canonical name or writes itself; all others are sent as the caller spelled
+// canonicalFields lists the fields that are sent with their canonical name, because net/http or
+// a step looks them up by it or writes them. All others are sent as the program spelled
 // them.
-var ownSpelling = map[string]bool{
+var canonicalFields = map[string]bool{
 	"User-Agent": true, "Connection": true, "Expect": true, "Cookie": true, "Accept-Encoding": true, "Range": true,
 	"Authorization": true, "Content-Type": true, "Trailer": true, "Upgrade": true,
 	"Proxy-Authorization": true,
 }
 
-// toMap makes the map that net/http writes, without the fields that describe
-// the framing and the host, which are the transport's.
+// toMap makes the map for net/http, without the fields that the transport sets: those for
+// framing, and Host.
 func toMap(h headers.Headers) http.Header {
 	m := make(http.Header, h.Len()+2)
 	for name, value := range h.All() {
@@ -29,7 +29,7 @@ func toMap(h headers.Headers) http.Header {
 		case "Host", "Content-Length", "Transfer-Encoding":
 			continue
 		}
-		if !ownSpelling[key] {
+		if !canonicalFields[key] {
 			key = name
 		}
 		m[key] = append(m[key], value)
@@ -37,19 +37,17 @@ func toMap(h headers.Headers) http.Header {
 	return m
 }
 
-// secretFields are the request fields that belong to one origin and are never
-// printed (D11).
+// secretFields are the request fields that are not sent to other origins (D11).
 var secretFields = [...]string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization"}
 
-// isSecretField tells whether a field is one of those, or is named in more.
-// Names are compared without regard to case.
+// isSecretField reports whether a field is one of secretFields or of more, ignoring case.
 func isSecretField(name string, more []string) bool {
 	same := func(s string) bool { return strings.EqualFold(s, name) }
 	return slices.ContainsFunc(secretFields[:], same) || slices.ContainsFunc(more, same)
 }
 
-// contentFields are about the body of a request (RFC 9110, section 15.4), besides all
-// that begin with Content-.
+// contentFields describe the body of a request (RFC 9110, section 15.4), in addition to all
+// Content-* fields.
 var contentFields = [...]string{"Digest", "Repr-Digest", "Last-Modified", "Transfer-Encoding", "Trailer", "Expect"}
 
 func isContentField(name string) bool {
@@ -58,8 +56,8 @@ func isContentField(name string) bool {
 		slices.ContainsFunc(contentFields[:], func(f string) bool { return strings.EqualFold(f, name) })
 }
 
-// nextHeaders are the headers of the next hop (rules R13, R14, R16 and D11). secret
-// names further fields that are the origin's only.
+// nextHeaders returns the headers for the next hop (rules R13, R14, R16 and D11). secret
+// names further fields that are not sent to other origins.
 func nextHeaders(h headers.Headers, secret []string, p httpurl.Plan) headers.Headers {
 	var gone []string
 	for name := range h.All() {

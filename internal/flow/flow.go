@@ -1,8 +1,7 @@
-// Package flow does for one request what is to be done over HTTP: it sends, follows
-// redirects, answers challenges, carries cookies, chooses proxies, and repeats what broke in
-// a way that allows it. A Transfer is one request; what happens to it is told to a Watcher,
-// which is also asked what only the program can know. An Engine holds what transfers have in
-// common. The package knows nothing of how either is shown.
+// Package flow carries out one HTTP request: it sends it, follows redirects, answers
+// authentication challenges, handles cookies, chooses proxies, and repeats requests where
+// that is safe. A Transfer is one request. It reports to a Watcher, which also takes the
+// decisions that only the program can take. An Engine holds what transfers share.
 package flow
 
 import (
@@ -18,50 +17,52 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// step is one part of what is done for a request over HTTP. before runs on the way down to
-// the connection and may change the request; its error goes to the steps above only, and it
-// has cleaned up after itself. after runs on the way up, with a response or an error in the
-// Hop. If it returns true, the Hop has a request to be sent in the place of what came, and
-// everything below the step runs again. Either may be nil.
+// step is one part of the processing of a request. before runs on the way down to the
+// connection and may change the request; after an error it must have cleaned up itself,
+// since only the steps above see the error. after runs on the way up, with a response or an
+// error in the Hop. If it returns true, it has put another request into the Hop, which is
+// sent through all steps below it. Either may be nil.
 type step struct {
 	name   string
 	before func(*Hop) error
 	after  func(*Hop) (again bool)
 }
 
-// newSteps lists the steps, outermost first, each with the reason for its place.
+// newSteps lists the steps, outermost first, each with the reason for its position.
 func newSteps() []step {
 	return []step{
-		{"decode", nil, afterDecode},             // the final response alone: all below see bodies as they were sent
-		{"redirect", nil, afterRedirect},         // every hop passes everything below
-		{"hsts", nil, afterHSTS},                 // learns from every hop, but not from a 401 that is answered
-		{"login", beforeLogin, afterLogin},       // asks anew for every hop, and does not see a proxy's 407
-		{"cookies", beforeCookies, afterCookies}, // go with every sending to the server, and come with a 401 too
-		{"proxy", beforeProxy, afterProxy},       // chooses the way of a hop, and answers what is asked on it
-		{"retry", beforeRetry, afterRetry},       // what broke on a way says nothing about the way (rule D33)
-		{"send", send, nil},                      // hands the request to the wire
+		{"decode", nil, afterDecode},             // only the final response; the steps below see encoded bodies
+		{"redirect", nil, afterRedirect},         // every hop runs through all steps below
+		{"hsts", nil, afterHSTS},                 // learns policies from every hop, but not from a 401 that is answered
+		{"login", beforeLogin, afterLogin},       // a new dialog for every hop; does not see a proxy's 407
+		{"cookies", beforeCookies, afterCookies}, // for every request to the server, also those answered with 401
+		{"proxy", beforeProxy, afterProxy},       // chooses the proxy of a hop, and answers its challenges
+		{"retry", beforeRetry, afterRetry},       // below proxy: a broken connection is not a reason for the next proxy (rule D33)
+		{"send", send, nil},                      // sends the request on a connection
 	}
 }
 
-// Config is what the transfers of an Engine have in common. It is not changed once in use.
+// Config is the configuration of an Engine. It must not be changed after NewEngine.
 type Config struct {
 	Wire      *wire.Transport
-	UserAgent string         // of requests that have none; "" for none
+	UserAgent string         // for requests that have none; "" for none
 	Jar       http.CookieJar // nil for none
 	HSTS      *hsts.Store    // nil for none
-	// Resolves tells that names are looked up by the resolvers of this system.
+	// Resolves reports that host names are resolved by the system's resolver, not by
+	// Config.DialContext of the program.
 	Resolves bool
-	// CheckTarget, when not nil, refuses hosts that a forwarding proxy must not be asked for.
+	// CheckTarget, if not nil, returns an error for hosts that must not be requested from a
+	// forwarding proxy.
 	CheckTarget func(ctx context.Context, host string) error
-	// NextProxy tells of a *ProxyFailure whether the next one of the list is to be tried.
+	// NextProxy reports whether the next proxy of the list is tried after a *ProxyFailure.
 	NextProxy   func(error) bool
 	HeadTimeout time.Duration // 0 for none
-	Decoding    coding.Limits // but for the Threshold
+	Decoding    coding.Limits // without Threshold, see Request.DecodeThreshold
 	Stored      []auth.Stored
 	Negotiators []auth.Negotiator
 }
 
-// Engine makes transfers, which may run at the same time.
+// Engine makes transfers. It is safe for concurrent use.
 type Engine struct {
 	cfg       Config
 	userAgent []string
@@ -81,8 +82,8 @@ func NewEngine(cfg Config) *Engine {
 	return e
 }
 
-// Upgrade gives the URL to use instead of u: for a host that is known to want TLS
-// the one of https, before anything is connected (rule K2).
+// Upgrade returns the https URL for a URL of a host with an HSTS policy, and u otherwise
+// (rule K2).
 func (e *Engine) Upgrade(u *url.URL) *url.URL {
 	if e.cfg.HSTS == nil {
 		return u
@@ -90,58 +91,60 @@ func (e *Engine) Upgrade(u *url.URL) *url.URL {
 	return e.cfg.HSTS.Upgrade(u)
 }
 
-// SameOrigin tells whether u is of the origin of first, or what HSTS has made of that since.
+// SameOrigin reports whether u has the origin of first, before or after its upgrade by
+// HSTS.
 func (e *Engine) SameOrigin(first, u *url.URL) bool {
 	return httpurl.KeepsCredentials(first, u) || httpurl.KeepsCredentials(e.Upgrade(first), u)
 }
 
-// ForgetLogins forgets the passwords that servers and proxies have accepted or that were
-// given for them, with the connections of proxies that wait for one.
+// ForgetLogins forgets the credentials that servers and proxies have accepted or that the
+// program has given for them, and closes the connections to proxies that wait for
+// credentials.
 func (e *Engine) ForgetLogins() {
 	e.spaces.Clear()
 	e.routes.clear()
 }
 
-// CloseParked ends the connections of proxies on which credentials are waited for.
+// CloseParked closes the connections to proxies that wait for credentials.
 func (e *Engine) CloseParked() { e.routes.closeParked() }
 
-// Close is ForgetLogins for good. Transfers must have ended.
+// Close is the last ForgetLogins. Transfers must have ended.
 func (e *Engine) Close() { e.routes.close() }
 
-// Hop is one request of a transfer on its way down to the connection, and what came back.
-// Everything that one step tells another stands here. The requests are made by
-// Transfer.newRequest for one sending: a step may change their headers.
+// Hop is one request of a transfer, and its response. All data that one step passes to
+// another is here. Requests are made by Transfer.newRequest for one exchange: a step may
+// change their headers.
 type Hop struct {
 	t *Transfer
 	e *Engine
 
 	req  *http.Request
-	resp *http.Response // nil with err
+	resp *http.Response // nil if err is set
 	err  error
 
-	exchange  *exchange // of the last sending
-	redirects int       // that may still be followed
+	exchange  *exchange // the last exchange
+	redirects int       // redirects that may still be followed
 
 	// Of login.
-	login     *login // nil where nothing was asked or known
-	ownWord   bool   // the request has its own Authorization field (rule U4)
-	authRetry bool   // the sending answers a 401 or 407
-	session   *wire.Session
-	owner     any // whom the connection is authenticated for
+	login          *login // nil without a challenge and known credentials
+	ownCredentials bool   // the request has its own Authorization field (rule U4)
+	authRetry      bool   // the request answers a 401 or 407
+	session        *wire.Session
+	owner          any // identity for which the connection is authenticated
 
 	// Of proxy.
-	proxies []*Proxy    // that may still be tried; the first of them is
-	header  http.Header // of the request, before a proxy has changed it
-	proxied *proxied    // the proxy on the way, nil for none
+	proxies     []*Proxy    // proxies that may still be tried; the first is in use
+	savedHeader http.Header // of the request before the proxy step changed it
+	proxied     *proxied    // the proxy in use, nil for none
 
 	// Of retry.
 	repeats  int
-	fresh    bool  // the next sending wants a new connection
-	repeated bool  // and is not the first of this hop
-	refusal  error // with a code, by the server, to what could be sent again
+	fresh    bool  // the next exchange needs a new connection
+	repeated bool  // the next exchange is a repetition
+	refusal  error // error code with which the server refused a request that may be repeated
 }
 
-// run takes a Hop down all steps and up again, until none of them wants more.
+// run runs a Hop through the steps until none of them has another request.
 func (h *Hop) run(steps []step) (*http.Response, error) {
 	i := 0
 	for {
@@ -161,12 +164,12 @@ func (h *Hop) run(steps []step) (*http.Response, error) {
 		if !again {
 			return h.resp, h.err
 		}
-		i += 2 // below the step that wants it
+		i += 2 // the step below the one that returned true
 		h.resp, h.err = nil, nil
 	}
 }
 
-// fail gives the response up for an error.
+// fail closes the response and sets an error.
 func (h *Hop) fail(err error) {
 	if h.resp != nil {
 		h.resp.Body.Close()

@@ -32,7 +32,7 @@ type errStep string
 
 func (e errStep) Error() string { return string(e) }
 
-// use tells whether m still has something to happen at a call, which it takes away.
+// use reports whether m still has something to happen at a call, which it takes away.
 func use(m map[string]int, call string) bool {
 	if m[call] == 0 {
 		return false

@@ -8,23 +8,23 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// h2HTTP11Required is the HTTP/2 error code by which a server asks for HTTP/1.1, for a
-// request that it has not acted on (RFC 9113, section 7).
+// h2HTTP11Required is the HTTP/2 error code with which a server requires HTTP/1.1 for a
+// request that it has not processed (RFC 9113, section 7).
 const h2HTTP11Required = 13
 
-// asksForHTTP11 tells whether a request failed because of that.
-func asksForHTTP11(err error) bool {
+// requiresHTTP11 reports whether a request failed with that code.
+func requiresHTTP11(err error) bool {
 	var we *wire.Error
 	return errors.As(err, &we) && (we.Fault == wire.Reset || we.Fault == wire.GoAway) && we.Code == h2HTTP11Required
 }
 
-// maxHTTP11Origins bounds what a Manager remembers of servers that asked for HTTP/1.1.
+// maxHTTP11Origins bounds the size of http11Origins.
 const maxHTTP11Origins = 1000
 
-// http11Origins are the servers that have asked for HTTP/1.1 (rule E30): nobody asks them
-// for HTTP/2 again.
+// http11Origins are the servers that have required HTTP/1.1 (rule E30); HTTP/2 is not
+// offered to them again.
 type http11Origins struct {
-	any atomic.Bool // which saves the look where there is none, and that is the rule
+	any atomic.Bool // avoids the lock in the usual case of an empty set
 
 	mu      sync.Mutex
 	origins map[http11Origin]struct{}

@@ -13,16 +13,16 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// The login step answers 401: with what the Manager knows, or with what it asks for
-// (rules U1 to U12). It stands below the redirects, so that every hop is a matter of
-// its own, and above the cookies, which a 401 may set. What is answered is decided in
-// package auth; here it is carried out.
+// The login step answers 401 responses with known credentials or with those that the
+// program gives (rules U1 to U12). It is below the redirect step, so that every hop has its
+// own dialog, and above the cookies step, since a 401 may set cookies. Package auth
+// decides; this step executes.
 func beforeLogin(h *Hop) error {
 	h.login, h.owner, h.authRetry = nil, nil, false
-	h.ownWord = len(h.req.Header[auth.Server.Credentials]) > 0
+	h.ownCredentials = len(h.req.Header[auth.Server.Credentials]) > 0
 	q := &h.t.Request
-	if h.ownWord || q.NoLogin || !q.Bearer && !h.e.spaces.Proven() {
-		return nil // nothing is known that could be sent: the way of nearly every request
+	if h.ownCredentials || q.NoLogin || !q.Bearer && !h.e.spaces.Proven() {
+		return nil // no credentials are known, as for nearly every request
 	}
 	h.login = newServerLogin(h)
 	return h.login.before()
@@ -30,32 +30,31 @@ func beforeLogin(h *Hop) error {
 
 func afterLogin(h *Hop) (again bool) {
 	if h.login == nil {
-		if h.err != nil || h.ownWord || h.resp.StatusCode != auth.Server.Status {
+		if h.err != nil || h.ownCredentials || h.resp.StatusCode != auth.Server.Status {
 			return false
 		}
 		h.login = newServerLogin(h)
 		if h.t.NoLogin {
-			h.login.tell()
+			h.login.report()
 			return false
 		}
 	}
 	return h.login.after()
 }
 
-// login is the authentication of one hop, by a server or by a proxy.
+// login is the authentication of one hop to a server or to a proxy.
 type login struct {
 	auth.Dialog
 	h     *Hop
-	proxy *proxied // whose questions are answered, nil for those of the server
+	proxy *proxied // the proxy that asks, nil for the server
 
-	session *wire.Session // that was begun for it
-	outer   any           // the owner of connections that steps above have set
-	hashed  bool          // the request body has been read for its digest
+	session    *wire.Session // begun by this login
+	outerOwner any           // Hop.owner as set by the steps above
+	bodyHashed bool          // the request body was read for Digest authentication
 }
 
-// newServerLogin begins the dialog with the server of a hop. The user information that
-// counts is that of the first URL for all of its origin (rule R18), else what stands in the
-// URL of the hop.
+// newServerLogin begins the dialog with the server of a hop. The user information of the
+// request's URL is used for its whole origin (rule R18), elsewhere that of the hop's URL.
 func newServerLogin(h *Hop) *login {
 	q, u := &h.t.Request, h.req.URL
 	s := auth.Setup{Spaces: &h.e.spaces, Role: auth.Server, Host: u.Hostname(), Method: h.req.Method, URL: u, Target: u.RequestURI(),
@@ -72,18 +71,18 @@ func newServerLogin(h *Hop) *login {
 	} else {
 		s.Foreign = user != nil
 	}
-	if s.User = user.Username(); s.User != "" && !h.t.ownRefused {
+	if s.User = user.Username(); s.User != "" && !h.t.urlPasswordReplaced {
 		password, ok := user.Password()
 		s.Own, s.HasPassword = &auth.Credentials{User: s.User, Password: password}, ok
 	}
 	return &login{Dialog: auth.Dialog{Setup: s}, h: h}
 }
 
-// before makes the request carry what is known to be wanted.
+// before adds known credentials to the request.
 func (l *login) before() error {
-	s, err := l.carryOut(l.Before(), nil)
+	s, err := l.execute(l.Before(), nil)
 	switch {
-	case err == nil && l.hashed: // the body has been read
+	case err == nil && l.bodyHashed: // the body was read: make a new request
 		l.h.req, err = l.again(s)
 	case err == nil && s.Line != "":
 		l.h.req.Header[l.Role.Credentials] = []string{s.Line}
@@ -94,8 +93,8 @@ func (l *login) before() error {
 	return err
 }
 
-// after takes what a sending has brought, and makes the next request if there is a challenge
-// and an answer to it.
+// after processes a response, and makes the next request if there is a challenge and an
+// answer to it.
 func (l *login) after() (again bool) {
 	h := l.h
 	defer func() {
@@ -112,7 +111,7 @@ func (l *login) after() (again bool) {
 		}
 		return false
 	}
-	s, err := l.carryOut(l.Challenged(h.t.ctx, h.resp.Header, l.perConnection()), h.resp)
+	s, err := l.execute(l.Challenged(h.t.ctx, h.resp.Header, l.perConnection()), h.resp)
 	if err == nil && s.Kind == auth.GiveUp {
 		return false
 	}
@@ -120,7 +119,7 @@ func (l *login) after() (again bool) {
 	if err == nil {
 		req, err = l.again(s)
 	}
-	l.discard(s.Session)
+	l.drain(s.Session)
 	if err != nil {
 		h.fail(err)
 		return false
@@ -129,29 +128,28 @@ func (l *login) after() (again bool) {
 	return true
 }
 
-// perConnection tells whether the connection of the response can be authenticated: on
-// HTTP/1, and once.
+// perConnection reports whether the connection of the response can be authenticated (NTLM,
+// Negotiate): only on HTTP/1, and only once.
 func (l *login) perConnection() bool {
 	return l.h.resp.ProtoMajor == 1 && (l.h.session == nil || l.h.session == l.session)
 }
 
-// legMoment is how long the body of a leg may take: its connection is the one that is
-// being authenticated.
-const legMoment = 5 * time.Second
+// legDrainTime is how long draining the response to one leg of a negotiation may take: its
+// connection must be kept.
+const legDrainTime = 5 * time.Second
 
-// discard ends a response that is answered. The time that takes is not the peer's
-// silence.
-func (l *login) discard(s auth.Session) {
+// drain drains an answered response. That time does not count as the peer's silence.
+func (l *login) drain(s auth.Session) {
 	l.h.t.Clock.Pause()
 	defer l.h.t.Clock.Resume()
 	if s == auth.SameConnection {
-		discardWithin(l.h.resp, legMoment)
+		drainWithin(l.h.resp, legDrainTime)
 		return
 	}
-	discard(l.h.resp)
+	drain(l.h.resp)
 }
 
-// again makes the request of the hop once more, from the beginning of its body.
+// again makes the request of the hop again, with the body from its beginning.
 func (l *login) again(s auth.Step) (*http.Request, error) {
 	h := l.h
 	req, err := h.t.newRequest(h.req.Method, h.req.URL)
@@ -159,7 +157,7 @@ func (l *login) again(s auth.Step) (*http.Request, error) {
 		l.CannotResend()
 		return nil, err
 	}
-	if l.proxy != nil { // the steps above have had their say
+	if l.proxy != nil { // keep the fields that the steps above have set
 		req.Header = maps.Clone(h.req.Header)
 		delete(req.Header, l.Role.Credentials)
 	}
@@ -169,15 +167,15 @@ func (l *login) again(s auth.Step) (*http.Request, error) {
 	return req, nil
 }
 
-// carryOut does what steps want before anything is sent, up to one that sends or gives up.
-// Meanwhile the clock stands still: whoever gets a token or finds an answer may take his
-// time (rule N32). resp is the response that is answered, nil for none.
-func (l *login) carryOut(s auth.Step, resp *http.Response) (auth.Step, error) {
+// execute executes steps of the dialog up to one that sends or gives up. Meanwhile the
+// clock is paused: a token or an answer of the program may take any time (rule N32). resp
+// is the response that is answered, nil for none.
+func (l *login) execute(s auth.Step, resp *http.Response) (auth.Step, error) {
 	t := l.h.t
 	t.Clock.Pause()
 	defer t.Clock.Resume()
 	for {
-		l.tie(s)
+		l.selectConnection(s)
 		if (s.Kind == auth.Ask || s.Kind == auth.Wait) && t.questions >= MaxQuestions {
 			s = auth.Step{Kind: auth.GiveUp}
 		}
@@ -199,7 +197,7 @@ func (l *login) carryOut(s auth.Step, resp *http.Response) (auth.Step, error) {
 			case <-t.ctx.Done():
 			}
 		case auth.FetchToken:
-			token, err := t.w.Token(t.ctx, s.Refused)
+			token, err := t.watcher.Token(t.ctx, s.Refused)
 			if err != nil && t.ctx.Err() == nil {
 				return s, &auth.Error{Role: l.Role, Err: fmt.Errorf("getting a token for Request.Bearer: %w", err)}
 			}
@@ -208,7 +206,7 @@ func (l *login) carryOut(s auth.Step, resp *http.Response) (auth.Step, error) {
 			if err := t.hashBody(s.Body); err != nil && t.ctx.Err() == nil {
 				return s, &Error{Kind: BodyDigest, Err: err}
 			}
-			l.hashed = true
+			l.bodyHashed = true
 			s = l.Hashed()
 		}
 		if t.ctx.Err() != nil {
@@ -217,8 +215,8 @@ func (l *login) carryOut(s auth.Step, resp *http.Response) (auth.Step, error) {
 	}
 }
 
-// tie lets the next sending take the connection that a step wants.
-func (l *login) tie(s auth.Step) {
+// selectConnection selects the connection for the next exchange as a step requires.
+func (l *login) selectConnection(s auth.Step) {
 	h := l.h
 	if s.Session != auth.SameConnection {
 		l.release()
@@ -228,13 +226,13 @@ func (l *login) tie(s auth.Step) {
 		h.session = l.session
 	}
 	if h.owner = s.Owner; h.owner == nil {
-		h.owner = l.outer
+		h.owner = l.outerOwner
 	}
 }
 
-// release gives the connection of a negotiation back to those of its owner.
+// release returns the connection of a negotiation to the pool, for its owner.
 func (l *login) release() {
-	if l.session != nil { // another one is not ours to end
+	if l.session != nil { // a session of another login stays
 		l.h.e.cfg.Wire.Release(l.session)
 		l.session, l.h.session = nil, nil
 	}
@@ -244,10 +242,10 @@ func (l *login) release() {
 func (l *login) close() {
 	l.Close()
 	l.release()
-	l.h.owner = l.outer
+	l.h.owner = l.outerOwner
 }
 
-// passed takes note of a response that asks for nothing.
+// passed processes a response that is not a challenge.
 func (l *login) passed(resp *http.Response) error {
 	proof, err := l.Passed(resp.StatusCode, resp.Header)
 	if err != nil || proof == nil {
@@ -256,19 +254,19 @@ func (l *login) passed(resp *http.Response) error {
 	if resp.Body == http.NoBody {
 		return proof.Check()
 	}
-	resp.Body = &provingBody{resp.Body, proof, l.proxy}
+	resp.Body = &proofBody{resp.Body, proof, l.proxy}
 	return nil
 }
 
-// provingBody is a response body that its server, or the proxy, has signed with the
-// password.
-type provingBody struct {
+// proofBody checks the server's or proxy's proof of the password over a response body
+// (Digest rspauth with auth-int).
+type proofBody struct {
 	io.ReadCloser
 	proof *auth.Proof
 	proxy *proxied
 }
 
-func (b *provingBody) Read(p []byte) (int, error) {
+func (b *proofBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.proof.Write(p[:n])
 	if err == io.EOF {
@@ -284,20 +282,20 @@ func (b *provingBody) Read(p []byte) (int, error) {
 
 // ask asks the program.
 func (l *login) ask(q auth.Question) auth.Step {
-	s := l.Answered(l.h.t.w.Password(l.question(q)))
-	l.h.t.ownRefused = l.h.t.ownRefused || l.OwnReplaced()
+	s := l.Answered(l.h.t.watcher.Password(l.question(q)))
+	l.h.t.urlPasswordReplaced = l.h.t.urlPasswordReplaced || l.OwnReplaced()
 	return s
 }
 
-// tell tells of the question that the response is, without using an answer (rule A12).
-func (l *login) tell() {
+// report reports the challenge of the response without using an answer (rule A12).
+func (l *login) report() {
 	offered, ok := l.Offered(l.h.resp.Header, l.perConnection())
 	if !ok {
 		return
 	}
 	q := l.question(offered)
-	q.Told = true
-	l.h.t.w.Password(q)
+	q.ReportOnly = true
+	l.h.t.watcher.Password(q)
 	if ctx := l.h.t.ctx; ctx.Err() != nil {
 		l.h.fail(context.Cause(ctx))
 	}

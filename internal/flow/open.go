@@ -9,9 +9,9 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Open opens a connection for requests to u that are to come, and sends nothing, by way of
-// the proxies in turn; nil among them, and an empty list, is directly. profile is the encryption of
-// https.
+// Open opens a connection for later requests to u, without sending a request. It tries
+// proxies in turn; nil in the list, and an empty list, mean a direct connection. profile is
+// the TLS profile for https.
 func (e *Engine) Open(ctx context.Context, u *url.URL, profile *wire.Profile, proxies []*Proxy) error {
 	addr, err := httpurl.Address(u)
 	if err != nil {
@@ -42,14 +42,14 @@ func (e *Engine) open(ctx context.Context, u *url.URL, key wire.Key, proxy *Prox
 		return e.cfg.Wire.Open(ctx, key)
 	}
 	p := &proxied{proxy: proxy, url: u}
-	p.route = e.route(proxy, &Request{}, u, p.known(e))
+	p.route = e.route(proxy, &Request{}, u, p.knownCredentials(e))
 	if p.route.Kind == dial.Forward {
 		key.Target, key.Addr, key.Protocol = key.Addr, p.route.Addr, wire.HTTP1
 	}
 	key.Route = p.route
 	err := e.cfg.Wire.Open(ctx, key)
 	if err != nil {
-		p.route.Close() // nobody is asked for credentials
+		p.route.Close() // Open does not ask for credentials
 	}
 	return p.failure(err)
 }

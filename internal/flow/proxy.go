@@ -15,31 +15,31 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Proxy is a proxy that requests can go through.
+// Proxy is a proxy for requests.
 type Proxy struct {
-	SOCKS5 bool   // else it speaks HTTP
+	SOCKS5 bool   // otherwise an HTTP proxy
 	Addr   string // host:port
-	Host   string // as the program names it
+	Host   string // as the program has set it
 	Name   string // for errors, without a password
 
 	User, Password string
-	Headers        headers.Headers // of CONNECT, and of what is forwarded
-	LocalNames     bool            // names are looked up here
-	// TLS makes the encryption of the connection to it; nil for none. Those with the same
-	// TLSKey, a comparable value, are equal.
+	Headers        headers.Headers // for CONNECT and forwarded requests
+	LocalNames     bool            // host names are resolved locally
+	// TLS makes the TLS configuration of the connection to the proxy; nil for none.
+	// Configurations with the same TLSKey, a comparable value, are equal.
 	TLS    func() *tls.Config
 	TLSKey any
-	// Value is the program's.
+	// Value is the program's value for the proxy.
 	Value any
 }
 
-// ProxyFailure is a failure of a proxy, and not of the target behind it.
+// ProxyFailure is a failure of a proxy, not of the target.
 type ProxyFailure struct {
 	Proxy *Proxy
-	Host  string // of the target
-	Sent  int64  // bytes of the request that were given to the connection
-	// Forwarding: it failed while it forwarded, by the fault of the wire.Error in Err.
-	// Otherwise that is a *dial.ProxyError or an *auth.Error.
+	Host  string // of the target's URL
+	Sent  int64  // bytes of the request handed to the connection
+	// Forwarding reports that the proxy failed while forwarding, with a *wire.Error in Err.
+	// Otherwise Err is a *dial.ProxyError or an *auth.Error.
 	Forwarding bool
 	Err        error
 }
@@ -47,7 +47,8 @@ type ProxyFailure struct {
 func (f *ProxyFailure) Error() string { return "proxy " + f.Proxy.Name + ": " + f.Err.Error() }
 func (f *ProxyFailure) Unwrap() error { return f.Err }
 
-// failure tells a failure of the proxy, also where it only forwards, from one of the target.
+// failure returns a *ProxyFailure for a failure of the proxy, and err for one of the
+// target.
 func (p *proxied) failure(err error) error {
 	f := &ProxyFailure{Proxy: p.proxy, Host: p.url.Hostname()}
 	if _, ok := err.(*auth.Error); ok {
@@ -71,24 +72,24 @@ func (p *proxied) failure(err error) error {
 	return f
 }
 
-// The proxy step chooses the proxies of every hop and tries them in turn (rule X3), and
-// answers what they ask.
+// The proxy step chooses the proxies of every hop, tries them in turn (rule X3), and
+// answers their challenges.
 func beforeProxy(h *Hop) (err error) {
 	h.proxies, h.proxied = nil, nil
 	if !h.t.Proxied || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
 	}
-	if h.proxies, err = h.t.w.Proxies(h.req.URL); err != nil {
+	if h.proxies, err = h.t.watcher.Proxies(h.req.URL); err != nil {
 		return err
 	}
 	if len(h.proxies) == 0 {
 		h.proxies = directly
 	}
-	h.header = h.req.Header
+	h.savedHeader = h.req.Header
 	return h.enterProxy()
 }
 
-// directly is a list of proxies without any.
+// directly is a list of proxies that means a direct connection.
 var directly = []*Proxy{nil}
 
 func afterProxy(h *Hop) (again bool) {
@@ -109,7 +110,7 @@ func afterProxy(h *Hop) (again bool) {
 		if err != nil {
 			return false
 		}
-		req.Header, h.req = h.header, req
+		req.Header, h.req = h.savedHeader, req
 		h.proxies = h.proxies[1:]
 		if h.err = h.enterProxy(); h.err == nil {
 			return true
@@ -119,40 +120,40 @@ func afterProxy(h *Hop) (again bool) {
 
 const proxyAuthorization = "Proxy-Authorization"
 
-// enterProxy makes the request go through the first of the proxies, or directly where that is
-// nil.
+// enterProxy prepares the request for the first of the proxies, nil being a direct
+// connection.
 func (h *Hop) enterProxy() error {
 	h.proxied = nil
 	if len(h.proxies) > 1 {
-		h.req.Header = maps.Clone(h.header)
+		h.req.Header = maps.Clone(h.savedHeader)
 	}
 	proxy := h.proxies[0]
 	if proxy == nil {
-		delete(h.req.Header, proxyAuthorization) // which is for proxies, and none is on the way
+		delete(h.req.Header, proxyAuthorization) // no proxy may see it
 		return nil
 	}
 	p := &proxied{h: h, proxy: proxy, url: h.req.URL}
-	p.choose(nil)
+	p.setRoute(nil)
 	h.proxied = p
 	if p.tunnels() {
 		p.login = p.newLogin()
-		p.choose(p.login.Before().Credentials)
-		delete(h.req.Header, proxyAuthorization) // which is not the target's to see
+		p.setRoute(p.login.Before().Credentials)
+		delete(h.req.Header, proxyAuthorization) // the target must not see it
 		return nil
 	}
 	if h.e.cfg.CheckTarget != nil {
-		// The proxy looks the name up once more, and may take any of its addresses.
+		// The proxy resolves the name again, and may use any of its addresses.
 		if err := h.e.cfg.CheckTarget(h.t.ctx, h.req.URL.Hostname()); err != nil {
 			return wire.DialError(err)
 		}
 	}
 	for name, values := range toMap(proxy.Headers) {
-		if _, own := h.req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !h.t.headers.Has(name) { // the request's own word counts
+		if _, own := h.req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !h.t.headers.Has(name) { // fields of the request take precedence
 			h.req.Header[name] = values
 		}
 	}
-	p.ownWord = len(h.req.Header[proxyAuthorization]) > 0 // the program's (rule U4)
-	if !p.ownWord && h.e.spaces.Proven() {
+	p.ownCredentials = len(h.req.Header[proxyAuthorization]) > 0 // set by the program (rule U4)
+	if !p.ownCredentials && h.e.spaces.Proven() {
 		p.login = p.newLogin()
 		if err := p.login.before(); err != nil {
 			return p.failure(err)
@@ -161,8 +162,8 @@ func (h *Hop) enterProxy() error {
 	return nil
 }
 
-// after takes what a sending has brought, and makes the next request if the proxy asks and
-// somebody has an answer.
+// after processes the result of an exchange, and makes the next request if the proxy has
+// sent a challenge and there is an answer.
 func (p *proxied) after() (again bool) {
 	h := p.h
 	switch {
@@ -177,7 +178,7 @@ func (p *proxied) after() (again bool) {
 		}
 		p.login.close()
 		return false
-	case p.ownWord:
+	case p.ownCredentials:
 		return false
 	case p.login == nil:
 		if h.err != nil || h.resp.StatusCode != auth.Proxy.Status {
@@ -188,22 +189,22 @@ func (p *proxied) after() (again bool) {
 	return p.login.after()
 }
 
-// proxied is a hop that goes through a proxy.
+// proxied is a hop through a proxy.
 type proxied struct {
-	h       *Hop // nil where nothing is sent
-	proxy   *Proxy
-	url     *url.URL
-	route   *dial.Proxy
-	login   *login // nil where nothing was asked or known
-	ownWord bool   // the request has its own Proxy-Authorization field
+	h              *Hop // nil for Engine.Open
+	proxy          *Proxy
+	url            *url.URL
+	route          *dial.Proxy
+	login          *login // nil where nothing was asked or known
+	ownCredentials bool   // the request has its own Proxy-Authorization field
 }
 
-// choose sets the way, with credentials or without.
-func (p *proxied) choose(c *auth.Credentials) {
+// setRoute sets the route, with or without credentials.
+func (p *proxied) setRoute(c *auth.Credentials) {
 	p.route = p.h.e.route(p.proxy, &p.h.t.Request, p.url, c)
 }
 
-// target makes the request that goes to a forwarding proxy: with the whole URL.
+// target makes the request for a forwarding proxy, with an absolute request target.
 func (p *proxied) target(req *http.Request) *http.Request {
 	u := *req.URL
 	path := u.EscapedPath()
@@ -216,13 +217,14 @@ func (p *proxied) target(req *http.Request) *http.Request {
 	return &out
 }
 
-// originKey names a proxy among the origins that want passwords. Who brings credentials
-// along has a place of his own: what somebody else was let in by is not his.
+// originKey is the key of a proxy in auth.Spaces. It contains the credentials of the Proxy
+// value, so that credentials which the proxy accepted from one Proxy value are not used for
+// another.
 func (p *Proxy) originKey() string {
 	return "proxy " + p.Name + " " + p.User + "\x00" + p.Password
 }
 
-// authSetup is what is known of an authentication by the proxy, for a request to u.
+// authSetup is the setup of a dialog with the proxy.
 func (p *proxied) authSetup(e *Engine) auth.Setup {
 	s := auth.Setup{Spaces: &e.spaces, Role: auth.Proxy, Origin: p.proxy.originKey(), Host: p.proxy.Host, URL: p.url, Negotiators: e.cfg.Negotiators}
 	if p.proxy.User != "" || p.proxy.Password != "" {
@@ -239,30 +241,30 @@ func (p *proxied) newLogin() *login {
 	if s.Tunnel = p.tunnels(); !s.Tunnel {
 		s.Method, s.Target = h.req.Method, p.url.Scheme+"://"+httpurl.Authority(p.url)+p.url.RequestURI()
 	}
-	return &login{Dialog: auth.Dialog{Setup: s}, h: h, proxy: p, outer: h.owner}
+	return &login{Dialog: auth.Dialog{Setup: s}, h: h, proxy: p, outerOwner: h.owner}
 }
 
-// tunnels tells that dial answers what the proxy asks.
+// tunnels reports whether package dial answers the challenges of the proxy.
 func (p *proxied) tunnels() bool { return p.route.Kind != dial.Forward }
 
-// known are the credentials that a tunnel is opened with, before the proxy asks: those that
-// it took before, or those of the Proxy value.
-func (p *proxied) known(e *Engine) *auth.Credentials {
+// knownCredentials returns the credentials for opening a tunnel before a challenge: those that the
+// proxy accepted before, or those of the Proxy value.
+func (p *proxied) knownCredentials(e *Engine) *auth.Credentials {
 	s := p.authSetup(e)
 	s.Tunnel = true
 	d := auth.Dialog{Setup: s}
 	return d.Before().Credentials
 }
 
-// tunnelRefused finds credentials in the place of those that the proxy did not take for a
-// tunnel. true means that there are some.
+// tunnelRefused finds other credentials after the proxy has refused those for a tunnel. It
+// returns true if there are any.
 func (p *proxied) tunnelRefused() (again bool) {
 	var pe *dial.ProxyError
 	if !errors.As(p.h.err, &pe) || pe.Fault != dial.ProxyAuthRequired {
 		return false
 	}
 	old := p.route
-	if p.proxy.Headers.Has(proxyAuthorization) { // the program's word, which nothing replaces
+	if p.proxy.Headers.Has(proxyAuthorization) { // set by the program: never replaced
 		old.Close()
 		return false
 	}
@@ -271,7 +273,7 @@ func (p *proxied) tunnelRefused() (again bool) {
 	if pe.Response != nil {
 		header = pe.Response.Header
 	}
-	s, err := p.login.carryOut(p.login.TunnelRefused(header, pe.Weaker), nil)
+	s, err := p.login.execute(p.login.TunnelRefused(header, pe.Weaker), nil)
 	if err != nil || s.Kind == auth.GiveUp {
 		old.Close()
 		if err != nil {
@@ -279,7 +281,7 @@ func (p *proxied) tunnelRefused() (again bool) {
 		}
 		return false
 	}
-	p.choose(s.Credentials)
+	p.setRoute(s.Credentials)
 	p.route.Follow(old, pe)
 	return true
 }

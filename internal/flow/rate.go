@@ -5,41 +5,41 @@ import (
 	"time"
 )
 
-// RateWindow is the time over which a rate is an average.
+// RateWindow is the time over which rates are averaged.
 const RateWindow = 10 * time.Second
 
-// RateGuard ends a transfer whose peer is slower than a least rate, while a body is on its
-// way in either direction. It measures one window after the other, by the transfer's
-// clock, which stands still while something of ours is waited for. A nil RateGuard does
-// nothing.
+// RateGuard calls a function when less than a minimum rate is transferred while a body is
+// sent or received. It measures consecutive windows by the transfer's clock, which is
+// paused while the transfer waits for something on this side. A nil RateGuard does nothing.
 type RateGuard struct {
-	min     int64 // bytes per second
-	clock   *Clock
-	moved   func() int64 // bytes, both ways
-	expired func()       // called once, when a window had too few
+	min         int64 // bytes per second
+	clock       *Clock
+	transferred func() int64 // bytes in both directions
+	expired     func()       // called once, when a window had too few bytes
 
-	mu    sync.Mutex
-	timer *time.Timer
-	on    bool
-	since time.Duration // when the window began, by the clock
-	had   int64         // what had moved by then
+	mu         sync.Mutex
+	timer      *time.Timer
+	running    bool
+	start      time.Duration // start of the window, in time of the clock
+	startBytes int64         // transferred() at that time
 }
 
-// NewRateGuard makes one that measures nothing until Begin. min is in bytes per second, moved
-// counts the bytes of both ways, expired is called once, when a window had too few.
-func NewRateGuard(min int64, clock *Clock, moved func() int64, expired func()) *RateGuard {
-	return &RateGuard{min: min, clock: clock, moved: moved, expired: expired}
+// NewRateGuard makes a RateGuard that does not measure until Begin. min is in bytes per
+// second, transferred returns the number of bytes transferred in both directions, and expired is
+// called once, when a window had too few bytes.
+func NewRateGuard(min int64, clock *Clock, transferred func() int64, expired func()) *RateGuard {
+	return &RateGuard{min: min, clock: clock, transferred: transferred, expired: expired}
 }
 
-// Begin begins a window: a body is on its way.
+// Begin starts measuring: a body is being transferred.
 func (g *RateGuard) Begin() {
 	if g == nil {
 		return
 	}
-	had := g.moved()
+	had := g.transferred()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.on, g.had, g.since = true, had, g.clock.Elapsed()
+	g.running, g.startBytes, g.start = true, had, g.clock.Elapsed()
 	if g.timer == nil {
 		g.timer = time.AfterFunc(RateWindow, g.check)
 	} else {
@@ -47,44 +47,44 @@ func (g *RateGuard) Begin() {
 	}
 }
 
-// End stops the measuring: no body is on its way.
+// End stops measuring.
 func (g *RateGuard) End() {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.on = false
+	g.running = false
 	if g.timer != nil {
 		g.timer.Stop()
 	}
 }
 
 func (g *RateGuard) check() {
-	if g.slow(g.moved()) {
+	if g.slow(g.transferred()) {
 		g.expired()
 	}
 }
 
-// slow tells whether a window is over in which too little has moved, and arms the next
-// check otherwise. Pauses of the clock make a window longer.
-func (g *RateGuard) slow(moved int64) bool {
+// slow reports whether a window with too few bytes has ended; otherwise it arms the next
+// check. Pauses of the clock make a window longer.
+func (g *RateGuard) slow(transferred int64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.on {
+	if !g.running {
 		return false
 	}
 	now := g.clock.Elapsed()
-	ran := now - g.since
+	ran := now - g.start
 	if ran < RateWindow {
 		g.timer.Reset(max(RateWindow-ran, RateWindow/10))
 		return false
 	}
-	if float64(moved-g.had) < float64(g.min)*ran.Seconds() {
-		g.on = false
+	if float64(transferred-g.startBytes) < float64(g.min)*ran.Seconds() {
+		g.running = false
 		return true
 	}
-	g.since, g.had = now, moved
+	g.start, g.startBytes = now, transferred
 	g.timer.Reset(RateWindow)
 	return false
 }

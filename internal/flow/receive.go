@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Receive carries the body of the final response into a pipe, to its end. Whoever ends the
-// transfer's context must end the pipe as well, which is what stops a wait for the reader.
+// Receive copies the body of the final response to a pipe. To stop it, end the transfer's
+// context and the pipe, which ends a wait for the reader.
 func (t *Transfer) Receive(resp *http.Response, p *pipe.Pipe) error {
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil
@@ -22,14 +22,14 @@ func (t *Transfer) Receive(resp *http.Response, p *pipe.Pipe) error {
 	return receiveBody(t.ctx, resp.Body, resp.ContentLength, p, t.Clock)
 }
 
-// receiveBody carries a body of some length, -1 for unknown, into a pipe, to its end. The end of
-// ctx must end a read of the body.
+// receiveBody copies a body to a pipe; length is -1 if unknown. The end of ctx must end a
+// Read of body.
 func receiveBody(ctx context.Context, body io.Reader, length int64, p *pipe.Pipe, clock pipe.Clock) error {
 	first := true
 	for {
 		over, err := p.Lend(body, clock)
 		if over {
-			return endOf(ctx, err)
+			return stopCause(ctx, err)
 		}
 		left := int64(-1)
 		if length >= 0 {
@@ -42,7 +42,7 @@ func receiveBody(ctx context.Context, body io.Reader, length int64, p *pipe.Pipe
 		}
 		space, err := p.Room(left, clock)
 		if err != nil {
-			return endOf(ctx, err)
+			return stopCause(ctx, err)
 		}
 		n, err := body.Read(space)
 		if n > 0 {
@@ -56,25 +56,24 @@ func receiveBody(ctx context.Context, body io.Reader, length int64, p *pipe.Pipe
 			return err
 		}
 		if woke && first {
-			// the reader was made ready on this processor: let it have the first
-			// bytes before the next read keeps it waiting
+			// the reader was made runnable on this processor: let it process the first
+			// bytes before the next Read blocks
 			runtime.Gosched()
 			first = false
 		}
 	}
 }
 
-// endOf is why a transfer has stopped whose pipe has ended: the cause of its context, if that
-// has.
-func endOf(ctx context.Context, err error) error {
+// stopCause returns the cause of ctx if the pipe has ended because ctx has, and err otherwise.
+func stopCause(ctx context.Context, err error) error {
 	if err == pipe.ErrEnded && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// confirmEnd reads the end of a body that is complete: HTTP/2 tells it apart from
-// the last bytes. scratch has room for one byte.
+// confirmEnd reads the end of a body after its last byte: HTTP/2 reports it separately.
+// scratch has room for one byte.
 func confirmEnd(body io.Reader, scratch []byte) error {
 	for range 100 {
 		n, err := body.Read(scratch)

@@ -8,8 +8,7 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// afterRedirect follows redirects. Every hop goes through all steps below, and every head it
-// sees is shown by the reply.
+// afterRedirect follows redirects, and reports every response head to the Watcher.
 func afterRedirect(h *Hop) (again bool) {
 	if h.err != nil {
 		return false
@@ -26,11 +25,11 @@ func afterRedirect(h *Hop) (again bool) {
 	return true
 }
 
-// answered shows a response head and makes the next request if it is a redirect to
-// be followed. It is apart from afterRedirect to keep the stack of the calls below that one small.
+// answered reports a response head and makes the next request if it is a redirect to be
+// followed. It is a function of its own to keep the stack below afterRedirect small.
 func (t *Transfer) answered(h *Hop) (*http.Request, error) {
 	resp := h.resp
-	from := t.url // with the user that a relative target keeps (rule R18)
+	from := t.url // with the user information, which a relative target keeps (rule R18)
 	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
 		httpurl.Rules{Policy: t.Redirects, Left: h.redirects, Upgrade: t.e.Upgrade})
 	head := &t.head
@@ -41,29 +40,29 @@ func (t *Transfer) answered(h *Hop) (*http.Request, error) {
 	head.NoBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
 	codings, _ := t.codings(resp)
 	head.Decoded = len(codings) > 0
-	t.w.Head(head)
+	t.watcher.Head(head)
 	if !plan.Redirect {
 		return nil, nil
 	}
 	if plan.Refusal != nil {
-		discard(resp)
+		drain(resp)
 		return nil, plan.Refusal
 	}
 	if plan.SendBody && t.upload != nil && !t.payload.Rewindable {
-		t.w.Refused(plan.Target)
-		discard(resp)
+		t.watcher.Refused(plan.Target)
+		drain(resp)
 		return nil, &Error{Kind: NotResent, Err: ErrNotRewindable}
 	}
 	return t.follow(resp, plan)
 }
 
-// follow announces a redirect, waits for the decision where there is one to be
-// taken, and makes the request of the next hop. The body of the redirect, which nobody
-// sees, is read behind the announcement.
+// follow reports a redirect, waits for the decision of the program if the policy says so,
+// and makes the request of the next hop. The body of the redirect is drained after it was
+// reported.
 func (t *Transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request, error) {
 	t.Clock.Pause() // until the next hop begins
 	defer t.Clock.Resume()
-	follow := t.w.Redirect(&Redirection{t.url, plan.Target, resp.StatusCode, plan.Method}, func() { discard(resp) })
+	follow := t.watcher.Redirect(&Redirection{t.url, plan.Target, resp.StatusCode, plan.Method}, func() { drain(resp) })
 	if t.ctx.Err() != nil { // rule D6: nothing is sent after an abort
 		return nil, context.Cause(t.ctx)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Request is what a transfer is to do. Nothing of it changes while that lasts.
+// Request describes a transfer. It does not change while the transfer is running.
 type Request struct {
 	Method  string
 	URL     *url.URL // with its user information
@@ -20,21 +20,22 @@ type Request struct {
 	Redirects       httpurl.Policy
 	MaxRedirects    int
 	Priority        wire.Priority
-	IdleTimeout     time.Duration // of the connection afterwards; see wire.Exchange
-	LocalServerName string        // of the schemes of local sockets
-	SecretHeaders   []string      // fields that belong to one origin
+	IdleTimeout     time.Duration // of the connection; see wire.Exchange
+	LocalServerName string        // for the schemes of local sockets
+	SecretHeaders   []string      // fields that are not sent to other origins
 	DecodeThreshold int64         // see coding.Limits
 
-	// Idempotent: it may be carried out twice without harm, whatever its method.
+	// Idempotent: the request may be processed twice without harm, whatever its method.
 	Idempotent bool
-	// Proxied: there may be a proxy; see Watcher.Proxies.
+	// Proxied: Watcher.Proxies may return proxies.
 	Proxied bool
-	// Bearer: it carries a bearer token; see Watcher.Token.
+	// Bearer: the request carries a bearer token; see Watcher.Token.
 	Bearer bool
-	// NoLogin: challenges are told of and not answered.
+	// NoLogin: challenges are reported and not answered.
 	NoLogin bool
-	// NoSendCookies and NoSaveCookies leave the jar alone.
+	// NoSendCookies: no cookies of the jar are sent. NoSaveCookies: no cookies are stored.
 	NoSendCookies, NoSaveCookies bool
-	// AsksPassword and AsksProxyPassword tell that questions for one are waited for.
+	// AsksPassword and AsksProxyPassword: the transfer waits for the answers to questions
+	// for passwords.
 	AsksPassword, AsksProxyPassword bool
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// MaxRepeats is how often one hop is sent again by itself (D33).
+// MaxRepeats is how often a hop is sent again automatically (D33).
 const MaxRepeats = 3
 
-// The retry step sends a request again when its connection broke in a way that cannot have
-// made the server act, or may make it act twice without harm.
+// The retry step sends a request again when its connection broke before the server can have
+// processed it, or when it may be processed twice without harm.
 func beforeRetry(h *Hop) error {
 	h.fresh, h.repeated, h.repeats, h.refusal = false, false, 0, nil
 	return nil
@@ -28,7 +28,7 @@ func afterRetry(h *Hop) (again bool) {
 		return false
 	}
 	if h.exchange != nil && h.exchange.accepted && !h.exchange.Begun() {
-		// the program has accepted a certificate when the handshake did not wait any more
+		// the program accepted the certificate after the handshake had ended
 		h.repeated = true
 		return true
 	}
@@ -41,14 +41,14 @@ func afterRetry(h *Hop) (again bool) {
 		h.repeats++
 		return true
 	}
-	if asksForHTTP11(h.err) && t.HTTP == wire.Negotiate {
+	if requiresHTTP11(h.err) && t.HTTP == wire.Negotiate {
 		if addr, addrErr := httpurl.Address(h.req.URL); addrErr == nil {
 			h.e.http11.add(h.req.URL.Scheme, addr)
 		}
 		h.fresh = false
 	} else if mayRepeat(h.err, t.Idempotent || IdempotentMethod(h.req.Method)) {
-		// a stream that was refused may do on the same connection, anything else
-		// wants a new one
+		// a refused stream may succeed on the same connection; anything else needs a new
+		// one
 		var we *wire.Error
 		h.fresh = errors.As(h.err, &we) && we.Fault != wire.Reset
 		if we.Fault == wire.GoAway {
@@ -69,8 +69,8 @@ func afterRetry(h *Hop) (again bool) {
 	return true
 }
 
-// nothingSent tells whether a request failed before anything of it could reach the server,
-// and without a word of that: then what it has said before says more.
+// nothingSent reports whether a request failed before any of it was sent. The server's
+// earlier refusal is the better error then.
 func nothingSent(err error) bool {
 	var we *wire.Error
 	if !errors.As(err, &we) {
@@ -84,8 +84,8 @@ func nothingSent(err error) bool {
 	return we.Unprocessed && we.Fault == wire.Closed
 }
 
-// mayRepeat is rule D33. What a connection used before brings instead of a response is the
-// rest of another exchange, and as good as nothing.
+// mayRepeat implements rule D33. Stray bytes on a reused connection belong to an earlier
+// exchange, and count like a closed connection.
 func mayRepeat(err error, idempotent bool) bool {
 	var we *wire.Error
 	if !errors.As(err, &we) {
@@ -96,8 +96,7 @@ func mayRepeat(err error, idempotent bool) bool {
 			(we.Sent == 0 || idempotent)
 }
 
-// IdempotentMethod tells whether a method may be carried out twice without harm (RFC 9110,
-// section 9.2.2).
+// IdempotentMethod reports whether a method is idempotent (RFC 9110, section 9.2.2).
 func IdempotentMethod(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:

@@ -15,59 +15,61 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// routeKey tells routes apart.
+// routeKey identifies a route.
 type routeKey struct {
-	kind           dial.Kind
-	addr           string
-	ssl            any // Proxy.TLSKey
-	tls            bool
-	credentials    bool
-	user, password string
-	local          bool
-	agent, fields  string // of CONNECT
+	kind              dial.Kind
+	addr              string
+	tlsKey            any // Proxy.TLSKey
+	tls               bool
+	credentials       bool
+	user, password    string
+	local             bool
+	userAgent, fields string // of CONNECT
 }
 
-// routes gives the same address to the same way.
+// routes returns the same *dial.Proxy for equal keys, since the pool compares routes by
+// address.
 type routes struct {
 	mu     sync.Mutex
-	known  map[routeKey]*dial.Proxy
+	byKey  map[routeKey]*dial.Proxy
 	closed bool
 }
 
-// clear forgets them, with the connections on which credentials are waited for. Who is on one
-// of them goes on.
+// clear removes all routes, and closes the connections that wait for credentials. Transfers
+// in progress continue.
 func (r *routes) clear() { r.forget(false) }
 
-// close is clear for good.
+// close is the last clear: later routes are not kept.
 func (r *routes) close() { r.forget(true) }
 
 func (r *routes) forget(forGood bool) {
 	r.mu.Lock()
-	known := r.known
-	r.known, r.closed = nil, r.closed || forGood
+	known := r.byKey
+	r.byKey, r.closed = nil, r.closed || forGood
 	r.mu.Unlock()
 	for _, p := range known {
 		p.Retire()
 	}
 }
 
-// closeParked ends the connections on which credentials are waited for.
+// closeParked closes the connections that wait for credentials.
 func (r *routes) closeParked() {
 	r.mu.Lock()
-	all := slices.Collect(maps.Values(r.known))
+	all := slices.Collect(maps.Values(r.byKey))
 	r.mu.Unlock()
 	for _, p := range all {
 		p.Close()
 	}
 }
 
-// maxRoutes bounds them; beyond, connections of before are not found any more.
+// maxRoutes bounds the number of routes. When it is exceeded, all are removed, and later
+// requests open new connections.
 const maxRoutes = 256
 
-// at gives the one of a key, and makes it if need be.
-func (r *routes) at(k routeKey, make func() *dial.Proxy) *dial.Proxy {
+// get returns the route of a key, and makes it if necessary.
+func (r *routes) get(k routeKey, make func() *dial.Proxy) *dial.Proxy {
 	r.mu.Lock()
-	p, full := r.known[k], len(r.known) >= maxRoutes
+	p, full := r.byKey[k], len(r.byKey) >= maxRoutes
 	r.mu.Unlock()
 	if p != nil {
 		return p
@@ -78,21 +80,21 @@ func (r *routes) at(k routeKey, make func() *dial.Proxy) *dial.Proxy {
 	p = make()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known := r.known[k]; known != nil { // somebody was faster
+	if known := r.byKey[k]; known != nil { // made meanwhile by another request
 		return known
 	}
 	if r.closed {
 		p.Retire()
 		return p
 	}
-	if r.known == nil {
-		r.known = map[routeKey]*dial.Proxy{}
+	if r.byKey == nil {
+		r.byKey = map[routeKey]*dial.Proxy{}
 	}
-	r.known[k] = p
+	r.byKey[k] = p
 	return p
 }
 
-// route is the way through a proxy for a URL, with credentials or without.
+// route returns the route through a proxy for a URL, with or without credentials.
 func (e *Engine) route(p *Proxy, q *Request, u *url.URL, creds *auth.Credentials) *dial.Proxy {
 	k := routeKey{kind: dial.Tunnel, addr: p.Addr, tls: p.TLS != nil, local: p.LocalNames}
 	switch {
@@ -101,25 +103,25 @@ func (e *Engine) route(p *Proxy, q *Request, u *url.URL, creds *auth.Credentials
 	case u.Scheme == "http" && q.HTTP != wire.HTTP2:
 		k.kind = dial.Forward
 	default:
-		k.agent = e.cfg.UserAgent
+		k.userAgent = e.cfg.UserAgent
 		if q.Headers.Has("User-Agent") { // rule X4
-			k.agent = q.Headers.Get("User-Agent")
+			k.userAgent = q.Headers.Get("User-Agent")
 		}
 		if p.Headers.Len() > 0 {
 			k.fields = fmt.Sprintf("%q", slices.Collect(pairs(p.Headers)))
 		}
 	}
 	if k.tls {
-		k.ssl = p.TLSKey
+		k.tlsKey = p.TLSKey
 	}
 	if creds != nil && k.kind != dial.Forward {
 		k.credentials, k.user, k.password = true, creds.User, creds.Password
 	}
-	route := e.routes.at(k, func() *dial.Proxy {
+	route := e.routes.get(k, func() *dial.Proxy {
 		r := &dial.Proxy{Kind: k.kind, Addr: k.addr, Credentials: k.credentials, User: k.user, Password: k.password,
 			LocalNames: k.local}
 		if k.kind == dial.Tunnel {
-			r.Fields = connectFields(k.agent, p.Headers)
+			r.Fields = connectFields(k.userAgent, p.Headers)
 		}
 		if k.tls {
 			r.TLS = p.TLS()
@@ -134,8 +136,8 @@ func (e *Engine) route(p *Proxy, q *Request, u *url.URL, creds *auth.Credentials
 	return route
 }
 
-// connectFields are the header fields of CONNECT: Proxy.Headers and the User-Agent, if
-// there is none among them.
+// connectFields are the header fields of CONNECT: Proxy.Headers, and the User-Agent if they
+// do not contain one.
 func connectFields(agent string, h headers.Headers) [][2]string {
 	var fields [][2]string
 	if agent != "" && !h.Has("User-Agent") {
@@ -144,7 +146,7 @@ func connectFields(agent string, h headers.Headers) [][2]string {
 	return slices.AppendSeq(fields, pairs(h))
 }
 
-// pairs gives the names and values of h.
+// pairs iterates over the names and values of h.
 func pairs(h headers.Headers) iter.Seq[[2]string] {
 	return func(yield func([2]string) bool) {
 		for name, value := range h.All() {

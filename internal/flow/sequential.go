@@ -5,44 +5,44 @@ import (
 	"sync"
 )
 
-// Sequential is a source that can be read once. Until somebody has begun to, it can be
-// opened again: a sending that ended before its body was asked for has taken nothing.
-// It is for one transfer.
+// Sequential is a source that can be read once. It can be opened again as long as nothing
+// was read: an exchange that ended before its body was read has not consumed anything. It
+// is for one transfer.
 type Sequential struct {
 	Source io.Reader
 
-	mu    sync.Mutex
-	turn  *sequentialReading // that was opened last
-	begun bool
+	mu      sync.Mutex
+	current *sequentialReading // opened last
+	started bool
 }
 
-// Open starts a reading, which takes the place of the one before.
+// Open returns a reader, which replaces the previous one.
 func (s *Sequential) Open() (io.Reader, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.begun {
+	if s.started {
 		return nil, ErrNotRewindable
 	}
-	s.turn = &sequentialReading{s}
-	return s.turn, nil
+	s.current = &sequentialReading{s}
+	return s.current, nil
 }
 
-// begin tells whether t is the reading whose turn it is; nothing else will be, then.
+// begin reports whether t is the current reader. If so, no other can be opened any more.
 func (s *Sequential) begin(t *sequentialReading) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.turn != t {
+	if s.current != t {
 		return false
 	}
-	s.begun = true
+	s.started = true
 	return true
 }
 
-type sequentialReading struct{ of *Sequential }
+type sequentialReading struct{ source *Sequential }
 
 func (t *sequentialReading) Read(p []byte) (int, error) {
-	if !t.of.begin(t) {
+	if !t.source.begin(t) {
 		return 0, errUploadStopped
 	}
-	return t.of.Source.Read(p)
+	return t.source.Source.Read(p)
 }

@@ -15,50 +15,51 @@ import (
 	"github.com/netreply/netreply/headers"
 )
 
-// Transfer is what is done for one request: the side of a reply that the program does not
-// see. All of it belongs to the goroutine that runs it, but for interims and what mu guards.
+// Transfer is the execution of one request. It is used by the goroutine that runs it,
+// except for interims and what mu guards.
 type Transfer struct {
-	// Clock is of the peer's silence, nil where there is no limit to that. Rate is nil where
-	// no least rate is wanted.
+	// Clock measures the peer's silence; nil without such a limit. Rate is nil without a
+	// minimum rate.
 	Clock *Clock
 	Rate  *RateGuard
 
 	Request
 
-	w     Watcher
-	e     *Engine
-	ctx   context.Context
-	wctx  context.Context // of the requests on the wire
-	trace httptrace.ClientTrace
+	watcher Watcher
+	e       *Engine
+	ctx     context.Context
+	wctx    context.Context // context of the requests
+	trace   httptrace.ClientTrace
 
-	url        *url.URL // of the hop, with its user information
-	method     string
-	headers    headers.Headers
-	payload    *Payload
-	upload     *upload
-	memorySent int64 // length of a body that goes out in one piece
-	interims   atomic.Int32
-	questions  int32 // that were asked
-	decode     bool  // content codings are ours to take off
-	ownRefused bool  // the program has answered in the place of the URL's password
+	url                 *url.URL // URL of the hop, with its user information
+	method              string
+	headers             headers.Headers
+	payload             *Payload
+	upload              *upload
+	memorySent          int64 // length of a body that is sent in one piece from memory; else 0
+	interims            atomic.Int32
+	questions           int32 // number of questions asked
+	decode              bool  // bodies are delivered decoded
+	urlPasswordReplaced bool  // the program has replaced the URL's password
 
 	mu   sync.Mutex // guards the timers of response heads
 	head Head       // the last one
 
-	// The first ones, which most transfers do with.
+	// The first ones are part of the Transfer, to save allocations.
 	hop     Hop
 	first   exchange
 	request http.Request
 }
 
-// NewTransfer makes a transfer that ends with ctx. Its Request is to be filled in before Begin.
+// NewTransfer makes a transfer that ends with ctx. Its Request must be filled in before
+// Begin.
 func (e *Engine) NewTransfer(ctx context.Context, w Watcher) *Transfer {
-	return &Transfer{w: w, e: e, ctx: ctx}
+	return &Transfer{watcher: w, e: e, ctx: ctx}
 }
 
-// Begin sends the request on its way, and gives the final response, with its content codings
-// taken off. Close must follow, once its body is closed. The context's cause is the error
-// where that has ended the transfer; see Error for the others.
+// Begin sends the request and returns the final response, whose body is decoded. Close must
+// be called after the response body was closed. If the context has ended the transfer, the
+// error is its cause; see Error for the others.
 func (t *Transfer) Begin() (*http.Response, error) {
 	if err := t.start(); err != nil {
 		return nil, err
@@ -66,13 +67,13 @@ func (t *Transfer) Begin() (*http.Response, error) {
 	return t.hop.run(t.e.steps)
 }
 
-// start makes the first request. It is apart from Begin to leave that a small stack.
+// start makes the first request. It is not inlined, to keep the stack of Begin small.
 //
 //go:noinline
 func (t *Transfer) start() error {
-	t.trace.Got1xxResponse = t.interim // the one thing net/http tells only there
+	t.trace.Got1xxResponse = t.interim // net/http reports interim responses only here
 	t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
-	t.w.Enter(Headers)
+	t.watcher.Enter(Headers)
 	t.url, t.method, t.headers, t.payload = t.URL, t.Method, t.Request.Headers, t.Payload
 	t.decode = asksForCodings(t.headers)
 	req, err := t.newRequest(t.method, t.url)
@@ -80,35 +81,34 @@ func (t *Transfer) start() error {
 	return err
 }
 
-// Close lets go of the request body.
+// Close closes the request body.
 func (t *Transfer) Close() {
 	if t.upload != nil {
 		t.upload.Close()
 	}
 }
 
-// Bounds of what a server can make a transfer do.
+// Limits for what a server can cause.
 const (
 	MaxInterim   = 128 // interim responses
-	MaxQuestions = 64  // that are asked
+	MaxQuestions = 64  // questions to the program
 )
 
-// mayAsk counts a question, and tells whether it may be asked.
+// mayAsk counts a question, and reports whether it may be asked.
 func (t *Transfer) mayAsk() bool {
 	ask := t.questions < MaxQuestions
 	t.questions++
 	return ask
 }
 
-// sameOrigin tells whether u is of the origin that the request was made for.
+// sameOrigin reports whether u has the origin of the transfer's request.
 func (t *Transfer) sameOrigin(u *url.URL) bool { return t.e.SameOrigin(t.URL, u) }
 
-// memoryLimit is the largest body that goes out in one piece with its head,
-// without being watched on its way.
+// memoryLimit is the largest body that is sent in one piece with the head, without upload
+// progress in between.
 const memoryLimit = 16 << 10
 
-// newRequest makes the request of one sending, with the body from its
-// beginning.
+// newRequest makes the request of one exchange, with the body from its beginning.
 func (t *Transfer) newRequest(method string, u *url.URL) (*http.Request, error) {
 	req := t.bareRequest(method, u)
 	t.setFields(req)
@@ -118,11 +118,12 @@ func (t *Transfer) newRequest(method string, u *url.URL) (*http.Request, error) 
 	return req, nil
 }
 
-// bareRequest is apart from newRequest, as setFields is, to keep the stacks of both small.
+// bareRequest makes a request without fields and body. It and setFields are not inlined, to
+// keep the stack of newRequest small.
 //
 //go:noinline
 func (t *Transfer) bareRequest(method string, u *url.URL) *http.Request {
-	req := &t.request // those behind it are on their own: this one may be in use still
+	req := &t.request // only for the first: later ones are allocated, since net/http may still use it
 	if req.Method != "" {
 		req = new(http.Request)
 	}
@@ -135,7 +136,7 @@ func (t *Transfer) bareRequest(method string, u *url.URL) *http.Request {
 	return req
 }
 
-// bareURL is what of a URL is sent: without dot segments (rule H38).
+// bareURL is the part of a URL that is sent, without dot segments (rule H38).
 func bareURL(u *url.URL) *url.URL {
 	bare := *u.ResolveReference(u)
 	bare.Fragment, bare.RawFragment, bare.User = "", "", nil
@@ -153,7 +154,7 @@ func (t *Transfer) setFields(req *http.Request) {
 	}
 }
 
-// attachBody gives a request its body, in the place of that of the sending before.
+// attachBody sets the body of a request, and closes that of the previous one.
 func (t *Transfer) attachBody(req *http.Request) (err error) {
 	if t.upload != nil {
 		t.upload.Close()
@@ -178,8 +179,8 @@ func (t *Transfer) attachBody(req *http.Request) (err error) {
 		req.Body = io.NopCloser(bytes.NewReader(p.Memory[:p.Size]))
 		return nil
 	}
-	meter := &uploadMeter{w: t.w, clock: t.Clock, total: p.Size}
-	t.w.Uploads(&meter.sent)
+	meter := &uploadMeter{watcher: t.watcher, clock: t.Clock, total: p.Size}
+	t.watcher.Uploads(&meter.sent)
 	if t.upload, err = newUpload(t.ctx, p, meter); err != nil {
 		if errors.Is(err, ErrNotRewindable) {
 			return &Error{Kind: NotResent, Err: err}
@@ -190,7 +191,7 @@ func (t *Transfer) attachBody(req *http.Request) (err error) {
 	return nil
 }
 
-// hashBody writes the request body to w, for a digest that covers it.
+// hashBody writes the request body to w, for Digest authentication with auth-int.
 func (t *Transfer) hashBody(w io.Writer) error {
 	p := t.payload
 	if p == nil {
@@ -199,7 +200,7 @@ func (t *Transfer) hashBody(w io.Writer) error {
 	if !p.Rewindable {
 		return ErrNotRewindable
 	}
-	if t.upload != nil { // it may be reading still
+	if t.upload != nil { // its source may still be in use
 		t.upload.Close()
 		t.upload = nil
 	}
@@ -216,12 +217,12 @@ func (t *Transfer) hashBody(w io.Writer) error {
 	return err
 }
 
-// dropBody makes the requests to come have none.
+// dropBody removes the body from the following requests.
 func (t *Transfer) dropBody() {
 	if t.upload != nil {
 		t.upload.Close()
 		t.upload = nil
 	}
 	t.payload = nil
-	t.w.Uploads(nil)
+	t.watcher.Uploads(nil)
 }

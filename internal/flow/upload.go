@@ -12,30 +12,31 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Payload is a request body that is ready to be sent.
+// Payload is a prepared request body.
 type Payload struct {
-	// Size is how much of it is sent, -1 when that is not known.
+	// Size is the number of bytes to send, -1 if unknown.
 	Size int64
-	// Open starts a reading from the beginning. It fails with ErrNotRewindable where the
-	// source has been read from and cannot start again.
+	// Open returns a reader from the beginning. It fails with ErrNotRewindable if the
+	// source was read from and cannot be read again.
 	Open func() (io.Reader, error)
-	// Memory is the whole body where it is in memory anyway.
+	// Memory is the whole body, if it is in memory.
 	Memory []byte
-	// MIME is the Content-Type of the body, for requests that have none.
+	// MIME is the Content-Type for requests that have none.
 	MIME string
-	// Rewindable: Open works again and again.
+	// Rewindable: Open can be called any number of times.
 	Rewindable bool
-	// Blocks: a Read of the source may wait for something that no context ends.
+	// Blocks: Read of the source may block regardless of the context.
 	Blocks bool
-	// Owned: what Open returns is closed after use.
+	// Owned: the reader that Open returns is closed after use.
 	Owned bool
 
-	// last is the reading of a source that blocks and is rewound for the next one, which has
-	// to wait for it.
+	// last is the previous reader of a source that blocks. Before a source is rewound, its
+	// running Read must have returned.
 	last *blockingSource
 }
 
-// open starts a reading, when one before that a source has to be rewound for is over.
+// open returns a reading from the beginning. Before it rewinds the source, it waits for the
+// end of a running Read.
 func (p *Payload) open(ctx context.Context) (r reading, err error) {
 	if p.last != nil && !p.Owned {
 		if err = p.last.idle(ctx); err != nil {
@@ -51,20 +52,20 @@ func (p *Payload) open(ctx context.Context) (r reading, err error) {
 		r.closer, _ = src.(io.Closer)
 	}
 	if p.Blocks {
-		r.slow = newBlockingSource(src)
-		p.last = r.slow
+		r.blocking = newBlockingSource(src)
+		p.last = r.blocking
 	}
 	return r, nil
 }
 
-// reading is one reading of a Payload. It ends with its context.
+// reading reads a Payload once. It ends with its context.
 type reading struct {
-	ctx    context.Context
-	src    io.Reader
-	slow   *blockingSource // src, where it may block; nil otherwise
-	closer io.Closer       // nil where the source is not ours to close
-	// peer is closed when the connection has ended, whose net/http waits for a Read to
-	// return. It is set before the first one, nil for none.
+	ctx      context.Context
+	src      io.Reader
+	blocking *blockingSource // wraps src if that may block; otherwise nil
+	closer   io.Closer       // nil if the source is not owned
+	// peer is closed when the connection has ended: net/http waits for a Read of the body
+	// to return even then. It is set before the first Read, nil for none.
 	peer <-chan struct{}
 }
 
@@ -72,30 +73,30 @@ func (r *reading) Read(p []byte) (int, error) {
 	switch {
 	case r.ctx.Err() != nil:
 		return 0, context.Cause(r.ctx)
-	case r.slow != nil:
-		return r.slow.read(r.ctx, r.peer, p)
+	case r.blocking != nil:
+		return r.blocking.read(r.ctx, r.peer, p)
 	}
 	return r.src.Read(p)
 }
 
-// stop ends a Read that waits for a source that blocks.
+// stop ends a Read that waits for a blocking source.
 func (r *reading) stop() {
-	if r.slow != nil {
-		r.slow.stop()
+	if r.blocking != nil {
+		r.blocking.stop()
 	}
 }
 
-// close closes what is ours.
+// close closes the source if it is owned.
 func (r *reading) close() {
 	if r.closer != nil {
 		r.closer.Close()
 	}
 }
 
-// ErrNotRewindable is why a body cannot be sent again.
+// ErrNotRewindable is the error of a body that cannot be sent again.
 var ErrNotRewindable = errors.New("the body cannot be read a second time: bytes, files and SourceBody can, and others without DoNotBufferUploadData")
 
-// ShortSourceError is the failure of a body that ended before its length.
+// ShortSourceError is the error of a source that ended before Payload.Size bytes.
 type ShortSourceError struct{ Got, Want int64 }
 
 func (e *ShortSourceError) Error() string {
@@ -104,24 +105,24 @@ func (e *ShortSourceError) Error() string {
 
 func (e *ShortSourceError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// errUploadStopped ends a reading that nobody needs any more.
+// errUploadStopped ends a reading whose exchange has ended.
 var errUploadStopped = errors.New("upload stopped")
 
-// errPeerEnded ends it because the connection has ended: it is the connection's error, and
-// none of the source.
+// errPeerEnded ends a reading whose connection has ended. It is an error of the connection,
+// not of the source.
 var errPeerEnded = fmt.Errorf("upload stopped: the connection has ended: %w", io.ErrUnexpectedEOF)
 
-// upload is the body of one sending, as net/http reads it: it counts, ends with
-// the transfer, and closes only what is ours.
+// upload is the body of one exchange for net/http: it counts bytes, ends with the transfer,
+// and closes only an owned source.
 type upload struct {
 	reading
-	meter *uploadMeter
-	left  int64     // -1: to the end of the source
-	piece int       // how much the next Read gives
-	given time.Time // when the one before returned
+	meter     *uploadMeter
+	remaining int64     // -1 means to the end of the source
+	piece     int       // size of the next Read
+	returned  time.Time // time at which the previous Read returned
 
-	done    atomic.Bool
-	waiting atomic.Bool // for the source, with the clock paused
+	stopped atomic.Bool
+	waiting atomic.Bool // waiting for the source, with the clock paused
 	mu      sync.Mutex  // held by a Read
 	once    sync.Once
 }
@@ -129,13 +130,13 @@ type upload struct {
 // newUpload starts a reading of p.
 func newUpload(ctx context.Context, p *Payload, meter *uploadMeter) (*upload, error) {
 	clock := meter.clock
-	clock.Pause() // opening is the caller's, too
+	clock.Pause() // Open is code of the program
 	defer clock.Resume()
 	r, err := p.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &upload{reading: r, meter: meter, left: p.Size, piece: minPiece}, nil
+	return &upload{reading: r, meter: meter, remaining: p.Size, piece: minPiece}, nil
 }
 
 func (u *upload) Read(p []byte) (int, error) {
@@ -144,28 +145,28 @@ func (u *upload) Read(p []byte) (int, error) {
 	switch {
 	case u.ctx.Err() != nil:
 		return 0, context.Cause(u.ctx)
-	case u.done.Load():
+	case u.stopped.Load():
 		return 0, errUploadStopped
-	case u.left == 0:
+	case u.remaining == 0:
 		u.meter.end()
 		return 0, io.EOF
-	case u.left > 0 && int64(len(p)) > u.left:
-		p = p[:u.left]
+	case u.remaining > 0 && int64(len(p)) > u.remaining:
+		p = p[:u.remaining]
 	}
-	if !u.given.IsZero() {
-		u.piece = nextPiece(u.piece, time.Since(u.given))
+	if !u.returned.IsZero() {
+		u.piece = nextPiece(u.piece, time.Since(u.returned))
 	}
 	n, err := u.readSource(p[:min(len(p), u.piece)])
-	u.given = time.Now()
-	if u.done.Load() || u.ctx.Err() != nil {
+	u.returned = time.Now()
+	if u.stopped.Load() || u.ctx.Err() != nil {
 		return 0, errUploadStopped
 	}
-	if u.left > 0 {
-		u.left -= int64(n)
+	if u.remaining > 0 {
+		u.remaining -= int64(n)
 	}
 	u.meter.add(n)
 	switch {
-	case err == io.EOF && u.left > 0:
+	case err == io.EOF && u.remaining > 0:
 		return n, &wire.SourceError{Err: &ShortSourceError{u.meter.sent.Load(), u.meter.total}}
 	case err == io.EOF:
 		u.meter.end()
@@ -175,17 +176,17 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// The pieces that net/http gets to send. Whoever waits for an upload sees between them
-// that it goes on, so that they must be small for a slow peer; for a fast one each costs a
-// system call.
+// Sizes of the pieces that Read returns to net/http. Progress is visible only between
+// pieces, so they must be small for a slow peer; for a fast peer small pieces cost system
+// calls.
 const (
 	minPiece  = 16 << 10
 	maxPiece  = 128 << 10
-	fastPiece = 2 * time.Millisecond  // a piece that took no longer may be larger
-	slowPiece = 10 * time.Millisecond // one that took longer is too large
+	fastPiece = 2 * time.Millisecond  // after a piece that took at most this long the next may be larger
+	slowPiece = 10 * time.Millisecond // a piece that took at least this long was too large
 )
 
-// nextPiece is the size of the piece behind one of a size whose sending took so long.
+// nextPiece returns the size of the next piece after one that took a time to send.
 func nextPiece(size int, took time.Duration) int {
 	switch {
 	case took <= fastPiece:
@@ -196,33 +197,33 @@ func nextPiece(size int, took time.Duration) int {
 	return size
 }
 
-// readSource reads from the caller's source, while the transfer's clock stands still:
-// it is not the peer that is waited for (rule N32).
+// readSource reads from the source while the clock is paused: the time does not count as
+// the peer's silence (rule N32).
 func (u *upload) readSource(p []byte) (int, error) {
 	u.meter.clock.Pause()
 	u.waiting.Store(true)
-	if u.done.Load() {
-		u.letGo()
+	if u.stopped.Load() {
+		u.resumeClock()
 		return 0, errUploadStopped
 	}
-	defer u.letGo()
+	defer u.resumeClock()
 	return u.reading.Read(p)
 }
 
-// letGo ends the pause of a readSource: its own end does, or that of the reading, which
-// a source that never returns must not keep from being timed any more.
-func (u *upload) letGo() {
+// resumeClock ends the pause of readSource. It is called at the end of readSource, and by
+// Close, so that a source that never returns does not stop the clock forever.
+func (u *upload) resumeClock() {
 	if u.waiting.CompareAndSwap(true, false) {
 		u.meter.clock.Resume()
 	}
 }
 
-// Close ends the reading. For a source that does not block it returns when no Read is going
-// on any more; one that blocks is closed, when it is ours, and left to itself. net/http
-// calls it too, from any goroutine.
+// Close ends the reading. If the source does not block, Close waits for a running Read; one
+// that blocks is closed if it is owned, and not waited for. net/http calls Close too, from
+// any goroutine.
 func (u *upload) Close() error {
-	u.done.Store(true)
-	u.letGo()
+	u.stopped.Store(true)
+	u.resumeClock()
 	u.stop()
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -230,21 +231,21 @@ func (u *upload) Close() error {
 	return nil
 }
 
-// blockingSource reads a source whose Read may wait for something that no context ends, a
-// pipe for instance. Each Read runs on a goroutine of its own and into memory of its own, so
-// that whoever waits for the bytes can leave: net/http waits for the Read of a request body
-// before it lets go of an exchange, and over HTTP/2 the stream could not be reset without the
-// connection. The goroutine ends when the source's Read returns.
+// blockingSource reads a source whose Read may block regardless of the context, such as a
+// pipe. Each Read runs on its own goroutine and into its own buffer, so that the caller can
+// stop waiting: net/http waits for a Read of the request body before it ends an exchange,
+// and over HTTP/2 could not reset the stream otherwise. The goroutine ends when the
+// source's Read returns.
 type blockingSource struct {
 	src     io.Reader
 	stopped chan struct{}
 	once    sync.Once
-	came    chan sourceRead // of the Read under way; capacity 1
+	result  chan sourceRead // result of the running Read; capacity 1
 
-	// of the one that reads
+	// used by the reader only
 	buf     []byte
 	reading bool
-	data    []byte // what came and was not taken
+	unread  []byte // bytes of buf that were not returned yet
 	err     error
 }
 
@@ -253,16 +254,16 @@ type sourceRead struct {
 	err error
 }
 
-// sourceBuffer is how much is read from a source that may block at once.
+// sourceBuffer is the size of one Read of a source that may block.
 const sourceBuffer = 64 << 10
 
 func newBlockingSource(src io.Reader) *blockingSource {
-	return &blockingSource{src: src, stopped: make(chan struct{}), came: make(chan sourceRead, 1)}
+	return &blockingSource{src: src, stopped: make(chan struct{}), result: make(chan sourceRead, 1)}
 }
 
-// read waits for bytes, until the context ends, the connection has, or stop is called.
+// read waits for bytes, until ctx ends, peer is closed, or stop is called.
 func (b *blockingSource) read(ctx context.Context, peer <-chan struct{}, p []byte) (int, error) {
-	if len(b.data) == 0 && b.err == nil {
+	if len(b.unread) == 0 && b.err == nil {
 		if !b.reading {
 			if b.buf == nil {
 				b.buf = make([]byte, sourceBuffer)
@@ -270,13 +271,13 @@ func (b *blockingSource) read(ctx context.Context, peer <-chan struct{}, p []byt
 			b.reading = true
 			go func() {
 				n, err := b.src.Read(b.buf)
-				b.came <- sourceRead{n, err}
+				b.result <- sourceRead{n, err}
 			}()
 		}
 		select {
-		case r := <-b.came:
+		case r := <-b.result:
 			b.reading = false
-			b.data, b.err = b.buf[:r.n], r.err
+			b.unread, b.err = b.buf[:r.n], r.err
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		case <-b.stopped:
@@ -285,24 +286,24 @@ func (b *blockingSource) read(ctx context.Context, peer <-chan struct{}, p []byt
 			return 0, errPeerEnded
 		}
 	}
-	n := copy(p, b.data)
-	if b.data = b.data[n:]; len(b.data) > 0 {
+	n := copy(p, b.unread)
+	if b.unread = b.unread[n:]; len(b.unread) > 0 {
 		return n, nil
 	}
 	return n, b.err
 }
 
-// stop ends a read that waits.
+// stop ends a waiting read.
 func (b *blockingSource) stop() { b.once.Do(func() { close(b.stopped) }) }
 
-// idle waits until the source is not being read, so that it can be rewound. It is called when
-// nobody reads any more.
+// idle waits for the end of a running Read of the source, so that it can be rewound. It
+// must not run concurrently with read.
 func (b *blockingSource) idle(ctx context.Context) error {
 	if !b.reading {
 		return nil
 	}
 	select {
-	case <-b.came:
+	case <-b.result:
 		b.reading = false
 		return nil
 	case <-ctx.Done():
@@ -310,17 +311,16 @@ func (b *blockingSource) idle(ctx context.Context) error {
 	}
 }
 
-// uploadMeter counts one sending of a request body, from the goroutine that
-// reads it.
+// uploadMeter counts the bytes of one request body, on the goroutine that reads it.
 type uploadMeter struct {
-	w     Watcher
-	clock *Clock
-	sent  atomic.Int64
-	total int64 // -1 when not known
-	// announce: requestSent is still to be said, after the first bytes (rule S36)
-	announce atomic.Bool
-	ended    func() // called at the end of the source, when set
-	over     bool
+	watcher Watcher
+	clock   *Clock
+	sent    atomic.Int64
+	total   int64 // -1 if unknown
+	// sentPending: Sent is still to be reported, after the first bytes (rule S36)
+	sentPending atomic.Bool
+	onEnd       func() // called at the end of the source; may be nil
+	done        bool
 }
 
 // add counts bytes that were handed to the connection.
@@ -330,30 +330,30 @@ func (u *uploadMeter) add(n int) {
 	}
 	sent := u.sent.Add(int64(n))
 	u.clock.Touch()
-	u.w.Uploaded(sent, u.total)
-	u.sentOnce()
+	u.watcher.Uploaded(sent, u.total)
+	u.reportSent()
 }
 
-// end is called when the source is at its end.
+// end is called at the end of the source.
 func (u *uploadMeter) end() {
-	if u.over {
+	if u.done {
 		return
 	}
-	u.over = true
+	u.done = true
 	if u.total < 0 {
 		u.total = u.sent.Load()
 		if u.total > 0 {
-			u.w.Uploaded(u.total, u.total)
+			u.watcher.Uploaded(u.total, u.total)
 		}
 	}
-	u.sentOnce()
-	if u.ended != nil {
-		u.ended()
+	u.reportSent()
+	if u.onEnd != nil {
+		u.onEnd()
 	}
 }
 
-func (u *uploadMeter) sentOnce() {
-	if u.announce.CompareAndSwap(true, false) {
-		u.w.Sent()
+func (u *uploadMeter) reportSent() {
+	if u.sentPending.CompareAndSwap(true, false) {
+		u.watcher.Sent()
 	}
 }

@@ -13,91 +13,92 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Watcher is told what happens to a transfer and asked what only the program can know. The
-// calls come from the goroutine that runs the transfer, but for some that may come beside the
-// others, and behind the transfer: Uploaded and Sent from the goroutine that reads the request
-// body, Interim from the one that reads the connection, and HeadLate from that of a timer. A
-// call may block, but for Interim on HTTP/2, where the connection is read for others, too; where
-// it waits for the program the transfer's clock stands still.
+// Watcher receives the events of a transfer, and takes the decisions that only the program
+// can take. Calls come from the goroutine that runs the transfer, with exceptions that may
+// run concurrently and after its end: Uploaded and Sent from the goroutine that reads the
+// request body, Interim from the goroutine that reads the connection, and HeadLate from a
+// timer. A call may block, except Interim on HTTP/2, where the connection is shared. While
+// it waits for the program the transfer's clock is paused.
 type Watcher interface {
-	// Enter says how far the transfer has come.
+	// Enter reports the phase of the transfer.
 	Enter(Phase)
-	// Connecting: a connection is being opened for this transfer.
+	// Connecting reports that a connection is being opened for this transfer.
 	Connecting()
-	// Encrypted: a handshake for this transfer is over, and nothing of the request sent yet.
+	// Encrypted reports a finished TLS handshake for this transfer, before anything of the
+	// request is sent.
 	Encrypted(*tls.ConnectionState)
-	// FlawsAccepted: settings have accepted what is wrong with the certificate of a host.
+	// FlawsAccepted reports certificate flaws that settings have accepted.
 	FlawsAccepted(host string, f *certs.Failure)
-	// Carrier is the connection that the request goes out on.
+	// Carrier reports the connection on which the request is sent.
 	Carrier(*wire.Conn)
-	// Uploads gives the counter of the body bytes that the sending to come hands to the
+	// Uploads provides the counter of body bytes that the next exchange hands to the
 	// connection. nil means that the body is dropped.
 	Uploads(sent *atomic.Int64)
-	// Sent: the request goes out.
+	// Sent reports that the request is being sent.
 	Sent()
-	// Uploaded: so many bytes of the body, of total, were handed to the connection. total is
-	// -1 while it is not known.
+	// Uploaded reports that sent of total bytes of the body were handed to the connection.
+	// total is -1 while unknown.
 	Uploaded(sent, total int64)
-	// Interim is an interim response.
+	// Interim reports an interim response.
 	Interim(code int, h http.Header)
-	// HeadLate: Config.HeadTimeout has passed. It has to end the context.
+	// HeadLate reports that Config.HeadTimeout was exceeded. It must end the context.
 	HeadLate()
-	// Head is a response head, of a redirect that is followed or the final one. It is valid
-	// until the next call.
+	// Head reports a response head, of a redirect that is followed or the final one. It is
+	// valid until the next call.
 	Head(*Head)
-	// Refused keeps where a redirect points to that is not followed.
+	// Refused reports the target of a redirect that is not followed.
 	Refused(target *url.URL)
-	// Redirect tells of a redirect, asks where it has to, and takes the reply to the target.
-	// false means that the program does not want it. meanwhile is to be called before anybody
-	// is waited for.
+	// Redirect reports a redirect, asks the program if the policy says so, and changes the
+	// URL of the reply. It returns false if the program denies it. It calls meanwhile
+	// before it waits for the program.
 	Redirect(r *Redirection, meanwhile func()) (follow bool)
-	// Profile is the encryption of the connections for a URL. once tells that they are for
-	// this transfer alone.
+	// Profile returns the TLS profile for a URL. once reports that connections with it are
+	// for this transfer only.
 	Profile(u *url.URL) (p *wire.Profile, once bool)
-	// Certificate asks about a certificate that is not in order, in the middle of the
-	// handshake for u. ask is false when the transfer has asked too often. It gives an
-	// encryption that accepts it, nil for none.
+	// Certificate asks about certificate flaws during the handshake for u. ask is false
+	// when the transfer has asked too often. It returns a profile that accepts the
+	// certificate, nil for none.
 	Certificate(u *url.URL, host string, f *certs.Failure, ask bool) *wire.Profile
-	// Key asks for a pre-shared key in the middle of a handshake, whose question about is.
+	// Key asks for a pre-shared key during a handshake; about is the question.
 	Key(about any)
-	// Password tells of a question for a password, and waits for the answer where that is
-	// wanted. answered is false when nobody was waited for, or nothing said.
+	// Password reports a question for a password, and waits for the answer if the program
+	// is to answer it. answered is false if it did not wait, or got no answer.
 	Password(q *PasswordQuestion) (answer *auth.Credentials, answered bool)
-	// Token gets a bearer token that is not the one that was refused; "" for none.
+	// Token returns a bearer token other than refused, which is "" if none was refused.
 	Token(ctx context.Context, refused string) (string, error)
-	// Proxies lists the proxies for a URL, to be tried in turn; nil among them, and an empty
-	// list, is directly. It is called only where Request.Proxied is set.
+	// Proxies lists the proxies to try for a URL; nil in the list, and an empty list, mean
+	// a direct connection. It is called only if Request.Proxied is set.
 	Proxies(u *url.URL) ([]*Proxy, error)
-	// Decoding says what decodes the body, and counts its bytes as they came.
+	// Decoding provides the decoder of the body, which counts the encoded bytes.
 	Decoding(*coding.Reader)
 }
 
 // Head is a response head.
 type Head struct {
 	*http.Response
-	Raw     string   // the bytes of an HTTP/1 head, "" where they were not seen
-	Decoded bool     // the body's content codings are taken off
-	NoBody  bool     // none can follow
-	Final   bool     // not of a redirect that is followed, or refused: no question is asked any more
-	Target  *url.URL // where it points to, when that is not followed
+	Raw     string   // the bytes of an HTTP/1 head, "" if not available
+	Decoded bool     // the body is delivered decoded
+	NoBody  bool     // the response has no body
+	Final   bool     // not of a redirect, followed or refused: no more questions follow
+	Target  *url.URL // of a redirect that is not followed
 }
 
-// Redirection is a redirect that is going to be followed.
+// Redirection is a redirect that the policy allows.
 type Redirection struct {
 	From, To *url.URL
 	Status   int
 	Method   string // of the next request
 }
 
-// PasswordQuestion is what a server wants a password for, or a proxy.
+// PasswordQuestion is a question for a password for a server or a proxy.
 type PasswordQuestion struct {
 	auth.Question
-	URL   *url.URL
-	Proxy *Proxy // nil for the server
-	Told  bool   // only: nobody is asked (rule A12)
+	URL        *url.URL
+	Proxy      *Proxy // nil for the server
+	ReportOnly bool   // only reported: an answer is not used (rule A12)
 }
 
-// Phase is how far a transfer has come.
+// Phase is the phase of a transfer.
 type Phase uint8
 
 const (

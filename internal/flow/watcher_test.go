@@ -147,7 +147,7 @@ func (w *watcher) Password(q *flow.PasswordQuestion) (*auth.Credentials, bool) {
 	if q.Proxy != nil {
 		who = " of " + q.Proxy.Name
 	}
-	w.tell("password %s %q%s%s%s", q.Scheme, q.Realm, who, map[bool]string{true: ", again"}[q.PreviousFailed], map[bool]string{true: ", told"}[q.Told])
+	w.tell("password %s %q%s%s%s", q.Scheme, q.Realm, who, map[bool]string{true: ", again"}[q.PreviousFailed], map[bool]string{true: ", told"}[q.ReportOnly])
 	if w.password == nil {
 		return nil, false
 	}
