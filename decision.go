@@ -1,6 +1,12 @@
 package netreply
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
+
+// asker is what of a Reply its questions depend on.
+type asker interface{ Context() context.Context }
 
 // decision is the common part of all questions: it accepts the first answer while the reply
 // is running.
@@ -8,9 +14,9 @@ type decision struct {
 	mu      sync.Mutex
 	decided bool
 	answer  chan struct{}
-	// asker is the reply that asks, nil before that. After the end of its context no
-	// answer is accepted.
-	asker *Reply
+	// asker is nil before the question is asked. After the end of its context no answer is
+	// accepted.
+	asker asker
 }
 
 func (d *decision) decisionOf() *decision { return d }
@@ -20,7 +26,7 @@ func (d *decision) decisionOf() *decision { return d }
 func (d *decision) settle(set func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.decided || d.asker != nil && d.asker.ctx.Err() != nil {
+	if d.decided || d.asker != nil && d.asker.Context().Err() != nil {
 		return false
 	}
 	d.decided = true
@@ -52,10 +58,10 @@ func (d *decision) wait() {
 	d.mu.Unlock()
 	select {
 	case <-d.answer:
-	case <-d.asker.ctx.Done():
+	case <-d.asker.Context().Done():
 	}
 }
 
 // setAsker sets the reply that asks. It must be called before other goroutines see the
 // question.
-func (d *decision) setAsker(r *Reply) { d.asker = r }
+func (d *decision) setAsker(r asker) { d.asker = r }

@@ -80,7 +80,7 @@ func (a *Authenticator) Reply() *Reply {
 	if a == nil {
 		return nil
 	}
-	return a.asker
+	return a.reply()
 }
 
 // Reply is the reply that asks.
@@ -88,7 +88,7 @@ func (a *PreSharedKeyAuthenticator) Reply() *Reply {
 	if a == nil {
 		return nil
 	}
-	return a.asker
+	return a.reply()
 }
 
 // Reply is the reply that needs the connection.
@@ -96,7 +96,7 @@ func (s *SSLErrors) Reply() *Reply {
 	if s == nil {
 		return nil
 	}
-	return s.asker
+	return s.reply()
 }
 
 // Reply is the reply that is redirected.
@@ -104,8 +104,14 @@ func (d *Redirect) Reply() *Reply {
 	if d == nil {
 		return nil
 	}
-	return d.asker
+	return d.reply()
 }
 
 // Reply is the reply that asks.
 func (a *ProxyAuthenticator) Reply() *Reply { return a.question().Reply() }
+
+// reply is the reply that asks, nil before that.
+func (d *decision) reply() *Reply {
+	r, _ := d.asker.(*Reply)
+	return r
+}

@@ -536,3 +536,13 @@ func (h *head) reason() string {
 	_, reason, _ := strings.Cut(strings.TrimLeft(status, " "), " ")
 	return reason
 }
+
+// wireBytes implements WireBytes.
+func (r *Reply) wireBytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.decoder != nil {
+		return r.decoder.WireBytes()
+	}
+	return r.pipe.Received()
+}

@@ -215,11 +215,4 @@ func (r *Reply) SSLConfiguration() SSLState {
 
 // WireBytes is how many bytes of the response body were received from the network, before
 // content decoding.
-func (r *Reply) WireBytes() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.decoder != nil {
-		return r.decoder.WireBytes()
-	}
-	return r.pipe.Received()
-}
+func (r *Reply) WireBytes() int64 { return r.wireBytes() }
