@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"context"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -9,26 +10,48 @@ import (
 )
 
 // WriteBeginChunked begins an answer in chunks, of a MIME type. Any number of
-// WriteChunk and one WriteEndChunked must follow. Each chunk leaves at once.
+// WriteChunk and one WriteEndChunked must follow. Each chunk leaves at once, unless the
+// http.ResponseWriter of the handler cannot do that, such as http.TimeoutHandler's.
+//
+// For HEAD the answer is complete with this call: it leaves, the Context ends, and
+// WriteChunk is ErrBodyNotAllowed.
 func (s *Responder) WriteBeginChunked(mime string, status ...StatusCode) error {
 	if err := validMIME(mime); err != nil {
 		return err
 	}
-	return s.open(mime, Headers{}, nil, statusOf(status))
+	return s.beginChunked(mime, Headers{}, nil, statusOf(status))
 }
 
 // WriteBeginChunkedWith is WriteBeginChunked with header fields, and the names of
 // the trailers that WriteEndChunkedWith will bring.
 func (s *Responder) WriteBeginChunkedWith(h Headers, trailers []string, status ...StatusCode) error {
-	return s.open("", h, trailers, statusOf(status))
+	return s.beginChunked("", h, trailers, statusOf(status))
 }
 
-func (s *Responder) open(mime string, h Headers, trailers []string, status StatusCode) error {
-	if err := s.begin(status, h, -1); err != nil {
+func (s *Responder) beginChunked(mime string, h Headers, trailers []string, status StatusCode) error {
+	x := s.exchange()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.state == fresh && x.body != nil {
+		x.body.readAhead() // for the Context
+	}
+	if err := x.open(mime, h, trailers, status); err != nil {
 		return err
 	}
-	if h.Has("Content-Length") {
-		return &HeaderError{"Content-Length", "a chunked response has none (RFC 9112, section 6.2)"}
+	x.state = chunked
+	if x.server != nil {
+		x.unwatch = context.AfterFunc(x.server.streams, func() { x.cancel(http.ErrServerClosed) })
+	}
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	return x.flush()
+}
+
+// open sends the head of an answer of unknown length.
+func (x *exchange) open(mime string, h Headers, trailers []string, status StatusCode) error {
+	if err := x.begin(status, h, -1); err != nil {
+		return err
 	}
 	names := make([]string, 0, len(trailers))
 	for _, name := range trailers {
@@ -40,86 +63,107 @@ func (s *Responder) open(mime string, h Headers, trailers []string, status Statu
 			names = append(names, key)
 		}
 	}
-	s.head(h)
-	to := s.w.Header()
+	x.head(h)
+	to := x.w.Header()
 	if mime != "" {
 		to["Content-Type"] = []string{mime}
 	}
 	if len(names) > 0 {
 		to["Trailer"] = slices.Clone(names)
 	}
-	s.trailers = names
-	s.state = chunked
-	s.w.WriteHeader(int(status))
-	return s.flush()
+	x.trailers = names
+	x.commit()
+	x.w.WriteHeader(int(status))
+	if x.r.Method == http.MethodHead {
+		x.cancel(ErrBodyNotAllowed)
+		http.NewResponseController(x.w).Flush() // its error may say that the stream has ended
+	}
+	return nil
 }
 
 // WriteChunk sends bytes of a chunked answer; none is no chunk.
-func (s *Responder) WriteChunk(data []byte) error {
-	if s.state != chunked {
+func (s *Responder) WriteChunk(data []byte) error { return s.exchange().chunk(data) }
+
+func (x *exchange) chunk(data []byte) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.state == returned:
+		return ErrHandlerReturned
+	case x.state != chunked:
 		return ErrNotChunked
-	}
-	if len(data) == 0 || s.r.Method == http.MethodHead {
+	case x.r.Method == http.MethodHead:
+		return ErrBodyNotAllowed
+	case len(data) == 0:
 		return nil
 	}
-	if _, err := s.w.Write(data); err != nil {
+	if err := x.write(data); err != nil {
 		return err
 	}
-	return s.flush()
-}
-
-// flush sends what is waiting. For HEAD there is nothing but the head, which ends
-// the message.
-func (s *Responder) flush() error {
-	if s.r.Method == http.MethodHead {
-		return nil
-	}
-	return http.NewResponseController(s.w).Flush()
+	return x.flush()
 }
 
 // WriteEndChunked ends a chunked answer that announced no trailers, with a last
 // piece of it or nil.
 func (s *Responder) WriteEndChunked(data []byte) error {
-	return s.WriteEndChunkedWith(data, Headers{})
+	return s.exchange().endChunked(data, Headers{})
 }
 
 // WriteEndChunkedWith ends a chunked answer with its trailers: all that were
 // announced and no others. When they are not, nothing is sent and the answer stays
-// open.
+// open. The end itself goes out when the handler returns.
 func (s *Responder) WriteEndChunkedWith(data []byte, trailers Headers) error {
-	if s.state != chunked {
+	return s.exchange().endChunked(data, trailers)
+}
+
+func (x *exchange) endChunked(data []byte, trailers Headers) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.state == returned {
+		return ErrHandlerReturned
+	}
+	if x.state != chunked {
 		return ErrNotChunked
 	}
 	if f, _, found := trailers.Invalid(); found {
 		return &HeaderError{f.Name, "not a valid field"}
 	}
 	for name := range trailers.All() {
-		if !slices.Contains(s.trailers, textproto.CanonicalMIMEHeaderKey(name)) {
+		if !slices.Contains(x.trailers, textproto.CanonicalMIMEHeaderKey(name)) {
 			return ErrTrailer
 		}
 	}
-	for _, name := range s.trailers {
+	for _, name := range x.trailers {
 		if !trailers.Has(name) {
 			return ErrTrailer
 		}
 	}
-	if len(data) > 0 && s.r.Method != http.MethodHead {
-		if _, err := s.w.Write(data); err != nil {
-			s.broken = true
-			return err
-		}
+	if x.broken { // by a chunk that could not be written
+		x.state = responded
+		return ErrNotChunked
 	}
-	s.state = responded
-	to := s.w.Header()
-	for name := range trailers.All() {
-		delete(to, textproto.CanonicalMIMEHeaderKey(name))
+	data = x.content(data)
+	if err := x.write(data); err != nil {
+		x.state = responded
+		return err
 	}
+	x.state = responded
+	to := x.w.Header()
 	for name, value := range trailers.All() {
-		key := textproto.CanonicalMIMEHeaderKey(name)
+		// The prefix keeps them out of a head that somebody around the handler writes later.
+		key := http.TrailerPrefix + x.fieldKey(name)
 		to[key] = append(to[key], value)
 	}
 	if len(data) == 0 {
 		return nil
 	}
-	return s.flush() // the end itself goes out when the handler returns
+	return x.flush()
+}
+
+// content is what an answer shows of its body.
+func (x *exchange) content(data []byte) []byte {
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	return data
 }

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -17,48 +16,44 @@ type Event struct {
 	Retry time.Duration
 }
 
-// EventStream sends events; see Responder.Events.
-type EventStream struct {
-	s   *Responder
-	buf bytes.Buffer
-}
+// EventStream sends events; see Responder.Events. Several goroutines may use it. Like its
+// Responder it ends with the handler.
+type EventStream struct{ x *exchange }
 
-// Events begins a stream of server-sent events. It ends with Close; what else the
-// Responder can do ends it, too.
+// Events begins a stream of server-sent events, a chunked answer. It ends with Close; what
+// else ends such an answer ends it, too.
 func (s *Responder) Events() (*EventStream, error) {
-	err := s.open("", headers.New("Content-Type", "text/event-stream", "Cache-Control", "no-cache"), nil, Ok)
+	err := s.beginChunked("", headers.New("Content-Type", "text/event-stream", "Cache-Control", "no-cache"), nil, Ok)
 	if err != nil {
 		return nil, err
 	}
-	return &EventStream{s: s}, nil
+	return &EventStream{s.x}, nil
 }
 
 // LastEventID is what the client has seen before it lost the connection.
-func (e *EventStream) LastEventID() string { return e.s.r.Header.Get("Last-Event-ID") }
+func (e *EventStream) LastEventID() string { return e.x.r.Header.Get("Last-Event-ID") }
 
-// Send sends one event at once. An error means that the client has gone, or that
-// the event cannot be sent.
+// Send sends one event at once. An error means that the client has gone, that the handler
+// has returned, or that the event cannot be sent.
 func (e *EventStream) Send(v Event) error {
 	if strings.ContainsAny(v.ID, "\r\n\x00") || strings.ContainsAny(v.Name, "\r\n") {
 		return &HeaderError{"event", "line ends in its id or name"}
 	}
-	b := &e.buf
-	b.Reset()
+	b := make([]byte, 0, len(v.ID)+len(v.Name)+len(v.Data)+64)
 	if v.ID != "" {
-		b.WriteString("id: " + v.ID + "\n")
+		b = append(append(append(b, "id: "...), v.ID...), '\n')
 	}
 	if v.Name != "" {
-		b.WriteString("event: " + v.Name + "\n")
+		b = append(append(append(b, "event: "...), v.Name...), '\n')
 	}
 	if v.Retry > 0 {
-		b.WriteString("retry: " + strconv.FormatInt(v.Retry.Milliseconds(), 10) + "\n")
+		b = append(strconv.AppendInt(append(b, "retry: "...), v.Retry.Milliseconds(), 10), '\n')
 	}
 	data := strings.ReplaceAll(strings.ReplaceAll(v.Data, "\r\n", "\n"), "\r", "\n")
 	for line := range strings.SplitSeq(data, "\n") {
-		b.WriteString("data: " + line + "\n")
+		b = append(append(append(b, "data: "...), line...), '\n')
 	}
-	b.WriteByte('\n')
-	return e.s.WriteChunk(b.Bytes())
+	return e.x.chunk(append(b, '\n'))
 }
 
 // Comment sends a line that clients pass over: it keeps a connection alive.
@@ -66,8 +61,8 @@ func (e *EventStream) Comment(text string) error {
 	if strings.ContainsAny(text, "\r\n") {
 		return &HeaderError{"event", "line ends in a comment"}
 	}
-	return e.s.WriteChunk([]byte(": " + text + "\n\n"))
+	return e.x.chunk([]byte(": " + text + "\n\n"))
 }
 
 // Close ends the stream.
-func (e *EventStream) Close() error { return e.s.WriteEndChunked(nil) }
+func (e *EventStream) Close() error { return e.x.endChunked(nil, Headers{}) }

@@ -43,6 +43,13 @@ var date = regexp.MustCompile(`Date: [^\r]*\r\n`)
 // raw sends bytes and returns what comes back until the connection ends, without
 // the date.
 func raw(t testing.TB, addr, request string) string {
+	got, err := rawUntil(t, addr, request)
+	require.NoError(t, err)
+	return got
+}
+
+// rawUntil is raw with the error that the connection has ended with, if it was one.
+func rawUntil(t testing.TB, addr, request string) (string, error) {
 	c, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	defer c.Close()
@@ -50,8 +57,7 @@ func raw(t testing.TB, addr, request string) string {
 	_, err = io.WriteString(c, request)
 	require.NoError(t, err)
 	all, err := io.ReadAll(c)
-	require.NoError(t, err)
-	return date.ReplaceAllString(string(all), "")
+	return date.ReplaceAllString(string(all), ""), err
 }
 
 func h1(method string) string {

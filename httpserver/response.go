@@ -85,12 +85,13 @@ func (p *Response) status() StatusCode {
 // SendResponse answers with a Response. A Server's after-request hooks see it first,
 // a copy of it: the same Response can be sent again and again.
 func (s *Responder) SendResponse(p *Response) error {
-	if s.state != fresh {
-		return ErrAlreadyResponded
+	x := s.exchange()
+	if err := x.check(); err != nil {
+		return err
 	}
-	if s.prepare != nil {
+	if x.server != nil && len(x.server.after) > 0 {
 		p = p.Clone()
-		s.prepare(s.r, p)
+		x.server.prepare(x.r, p)
 	}
 	return s.data(p.Body, "", p.Headers, p.status())
 }

@@ -1,40 +1,101 @@
 package httpserver
 
 import (
-	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
+	"log"
 	"math"
 	"net"
 	"net/http"
-	"net/netip"
-	"sync"
+	"strconv"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
-// Config configures a Server. The zero value has Qt 6.11's limits.
+// Config configures a Server. The zero value has Qt's limits. A limit below 0 is none,
+// where that is said.
 type Config struct {
-	// MaxBodySize is the largest request body in bytes; 32 MiB, below 0 no limit.
-	// Larger ones get 413, or make reading fail with an *http.MaxBytesError.
+	// MaxBodySize is the largest request body in bytes; 32 MiB, below 0 any. Larger ones
+	// get 413, or make reading fail with an *http.MaxBytesError.
 	MaxBodySize int64
-	// MaxURLSize is the longest request target in bytes; 64 KiB. Longer ones get 414.
+	// MaxURLSize is the longest request target in bytes; 64 KiB, below 0 any. Longer ones
+	// get 414.
 	MaxURLSize int
-	// MaxHeaderSize is the largest sum of the header fields in bytes; 64 KiB. Larger
-	// ones get 431.
+	// MaxHeaderSize is the largest sum of the header fields in bytes; 64 KiB, below 0 any.
+	// Larger ones get 431.
 	MaxHeaderSize int
+	// MaxHeaderFieldSize is the largest header field in bytes; 48 KiB, below 0 any. Larger
+	// ones get 431.
+	MaxHeaderFieldSize int
+	// MaxHeaderFields is the largest number of header fields; 128, below 0 any. More get
+	// 431.
+	MaxHeaderFields int
+	// MaxConnections is how many connections may be open at one time, 0 for any number.
+	// Those beyond are closed as they come.
+	MaxConnections int
+	// MaxConnectionsPerHost is the same for the connections of one client, which is known by
+	// its address, of IPv6 by its network (/64).
+	MaxConnectionsPerHost int
+	// RateLimit is how many requests a second one client may send, 0 for any number. Those
+	// beyond get 429.
+	RateLimit int
 	// KeepAliveTimeout is how long a connection may lie idle, and how long a request
 	// head may take; 15 s.
 	KeepAliveTimeout time.Duration
-	// RateLimit is how many requests a second one address may send, of IPv6 one network
-	// (/64), 0 for any number. Those beyond get 429.
-	RateLimit int
+	// StallTimeout is how long a handler waits for a client: for each 64 KiB of a request's
+	// body (or all of a shorter one), or until the client has taken each 64 KiB of an answer.
+	// 0 is KeepAliveTimeout, below 0 for any time. The handler's own time does not count.
+	// Reading such a body fails with an error that is os.ErrDeadlineExceeded, and the answer
+	// is 408 if the handler gives none; an answer that is not taken is cut.
+	StallTimeout time.Duration
+	// DrainTimeout is how long Shutdown lets handlers work before it ends their Contexts;
+	// 10 s, below 0 for any time.
+	DrainTimeout time.Duration
 	// TLS, when not nil, is what Serve speaks TLS with.
 	TLS *tls.Config
 	// HTTP2Cleartext lets clients without TLS speak HTTP/2 by prior knowledge.
 	HTTP2Cleartext bool
+	// ErrorLog gets what net/http has to say, and the panics of handlers; nil for package
+	// log.
+	ErrorLog *log.Logger
+}
+
+// check fills in what is not set. The error names the field that cannot be used.
+func (c *Config) check() error {
+	for name, negative := range map[string]bool{"MaxConnections": c.MaxConnections < 0, "MaxConnectionsPerHost": c.MaxConnectionsPerHost < 0,
+		"RateLimit": c.RateLimit < 0, "KeepAliveTimeout": c.KeepAliveTimeout < 0} {
+		if negative {
+			return errors.New("httpserver: Config." + name + " must not be negative")
+		}
+	}
+	for _, f := range []struct {
+		name    string
+		value   *int
+		initial int
+	}{{"MaxURLSize", &c.MaxURLSize, 64 << 10}, {"MaxHeaderSize", &c.MaxHeaderSize, 64 << 10},
+		{"MaxHeaderFieldSize", &c.MaxHeaderFieldSize, 48 << 10}, {"MaxHeaderFields", &c.MaxHeaderFields, 128}} {
+		switch {
+		case *f.value == 0:
+			*f.value = f.initial
+		case *f.value < 0:
+			*f.value = math.MaxInt32
+		case *f.value > math.MaxInt32:
+			return errors.New("httpserver: Config." + f.name + " is beyond " + strconv.Itoa(math.MaxInt32))
+		}
+	}
+	if c.MaxBodySize == 0 {
+		c.MaxBodySize = 32 << 20
+	}
+	if c.KeepAliveTimeout == 0 {
+		c.KeepAliveTimeout = 15 * time.Second
+	}
+	if c.StallTimeout == 0 {
+		c.StallTimeout = c.KeepAliveTimeout
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 10 * time.Second
+	}
+	return nil
 }
 
 // Server is a http.ServeMux that answers with Responders and Responses (Qt:
@@ -42,36 +103,38 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	mux     *http.ServeMux
-	missing http.Handler
+	missing http.Handler // nil for ServeMux's own
 	after   []func(*http.Request, *Response)
 	http    http.Server
 	rates   rates
+	conns   connections
+
+	// Shutdown ends the contexts of chunked answers first.
+	streams    context.Context
+	endStreams context.CancelFunc
+	all        context.Context
+	endAll     context.CancelCauseFunc
 }
 
 // NewServer makes a Server without routes. The error names the field that cannot be
 // used.
 func NewServer(c Config) (*Server, error) {
-	switch {
-	case c.MaxURLSize < 0, c.MaxHeaderSize < 0, c.KeepAliveTimeout < 0, c.RateLimit < 0:
-		return nil, errors.New("httpserver: Config.MaxURLSize, MaxHeaderSize, KeepAliveTimeout and RateLimit must not be negative")
-	case c.MaxURLSize > math.MaxInt32 || c.MaxHeaderSize > math.MaxInt32:
-		return nil, errors.New("httpserver: Config.MaxURLSize or MaxHeaderSize is beyond 2 GiB")
+	if err := c.check(); err != nil {
+		return nil, err
 	}
-	if c.MaxBodySize == 0 {
-		c.MaxBodySize = 32 << 20
+	s := &Server{cfg: c, mux: http.NewServeMux(), conns: connections{max: c.MaxConnections, perHost: c.MaxConnectionsPerHost}}
+	s.streams, s.endStreams = context.WithCancel(context.Background())
+	s.all, s.endAll = context.WithCancelCause(context.Background())
+	s.http = http.Server{
+		Handler: s, IdleTimeout: c.KeepAliveTimeout, ReadHeaderTimeout: c.KeepAliveTimeout, TLSConfig: c.TLS, ErrorLog: c.ErrorLog,
+		// net/http answers 431 to what is too long for it, be it the target: ServeHTTP tells them apart.
+		MaxHeaderBytes: int(min(math.MaxInt32, max(1<<20, int64(c.MaxURLSize)+int64(c.MaxHeaderSize)))),
+		Protocols:      new(http.Protocols),
+		BaseContext:    func(net.Listener) context.Context { return s.all },
 	}
-	if c.MaxURLSize == 0 {
-		c.MaxURLSize = 64 << 10
+	if s.conns.limited() {
+		s.http.ConnState = s.conns.changed
 	}
-	if c.MaxHeaderSize == 0 {
-		c.MaxHeaderSize = 64 << 10
-	}
-	if c.KeepAliveTimeout == 0 {
-		c.KeepAliveTimeout = 15 * time.Second
-	}
-	s := &Server{cfg: c, mux: http.NewServeMux()}
-	s.http = http.Server{Handler: s, IdleTimeout: c.KeepAliveTimeout, ReadHeaderTimeout: c.KeepAliveTimeout, TLSConfig: c.TLS,
-		MaxHeaderBytes: c.MaxURLSize + c.MaxHeaderSize, Protocols: new(http.Protocols)}
 	s.http.Protocols.SetHTTP1(true)
 	s.http.Protocols.SetHTTP2(true)
 	s.http.Protocols.SetUnencryptedHTTP2(c.HTTP2Cleartext)
@@ -97,20 +160,10 @@ func respond(f func(*http.Request) *Response) func(*http.Request, *Responder) {
 	}
 }
 
-// Handle lets f answer the requests of a pattern.
+// Handle lets f answer the requests of a pattern. What becomes of the answer when f
+// returns or panics is said at HandlerFunc.
 func (s *Server) Handle(pattern string, f func(*http.Request, *Responder)) {
-	s.mux.Handle(pattern, s.handler(f))
-}
-
-func (s *Server) handler(f func(*http.Request, *Responder)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := New(w, r)
-		if len(s.after) > 0 {
-			a.prepare = s.prepare
-		}
-		f(r, a)
-		a.finish()
-	})
+	s.mux.Handle(pattern, handler(s, f))
 }
 
 // AfterRequest lets f change every Response before it is sent, in the order of the
@@ -123,21 +176,28 @@ func (s *Server) prepare(r *http.Request, p *Response) {
 	}
 }
 
-// SetMissingHandler answers what no route takes, instead of ServeMux's 404 and 405.
-func (s *Server) SetMissingHandler(f func(*http.Request, *Responder)) { s.missing = s.handler(f) }
+// SetMissingHandler answers what no route takes, instead of ServeMux's 404 and 405, which
+// nil brings back.
+func (s *Server) SetMissingHandler(f func(*http.Request, *Responder)) {
+	s.missing = nil
+	if f != nil {
+		s.missing = handler(s, f)
+	}
+}
 
-// ServeHTTP holds the limits and finds the route.
+// ServeHTTP holds the limits and finds the route. Limits of connections and of the request
+// head's time are Serve's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if status := s.refuse(r); status != 0 {
 		w.Header().Set("Connection", "close")
 		if status == TooManyRequests {
 			w.Header().Set("Retry-After", "1")
 		}
-		New(w, r).WriteStatus(status)
+		if r.ContentLength != 0 {
+			closePolitely(w) // the client may be sending
+		}
+		handler(s, func(_ *http.Request, w *Responder) { w.WriteStatus(status) }).ServeHTTP(w, r)
 		return
-	}
-	if s.cfg.MaxBodySize > 0 && r.Body != nil && r.Body != http.NoBody {
-		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBodySize)
 	}
 	if s.missing != nil {
 		if _, pattern := s.mux.Handler(r); pattern == "" {
@@ -150,21 +210,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refuse is the status for a request beyond the limits, 0 for one within.
 func (s *Server) refuse(r *http.Request) StatusCode {
-	if len(r.RequestURI) > s.cfg.MaxURLSize {
+	c := &s.cfg
+	if len(r.RequestURI) > c.MaxURLSize {
 		return UriTooLong
 	}
-	size := 0
+	const around = len(": \r\n")
+	size, count := len("Host")+len(r.Host)+around, 1
 	for name, values := range r.Header {
 		for _, v := range values {
-			size += len(name) + len(v) + len(": \r\n")
+			field := len(name) + len(v) + around
+			if field > c.MaxHeaderFieldSize {
+				return RequestHeaderFieldsTooLarge
+			}
+			size += field
+			count++
 		}
 	}
 	switch {
-	case size > s.cfg.MaxHeaderSize:
+	case size > c.MaxHeaderSize, count > c.MaxHeaderFields:
 		return RequestHeaderFieldsTooLarge
-	case s.cfg.MaxBodySize > 0 && r.ContentLength > s.cfg.MaxBodySize:
+	case c.MaxBodySize > 0 && r.ContentLength > c.MaxBodySize:
 		return PayloadTooLarge
-	case s.cfg.RateLimit > 0 && !s.rates.allow(r.RemoteAddr, s.cfg.RateLimit):
+	case c.RateLimit > 0 && !s.rates.allow(r.RemoteAddr, c.RateLimit):
 		return TooManyRequests
 	}
 	return 0
@@ -173,6 +240,9 @@ func (s *Server) refuse(r *http.Request) StatusCode {
 // Serve answers the connections of l until Shutdown or Close, and returns
 // http.ErrServerClosed then.
 func (s *Server) Serve(l net.Listener) error {
+	if s.conns.limited() {
+		l = &limitedListener{l, &s.conns}
+	}
 	if s.cfg.TLS != nil {
 		return s.http.ServeTLS(l, "", "")
 	}
@@ -188,61 +258,24 @@ func (s *Server) ListenAndServe(addr string) error {
 	return s.Serve(l)
 }
 
-// Shutdown takes no new connections and returns when those under way have ended, or
-// with the context's error.
-func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+// Shutdown takes no new connections, ends the Contexts of chunked answers and event
+// streams, and waits for the handlers, whose Contexts end DrainTimeout later. It returns
+// when they have ended, or the error of ctx, with which all Contexts end; Close cuts what
+// is left then.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.endStreams()
+	end := func() { s.endAll(http.ErrServerClosed) }
+	if s.cfg.DrainTimeout >= 0 {
+		defer time.AfterFunc(s.cfg.DrainTimeout, end).Stop()
+	}
+	err := s.http.Shutdown(ctx)
+	end()
+	return err
+}
 
 // Close cuts all connections.
-func (s *Server) Close() error { return s.http.Close() }
-
-// maxRates bounds the addresses that are counted at one time.
-const maxRates = 10_000
-
-// rates counts the requests of each address, of those that have asked last.
-type rates struct {
-	mu   sync.Mutex
-	each map[netip.Addr]*list.Element
-	used list.List // of *client, the one that asked last in front
-}
-
-type client struct {
-	at    netip.Addr
-	limit *rate.Limiter
-}
-
-// clientOf is the address that a client is known by: of IPv6 its network, the /64, in which
-// every client has as many addresses as it likes (RFC 4291, section 2.5.4).
-func clientOf(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		if network, err := a.Prefix(64); err == nil {
-			return network.Addr()
-		}
-	}
-	return a
-}
-
-func (c *rates) allow(remote string, limit int) bool {
-	addr, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return true // no address, as from a test or a Unix socket
-	}
-	at := clientOf(addr.Addr())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.each[at]
-	if e != nil {
-		c.used.MoveToFront(e)
-		return e.Value.(*client).limit.Allow()
-	}
-	if c.each == nil {
-		c.each = map[netip.Addr]*list.Element{}
-	}
-	if len(c.each) >= maxRates {
-		oldest := c.used.Back()
-		delete(c.each, c.used.Remove(oldest).(*client).at)
-	}
-	l := &client{at, rate.NewLimiter(rate.Limit(limit), limit)}
-	c.each[at] = c.used.PushFront(l)
-	return l.limit.Allow()
+func (s *Server) Close() error {
+	s.endStreams()
+	s.endAll(http.ErrServerClosed)
+	return s.http.Close()
 }

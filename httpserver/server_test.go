@@ -102,7 +102,7 @@ func TestServerLimits(t *testing.T) {
 	} {
 		assert.Equal(t, want, raw(t, addr, request)[9:12], "%.60q", request)
 	}
-	for _, bad := range []httpserver.Config{{MaxURLSize: -1}, {MaxHeaderSize: -1}, {KeepAliveTimeout: -1}, {RateLimit: -1}, {MaxURLSize: 1 << 40}} {
+	for _, bad := range []httpserver.Config{{KeepAliveTimeout: -1}, {RateLimit: -1}, {MaxConnections: -1}, {MaxConnectionsPerHost: -1}, {MaxURLSize: 1 << 40}} {
 		_, err := httpserver.NewServer(bad)
 		require.Error(t, err)
 	}

@@ -1,0 +1,226 @@
+package httpserver
+
+import (
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"net/textproto"
+	"path/filepath"
+	"time"
+)
+
+// WriteContent answers with a file or anything else that can seek, and honours
+// ranges and conditions of the request, see http.ServeContent. name gives the MIME
+// type when h has no Content-Type; modified may be zero. content is not closed.
+//
+// What cannot be sent is a *SourceError, as with WriteReader: before anything is sent, or
+// later, which cuts the answer.
+func (s *Responder) WriteContent(name string, modified time.Time, content io.ReadSeeker, h Headers) error {
+	if content == nil {
+		return &SourceError{errNoSource}
+	}
+	x := s.exchange()
+	x.mu.Lock()
+	err := x.begin(Ok, h, -1)
+	x.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	block := buffers.Get().(*[]byte)
+	defer buffers.Put(block)
+	in, err := lookAt(content, *block)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	c := &contentWriter{x: x, fields: h, header: x.w.Header().Clone()}
+	x.mu.Unlock()
+	if c.header == nil {
+		c.header = http.Header{}
+	}
+	replaceFields(c.header, h)
+	if !h.Has("Content-Type") {
+		kind := mime.TypeByExtension(filepath.Ext(name))
+		if kind == "" {
+			kind = http.DetectContentType(in.first)
+		}
+		c.header["Content-Type"] = []string{kind}
+	}
+	http.ServeContent(c, x.r, name, modified, in)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.state == sending {
+		x.state = responded
+	}
+	return c.err
+}
+
+// replaceFields puts fields under their canonical names, in place of others.
+func replaceFields(to http.Header, h Headers) {
+	seen := map[string]bool{}
+	for name, value := range h.All() {
+		key := textproto.CanonicalMIMEHeaderKey(name)
+		if !seen[key] && !isList(key) {
+			delete(to, key)
+		}
+		seen[key] = true
+		to[key] = append(to[key], value)
+	}
+}
+
+// lookedAt is content of which the first block has been read, and is not read again.
+type lookedAt struct {
+	src   io.ReadSeeker
+	file  bool
+	size  int64
+	first []byte
+	at    int64 // where the next Read begins
+	srcAt int64 // where src stands
+}
+
+// lookAt reads the first block of content into buf.
+func lookAt(src io.ReadSeeker, buf []byte) (*lookedAt, error) {
+	if _, err := src.Seek(0, io.SeekStart); err != nil {
+		return nil, &SourceError{err}
+	}
+	in, err := newSource(src)
+	if err != nil {
+		return nil, err
+	}
+	if in.size < 0 {
+		return nil, &SourceError{errNoSeek}
+	}
+	n, err := in.first(buf)
+	if err != nil {
+		return nil, err
+	}
+	if in.size < 0 {
+		return nil, &SourceError{ErrLong}
+	}
+	return &lookedAt{src: src, file: in.file, size: in.size, first: buf[:n], srcAt: int64(n)}, nil
+}
+
+func (c *lookedAt) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += c.at
+	case io.SeekEnd:
+		offset += c.size
+	}
+	if offset < 0 {
+		return 0, fs.ErrInvalid
+	}
+	c.at = offset
+	return offset, nil
+}
+
+func (c *lookedAt) Read(p []byte) (n int, err error) {
+	if c.at < int64(len(c.first)) {
+		n = copy(p, c.first[c.at:])
+	} else if err = c.reach(); err == nil {
+		n, err = c.src.Read(p)
+		c.srcAt += int64(n)
+	}
+	c.at += int64(n)
+	return n, err
+}
+
+// reach has src stand where the next Read begins.
+func (c *lookedAt) reach() (err error) {
+	if c.srcAt != c.at {
+		if _, err = c.src.Seek(c.at, io.SeekStart); err == nil {
+			c.srcAt = c.at
+		}
+	}
+	return err
+}
+
+// contentWriter is what http.ServeContent writes to. It keeps what ServeContent does not
+// tell: that the content has failed.
+type contentWriter struct {
+	x      *exchange
+	fields Headers // as the caller spells them
+	header http.Header
+	err    error
+}
+
+func (c *contentWriter) Header() http.Header { return c.header }
+
+func (c *contentWriter) WriteHeader(status int) {
+	x := c.x
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if c.err = x.taken(); c.err != nil {
+		return
+	}
+	x.state = sending
+	to := x.w.Header()
+	clear(to)
+	for name, values := range c.header {
+		to[name] = values
+	}
+	for name := range c.fields.All() {
+		key, spelled := textproto.CanonicalMIMEHeaderKey(name), x.fieldKey(name)
+		if values, kept := to[key]; kept && spelled != key { // ServeContent takes some away
+			delete(to, key)
+			to[spelled] = values
+		}
+	}
+	x.commit()
+	x.w.WriteHeader(status)
+	if x.r.Method == http.MethodHead || !StatusCode(status).hasBody() {
+		x.state = responded
+	}
+}
+
+// Write takes what ServeContent itself has to say.
+func (c *contentWriter) Write(p []byte) (int, error) {
+	if c.err == nil && c.x.r.Method != http.MethodHead {
+		c.err = c.x.writeMore(p)
+	}
+	if c.err != nil {
+		return 0, c.err
+	}
+	return len(p), nil
+}
+
+// ReadFrom sends the content, or the parts of it that were asked for.
+func (c *contentWriter) ReadFrom(src io.Reader) (int64, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	part, ok := src.(*io.LimitedReader)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{c}, src)
+	}
+	c.err = c.send(part)
+	if c.err != nil {
+		return 0, c.err
+	}
+	return part.N, nil
+}
+
+func (c *contentWriter) send(part *io.LimitedReader) error {
+	n, src := part.N, &source{Reader: part.R}
+	if in, ok := part.R.(*lookedAt); ok { // else it is several parts
+		if in.at < int64(len(in.first)) {
+			p := in.first[in.at:min(in.at+n, int64(len(in.first)))]
+			if err := c.x.writeMore(p); err != nil {
+				return err
+			}
+			in.at += int64(len(p))
+			n -= int64(len(p))
+		}
+		if n == 0 {
+			return nil
+		}
+		if err := in.reach(); err != nil {
+			return c.x.breakOff(err)
+		}
+		src = &source{Reader: in.src, file: in.file} // a file goes by sendfile
+	}
+	block := buffers.Get().(*[]byte)
+	defer buffers.Put(block)
+	return c.x.copy(src, n, *block)
+}

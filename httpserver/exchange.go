@@ -1,0 +1,420 @@
+package httpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"net/textproto"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// exchange is one request and its answer. It begins before the handler and ends with its
+// return; Responders are handles on exchanges, so that two can change places.
+type exchange struct {
+	responder Responder // the handler's
+	server    *Server   // nil for HandlerFunc
+	r         *http.Request
+	body      *requestBody // nil where nothing has to be done for it
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc // nil where ctx is the request's own
+
+	// mu orders the calls of a Responder, and its handler's end. It is held while w is
+	// used, and not while a source or a hook is.
+	mu       sync.Mutex
+	w        http.ResponseWriter
+	state    state
+	broken   bool     // what was sent is not whole and cannot become so
+	spelled  bool     // names of fields go out as they are spelled
+	lent     bool     // w was given away by Unwrap
+	trailers []string // announced
+	deadline time.Time
+	stall    watchdog // of writes on HTTP/2
+	late     lateFlush
+	unwatch  func() bool // takes ctx out of what Shutdown ends
+}
+
+type state uint8
+
+const (
+	fresh     state = iota
+	chunked         // between WriteBeginChunked and WriteEndChunked
+	sending         // a source is being sent
+	responded       // the answer is complete
+	returned        // the handler has returned
+)
+
+// HandlerFunc makes a handler of a function, which gets a Responder for each request.
+//
+// When the function returns, the answer ends. A function that has not answered has
+// answered 500 (408 when the body of the request came too slowly, see Config). An answer
+// that is not whole, because a source failed, WriteEndChunked is missing or has got other
+// trailers than announced, is cut, so that its client sees that: the connection is closed
+// without the last chunk, reset on HTTP/1.0, and the stream reset on HTTP/2.
+//
+// A function that panics before it has answered has answered 500, and the panic is
+// logged as net/http does. Later the answer is cut and the panic goes on. A panic with
+// http.ErrAbortHandler always cuts.
+func HandlerFunc(f func(*http.Request, *Responder)) http.Handler { return handler(nil, f) }
+
+func handler(s *Server, f func(*http.Request, *Responder)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		newExchange(w, r, s).serve(f)
+	})
+}
+
+func newExchange(w http.ResponseWriter, r *http.Request, s *Server) *exchange {
+	x := &exchange{w: w, r: r, server: s, ctx: r.Context()}
+	x.responder.x = x
+	served := x.ctx.Value(http.ServerContextKey) != nil // others, as recorders, have readers of the canonical names
+	x.spelled = served && r.ProtoMajor == 1
+	x.body = newRequestBody(w, r, s)
+	if s != nil || r.Method == http.MethodHead {
+		x.ctx, x.cancel = context.WithCancelCause(x.ctx)
+	}
+	if x.body != nil || x.cancel != nil {
+		x.r = r.WithContext(x.ctx) // a handler does not change the request of those around it
+		if x.body != nil {
+			x.r.Body, x.body.to = x.body, x.r
+		}
+	}
+	return x
+}
+
+// serve runs the handler and ends the exchange.
+func (x *exchange) serve(f func(*http.Request, *Responder)) {
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		v := recover()
+		if v == nil { // runtime.Goexit: net/http closes the connection
+			x.end(false)
+			return
+		}
+		answer := v != http.ErrAbortHandler && !x.begun()
+		if answer {
+			x.logf("http: panic serving %v: %v\n%s", x.r.RemoteAddr, v, debug.Stack())
+		}
+		if whole := x.end(answer); !answer || !whole {
+			x.reset()
+			panic(v)
+		}
+	}()
+	f(x.r, &x.responder)
+	whole := x.end(true)
+	done = true
+	if !whole {
+		x.reset()
+		panic(http.ErrAbortHandler) // net/http's way to cut a response without a word
+	}
+}
+
+// begun tells whether the answer is no longer the exchange's alone.
+func (x *exchange) begun() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.state != fresh || x.lent
+}
+
+// end takes the answer from its Responder, and reports whether it is whole. An exchange
+// without one gets the answer for that, if answer is true.
+func (x *exchange) end(answer bool) (whole bool) {
+	x.mu.Lock()
+	lent := x.lent
+	x.mu.Unlock()
+	if x.body != nil && !lent {
+		x.body.end() // not under mu: whoever reads it may be waiting
+	}
+	x.mu.Lock()
+	if answer && x.state == fresh && !x.lent {
+		status := InternalServerError
+		if x.body != nil && x.body.tooSlow() {
+			status = RequestTimeout
+		}
+		x.data(nil, "application/x-empty", Headers{}, status)
+	}
+	whole = !x.broken && x.state != sending && (x.state != chunked || x.r.Method == http.MethodHead)
+	x.state = returned
+	x.late.stop()
+	if x.r.ProtoMajor == 1 && !lent {
+		x.armWrite() // what net/http still holds goes out behind the handler
+	}
+	x.mu.Unlock()
+	if x.unwatch != nil {
+		x.unwatch()
+	}
+	if x.cancel != nil {
+		x.cancel(ErrHandlerReturned)
+	}
+	if x.body != nil && x.r.MultipartForm != nil {
+		x.r.MultipartForm.RemoveAll() // net/http knows its own request's only
+	}
+	return whole
+}
+
+// reset cuts an answer whose end is that of the connection. HTTP/1.0 knows no other where
+// the length was not given: closed in good order it would look whole.
+func (x *exchange) reset() {
+	if x.r.ProtoMajor > 1 || x.r.ProtoAtLeast(1, 1) {
+		return
+	}
+	c, _, err := http.NewResponseController(x.w).Hijack()
+	if err != nil {
+		return
+	}
+	inner := c
+	for {
+		t, ok := inner.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		inner = t.NetConn()
+	}
+	if t, ok := inner.(interface{ SetLinger(int) error }); ok {
+		t.SetLinger(0)
+	}
+	if _, ok := c.(*tls.Conn); ok {
+		c = inner // no close_notify, which would say that all is well
+	}
+	c.Close()
+}
+
+func (x *exchange) logf(format string, args ...any) {
+	if s, ok := x.ctx.Value(http.ServerContextKey).(*http.Server); ok && s.ErrorLog != nil {
+		s.ErrorLog.Printf(format, args...)
+		return
+	}
+	log.Printf(format, args...)
+}
+
+// check tells what begin would of the exchange alone.
+func (x *exchange) check() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.taken()
+}
+
+func (x *exchange) taken() error {
+	switch x.state {
+	case fresh:
+		return nil
+	case returned:
+		return ErrHandlerReturned
+	}
+	return ErrAlreadyResponded
+}
+
+// begin checks an answer before anything of it is sent. length is that of its body,
+// -1 when it is not known.
+func (x *exchange) begin(status StatusCode, h Headers, length int64) error {
+	if err := x.taken(); err != nil {
+		return err
+	}
+	if !status.final() {
+		return &StatusError{status}
+	}
+	if length != 0 && !status.hasBody() {
+		return ErrBodyNotAllowed
+	}
+	if f, badName, found := h.Invalid(); found {
+		if badName {
+			return &HeaderError{f.Name, "not a field name"}
+		}
+		return &HeaderError{f.Name, "the value has characters that no value may have"}
+	}
+	lengths := 0
+	for name, value := range h.All() {
+		switch textproto.CanonicalMIMEHeaderKey(name) {
+		case "Transfer-Encoding", "Trailer":
+			return &HeaderError{name, "the framing of the message is not the caller's"}
+		case "Content-Length":
+			n, err := strconv.ParseInt(value, 10, 64)
+			switch lengths++; {
+			case lengths > 1:
+				return &HeaderError{name, "there is more than one"}
+			case err != nil || strings.Trim(value, "0123456789") != "": // RFC 9110, section 8.6
+				return &HeaderError{name, "not a length"}
+			case length == 0 && (x.r.Method == http.MethodHead || status == NotModified):
+				// that of the content which is not sent
+			case length < 0:
+				return &HeaderError{name, "the length of the body is not known"}
+			case n != length:
+				return &HeaderError{name, "not the length of the body"}
+			}
+		}
+	}
+	return nil
+}
+
+// fieldKey is the name under which net/http gets a field. Those that it looks for itself
+// have the canonical one.
+func (x *exchange) fieldKey(name string) string {
+	key := textproto.CanonicalMIMEHeaderKey(name)
+	if x.spelled && key != name {
+		switch key {
+		case "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Date", "Keep-Alive", "Upgrade":
+		default:
+			return name
+		}
+	}
+	return key
+}
+
+// isList tells whether everybody adds to a field, and nobody takes it away.
+func isList(key string) bool { return key == "Set-Cookie" || key == "Vary" || key == "Link" }
+
+// head puts fields where net/http takes them from. They take the place of those
+// that something around the handler has set, but for lists that everybody adds to.
+func (x *exchange) head(h Headers) {
+	to := x.w.Header()
+	if len(to) > 0 {
+		for name := range h.All() {
+			if key := textproto.CanonicalMIMEHeaderKey(name); !isList(key) {
+				delete(to, key)
+				delete(to, name)
+			}
+		}
+	}
+	for name, value := range h.All() {
+		key := x.fieldKey(name)
+		switch key {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade":
+			if x.r.ProtoMajor > 1 { // RFC 9113, section 8.2.2
+				continue
+			}
+		}
+		to[key] = append(to[key], value)
+	}
+}
+
+// autoLength is up to which length net/http finds the Content-Length out by itself.
+const autoLength = 2 << 10
+
+// sniff gives the answer to HEAD the Content-Type that net/http finds for the same one to
+// GET, of which these are the first bytes.
+func sniff(to http.Header, first []byte) {
+	if _, set := to["Content-Type"]; set || len(first) == 0 || len(to["Content-Encoding"]) > 0 {
+		return
+	}
+	to["Content-Type"] = []string{http.DetectContentType(first)}
+}
+
+// data sends an answer that is in memory.
+func (x *exchange) data(body []byte, mime string, h Headers, status StatusCode) error {
+	if err := x.begin(status, h, int64(len(body))); err != nil {
+		return err
+	}
+	x.head(h)
+	x.state = responded
+	to := x.w.Header()
+	if mime != "" {
+		to["Content-Type"] = []string{mime}
+	}
+	isHead := x.r.Method == http.MethodHead
+	if status.hasBody() && len(to["Content-Length"]) == 0 && (len(body) > autoLength || isHead && (len(body) > 0 || mime != "")) {
+		to["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
+	if isHead {
+		sniff(to, body)
+	}
+	x.commit()
+	if status != Ok || len(body) == 0 || isHead {
+		x.w.WriteHeader(int(status))
+	}
+	if len(body) == 0 || isHead {
+		return nil
+	}
+	return x.write(body)
+}
+
+// commit is done before the head is final.
+func (x *exchange) commit() {
+	if x.body == nil || x.r.ProtoMajor > 1 {
+		return
+	}
+	if x.body.commit() {
+		x.w.Header()["Connection"] = []string{"close"}
+		closePolitely(x.w)
+	}
+}
+
+// writePiece is how much of an answer has to leave within a server's StallTimeout.
+const writePiece = 64 << 10
+
+// write passes bytes on. What fails then is broken.
+func (x *exchange) write(p []byte) error {
+	for len(p) > 0 {
+		n := len(p)
+		if x.limited() {
+			n = min(n, writePiece)
+		}
+		x.armWrite()
+		_, err := x.w.Write(p[:n])
+		x.disarmWrite()
+		if err != nil {
+			x.broken = true
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// flush sends what is waiting. A writer that cannot do that now, such as
+// http.TimeoutHandler's, sends it when the handler has returned.
+func (x *exchange) flush() error {
+	x.armWrite()
+	err := http.NewResponseController(x.w).Flush()
+	x.disarmWrite()
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		x.broken = true
+		return err
+	}
+	return nil
+}
+
+// limited tells whether a client must read on to be sent more.
+func (x *exchange) limited() bool { return x.server != nil && x.server.cfg.StallTimeout > 0 }
+
+// armWrite bounds the write that follows. HTTP/1 has a deadline, which counts only while
+// something is written; that of HTTP/2 resets the stream whenever it passes, and a timer
+// takes its place.
+func (x *exchange) armWrite() {
+	if !x.limited() {
+		return
+	}
+	wait := x.server.cfg.StallTimeout
+	if x.r.ProtoMajor == 1 {
+		until := time.Now().Add(wait)
+		if !x.deadline.IsZero() && x.deadline.Before(until) {
+			until = x.deadline
+		}
+		http.NewResponseController(x.w).SetWriteDeadline(until)
+		return
+	}
+	if x.stall.fire == nil {
+		x.stall.fire = func() { http.NewResponseController(x.w).SetWriteDeadline(longAgo) }
+	}
+	x.stall.start(wait)
+}
+
+func (x *exchange) disarmWrite() { x.stall.stop() }
+
+// validMIME refuses a MIME type that cannot stand in a header.
+func validMIME(mime string) error {
+	if mime == "" || !httpguts.ValidHeaderFieldValue(mime) {
+		return &HeaderError{"Content-Type", "not a MIME type"}
+	}
+	return nil
+}

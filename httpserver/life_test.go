@@ -1,0 +1,472 @@
+package httpserver_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/httpserver"
+)
+
+// send opens a connection and sends bytes on it.
+func send(t testing.TB, addr, request string) net.Conn {
+	c, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	_, err = io.WriteString(c, request)
+	require.NoError(t, err)
+	return c
+}
+
+// sendH2 opens a connection with a request of HTTP/2 on it.
+func sendH2(t testing.TB, addr, method string) net.Conn {
+	c := send(t, addr, http2.ClientPreface)
+	var block bytes.Buffer
+	e := hpack.NewEncoder(&block)
+	for _, kv := range [][2]string{{":method", method}, {":scheme", "http"}, {":authority", "x"}, {":path", "/"}} {
+		e.WriteField(hpack.HeaderField{Name: kv[0], Value: kv[1]})
+	}
+	f := http2.NewFramer(c, c)
+	require.NoError(t, f.WriteSettings())
+	require.NoError(t, f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: method != "POST"}))
+	return c
+}
+
+// within waits for what a test cannot go on without.
+func within[T any](t testing.TB, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it takes for ever until", what)
+	}
+	return v
+}
+
+// calls are all that use an exchange.
+var calls = map[string]func(*httpserver.Responder) error{
+	"WriteStatus":        func(s *httpserver.Responder) error { return s.WriteStatus() },
+	"WriteHeaders":       func(s *httpserver.Responder) error { return s.WriteHeaders(headers.New("X", "y")) },
+	"WriteJSON":          func(s *httpserver.Responder) error { return s.WriteJSON(1) },
+	"WriteData":          func(s *httpserver.Responder) error { return s.WriteData([]byte("x"), "a/b") },
+	"WriteReader":        func(s *httpserver.Responder) error { return s.WriteReader(strings.NewReader("x"), "a/b") },
+	"sequential":         func(s *httpserver.Responder) error { return s.WriteReader(sequential{strings.NewReader("x")}, "a/b") },
+	"SendResponse":       func(s *httpserver.Responder) error { return s.SendResponse(httpserver.TextResponse("x")) },
+	"WriteBeginChunked":  func(s *httpserver.Responder) error { return s.WriteBeginChunked("a/b") },
+	"WriteChunk":         func(s *httpserver.Responder) error { return s.WriteChunk([]byte("x")) },
+	"WriteEndChunked":    func(s *httpserver.Responder) error { return s.WriteEndChunked([]byte("x")) },
+	"Events":             func(s *httpserver.Responder) error { _, err := s.Events(); return err },
+	"WriteInformational": func(s *httpserver.Responder) error { return s.WriteInformational(103, headers.Headers{}) },
+	"SetWriteDeadline":   func(s *httpserver.Responder) error { return s.SetWriteDeadline(time.Time{}) },
+	"WriteContent": func(s *httpserver.Responder) error {
+		return s.WriteContent("x", time.Time{}, strings.NewReader("x"), headers.Headers{})
+	},
+}
+
+// TestUseAfterReturn: what outlives its handler gets an error, and a Responder that nobody
+// has made is no better.
+func TestUseAfterReturn(t *testing.T) {
+	var left *httpserver.Responder
+	var stream *httpserver.EventStream
+	var body io.Reader
+	addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, s *httpserver.Responder) {
+		left, body = s, r.Body
+		var err error
+		stream, err = s.Events()
+		assert.NoError(t, err)
+		assert.NoError(t, stream.Close())
+	}))
+	for name, ask := range map[string]func(){
+		"h1":             func() { raw(t, addr, h1("GET")) },
+		"HTTP/1.0":       func() { raw(t, addr, "GET / HTTP/1.0\r\n\r\n") },
+		"h1 with a body": func() { raw(t, addr, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx") },
+		"h2":             func() { frames(t, addr, "GET") },
+		"nobody":         func() { left = new(httpserver.Responder) },
+	} {
+		ask()
+		for call, f := range calls {
+			assert.ErrorIs(t, f(left), httpserver.ErrHandlerReturned, "%s, %s", name, call)
+		}
+		assert.ErrorIs(t, stream.Send(httpserver.Event{Data: "x"}), httpserver.ErrHandlerReturned, name)
+		assert.ErrorIs(t, stream.Comment("x"), httpserver.ErrHandlerReturned, name)
+		assert.ErrorIs(t, stream.Close(), httpserver.ErrHandlerReturned, name)
+		assert.True(t, left.IsResponseCanceled(), name)
+		assert.True(t, left.Responded(), name)
+		assert.Error(t, left.Context().Err(), name)
+		if name == "h1 with a body" {
+			_, err := body.Read(make([]byte, 1))
+			assert.Error(t, err)
+		}
+	}
+}
+
+// TestUseWhileReturning: a goroutine that is left behind disturbs nothing.
+func TestUseWhileReturning(t *testing.T) {
+	var left sync.WaitGroup
+	defer left.Wait()
+	for name, f := range map[string]func(*http.Request, *httpserver.Responder) error{
+		"chunks": func(_ *http.Request, s *httpserver.Responder) error { return s.WriteChunk([]byte("x")) },
+		"reading": func(r *http.Request, s *httpserver.Responder) error {
+			_, err := r.Body.Read(make([]byte, 1))
+			return err
+		},
+		"context": func(_ *http.Request, s *httpserver.Responder) error { return s.Context().Err() },
+	} {
+		addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, s *httpserver.Responder) {
+			assert.NoError(t, s.WriteBeginChunked("a/b"))
+			begun := make(chan struct{})
+			var once sync.Once
+			left.Go(func() {
+				for {
+					err := f(r, s)
+					once.Do(func() { close(begun) })
+					if err != nil {
+						return
+					}
+				}
+			})
+			if name != "reading" {
+				<-begun
+			}
+			assert.NoError(t, s.WriteEndChunked(nil))
+		}))
+		request := "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+		if name == "reading" {
+			request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n"
+		}
+		c := send(t, addr, request)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if assert.NoError(t, err, name) {
+			_, err = io.Copy(io.Discard, resp.Body)
+			assert.NoError(t, err, name)
+		}
+	}
+}
+
+// silent is a source that has nothing to say until it is closed, but begin.
+type silent struct {
+	begin  io.Reader
+	closed chan struct{}
+	once   sync.Once
+	reads  chan struct{} // told of every Read that waits
+}
+
+func newSilent(begin string) *silent {
+	return &silent{begin: strings.NewReader(begin), closed: make(chan struct{}), reads: make(chan struct{}, 1)}
+}
+
+func (s *silent) Read(p []byte) (int, error) {
+	if n, _ := s.begin.Read(p); n > 0 {
+		return n, nil
+	}
+	s.reads <- struct{}{}
+	<-s.closed
+	return 0, io.ErrClosedPipe
+}
+
+func (s *silent) Close() error { s.once.Do(func() { close(s.closed) }); return nil }
+
+// sized says how much it will give.
+type sized struct {
+	*silent
+	n int
+}
+
+func (s sized) Len() int { return s.n }
+
+// TestSilentSource: a source is closed when the client goes, and the handler ends.
+func TestSilentSource(t *testing.T) {
+	for name, ask := range map[string]func(addr string) net.Conn{
+		"h1":       func(addr string) net.Conn { return send(t, addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") },
+		"HTTP/1.0": func(addr string) net.Conn { return send(t, addr, "GET / HTTP/1.0\r\n\r\n") },
+		"unread body": func(addr string) net.Conn {
+			return send(t, addr, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+		},
+		"body that does not come": func(addr string) net.Conn {
+			return send(t, addr, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nb")
+		},
+		"h2": func(addr string) net.Conn { return sendH2(t, addr, "GET") },
+	} {
+		for kind, wrap := range map[string]func(*silent) io.Reader{
+			"sequential": func(s *silent) io.Reader { return s },
+			"sized":      func(s *silent) io.Reader { return sized{s, 10} },
+			"large":      func(s *silent) io.Reader { return sized{s, large} },
+		} {
+			for _, begin := range []string{"", "begin"} {
+				name := fmt.Sprintf("%s, %s source that begins with %q", name, kind, begin)
+				src := newSilent(begin)
+				over := make(chan error, 1)
+				addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
+					over <- s.WriteReader(wrap(src), "a/b")
+				}))
+				c := ask(addr)
+				within(t, src.reads, "the source is read: "+name)
+				c.Close()
+				assert.ErrorIs(t, within(t, over, "the handler ends: "+name), context.Canceled, name)
+			}
+		}
+	}
+}
+
+// TestContextEnds: with the client, whatever it has sent of its body.
+func TestContextEnds(t *testing.T) {
+	half := strings.Repeat("x", 128<<10)
+	for name, request := range map[string]string{
+		"no body":      "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"whole body":   "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody",
+		"half a body":  "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo",
+		"large body":   "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 131072\r\n\r\n" + half,
+		"chunked body": "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n",
+		"close":        "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbo",
+	} {
+		for how, wait := range map[string]func(*httpserver.Responder) context.Context{
+			"Context": func(s *httpserver.Responder) context.Context { return s.Context() },
+			"Events": func(s *httpserver.Responder) context.Context {
+				_, err := s.Events()
+				assert.NoError(t, err)
+				return s.Context()
+			},
+		} {
+			begun, over := make(chan struct{}), make(chan bool, 1)
+			addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
+				ctx := wait(s)
+				close(begun)
+				<-ctx.Done()
+				over <- s.IsResponseCanceled()
+			}))
+			c := send(t, addr, request)
+			within(t, begun, "the handler begins: "+name)
+			c.Close()
+			assert.True(t, within(t, over, "the context ends: "+name+", "+how))
+		}
+	}
+}
+
+// TestReadAhead: what is read before its handler wants it is all there, and the connection
+// serves the next request.
+func TestReadAhead(t *testing.T) {
+	for _, size := range []int{1, 1000, 256 << 10, 3 << 20} {
+		body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
+		addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, s *httpserver.Responder) {
+			assert.NoError(t, s.Context().Err())
+			got, err := io.ReadAll(r.Body)
+			assert.NoError(t, err)
+			assert.True(t, bytes.Equal(body, got), "%d of %d bytes", len(got), size)
+			assert.Equal(t, "sum", r.Trailer.Get("X-Sum"))
+			assert.NoError(t, s.WriteStatus())
+		}))
+		c, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		in := bufio.NewReader(c)
+		for range 2 {
+			_, err = fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nX-Sum: sum\r\n\r\n", size, body)
+			require.NoError(t, err)
+			resp, err := http.ReadResponse(in, nil)
+			require.NoError(t, err)
+			assert.Equal(t, 200, resp.StatusCode)
+			assert.False(t, resp.Close)
+		}
+	}
+}
+
+// TestUnreadBody: the rest of a body that was asked for in vain is never taken for a
+// request.
+func TestUnreadBody(t *testing.T) {
+	smuggled := "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+	addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, s *httpserver.Responder) {
+		assert.NotEqual(t, "/smuggled", r.URL.Path)
+		s.Context()
+		assert.NoError(t, s.WriteBeginChunked("a/b"))
+		assert.NoError(t, s.WriteEndChunked([]byte("x")))
+	}))
+	c := send(t, addr, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	require.NoError(t, err)
+	got, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, "x", string(got))
+	io.WriteString(c, smuggled) // an error says the same: the connection has ended
+	rest, _ := io.ReadAll(c)
+	assert.Empty(t, string(rest))
+}
+
+func entries(t *testing.T, dir string) []os.DirEntry {
+	list, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	return list
+}
+
+// TestMultipartCleared: files of a form that was parsed are removed, though the handler's
+// request is not net/http's.
+func TestMultipartCleared(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	seen := 0
+	addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, s *httpserver.Responder) {
+		assert.NoError(t, r.ParseMultipartForm(1))
+		seen = len(entries(t, dir))
+		assert.NoError(t, s.WriteStatus())
+	}))
+	body := "--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n" + strings.Repeat("x", large*11) + "\r\n--b--\r\n"
+	raw(t, addr, fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	assert.Equal(t, 1, seen)
+	assert.Empty(t, entries(t, dir))
+}
+
+// TestShutdownStreams: chunked answers hear of it at once, others when the drain time is
+// up.
+func TestShutdownStreams(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		s := newServer(t, httpserver.Config{HTTP2Cleartext: true, DrainTimeout: time.Millisecond})
+		var begun sync.WaitGroup
+		causes := make(chan error, 3)
+		wait := func(ctx context.Context) {
+			begun.Done()
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+		}
+		s.Handle("/events", func(_ *http.Request, w *httpserver.Responder) {
+			ctx := w.Context() // asked for before it is a stream's
+			e, err := w.Events()
+			assert.NoError(t, err)
+			wait(ctx)
+			assert.NoError(t, e.Send(httpserver.Event{Data: "bye"}))
+			assert.NoError(t, e.Close())
+		})
+		s.Handle("/request", func(r *http.Request, w *httpserver.Responder) {
+			assert.NoError(t, w.WriteBeginChunked("a/b"))
+			wait(r.Context())
+			assert.NoError(t, w.WriteEndChunked(nil))
+		})
+		s.Handle("/", func(_ *http.Request, w *httpserver.Responder) {
+			wait(w.Context())
+			assert.NoError(t, w.WriteStatus())
+		})
+		addr := listen(t, s)
+		begun.Add(3)
+		var answers [3]net.Conn
+		for i, path := range []string{"/events", "/request", "/"} {
+			if h2 {
+				answers[i] = sendH2(t, addr, "GET") // all are "/" there
+			} else {
+				answers[i] = send(t, addr, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			}
+		}
+		begun.Wait()
+		assert.NoError(t, s.Shutdown(t.Context()))
+		for range 3 {
+			assert.Equal(t, http.ErrServerClosed, <-causes)
+		}
+		if !h2 {
+			got, err := io.ReadAll(answers[0])
+			assert.NoError(t, err)
+			assert.Contains(t, string(got), "data: bye\n\n\r\n0\r\n\r\n")
+		}
+	}
+}
+
+// TestShutdownOrder: those that answer at once are not hurried by the end of the streams.
+func TestShutdownOrder(t *testing.T) {
+	s := newServer(t, httpserver.Config{DrainTimeout: -1})
+	begun, over, release := make(chan struct{}, 2), make(chan struct{}), make(chan struct{})
+	s.Handle("/events", func(_ *http.Request, w *httpserver.Responder) {
+		e, err := w.Events()
+		assert.NoError(t, err)
+		begun <- struct{}{}
+		<-w.Context().Done()
+		assert.NoError(t, e.Close())
+		close(over)
+	})
+	s.Handle("/", func(_ *http.Request, w *httpserver.Responder) {
+		begun <- struct{}{}
+		<-release
+		assert.NoError(t, w.Context().Err())
+		assert.NoError(t, w.WriteStatus())
+	})
+	addr := listen(t, s)
+	for _, path := range []string{"/events", "/"} {
+		send(t, addr, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		within(t, begun, "the handler begins")
+	}
+	down := make(chan error, 1)
+	go func() { down <- s.Shutdown(context.Background()) }()
+	within(t, over, "the stream ends")
+	close(release)
+	assert.NoError(t, within(t, down, "Shutdown returns"))
+}
+
+// TestShutdownExpires: the end of its own context ends all others.
+func TestShutdownExpires(t *testing.T) {
+	s := newServer(t, httpserver.Config{DrainTimeout: -1})
+	begun, over := make(chan struct{}), make(chan struct{})
+	s.Handle("/", func(_ *http.Request, w *httpserver.Responder) {
+		close(begun)
+		<-w.Context().Done()
+		close(over)
+	})
+	send(t, listen(t, s), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	within(t, begun, "the handler begins")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.ErrorIs(t, s.Shutdown(ctx), context.Canceled)
+	within(t, over, "the handler's context ends")
+}
+
+// TestUnwrapped: a handler that takes the connection over has answered by itself.
+func TestUnwrapped(t *testing.T) {
+	addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
+		c, _, err := http.NewResponseController(s.Unwrap()).Hijack()
+		require.NoError(t, err)
+		defer c.Close()
+		_, err = io.WriteString(c, "its own")
+		assert.NoError(t, err)
+	}))
+	assert.Equal(t, "its own", raw(t, addr, h1("GET")))
+}
+
+// TestGoexit: as with net/http, a handler that ends its goroutine ends the connection.
+func TestGoexit(t *testing.T) {
+	addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
+		new(testing.T).SkipNow()
+	}))
+	got, _ := rawUntil(t, addr, h1("GET"))
+	assert.Empty(t, got)
+}
+
+var errNotCalled = errors.New("the handler was not called")
+
+// TestSwapUnanswered: each request ends with its own handler, and an answer for another
+// does not count.
+func TestSwapUnanswered(t *testing.T) {
+	other := httptest.NewRecorder()
+	err := errNotCalled
+	addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
+		httpserver.HandlerFunc(func(_ *http.Request, o *httpserver.Responder) {
+			s.Swap(o)
+			err = s.WriteData([]byte("for the other"), "a/b")
+		}).ServeHTTP(other, httptest.NewRequest("GET", "/", nil))
+	}))
+	assert.Contains(t, raw(t, addr, h1("GET")), "HTTP/1.1 500 ")
+	assert.NoError(t, err)
+	assert.Equal(t, "for the other", other.Body.String())
+}
