@@ -74,10 +74,7 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	}
 	x.hop, x.upload = h, t.upload
 	x.IdleTimeout = t.IdleTimeout
-	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: t.HTTP}
-	if t.HTTP == wire.Negotiate && t.e.http11.has(req.URL.Scheme, addr) {
-		x.Key.Protocol = wire.HTTP1
-	}
+	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: t.e.protocol(t.HTTP, req.URL.Scheme, addr)}
 	switch {
 	case httpurl.IsLocal(x.Key.Scheme):
 		x.Key.Scheme, x.Key.Addr = wire.Local, t.LocalServerName

@@ -30,6 +30,14 @@ type http11Origins struct {
 	origins map[http11Origin]struct{}
 }
 
+// protocol is what is spoken with a server, where a request wishes something.
+func (e *Engine) protocol(wish wire.Protocol, scheme, addr string) wire.Protocol {
+	if wish == wire.Negotiate && e.http11.has(scheme, addr) {
+		return wire.HTTP1
+	}
+	return wish
+}
+
 type http11Origin struct{ scheme, addr string }
 
 func (o *http11Origins) add(scheme, addr string) {

@@ -17,7 +17,10 @@ func (e *Engine) Open(ctx context.Context, u *url.URL, profile *wire.Profile, pr
 	if err != nil {
 		return &Error{Kind: BadAddress, Host: u.Hostname(), Err: err}
 	}
-	key := wire.Key{Scheme: u.Scheme, Addr: addr, Profile: profile}
+	key := wire.Key{Scheme: u.Scheme, Addr: addr, Protocol: e.protocol(wire.Negotiate, u.Scheme, addr)}
+	if u.Scheme == "https" {
+		key.Profile = profile
+	}
 	if len(proxies) == 0 {
 		proxies = directly
 	}

@@ -222,6 +222,10 @@ func TestRetryHTTP11Required(t *testing.T) {
 				assert.EqualValues(t, 1, h2.Load())
 			}
 			q := get("https://" + s.Addr)
+			c.wire.CloseIdle()
+			require.NoError(t, c.engine.Open(t.Context(), q.URL, c.profile, nil))
+			assert.Empty(t, c.ok(new(watcher), q).told("connecting"))
+			assert.EqualValues(t, 1, h2.Load())
 			q.HTTP = wire.HTTP2
 			var we *wire.Error
 			require.ErrorAs(t, c.do(new(watcher), q).err, &we)
