@@ -375,6 +375,7 @@ func TestLoginHashesBody(t *testing.T) {
 // is read for the digest when that Read has returned, and not beside it.
 func TestLoginHashesAfterRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		source := newSlowSource()
 		c := newMemoryClient(t, func(c *testserver.Conn) {
 			req, ok := c.Head()
 			switch {
@@ -383,11 +384,11 @@ func TestLoginHashesAfterRead(t *testing.T) {
 				body, _ := io.ReadAll(req.Body)
 				c.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 			default:
+				<-source.begun
 				c.Say("HTTP/1.1 401 Who\r\nConnection: close\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth-int\"\r\nContent-Length: 0\r\n\r\n")
 			}
 		})
 		defer c.close()
-		source := &slowSource{free: make(chan struct{})}
 		q := request(http.MethodPost, "http://a/", &flow.Payload{Size: 4, Rewindable: true, Blocks: true, Open: source.open})
 		q.AsksPassword = true
 		done := make(chan result, 1)
@@ -409,7 +410,7 @@ func TestLoginHashesAfterRead(t *testing.T) {
 // transfer.
 func TestLoginHashingAborted(t *testing.T) {
 	s := newServer(t, testserver.Plain, askDigestOfBody)
-	source := &slowSource{free: make(chan struct{})}
+	source := newSlowSource()
 	defer close(source.free)
 	aborted := errors.New("aborted")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -429,8 +430,14 @@ func TestLoginHashingAborted(t *testing.T) {
 // slowSource is a source of "text" for one reader at a time, whose Reads wait for free.
 type slowSource struct {
 	free            chan struct{}
+	begun           chan struct{} // closed by the first Read
+	once            sync.Once
 	opened, reading atomic.Int64
 	clash           atomic.Bool
+}
+
+func newSlowSource() *slowSource {
+	return &slowSource{free: make(chan struct{}), begun: make(chan struct{})}
 }
 
 func (s *slowSource) open() (io.Reader, error) {
@@ -442,6 +449,7 @@ func (s *slowSource) open() (io.Reader, error) {
 	return readerFunc(func(p []byte) (int, error) {
 		s.reading.Add(1)
 		defer s.reading.Add(-1)
+		s.once.Do(func() { close(s.begun) })
 		<-s.free
 		return text.Read(p)
 	}), nil

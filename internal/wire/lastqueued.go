@@ -15,7 +15,7 @@ func (t *Transport) LastQueued(x *Exchange) time.Time {
 		return time.Time{}
 	case w.queued():
 		return time.Now()
-	case w.dial == nil:
+	case w.dial == nil && w.host.emptied.After(w.unqueued):
 		return w.host.emptied
 	default:
 		return w.unqueued

@@ -60,6 +60,9 @@ func (c *conn) begin(x *Exchange) {
 // give books a place for a waiter on a connection that has one.
 func (h *host) give(w *waiter, c *conn) {
 	first := c.uses == 0 && !c.kept
+	if w.queued() {
+		w.unqueued = time.Now()
+	}
 	c.idleFrom = time.Time{} // it was waited for
 	if w.open {
 		c.kept = true

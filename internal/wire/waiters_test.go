@@ -159,3 +159,35 @@ func TestPeerWithoutStreams(t *testing.T) {
 		})
 	}
 }
+
+// TestLastQueuedWithConnection: an exchange that has waited for one of our own connections, and has
+// got it, has waited until then: not for its peer.
+func TestLastQueuedWithConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 1})
+		defer tr.Close()
+		key := Key{Scheme: "http", Addr: "h:80"}
+		c := introduceScripted(tr, key, false, &scripted{})
+		first, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key})
+		require.NoError(t, err)
+		require.Same(t, c, first)
+		x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}
+		got := make(chan *conn)
+		go func() {
+			c, _ := tr.take(t.Context(), x)
+			<-got
+			got <- c
+		}()
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		tr.put(first, true)
+		now := time.Now()
+		assert.Equal(t, now, tr.LastQueued(x))
+		time.Sleep(time.Second)
+		assert.Equal(t, now, tr.LastQueued(x))
+		got <- nil
+		second := <-got
+		require.Same(t, c, second)
+		tr.put(second, true)
+	})
+}
