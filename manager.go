@@ -128,6 +128,7 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	r.caller = ctx.Done()
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	if m.enter(r) {
 		r.watchContext(ctx)

@@ -34,6 +34,7 @@ type Reply struct {
 	req    Request // a copy, with the Manager's defaults
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	caller <-chan struct{} // Done of the context that the request was sent with
 
 	// Owned by the goroutine that runs the transfer.
 	body       Body
@@ -383,7 +384,8 @@ func (r *Reply) Close() error {
 }
 
 // Wait waits until the reply is finished, and returns Err. If ctx ends first, it returns the
-// cause of that, and the reply goes on. A nil ctx never ends.
+// cause of that, and the reply goes on; only the end of the context that the request was sent
+// with ends the reply, and then Wait returns Err. A nil ctx never ends.
 //
 // Wait does not read the body: with a ReadBufferSize, another goroutine must read a body that
 // is larger, or the reply never finishes. Inside OnSignal and Answer it does not wait, but
@@ -412,19 +414,26 @@ func (r *Reply) Wait(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		if !r.IsFinished() {
+		if r.endsWith(ctx) {
+			<-done
+		} else if !r.IsFinished() {
 			return context.Cause(ctx)
 		}
 	}
 	return r.Err()
 }
 
+// endsWith reports whether the end of ctx ends the reply, too, so that its error is near.
+func (r *Reply) endsWith(ctx context.Context) bool {
+	return ctx.Done() == r.caller || ctx.Done() == r.ctx.Done()
+}
+
 // WaitHead waits until the head of the final response is there: after all redirects and
 // questions, and before the body. StatusCode, Headers, URL, ContentLength and the like do not
 // change any more then. It returns nil for every response, a 404 too: nil does not mean that
-// the request has succeeded. It returns Err if the reply ends before a head has come, and if
-// ctx ends, the cause of that. A nil ctx never ends. Inside OnSignal and Answer it does not
-// wait, and fails with ErrInsideOnSignal unless the head is there or the reply has failed.
+// the request has succeeded. It returns Err if the reply ends before a head has come. If ctx
+// ends first, it does what Wait does. A nil ctx never ends. Inside OnSignal and Answer it does
+// not wait, and fails with ErrInsideOnSignal unless the head is there or the reply has failed.
 func (r *Reply) WaitHead(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
@@ -445,6 +454,9 @@ func (r *Reply) WaitHead(ctx context.Context) error {
 	select {
 	case <-settled:
 	case <-ctx.Done():
+		if r.endsWith(ctx) {
+			<-settled
+		}
 	}
 	r.mu.Lock()
 	if over, err := r.headOutcome(); over {
