@@ -1,10 +1,10 @@
-// Package auth decides how HTTP authentication goes on (RFC 9110, section 11). A Dialog is
-// what one request has tried: it takes what a server or a proxy has answered and gives the
-// next Step. It sends nothing, waits for nothing and asks nobody; that is the caller's, who
-// tells the Dialog the outcome. A Spaces table remembers between requests which credentials
-// hold where.
+// Package auth decides how to answer authentication challenges (RFC 9110, section 11). A
+// Dialog is the authentication of one request: it takes the responses of a server or a
+// proxy and returns the next Step. It does no I/O, does not wait and does not ask the
+// program; the caller does, and passes the result to the Dialog. A Spaces table stores
+// between requests which credentials are valid in which protection space.
 //
-// The wire formats of the schemes are in package httpauth.
+// The formats of challenges and credentials are in package httpauth.
 package auth
 
 import (
@@ -12,35 +12,36 @@ import (
 	"net/http"
 )
 
-// Role is who asks for authentication, with the words that RFC 9110 has for it.
+// Role is the kind of peer that sends challenges, with its status and fields in RFC 9110.
 type Role struct {
-	Status      int    // that asks
-	Challenge   string // the field of its challenges
-	Credentials string // the field that answers them
-	Info        string // the field of what follows a success
+	Status      int    // of a response with challenges
+	Challenge   string // field with challenges
+	Credentials string // field with credentials
+	Info        string // field of a successful response
 }
 
-// The roles.
+// The two roles.
 var (
 	Server = &Role{http.StatusUnauthorized, "Www-Authenticate", "Authorization", "Authentication-Info"}
 	Proxy  = &Role{http.StatusProxyAuthRequired, "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info"}
 )
 
-// Credentials are a user name and a password. They never change: their address stands for
-// the connections that they authenticate.
+// Credentials are a user name and a password. They are immutable, and their address
+// identifies the connections that they authenticate.
 type Credentials struct{ User, Password string }
 
-// same tells whether both are the same pair; nil is no pair.
+// same reports whether both are equal; nil equals nothing.
 func (c *Credentials) same(o *Credentials) bool { return c != nil && o != nil && *c == *o }
 
-// The causes of an Error that are not somebody else's.
+// Causes of an Error that arise in this package.
 var (
 	ErrTooManyRounds = errors.New("too many authentication rounds")
 	ErrUnproven      = errors.New("the server has not proved that it knows the password")
 	ErrBadToken      = errors.New("the server's token is not base64")
 )
 
-// Error ends an authentication where the challenge is not a response to show.
+// Error is a failed authentication for which the challenge is not delivered as the
+// response.
 type Error struct {
 	Role *Role
 	Err  error

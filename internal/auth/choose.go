@@ -8,25 +8,25 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// Negotiator speaks a scheme that needs neither user nor password from us. Its value must
-// be comparable: it stands for the connections that it authenticates.
+// Negotiator implements a scheme that needs no user and password. Its value must be
+// comparable: it identifies the connections that it authenticates.
 type Negotiator interface {
 	// Scheme is the name of the scheme.
 	Scheme() string
-	// Start begins to authenticate a connection to a host. An error means that there is
-	// nothing to authenticate with.
+	// Start begins the authentication of a connection to a host. An error means that no
+	// credentials are available.
 	Start(ctx context.Context, host string) (Negotiation, error)
 }
 
 // Negotiation authenticates one connection.
 type Negotiation interface {
-	// Next returns the token to send, for what the peer has sent: nil at first.
+	// Next returns the token to send after the peer's token, which is nil at first.
 	Next(token []byte) ([]byte, error)
-	// Close ends it. It is called once.
+	// Close releases the resources. It is called once.
 	Close() error
 }
 
-// challenge is the one of a response that is answered.
+// challenge is the challenge that is answered.
 type challenge struct {
 	httpauth.Challenge
 	digest     *httpauth.Digest
@@ -35,15 +35,15 @@ type challenge struct {
 
 func (c challenge) strength() httpauth.Strength { return httpauth.StrengthOf(c.Scheme, c.digest) }
 
-// choose takes the strongest challenge (rule U1): what the program plugged in, Digest by
-// its algorithm, NTLM, Basic. Its scheme is "" for none. What authenticates connections is
-// left out without perConnection.
+// choose returns the strongest challenge (rule U1): of a Negotiator, Digest by its
+// algorithm, NTLM, Basic. Its scheme is "" if there is none. Without perConnection schemes
+// that authenticate connections are ignored.
 func (d *Dialog) choose(header http.Header, perConnection bool) challenge {
 	var best challenge
 	rank := 0
 	for _, c := range httpauth.Parse(header[d.Role.Challenge]) {
 		if len(c.Realm()) > httpauth.MaxValue {
-			continue // it would be kept, for as many realms as the server likes
+			continue // realms are stored
 		}
 		this, n := challenge{Challenge: c}, 0
 		switch negotiator := d.negotiatorOf(c); {
@@ -66,8 +66,8 @@ func (d *Dialog) choose(header http.Header, perConnection bool) challenge {
 	return best
 }
 
-// negotiatorOf finds the negotiator for a challenge that has not failed yet; nil for none.
-// A tunnel is opened without them.
+// negotiatorOf returns the negotiator for a challenge, unless it has failed; nil for none.
+// Tunnels do not use negotiators.
 func (d *Dialog) negotiatorOf(c httpauth.Challenge) Negotiator {
 	if d.Tunnel {
 		return nil

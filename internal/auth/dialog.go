@@ -11,94 +11,95 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// MaxRounds bounds the challenges to one request: the last of them fails it.
+// MaxRounds is the number of challenges with which a request fails.
 const MaxRounds = 32
 
-// Further bounds of what a server can make a request do.
+// Further limits for what a server can cause.
 const (
-	maxLegs   = 8 // of one negotiation
-	maxUnseen = 3 // answers to one request that were to another challenge
+	maxLegs      = 8 // challenges in one negotiation
+	maxUnchecked = 3 // credentials of one request that the server did not check
 )
 
-// Setup is what is known of a request before anything is sent. Nothing of it changes while
-// its Dialog lasts.
+// Setup describes a request and what is known before it is sent. It does not change while
+// its Dialog is in use.
 type Setup struct {
 	Spaces *Spaces
 	Role   *Role
-	// Origin names who asks: for servers as httpurl.Origin does. Without one no challenge is
-	// answered.
+	// Origin identifies the peer, for servers in the form of httpurl.Origin. If it is "",
+	// no challenge is answered.
 	Origin string
-	Host   string // the name of who asks, for negotiators
-	Tunnel bool   // who asks is a proxy that opens a tunnel
+	Host   string // host name of the peer, for negotiators
+	Tunnel bool   // the peer is a proxy that opens a tunnel
 
 	Method string
 	URL    *url.URL // without user information
-	Target string   // as it stands in the request line
+	Target string   // the request target
 
-	// User is whom the URL names, for servers.
+	// User is the user in the URL, for servers.
 	User string
-	// Own are the credentials that came with the URL, or with the proxy; nil for none.
-	// HasPassword tells that there is one among them. Foreign tells that the URL is not
-	// the program's word: what is in it is of no use for requests that name no user.
+	// Own are the credentials in the URL, or of the proxy; nil for none. HasPassword
+	// reports that they have a password. Foreign reports that the URL was not set by the
+	// program: its credentials are not used for requests without a user.
 	Own                  *Credentials
 	HasPassword, Foreign bool
-	// Bearer tells that the request has a bearer token of its own.
+	// Bearer reports that the request has a bearer token.
 	Bearer      bool
 	Stored      []Stored
 	Negotiators []Negotiator
-	// Waits tells that a question is waited for. Then only one of several requests that
-	// want the same answer asks.
+	// Waits reports that the request waits for the answer to a question. Of several
+	// requests that need the same answer only one asks then.
 	Waits bool
 }
 
-// Dialog is what one request has tried. It is made of its Setup, and for one goroutine. It
-// begins with Before or, if a request without credentials was answered already, with
-// Challenged; it ends with Close.
+// Dialog is the authentication of one request, made from its Setup. It is not safe for
+// concurrent use. It begins with Before or, if a request without credentials was answered
+// already, with Challenged; it ends with Close.
 type Dialog struct {
 	Setup
 
-	// What the last sending carried.
+	// State of the last request sent.
 	space       *space
 	credentials *Credentials
 	scheme      string
 	strength    httpauth.Strength
-	digest      *httpauth.Digest // that was answered, for the count-th time
+	digest      *httpauth.Digest // the challenge that was answered, for the count-th time
 	count       uint32
-	body        hash.Hash // of the request, where the digest covers it
+	body        hash.Hash // hash of the request body, for auth-int
 	answer      *httpauth.Answer
-	token       string // bearer
+	token       string // bearer token
 	owner       any
 
 	rounds      int
-	ownTried    bool // the credentials of the URL, or of the proxy
-	ownReplaced bool // the program has answered in their place
-	stored      int  // of Setup.Stored, how many were looked at
-	refreshed   bool // the bearer token
-	unseen      int  // credentials that the server cannot have looked at
+	ownTried    bool // Setup.Own was tried
+	ownReplaced bool // the program has given others instead
+	stored      int  // how many of Setup.Stored were considered
+	refreshed   bool // the bearer token was fetched again
+	unchecked   int  // how often the server did not check the credentials
 
-	negotiation Negotiation // that goes on
-	negotiator  Negotiator  // whose it is; nil for NTLM
-	begins      bool        // with the next sending
+	negotiation Negotiation // in progress
+	negotiator  Negotiator  // of negotiation; nil for NTLM
+	starting    bool        // negotiation starts with the next request
 	legs        int
 	failed      []Negotiator
 
-	open question // that waits for an answer
+	open question // the question without an answer
 }
 
-// question is a challenge that credentials are looked for.
+// question is a challenge for which credentials are searched.
 type question struct {
 	challenge challenge
 	space     *space
-	tried     *Credentials // that were refused; nil for none
-	asking    bool         // others wait for the answer
+	tried     *Credentials // refused credentials; nil for none
+	asking    bool         // other requests may wait for the answer
 }
 
-// Before adds what is known to be wanted. Its Step is Send, FetchToken or HashBody.
+// Before adds known credentials to the first request. Its Step is Send, FetchToken or
+// HashBody.
 func (d *Dialog) Before() Step {
 	if d.Bearer {
 		return d.fetchToken()
 	}
-	f := d.Spaces.find(place{d.Origin, d.User}, d.URL)
+	f := d.Spaces.find(originKey{d.Origin, d.User}, d.URL)
 	switch {
 	case d.Tunnel:
 		if d.space, d.credentials = f.space, f.credentials; f.space == nil {
@@ -108,7 +109,7 @@ func (d *Dialog) Before() Step {
 	case f.space == nil:
 		return d.send("")
 	case d.HasPassword && d.Role == Server && !d.Own.same(f.credentials):
-		return d.send("") // rule U5: the caller's word is tried before, and against, what is remembered
+		return d.send("") // rule U5: credentials in the URL take precedence over stored ones
 	}
 	d.space, d.credentials, d.scheme = f.space, f.credentials, f.scheme
 	switch f.scheme {
@@ -118,23 +119,23 @@ func (d *Dialog) Before() Step {
 	case "Digest":
 		return d.authorize(nil)
 	}
-	d.owner = f.owner // the connection is what is authenticated
-	return d.sendNothing()
+	d.owner = f.owner // the connection is authenticated, not the request
+	return d.sendWithout()
 }
 
-// Challenged takes a response with the status Role.Status. perConnection tells whether its
-// connection can be authenticated: on HTTP/1 alone (rule U12), and once.
+// Challenged processes a response with the status Role.Status. perConnection reports
+// whether its connection can be authenticated: only on HTTP/1 (rule U12), and only once.
 func (d *Dialog) Challenged(ctx context.Context, header http.Header, perConnection bool) Step {
 	if d.rounds++; d.rounds == MaxRounds {
 		return d.fail(ErrTooManyRounds)
 	}
 	if d.negotiation != nil {
-		if s, ok := d.leg(header); ok {
+		if s, ok := d.nextLeg(header); ok {
 			return s
 		}
 	}
 	if d.Bearer {
-		if d.refreshed { // the caller's own word, as an Authorization field is
+		if d.refreshed { // a bearer token is final, like an Authorization field
 			return d.step(GiveUp)
 		}
 		d.refreshed = true
@@ -150,21 +151,21 @@ func (d *Dialog) Challenged(ctx context.Context, header http.Header, perConnecti
 	if c.Scheme == "" || d.Origin == "" {
 		return d.step(GiveUp)
 	}
-	s := d.Spaces.at(spaceKey{place{d.Origin, d.User}, c.Realm()})
+	s := d.Spaces.space(spaceKey{originKey{d.Origin, d.User}, c.Realm()})
 	tried := d.credentials
 	if d.space != nil && d.space.key.realm != s.key.realm {
-		tried = nil // they were for something else
+		tried = nil // they were for another realm
 	}
-	if tried != nil && d.unseen < maxUnseen {
+	if tried != nil && d.unchecked < maxUnchecked {
 		switch {
-		case c.strength() != d.strength: // who asks for something else has not looked at them
-			d.unseen++
+		case c.strength() != d.strength: // a different scheme: the server did not check them
+			d.unchecked++
 			if d.own().same(tried) {
 				d.ownTried = false
 			}
 			tried = nil
-		case c.digest != nil && c.digest.Stale && d.Spaces.claim(d.Origin, tried, c.strength()): // rule U11
-			d.unseen++
+		case c.digest != nil && c.digest.Stale && d.Spaces.mayUse(d.Origin, tried, c.strength()): // rule U11
+			d.unchecked++
 			d.space, d.credentials = s, tried
 			return d.sendFor(c)
 		}
@@ -174,14 +175,14 @@ func (d *Dialog) Challenged(ctx context.Context, header http.Header, perConnecti
 	return d.search()
 }
 
-// Offered is the question that a challenge would be, for who asks without using the answer
-// (rule A12); false when no scheme is known.
+// Offered returns the question that a challenge would cause, for requests that report it
+// without using an answer (rule A12). It returns false if no scheme is supported.
 func (d *Dialog) Offered(header http.Header, perConnection bool) (Question, bool) {
 	d.open = question{challenge: d.choose(header, perConnection)}
 	return d.question(), d.open.challenge.Scheme != ""
 }
 
-// own are the credentials that came with the URL or the proxy, as long as they count.
+// own returns Setup.Own, nil after the program has given other credentials.
 func (d *Dialog) own() *Credentials {
 	if d.ownReplaced {
 		return nil
@@ -191,38 +192,39 @@ func (d *Dialog) own() *Credentials {
 
 func (d *Dialog) hasPassword() bool { return d.HasPassword && !d.ownReplaced }
 
-// OwnReplaced tells that the program has answered in the place of the URL's password, which
-// does not count any more then.
+// OwnReplaced reports that the program has given other credentials instead of the URL's,
+// which must not be used any more.
 func (d *Dialog) OwnReplaced() bool { return d.ownReplaced }
 
-// usable tells whether credentials are an answer to the open question: they were not tried,
-// and were given for a scheme no stronger than the one that is asked for.
+// usable reports whether credentials can answer the open question: they were not tried, and
+// may be sent with the scheme of the challenge.
 func (d *Dialog) usable(c *Credentials) bool {
-	return c != nil && !c.same(d.open.tried) && d.Spaces.claim(d.Origin, c, d.open.challenge.strength())
+	return c != nil && !c.same(d.open.tried) && d.Spaces.mayUse(d.Origin, c, d.open.challenge.strength())
 }
 
-// search finds an answer that was not tried yet, in the order of rule U5.
+// search returns the next step for the open question: credentials that were not tried yet,
+// in the order of rule U5, or a question to the program.
 func (d *Dialog) search() Step {
 	s := d.open.space
 	if d.hasPassword() && !d.ownTried {
 		d.ownTried = true
 		if d.usable(d.Own) {
-			if known := d.Spaces.given(s, nil); known.same(d.Own) {
-				return d.sendFound(known) // whose connections there are
+			if known := d.Spaces.knownOther(s, nil); known.same(d.Own) {
+				return d.sendFound(known) // this pointer owns the existing connections
 			}
 			return d.sendFound(d.Own)
 		}
 	}
 	alone := d.hasPassword() && d.Role == Server
-	if !alone { // a password that is remembered must not make the caller's look right
-		if known := d.Spaces.given(s, d.open.tried); d.usable(known) {
+	if !alone { // otherwise a stored password would hide that the URL's is wrong
+		if known := d.Spaces.knownOther(s, d.open.tried); d.usable(known) {
 			return d.sendFound(known)
 		}
 		if c := d.fromStored(); c != nil {
 			return d.sendFound(c)
 		}
 	}
-	if own := d.own(); own != nil && !d.ownTried { // a user without a password
+	if own := d.own(); own != nil && !d.ownTried { // a user name without a password
 		d.ownTried = true
 		if d.usable(own) {
 			return d.sendFound(own)
@@ -234,20 +236,20 @@ func (d *Dialog) search() Step {
 	return d.ask()
 }
 
-// fromStored finds the next one of Setup.Stored that fits.
+// fromStored returns the next of Setup.Stored that fits; nil for none.
 func (d *Dialog) fromStored() *Credentials {
 	for d.stored < len(d.Stored) {
 		k := &d.Stored[d.stored]
 		d.stored++
 		if k.fits(d.open.space.key, d.open.challenge.Scheme) && d.usable(k.Credentials) {
-			d.Spaces.offer(d.open.space, k.Credentials)
+			d.Spaces.setKnown(d.open.space, k.Credentials)
 			return k.Credentials
 		}
 	}
 	return nil
 }
 
-// join asks, or waits for another request that does.
+// join asks the program, or waits for another request that is asking.
 func (d *Dialog) join() Step {
 	known, until := d.Spaces.join(d.open.space, d.open.tried, d.open.challenge.strength())
 	switch {
@@ -277,7 +279,7 @@ func (d *Dialog) question() Question {
 	return q
 }
 
-// Waited follows Wait.
+// Waited continues after Wait.
 func (d *Dialog) Waited() Step {
 	if d.Spaces.cancelled(d.open.space) {
 		return d.step(GiveUp)
@@ -285,21 +287,21 @@ func (d *Dialog) Waited() Step {
 	return d.join()
 }
 
-// Answered follows Ask. c is nil for no answer; decided tells that this is the program's
-// decision, and not that nobody was waited for.
+// Answered continues after Ask. c is nil for no credentials; decided reports that this is
+// the decision of the program.
 func (d *Dialog) Answered(c *Credentials, decided bool) Step {
 	q := &d.open
 	if c.same(q.tried) {
 		c = nil // rule U6
 	}
-	if c != nil { // for this scheme, which the question has named
-		d.Spaces.give(d.Origin, c, q.challenge.strength())
+	if c != nil { // for the scheme in the question
+		d.Spaces.permit(d.Origin, c, q.challenge.strength())
 	}
 	switch {
 	case q.asking:
 		d.stopAsking(c, decided && c == nil)
 	case c != nil:
-		d.Spaces.offer(q.space, c)
+		d.Spaces.setKnown(q.space, c)
 		d.ownReplaced = d.ownReplaced || d.HasPassword && d.Role == Server
 	}
 	if c == nil {
@@ -313,13 +315,13 @@ func (d *Dialog) stopAsking(c *Credentials, refused bool) {
 	d.Spaces.answered(d.open.space, c, refused)
 }
 
-// sendFound sends credentials for the open question.
+// sendFound answers the open question with credentials.
 func (d *Dialog) sendFound(c *Credentials) Step {
 	d.space, d.credentials = d.open.space, c
 	return d.sendFor(d.open.challenge)
 }
 
-// sendFor sends the credentials as a challenge wants them.
+// sendFor answers a challenge with d.credentials.
 func (d *Dialog) sendFor(c challenge) Step {
 	d.scheme, d.strength, d.answer = c.Scheme, c.strength(), nil
 	switch {
@@ -339,26 +341,26 @@ func (d *Dialog) fetchToken() Step {
 	return s
 }
 
-// Token follows FetchToken.
+// Token continues after FetchToken.
 func (d *Dialog) Token(token string) Step {
 	d.token = token
 	return d.send("Bearer " + token)
 }
 
-// CannotResend is called when the request cannot be sent once more, for its body: the credentials
-// are kept without a proof, for the next request to send at once, which has no other way.
+// CannotResend reports that the body of the request cannot be sent again. The credentials
+// are stored unverified, so that the next request can send them at once.
 func (d *Dialog) CannotResend() {
 	if d.space != nil && d.credentials != nil && d.negotiation == nil {
 		d.accept(nil)
 	}
 }
 
-// Passed takes a response with another status than Role.Status. What it returns, if it is
-// not nil, is what the response body has to be written to, and be checked at its end. The
-// error is an *Error.
-func (d *Dialog) Passed(status int, header http.Header) (*Proof, error) {
+// Accepted processes a response with another status than Role.Status. If the Proof is not
+// nil, the response body must be written to it, and be checked at its end. The error is an
+// *Error.
+func (d *Dialog) Accepted(status int, header http.Header) (*Proof, error) {
 	if d.Role == Server && status == Proxy.Status {
-		return nil, nil // the server has not seen the request
+		return nil, nil // the response is from a proxy
 	}
 	if d.negotiation != nil {
 		if err := d.lastToken(header); err != nil {
@@ -375,15 +377,15 @@ func (d *Dialog) Passed(status int, header http.Header) (*Proof, error) {
 	return d.proof(header)
 }
 
-// accept keeps the credentials that were sent.
+// accept stores the credentials that were sent.
 func (d *Dialog) accept(owner any) {
-	d.Spaces.accepted(d.space, d.credentials, d.scheme, owner, d.reach, !d.Foreign)
+	d.Spaces.accepted(d.space, d.credentials, d.scheme, owner, d.protectedPaths, !d.Foreign)
 }
 
-// reach lists the paths that the space of the request covers: for Digest what its domain
-// says, or all of the server (RFC 7616, section 3.3), for the others the folder of the URL
-// (RFC 7617, section 2.2).
-func (d *Dialog) reach(digest *httpauth.Digest) []string {
+// protectedPaths lists the path prefixes of the request's protection space: for Digest those of its
+// domain parameter, or the whole server (RFC 7616, section 3.3), otherwise the directory of
+// the URL (RFC 7617, section 2.2).
+func (d *Dialog) protectedPaths(digest *httpauth.Digest) []string {
 	path := d.URL.EscapedPath()
 	switch {
 	case d.Role == Proxy:
@@ -399,14 +401,14 @@ func (d *Dialog) reach(digest *httpauth.Digest) []string {
 		if err != nil {
 			continue
 		}
-		if at, ok := httpurl.Origin(ref); ok && at == d.Origin { // another server asks for itself
+		if at, ok := httpurl.Origin(ref); ok && at == d.Origin { // paths of other servers are ignored
 			paths = append(paths, ref.EscapedPath())
 		}
 	}
 	return append(paths, path)
 }
 
-// Close ends the dialog, wherever it stands.
+// Close ends the dialog in any state.
 func (d *Dialog) Close() {
 	d.endNegotiation()
 	if d.open.asking {
@@ -414,12 +416,12 @@ func (d *Dialog) Close() {
 	}
 }
 
-// step makes a step of a kind.
+// step makes a step of a kind, with the connection to use.
 func (d *Dialog) step(k Kind) Step {
 	s := Step{Kind: k, Owner: d.owner}
 	switch {
 	case d.negotiation == nil:
-	case d.begins:
+	case d.starting:
 		s.Session = NewConnection
 	default:
 		s.Session = SameConnection
@@ -430,14 +432,14 @@ func (d *Dialog) step(k Kind) Step {
 func (d *Dialog) send(line string) Step {
 	s := d.step(Send)
 	s.Line = line
-	if d.begins = false; d.Tunnel {
+	if d.starting = false; d.Tunnel {
 		s.Credentials = d.credentials
 	}
 	return s
 }
 
-// sendNothing sends without credentials.
-func (d *Dialog) sendNothing() Step {
+// sendWithout sends the request without credentials.
+func (d *Dialog) sendWithout() Step {
 	d.space, d.credentials = nil, nil
 	return d.send("")
 }

@@ -90,7 +90,7 @@ func talk(t *testing.T, d *auth.Dialog, script string) {
 			if name, value, ok := strings.Cut(rest, ": "); ok {
 				header.Set(name, value)
 			}
-			proof, err := d.Passed(200, header)
+			proof, err := d.Accepted(200, header)
 			require.NoError(t, err)
 			require.Nil(t, proof)
 		case "h2":
@@ -564,7 +564,7 @@ func TestNegotiator(t *testing.T) {
 	s.Negotiators = []auth.Negotiator{n}
 	d := &auth.Dialog{Setup: s}
 	talk(t, d, `< Negotiate`)
-	_, err := d.Passed(200, http.Header{"Www-Authenticate": {"Negotiate " + token}})
+	_, err := d.Accepted(200, http.Header{"Www-Authenticate": {"Negotiate " + token}})
 	var ae *auth.Error
 	require.ErrorAs(t, err, &ae)
 	assert.EqualError(t, ae, "an impostor")
@@ -615,8 +615,8 @@ func TestTunnel(t *testing.T) {
 		s.Negotiators = []auth.Negotiator{&negotiator{}}
 		return &auth.Dialog{Setup: s}
 	}
-	refused := func(d *auth.Dialog, unseen bool, challenges ...string) string {
-		return show(d.TunnelRefused(http.Header{"Proxy-Authenticate": challenges}, unseen))
+	refused := func(d *auth.Dialog, unchecked bool, challenges ...string) string {
+		return show(d.TunnelRefused(http.Header{"Proxy-Authenticate": challenges}, unchecked))
 	}
 	d := tunnel(nil)
 	assert.Equal(t, "send", show(d.Before()))
@@ -694,7 +694,7 @@ func TestProof(t *testing.T) {
 				proof = h(proof)
 			}
 			info := http.Header{"Authentication-Info": {fmt.Sprintf(`rspauth="%s", qop=%s, nextnonce="m"`, proof, qop)}}
-			p, err := d.Passed(200, info)
+			p, err := d.Accepted(200, info)
 			if qop == "auth-int" {
 				require.NoError(t, err)
 				require.NotNil(t, p)
@@ -744,7 +744,7 @@ func TestForeignStatus(t *testing.T) {
 		spaces.Clear()
 		d := &auth.Dialog{Setup: setup(spaces, "http://u:p@a:80/")}
 		talk(t, d, "< "+basic+"\n> send Basic u:p")
-		_, err := d.Passed(status, http.Header{})
+		_, err := d.Accepted(status, http.Header{})
 		require.NoError(t, err)
 		assert.Equal(t, proven, spaces.Proven())
 		d.Close()
@@ -817,7 +817,7 @@ func FuzzDialog(f *testing.F) {
 				i++
 				header := http.Header{s.Role.Challenge: {script[i%3]}, s.Role.Info: {script[(i+1)%3]}}
 				if i%5 == 4 {
-					if p, err := d.Passed(200, header); err == nil && p != nil {
+					if p, err := d.Accepted(200, header); err == nil && p != nil {
 						p.Write([]byte("body"))
 						p.Check()
 					}

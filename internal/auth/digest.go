@@ -7,11 +7,11 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// authorize answers a Digest challenge, or with nil the last one that was answered in the
-// space; nothing is sent when the credentials were not given for that.
+// authorize answers a Digest challenge; nil means the last one of the space. It sends the
+// request without credentials if they may not be used for that challenge.
 func (d *Dialog) authorize(digest *httpauth.Digest) Step {
 	if d.digest, d.count = d.Spaces.use(d.space, digest, d.credentials); d.digest == nil {
-		return d.sendNothing()
+		return d.sendWithout()
 	}
 	d.strength = httpauth.StrengthOf("Digest", d.digest)
 	if !d.digest.NeedsBody() {
@@ -23,7 +23,7 @@ func (d *Dialog) authorize(digest *httpauth.Digest) Step {
 	return s
 }
 
-// Hashed follows HashBody.
+// Hashed continues after HashBody.
 func (d *Dialog) Hashed() Step { return d.sendDigest(d.body) }
 
 func (d *Dialog) sendDigest(body hash.Hash) Step {
@@ -32,7 +32,8 @@ func (d *Dialog) sendDigest(body hash.Hash) Step {
 	return d.send(line)
 }
 
-// proof reads what the server says of its knowledge of the password (RFC 7616, section 3.5).
+// proof processes the Authentication-Info field, with which the server may prove that it
+// knows the password (RFC 7616, section 3.5).
 func (d *Dialog) proof(header http.Header) (*Proof, error) {
 	info, ok := httpauth.ParseInfo(header[d.Role.Info])
 	if !ok {
@@ -48,7 +49,7 @@ func (d *Dialog) proof(header http.Header) (*Proof, error) {
 	return p, nil
 }
 
-// Proof is what a server has signed a response body with: the password.
+// Proof checks the server's proof of the password over a response body.
 type Proof struct {
 	role   *Role
 	answer *httpauth.Answer
@@ -56,10 +57,10 @@ type Proof struct {
 	body   hash.Hash
 }
 
-// Write takes a part of the body.
+// Write adds a part of the body.
 func (p *Proof) Write(b []byte) (int, error) { return p.body.Write(b) }
 
-// Check tells at the end of the body whether the signature is right. The error is an *Error.
+// Check checks the proof at the end of the body. The error is an *Error.
 func (p *Proof) Check() error {
 	if p.answer.Verify(p.info, p.body) {
 		return nil

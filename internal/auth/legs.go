@@ -9,7 +9,7 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// negotiate begins with a negotiator; false means that there is nothing to begin with.
+// negotiate begins a negotiation; false means that the negotiator has no credentials.
 func (d *Dialog) negotiate(ctx context.Context, n Negotiator) (Step, bool) {
 	negotiation, err := n.Start(ctx, d.Host)
 	if err != nil {
@@ -22,16 +22,16 @@ func (d *Dialog) negotiate(ctx context.Context, n Negotiator) (Step, bool) {
 	return s, true
 }
 
-// begin starts a negotiation: its sendings stay on one connection, which is owner's from
+// begin starts a negotiation. Its requests use one connection, which belongs to owner from
 // then on.
 func (d *Dialog) begin(n Negotiation, owner any) Step {
 	d.endNegotiation()
-	d.negotiation, d.negotiator, d.begins, d.legs = n, nil, true, 0
+	d.negotiation, d.negotiator, d.starting, d.legs = n, nil, true, 0
 	d.owner = owner
 	return d.next(nil)
 }
 
-// next sends the negotiation's answer to a token.
+// next sends the answer of the negotiation to a token.
 func (d *Dialog) next(token []byte) Step {
 	out, err := d.negotiation.Next(token)
 	if err != nil {
@@ -40,8 +40,8 @@ func (d *Dialog) next(token []byte) Step {
 	return d.send(d.scheme + " " + base64.StdEncoding.EncodeToString(out))
 }
 
-// leg goes on with a negotiation. false means that the peer has refused.
-func (d *Dialog) leg(header http.Header) (Step, bool) {
+// nextLeg continues a negotiation. false means that the peer has refused it.
+func (d *Dialog) nextLeg(header http.Header) (Step, bool) {
 	for _, c := range httpauth.Parse(header[d.Role.Challenge]) {
 		if !c.Is(d.scheme) || c.Token == "" || d.legs == maxLegs {
 			continue
@@ -61,7 +61,7 @@ func (d *Dialog) leg(header http.Header) (Step, bool) {
 	return Step{}, false
 }
 
-// lastToken gives the negotiation what came with its success.
+// lastToken passes the token of a successful response to the negotiation.
 func (d *Dialog) lastToken(header http.Header) error {
 	for _, c := range httpauth.Parse(header[d.Role.Challenge]) {
 		if token, err := base64.StdEncoding.DecodeString(c.Token); c.Is(d.scheme) && err == nil && len(token) > 0 {
@@ -71,7 +71,7 @@ func (d *Dialog) lastToken(header http.Header) error {
 		}
 	}
 	if d.negotiator != nil && d.Origin != "" {
-		d.space = d.Spaces.at(spaceKey{place{d.Origin, d.User}, ""})
+		d.space = d.Spaces.space(spaceKey{originKey{d.Origin, d.User}, ""})
 	}
 	return nil
 }

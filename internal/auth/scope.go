@@ -2,26 +2,27 @@ package auth
 
 import "github.com/netreply/netreply/internal/httpauth"
 
-// scopeKey names a secret at the place that it is for.
+// scopeKey identifies credentials for an origin.
 type scopeKey struct {
 	origin string
 	Credentials
 }
 
-// maxScopes bounds how many secrets are remembered with their scopes.
+// maxScopes bounds the number of scopes.
 const maxScopes = 10_000
 
-// claim tells whether credentials may go out by a scheme of that strength: by the weakest
-// they were given for, or a stronger one. Those that came without a scheme, with a URL or a
-// Config, are given for the one that is asked for first: whoever can put another challenge
-// in the place of the server's has to be there from the beginning. give is what lowers it.
-func (t *Spaces) claim(origin string, c *Credentials, n httpauth.Strength) bool {
+// mayUse reports whether credentials may be sent with a scheme of strength n: one that is at
+// least as strong as the weakest scheme for which they were given. Credentials that were
+// given without a scheme, in a URL or a Config, are fixed to the scheme of the first
+// challenge, so that an attacker cannot later downgrade the scheme. Only permit lowers the
+// limit.
+func (t *Spaces) mayUse(origin string, c *Credentials, n httpauth.Strength) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.claimLocked(origin, c, n)
+	return t.mayUseLocked(origin, c, n)
 }
 
-func (t *Spaces) claimLocked(origin string, c *Credentials, n httpauth.Strength) bool {
+func (t *Spaces) mayUseLocked(origin string, c *Credentials, n httpauth.Strength) bool {
 	key := scopeKey{origin, *c}
 	if weakest, ok := t.scopes[key]; ok {
 		return n >= weakest
@@ -30,8 +31,8 @@ func (t *Spaces) claimLocked(origin string, c *Credentials, n httpauth.Strength)
 	return true
 }
 
-// give notes that the program gave credentials for a scheme of that strength.
-func (t *Spaces) give(origin string, c *Credentials, n httpauth.Strength) {
+// permit records that the program has given credentials for a scheme of strength n.
+func (t *Spaces) permit(origin string, c *Credentials, n httpauth.Strength) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := scopeKey{origin, *c}
@@ -40,8 +41,8 @@ func (t *Spaces) give(origin string, c *Credentials, n httpauth.Strength) {
 	}
 }
 
-// Weakest is the weakest scheme by which credentials may go out to an origin, Unknown when
-// that is open.
+// Weakest is the weakest scheme with which credentials may be sent to an origin, Unknown if
+// that is not fixed yet.
 func (t *Spaces) Weakest(origin string, c *Credentials) httpauth.Strength {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,7 +51,7 @@ func (t *Spaces) Weakest(origin string, c *Credentials) httpauth.Strength {
 
 func (t *Spaces) setScope(key scopeKey, n httpauth.Strength) {
 	if len(t.scopes) >= maxScopes {
-		for k := range t.scopes { // any one
+		for k := range t.scopes { // an arbitrary one
 			delete(t.scopes, k)
 			break
 		}

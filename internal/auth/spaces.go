@@ -11,57 +11,55 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// place is who asks, for a user that the URL may name.
-type place struct{ origin, user string }
+// originKey is an origin with the user in the URL, which may be "".
+type originKey struct{ origin, user string }
 
-// spaceKey names a protection space (RFC 9110, section 11.5).
+// spaceKey identifies a protection space (RFC 9110, section 11.5).
 type spaceKey struct {
-	place
+	originKey
 	realm string
 }
 
-// space is what is known about a protection space. The lock of its Spaces guards all but
-// the key.
+// space is a protection space. Everything except the key is guarded by the lock of Spaces.
 type space struct {
 	key spaceKey
-	// known are credentials that were given and not refused yet; several requests may be
-	// trying them.
+	// known are credentials that were not refused so far; several requests may be trying
+	// them.
 	known *Credentials
-	// proven: they were accepted, and go out without being asked for, below paths.
+	// proven: they were accepted, and are sent without a challenge for URLs below paths.
 	proven bool
 	scheme string
 	paths  []string
-	owner  any // whom the connections belong to, where the scheme authenticates these
+	owner  any // owner of the connections, if the scheme authenticates connections
 	digest *httpauth.Digest
-	count  uint32 // uses of its nonce
-	// asking is closed when the question that is open now has its answer.
+	count  uint32 // uses of the nonce of digest
+	// asking is closed when the program has answered; nil if it is not being asked.
 	asking    chan struct{}
-	cancelled bool // the answer was no
+	cancelled bool // the last answer was no
 }
 
-// Spaces remembers protection spaces (rule U8). The zero value is ready; it is safe for
+// Spaces stores protection spaces (rule U8). The zero value is ready to use. It is safe for
 // concurrent use.
 type Spaces struct {
-	count atomic.Int64 // of proven spaces
+	count atomic.Int64 // number of proven spaces
 
 	mu     sync.Mutex
 	spaces map[spaceKey]*space
-	proven map[place][]*space
-	// scopes are the weakest schemes by which secrets may go out; see claim.
+	proven map[originKey][]*space
+	// scopes are the weakest schemes with which credentials may be sent; see mayUse.
 	scopes map[scopeKey]httpauth.Strength
 }
 
-// maxSpaces bounds what servers can make a Manager remember by naming realms.
+// maxSpaces bounds the number of spaces, since servers choose the realms.
 const maxSpaces = 1000
 
-// maxPaths bounds the paths of a space; beyond that the server has to ask.
+// maxPaths bounds the paths of a space. Elsewhere the server has to send a challenge.
 const maxPaths = 256
 
-// Proven tells whether there are credentials that go out without being asked for. It costs
-// next to nothing.
+// Proven reports whether any credentials are sent without a challenge. It is cheap.
 func (t *Spaces) Proven() bool { return t.count.Load() != 0 }
 
-// Clear forgets everything. Requests under way go on with what they have.
+// Clear removes everything. Running requests continue with their credentials.
 func (t *Spaces) Clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,14 +67,14 @@ func (t *Spaces) Clear() {
 	t.count.Store(0)
 }
 
-// at returns a space, a new one when it is not known.
-func (t *Spaces) at(key spaceKey) *space {
+// space returns the space of a key, and makes it if necessary.
+func (t *Spaces) space(key spaceKey) *space {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.atLocked(key)
+	return t.spaceLocked(key)
 }
 
-func (t *Spaces) atLocked(key spaceKey) *space {
+func (t *Spaces) spaceLocked(key spaceKey) *space {
 	s := t.spaces[key]
 	if s == nil {
 		if len(t.spaces) >= maxSpaces {
@@ -91,8 +89,8 @@ func (t *Spaces) atLocked(key spaceKey) *space {
 	return s
 }
 
-// makeRoom drops the spaces that nobody has answered for, or else one of those that
-// somebody has.
+// makeRoom removes the spaces without credentials or, if there are none, one with
+// credentials.
 func (t *Spaces) makeRoom() {
 	maps.DeleteFunc(t.spaces, func(_ spaceKey, s *space) bool { return s.known == nil && s.asking == nil })
 	if len(t.spaces) < maxSpaces {
@@ -107,10 +105,11 @@ func (t *Spaces) makeRoom() {
 	}
 }
 
-// listed tells whether a space is in the table still.
+// listed reports whether a space is still in the table.
 func (t *Spaces) listed(s *space) bool { return t.spaces[s.key] == s }
 
-// setProven keeps the list of proven spaces, which holds those of the table only.
+// setProven sets s.proven, and updates the list of proven spaces, which contains only those
+// in the table.
 func (t *Spaces) setProven(s *space, proven bool) {
 	if s.proven == proven {
 		return
@@ -119,10 +118,10 @@ func (t *Spaces) setProven(s *space, proven bool) {
 	if !t.listed(s) {
 		return
 	}
-	at := s.key.place
+	at := s.key.originKey
 	if proven {
 		if t.proven == nil {
-			t.proven = map[place][]*space{}
+			t.proven = map[originKey][]*space{}
 		}
 		t.proven[at] = append(t.proven[at], s)
 		t.count.Add(1)
@@ -134,17 +133,17 @@ func (t *Spaces) setProven(s *space, proven bool) {
 	t.count.Add(-1)
 }
 
-// unasked is what goes along with a request before anybody asks.
-type unasked struct {
+// preemptive are credentials that are sent without a challenge.
+type preemptive struct {
 	space       *space
 	credentials *Credentials
 	scheme      string
 	owner       any
 }
 
-// find returns the space whose credentials go along with a request to u before anybody
-// asks (D22): the one with the longest path. Its space is nil for none.
-func (t *Spaces) find(at place, u *url.URL) (f unasked) {
+// find returns the credentials that are sent with a request to u without a challenge (D22):
+// those of the space with the longest matching path. The space is nil if there are none.
+func (t *Spaces) find(at originKey, u *url.URL) (f preemptive) {
 	if !t.Proven() {
 		return f
 	}
@@ -158,40 +157,40 @@ func (t *Spaces) find(at place, u *url.URL) (f unasked) {
 	for _, s := range list {
 		for _, p := range s.paths {
 			if strings.HasPrefix(path, p) && (len(p) > longest || len(p) == longest && s.key.realm < f.space.key.realm) {
-				f, longest = unasked{s, s.known, s.scheme, s.owner}, len(p)
+				f, longest = preemptive{s, s.known, s.scheme, s.owner}, len(p)
 			}
 		}
 	}
 	return f
 }
 
-// accepted keeps credentials that were taken, for where they hold: paths, which may depend
-// on the challenge that was answered last. share tells that they are for requests, too,
-// whose URL names no user.
+// accepted stores credentials that the peer has accepted, for the paths that the function
+// returns for the last Digest challenge. share reports that they are also used for requests
+// without a user in the URL.
 func (t *Spaces) accepted(s *space, c *Credentials, scheme string, owner any, paths func(*httpauth.Digest) []string, share bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.proven && s.known != nil && s.known != c && !s.known.same(c) {
-		return // another request was faster, with others
+		return // another request has stored others meanwhile
 	}
 	s.known, s.scheme, s.owner = c, scheme, owner
 	t.setProven(s, true)
-	s.cover(paths(s.digest))
+	s.addPaths(paths(s.digest))
 	if !share || s.key.user == "" || !t.listed(s) {
 		return
 	}
-	// a URL that names no user gets the one that was used first
+	// URLs without a user get the first one that was accepted
 	key := s.key
 	key.user = ""
-	if plain := t.atLocked(key); !plain.proven {
+	if plain := t.spaceLocked(key); !plain.proven {
 		plain.known, plain.scheme, plain.owner, plain.digest, plain.count = c, scheme, owner, s.digest, s.count
 		plain.paths = slices.Clone(s.paths)
 		t.setProven(plain, true)
 	}
 }
 
-// cover adds paths that are not below one that is there.
-func (s *space) cover(paths []string) {
+// addPaths adds paths, except those below an existing one.
+func (s *space) addPaths(paths []string) {
 	for _, p := range paths {
 		below := slices.ContainsFunc(s.paths, func(have string) bool { return strings.HasPrefix(p, have) })
 		if !below && len(s.paths) < maxPaths {
@@ -200,7 +199,7 @@ func (s *space) cover(paths []string) {
 	}
 }
 
-// refused forgets credentials that were not taken.
+// refused removes credentials that the peer has refused.
 func (t *Spaces) refused(s *space, c *Credentials) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -210,8 +209,8 @@ func (t *Spaces) refused(s *space, c *Credentials) {
 	}
 }
 
-// given returns credentials that were given since those that were tried; nil for none.
-func (t *Spaces) given(s *space, tried *Credentials) *Credentials {
+// knownOther returns the known credentials unless they are those that were tried; nil for none.
+func (t *Spaces) knownOther(s *space, tried *Credentials) *Credentials {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.known.same(tried) {
@@ -220,14 +219,14 @@ func (t *Spaces) given(s *space, tried *Credentials) *Credentials {
 	return s.known
 }
 
-// offer keeps credentials that were given, until they are taken or refused.
-func (t *Spaces) offer(s *space, c *Credentials) {
+// setKnown stores credentials that the peer has not checked yet.
+func (t *Spaces) setKnown(s *space, c *Credentials) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.learn(s, c)
+	t.setKnownLocked(s, c)
 }
 
-func (t *Spaces) learn(s *space, c *Credentials) {
+func (t *Spaces) setKnownLocked(s *space, c *Credentials) {
 	if s.proven && !s.known.same(c) {
 		t.setProven(s, false)
 		s.paths = nil
@@ -235,14 +234,14 @@ func (t *Spaces) learn(s *space, c *Credentials) {
 	s.known = c
 }
 
-// use counts a use of the nonce of a Digest challenge, and remembers the challenge for the
-// requests to come. With nil it is the one that is remembered; nil comes back when c may
-// not go out for that.
+// use counts a use of the nonce of a Digest challenge, and stores the challenge for later
+// requests. nil means the stored challenge; the result is nil if c may not be used for
+// that.
 func (t *Spaces) use(s *space, d *httpauth.Digest, c *Credentials) (*httpauth.Digest, uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d == nil {
-		if d = s.digest; d == nil || !t.claimLocked(s.key.origin, c, httpauth.StrengthOf("Digest", d)) {
+		if d = s.digest; d == nil || !t.mayUseLocked(s.key.origin, c, httpauth.StrengthOf("Digest", d)) {
 			return nil, 0
 		}
 	} else {
@@ -255,7 +254,7 @@ func (t *Spaces) use(s *space, d *httpauth.Digest, c *Credentials) (*httpauth.Di
 	return d, s.count
 }
 
-// nextNonce is what the server wants used from now on (RFC 7616, section 3.5).
+// nextNonce sets the nonce for later requests (RFC 7616, section 3.5).
 func (t *Spaces) nextNonce(s *space, nonce string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -266,14 +265,14 @@ func (t *Spaces) nextNonce(s *space, nonce string) {
 	}
 }
 
-// join lets one request ask while others that need the same answer wait for it. It returns
-// credentials that were given since tried, and may go out by a scheme of strength n; or what
-// to wait for while another request asks, to join again; or neither: then the caller asks,
-// and must call answered.
+// join makes sure that only one request asks, and others that need the same answer wait for
+// it. It returns credentials other than tried that may be sent with a scheme of strength n;
+// or, while another request is asking, a channel to wait for before joining again; or
+// neither: then the caller must ask, and call answered.
 func (t *Spaces) join(s *space, tried *Credentials, n httpauth.Strength) (_ *Credentials, until <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s.known != nil && !s.known.same(tried) && t.claimLocked(s.key.origin, s.known, n) {
+	if s.known != nil && !s.known.same(tried) && t.mayUseLocked(s.key.origin, s.known, n) {
 		return s.known, nil
 	}
 	if s.asking != nil {
@@ -283,19 +282,19 @@ func (t *Spaces) join(s *space, tried *Credentials, n httpauth.Strength) (_ *Cre
 	return nil, nil
 }
 
-// answered ends the asking of who was let to by join. c is nil for no answer; refused tells
-// that the program has said so, which counts for those who wait, too.
+// answered ends a question that join has allowed. c is nil for no credentials; refused
+// reports that this is the decision of the program, also for the waiting requests.
 func (t *Spaces) answered(s *space, c *Credentials, refused bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	close(s.asking)
 	s.asking, s.cancelled = nil, refused
 	if c != nil {
-		t.learn(s, c)
+		t.setKnownLocked(s, c)
 	}
 }
 
-// cancelled tells whether the last answer in a space was no.
+// cancelled reports whether the last answer in a space was no.
 func (t *Spaces) cancelled(s *space) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

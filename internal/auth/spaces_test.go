@@ -25,12 +25,12 @@ func prove(t *testing.T, spaces *auth.Spaces, url, challenge, user, password str
 		step = d.Answered(&auth.Credentials{User: user, Password: password}, true)
 	}
 	require.Equal(t, auth.Send, step.Kind)
-	_, err := d.Passed(200, http.Header{})
+	_, err := d.Accepted(200, http.Header{})
 	require.NoError(t, err)
 }
 
 // unasked is what goes along with a request before anybody asks.
-func unasked(spaces *auth.Spaces, url string) string {
+func preemptive(spaces *auth.Spaces, url string) string {
 	d := &auth.Dialog{Setup: setup(spaces, url)}
 	defer d.Close()
 	return show(d.Before())
@@ -67,10 +67,10 @@ func TestUnasked(t *testing.T) {
 		assert.False(t, spaces.Proven())
 		prove(t, spaces, c.known, c.challenge, "u", "p")
 		assert.True(t, spaces.Proven())
-		assert.Equal(t, c.want, unasked(spaces, c.url), "%+v", c)
+		assert.Equal(t, c.want, preemptive(spaces, c.url), "%+v", c)
 		spaces.Clear()
 		assert.False(t, spaces.Proven())
-		assert.Equal(t, "send", unasked(spaces, c.known))
+		assert.Equal(t, "send", preemptive(spaces, c.known))
 	}
 }
 
@@ -79,8 +79,8 @@ func TestUnaskedLongest(t *testing.T) {
 	spaces := &auth.Spaces{}
 	prove(t, spaces, "http://a:80/x", `Basic realm="outer"`, "outer", "p")
 	prove(t, spaces, "http://a:80/in/x", `Basic realm="inner"`, "inner", "p")
-	assert.Equal(t, "send Basic inner:p", unasked(spaces, "http://a:80/in/y"))
-	assert.Equal(t, "send Basic outer:p", unasked(spaces, "http://a:80/y"))
+	assert.Equal(t, "send Basic inner:p", preemptive(spaces, "http://a:80/in/y"))
+	assert.Equal(t, "send Basic outer:p", preemptive(spaces, "http://a:80/y"))
 	// a refusal forgets them
 	d := &auth.Dialog{Setup: setup(spaces, "http://a:80/in/y")}
 	talk(t, d, `
@@ -90,7 +90,7 @@ func TestUnaskedLongest(t *testing.T) {
 		> ask Basic "inner" user inner, previous failed
 		< cancel
 		> give up`)
-	assert.Equal(t, "send Basic outer:p", unasked(spaces, "http://a:80/in/y"))
+	assert.Equal(t, "send Basic outer:p", preemptive(spaces, "http://a:80/in/y"))
 	assert.True(t, spaces.Proven())
 }
 
@@ -105,8 +105,8 @@ func TestForeign(t *testing.T) {
 		> send Basic u:p
 		< 200`)
 	d.Close()
-	assert.Equal(t, "send", unasked(spaces, "http://a:80/"))
-	assert.Equal(t, "send Basic u:p", unasked(spaces, "http://u@a:80/"))
+	assert.Equal(t, "send", preemptive(spaces, "http://a:80/"))
+	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://u@a:80/"))
 }
 
 // TestAlsoElsewhere: a realm that is known is not asked for again below another path.
@@ -121,8 +121,8 @@ func TestAlsoElsewhere(t *testing.T) {
 		> send Basic u:p
 		< 200`)
 	d.Close()
-	assert.Equal(t, "send Basic u:p", unasked(spaces, "http://a:80/x/z"))
-	assert.Equal(t, "send Basic u:p", unasked(spaces, "http://a:80/y/z"))
+	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/x/z"))
+	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/y/z"))
 }
 
 // waiting is a dialog whose question others may wait for.
@@ -209,18 +209,18 @@ func TestBounds(t *testing.T) {
 	}
 	known := 0
 	for i := range 1100 {
-		if unasked(spaces, fmt.Sprintf("http://a:80/%d/", i)) != "send" {
+		if preemptive(spaces, fmt.Sprintf("http://a:80/%d/", i)) != "send" {
 			known++
 		}
 	}
 	assert.Equal(t, 1000, known)
-	assert.Equal(t, "send Basic u:p", unasked(spaces, "http://a:80/1099/"), "the last one is not the one that goes")
+	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/1099/"), "the last one is not the one that goes")
 	spaces.Clear()
 	for i := range 300 {
 		prove(t, spaces, fmt.Sprintf("http://a:80/%d/", i), basic, "u", "p")
 	}
-	assert.Equal(t, "send Basic u:p", unasked(spaces, "http://a:80/255/"))
-	assert.Equal(t, "send", unasked(spaces, "http://a:80/256/"), "beyond, the server has to ask")
+	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/255/"))
+	assert.Equal(t, "send", preemptive(spaces, "http://a:80/256/"), "beyond, the server has to ask")
 }
 
 // TestClear: requests under way go on when the table is cleared, and what they do does not
@@ -248,10 +248,10 @@ func TestClear(t *testing.T) {
 		talk(t, d, script)
 		d.Close()
 		assert.False(t, spaces.Proven(), script)
-		assert.Equal(t, "send", unasked(spaces, "http://u@a:80/"))
+		assert.Equal(t, "send", preemptive(spaces, "http://u@a:80/"))
 		prove(t, spaces, "http://a:80/", basic, "v", "q")
 		assert.True(t, spaces.Proven(), script)
-		assert.Equal(t, "send Basic v:q", unasked(spaces, "http://a:80/"))
+		assert.Equal(t, "send Basic v:q", preemptive(spaces, "http://a:80/"))
 	}
 }
 
@@ -263,7 +263,7 @@ func TestRace(t *testing.T) {
 	talk(t, second, "< Basic realm=r\n> send Basic u:p\n< "+basic+"\n> ask Basic \"r\" user u, previous failed\n< answer v:q\n> send Basic v:q")
 	talk(t, first, "< 200")
 	talk(t, second, "< 200")
-	assert.Equal(t, "send Basic u:p", unasked(spaces, "http://a:80/"))
+	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/"))
 }
 
 // TestConcurrent: one table for many requests at once.
@@ -284,7 +284,7 @@ func TestConcurrent(t *testing.T) {
 							step = d.Challenged(t.Context(), http.Header{"Www-Authenticate": {[]string{basic, md5}[n%2]}}, true)
 							continue
 						}
-						if _, err := d.Passed(200, http.Header{}); err != nil {
+						if _, err := d.Accepted(200, http.Header{}); err != nil {
 							t.Error(err)
 						}
 						step.Kind = auth.GiveUp

@@ -2,28 +2,28 @@ package auth
 
 import "io"
 
-// Kind is what a Step wants done.
+// Kind is the kind of a Step.
 type Kind int
 
 const (
-	// Send the request, with Step.Line in the field Role.Credentials unless it is empty;
-	// through a tunnel, open that with Step.Credentials.
+	// Send: send the request, with Step.Line in the field Role.Credentials unless it is
+	// empty; a tunnel is opened with Step.Credentials.
 	Send Kind = iota
-	// Ask the program Step.Question, and call Answered.
+	// Ask: ask the program Step.Question, and call Answered.
 	Ask
-	// Wait until Step.Until is closed, since another request asks the same, and call Waited.
+	// Wait: another request is asking; wait until Step.Until is closed, and call Waited.
 	Wait
-	// FetchToken: get a bearer token that is not Step.Refused, and call Token.
+	// FetchToken: get a bearer token other than Step.Refused, and call Token.
 	FetchToken
 	// HashBody: write the request body to Step.Body, and call Hashed.
 	HashBody
-	// GiveUp: the challenge is the response.
+	// GiveUp: the challenge is the final response.
 	GiveUp
-	// Fail with Step.Err.
+	// Fail: fail the request with Step.Err.
 	Fail
 )
 
-// Step is what is to be done next.
+// Step is the next action for the caller.
 type Step struct {
 	Kind Kind
 
@@ -35,27 +35,28 @@ type Step struct {
 	Body        io.Writer // HashBody
 	Err         *Error    // Fail
 
-	// Session says which connection the next sending takes, from now on.
+	// Session says which connection the next requests use.
 	Session Session
-	// Owner is whose connections it may take; nil for those that nobody has authenticated.
+	// Owner is the owner of the connections that may be used; nil for connections that are
+	// not authenticated.
 	Owner any
 }
 
-// Session is how sendings are tied to one connection.
+// Session says whether requests need a particular connection.
 type Session int
 
 const (
-	AnyConnection  Session = iota // no connection is held
-	NewConnection                 // one is held from the next sending on
-	SameConnection                // the one that is held
+	AnyConnection  Session = iota // no particular connection
+	NewConnection                 // a new connection, which is reserved from then on
+	SameConnection                // the reserved connection
 )
 
-// Question is what a program is asked.
+// Question is a question to the program.
 type Question struct {
 	Realm, Scheme string
-	// User is the user that was tried last, or that the URL names.
+	// User is the user that was tried last, or the user in the URL.
 	User string
-	// PreviousFailed: credentials for this realm have just been refused.
+	// PreviousFailed reports that credentials for this realm have just been refused.
 	PreviousFailed bool
 	// Options are the parameters of the challenge, by lower-case name.
 	Options map[string]string

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// Stored are credentials that are known before anybody asks for them.
+// Stored are credentials from the configuration.
 type Stored struct {
-	// Origin is scheme, host and port, as Setup.Origin has it, and Upgraded the one that
-	// stands for it over TLS (D11); "" for none.
+	// Origin has the form of Setup.Origin. Upgraded is its https equivalent, see Upgraded;
+	// "" for none.
 	Origin, Upgraded string
 	Realm            string // "" means any
 	Credentials      *Credentials
-	Schemes          []string // that they may go out by; none means any
+	Schemes          []string // allowed schemes; none means any
 }
 
-// Upgraded is the origin that an HTTP server on its usual port has over TLS (D11), "" for
-// all others.
+// Upgraded returns the https origin for an http origin with the default port (D11), "" for
+// others.
 func Upgraded(origin string) string {
 	host, ok := strings.CutPrefix(origin, "http://")
 	if ok {
@@ -28,7 +28,7 @@ func Upgraded(origin string) string {
 	return "https://" + host + ":443"
 }
 
-// fits tells whether they are for a space, and may go out by a scheme.
+// fits reports whether the credentials are for a space and may be sent with a scheme.
 func (k *Stored) fits(s spaceKey, scheme string) bool {
 	return (s.origin == k.Origin || s.origin == k.Upgraded) && (k.Realm == "" || k.Realm == s.realm) &&
 		(s.user == "" || s.user == k.Credentials.User) &&

@@ -6,20 +6,21 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// A Dialog of a tunnel knows only which credentials open it: package dial answers the
-// challenges of the proxy with them.
+// For a tunnel a Dialog only chooses the credentials: package dial answers the challenges
+// of the proxy with them.
 
-// TunnelSent notes by which scheme the credentials of a tunnel have gone out, Unknown for none.
+// TunnelSent records the scheme with which the credentials of a tunnel were sent, Unknown
+// for none.
 func (d *Dialog) TunnelSent(n httpauth.Strength) {
 	if n != httpauth.Unknown && d.credentials != nil {
-		d.Spaces.claim(d.Origin, d.credentials, n)
+		d.Spaces.mayUse(d.Origin, d.credentials, n)
 	}
 }
 
-// TunnelRefused finds credentials in the place of those that a proxy did not take for a tunnel.
-// header is that of its response, nil where it speaks SOCKS5; unseen tells that it has not
-// looked at them.
-func (d *Dialog) TunnelRefused(header http.Header, unseen bool) Step {
+// TunnelRefused finds other credentials after a proxy has refused those for a tunnel.
+// header is that of its response, nil for SOCKS5; unchecked reports that the proxy did not
+// check the credentials.
+func (d *Dialog) TunnelRefused(header http.Header, unchecked bool) Step {
 	if d.rounds++; d.rounds == MaxRounds {
 		return d.fail(ErrTooManyRounds)
 	}
@@ -29,9 +30,9 @@ func (d *Dialog) TunnelRefused(header http.Header, unseen bool) Step {
 	} else if c = d.choose(header, true); c.Scheme == "" {
 		return d.step(GiveUp)
 	}
-	s := d.Spaces.at(spaceKey{place{d.Origin, d.User}, c.Realm()})
+	s := d.Spaces.space(spaceKey{originKey{d.Origin, d.User}, c.Realm()})
 	tried := d.credentials
-	if unseen {
+	if unchecked {
 		tried = nil
 	}
 	d.Spaces.refused(s, tried)
@@ -39,7 +40,7 @@ func (d *Dialog) TunnelRefused(header http.Header, unseen bool) Step {
 	return d.search()
 }
 
-// TunnelOpened keeps the credentials that have opened a tunnel, for the next one.
+// TunnelOpened stores the credentials that have opened a tunnel.
 func (d *Dialog) TunnelOpened() {
 	if d.space != nil && d.credentials != nil {
 		d.scheme = ""

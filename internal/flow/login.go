@@ -106,7 +106,7 @@ func (l *login) after() (again bool) {
 		return false
 	}
 	if h.resp.StatusCode != l.Role.Status {
-		if err := l.passed(h.resp); err != nil {
+		if err := l.accepted(h.resp); err != nil {
 			h.fail(err)
 		}
 		return false
@@ -245,9 +245,9 @@ func (l *login) close() {
 	l.h.owner = l.outerOwner
 }
 
-// passed processes a response that is not a challenge.
-func (l *login) passed(resp *http.Response) error {
-	proof, err := l.Passed(resp.StatusCode, resp.Header)
+// accepted processes a response that is not a challenge.
+func (l *login) accepted(resp *http.Response) error {
+	proof, err := l.Accepted(resp.StatusCode, resp.Header)
 	if err != nil || proof == nil {
 		return err
 	}

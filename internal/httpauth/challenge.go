@@ -1,6 +1,6 @@
-// Package httpauth is the protocol of HTTP authentication (RFC 9110, section 11)
-// without any I/O: challenges, and the answers of the schemes Basic (RFC 7617),
-// Digest (RFC 7616) and NTLM.
+// Package httpauth parses challenges of HTTP authentication (RFC 9110, section 11) and
+// makes the answers of the schemes Basic (RFC 7617), Digest (RFC 7616) and NTLM. It does no
+// I/O.
 package httpauth
 
 import (
@@ -10,26 +10,26 @@ import (
 
 // Challenge is one challenge of a WWW-Authenticate or Proxy-Authenticate field.
 type Challenge struct {
-	Scheme string // as it was spelled
+	Scheme string // as spelled in the field
 	Token  string // token68, for schemes that have one
 	Params map[string]string
 }
 
-// Is tells whether the challenge is of a scheme.
+// Is reports whether the challenge is of a scheme.
 func (c Challenge) Is(scheme string) bool { return strings.EqualFold(c.Scheme, scheme) }
 
-// Realm is the name of the protection space, "" when there is none.
+// Realm is the realm parameter, "" if there is none.
 func (c Challenge) Realm() string { return c.Params["realm"] }
 
-// MaxValue bounds the parameters of a challenge that are kept or sent back, the realm
-// first of all.
+// MaxValue is the maximum length of parameters of a challenge that are stored or sent back,
+// such as the realm.
 const MaxValue = 4 << 10
 
-// maxChallenges bounds what is looked at of one response.
+// maxChallenges bounds the challenges of one response.
 const maxChallenges = 32
 
-// Parse reads the challenges of all field lines, in order; several may stand in one
-// line. What is not a challenge is passed over.
+// Parse parses the challenges of all field lines, in order; a line may have several.
+// Anything else is skipped.
 func Parse(lines []string) []Challenge {
 	var all []Challenge
 	for _, line := range lines {
@@ -82,7 +82,7 @@ func isToken(c byte) bool {
 
 func isToken68(c byte) bool { return isToken(c) || c == '/' }
 
-// atEnd tells that a list element is over.
+// atEnd reports the end of a list element.
 func (p *parser) atEnd() bool {
 	q := *p
 	q.space()
@@ -97,7 +97,7 @@ func (p *parser) challenge() (Challenge, bool) {
 		}
 		scheme := p.token()
 		if scheme == "" || p.i < len(p.s) && p.s[p.i] == '=' {
-			p.skip() // garbage, or a parameter that belongs to nothing
+			p.skip() // invalid, or a parameter without a scheme
 			continue
 		}
 		c := Challenge{Scheme: scheme, Params: map[string]string{}}
@@ -119,7 +119,7 @@ func (p *parser) challenge() (Challenge, bool) {
 	}
 }
 
-// params reads parameters up to the next challenge.
+// params parses parameters up to the next challenge.
 func (p *parser) params(c *Challenge) {
 	for {
 		p.commas()
@@ -131,7 +131,7 @@ func (p *parser) params(c *Challenge) {
 				p.skip()
 				continue
 			}
-			return // the next scheme
+			return // the next challenge
 		}
 		p.i++
 		p.space()
@@ -139,10 +139,10 @@ func (p *parser) params(c *Challenge) {
 		if p.i < len(p.s) && p.s[p.i] == '"' {
 			value = p.quoted()
 		} else {
-			// a copy: it may be kept, and the line is long
+			// a copy, since values may be stored and the line is long
 			value = strings.Clone(p.take(func(b byte) bool { return b != ',' && b != ' ' && b != '\t' }))
 		}
-		if name = strings.ToLower(name); !has(c.Params, name) { // the first one counts
+		if name = strings.ToLower(name); !has(c.Params, name) { // the first one is used
 			c.Params[name] = value
 		}
 	}
@@ -150,7 +150,7 @@ func (p *parser) params(c *Challenge) {
 
 func has(m map[string]string, k string) bool { _, ok := m[k]; return ok }
 
-// skip passes an element that is no part of a challenge.
+// skip skips an element that is not part of a challenge.
 func (p *parser) skip() {
 	for p.i < len(p.s) && p.s[p.i] != ',' {
 		if p.s[p.i] == '"' {
@@ -161,7 +161,7 @@ func (p *parser) skip() {
 	}
 }
 
-// quoted reads a quoted-string; one that does not end goes to the end.
+// quoted parses a quoted-string; an unterminated one extends to the end.
 func (p *parser) quoted() string {
 	var b strings.Builder
 	for p.i++; p.i < len(p.s); p.i++ {
@@ -179,7 +179,7 @@ func (p *parser) quoted() string {
 	return b.String()
 }
 
-// quote writes a quoted-string.
+// quote returns s as a quoted-string.
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -193,7 +193,7 @@ func quote(s string) string {
 	return b.String()
 }
 
-// Basic is the answer to a Basic challenge, in UTF-8 (RFC 7617, D23).
+// Basic returns the answer to a Basic challenge, in UTF-8 (RFC 7617, D23).
 func Basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

@@ -17,14 +17,14 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Digest is a Digest challenge (RFC 7616) that can be answered.
+// Digest is a supported Digest challenge (RFC 7616).
 type Digest struct {
 	Realm   string
 	Nonce   string
 	Domain  []string // URIs of the protection space; none means the whole server
-	Stale   bool     // the nonce was too old, the credentials were not looked at
+	Stale   bool     // the nonce had expired: the credentials were not checked
 	opaque  string
-	has     bool   // an opaque
+	has     bool   // the challenge has an opaque
 	algo    string // as sent; "" means MD5
 	hash    func() hash.Hash
 	sess    bool
@@ -33,7 +33,7 @@ type Digest struct {
 	user    bool // userhash
 }
 
-// Strength orders the algorithms; a higher one is better.
+// Strength orders the algorithms; higher is stronger.
 func (d *Digest) Strength() int { return d.hash().Size()*2 + btoi(d.hash().BlockSize() > 64) }
 
 func btoi(b bool) int {
@@ -43,11 +43,12 @@ func btoi(b bool) int {
 	return 0
 }
 
-// maxDomains bounds the URIs of a protection space; beyond, the server has to ask.
+// maxDomains bounds the URIs of a protection space. Elsewhere the server has to send a
+// challenge.
 const maxDomains = 256
 
-// NewDigest reads a challenge. The error says what nobody can answer: an algorithm
-// or a quality of protection that is not known, or no nonce.
+// NewDigest parses a challenge. It fails for an unknown algorithm or quality of protection,
+// and without a nonce.
 func NewDigest(c Challenge) (*Digest, error) {
 	p := c.Params
 	d := &Digest{Realm: p["realm"], Nonce: p["nonce"], opaque: p["opaque"], has: has(p, "opaque"), algo: p["algorithm"],
@@ -55,7 +56,7 @@ func NewDigest(c Challenge) (*Digest, error) {
 	if d.Nonce == "" {
 		return nil, errors.New("digest: no nonce")
 	}
-	for _, name := range [...]string{"realm", "nonce", "opaque"} { // which are sent back
+	for _, name := range [...]string{"realm", "nonce", "opaque"} { // those are sent back
 		if v := p[name]; len(v) > MaxValue || !httpguts.ValidHeaderFieldValue(v) {
 			return nil, fmt.Errorf("digest: %s is too long, or has control characters", name)
 		}
@@ -93,10 +94,10 @@ func NewDigest(c Challenge) (*Digest, error) {
 	return d, nil
 }
 
-// NeedsBody tells that the answer covers the request body.
+// NeedsBody reports whether the answer depends on the request body.
 func (d *Digest) NeedsBody() bool { return d.authInt && !d.auth }
 
-// Answer is what went out, kept to check the server's own proof.
+// Answer are the parameters of an answer, for checking the server's proof.
 type Answer struct {
 	d              *Digest
 	ha1            string
@@ -104,12 +105,12 @@ type Answer struct {
 	cnonce, qop    string
 }
 
-// NewHash is what the request body has to be written to, where NeedsBody says so.
+// NewHash returns the hash for the request body, if NeedsBody.
 func (d *Digest) NewHash() hash.Hash { return d.hash() }
 
-// Authorize answers for one request. count is how often the nonce has been used,
-// this time included. body is the hash of the request body, where NeedsBody says so; nil
-// is that of an empty one.
+// Authorize answers the challenge for one request. count is how often the nonce has been
+// used, including this time. body is the hash of the request body, if NeedsBody; nil means
+// an empty body.
 func (d *Digest) Authorize(user, password, method, uri string, count uint32, body hash.Hash) (string, *Answer) {
 	a := &Answer{d: d, uri: uri, nonce: d.Nonce}
 	if d.auth || d.authInt || d.sess {
@@ -194,7 +195,7 @@ type Info struct {
 	qop       string
 }
 
-// ParseInfo reads the field lines; ok is false when there are none.
+// ParseInfo parses the field lines; ok is false if there are none.
 func ParseInfo(lines []string) (i Info, ok bool) {
 	if len(lines) == 0 {
 		return Info{}, false
@@ -210,8 +211,8 @@ func ParseInfo(lines []string) (i Info, ok bool) {
 	return Info{next, strings.ToLower(c.Params["rspauth"]), strings.ToLower(c.Params["qop"])}, true
 }
 
-// Hash is what the response body has to be written to before Verify, nil when the
-// server's proof does not cover it.
+// Hash returns the hash to which the response body must be written before Verify, nil if
+// the server's proof does not cover the body.
 func (a *Answer) Hash(i Info) hash.Hash {
 	if i.rspauth == "" || i.qop != "auth-int" {
 		return nil
@@ -219,13 +220,13 @@ func (a *Answer) Hash(i Info) hash.Hash {
 	return a.d.hash()
 }
 
-// Verify tells whether the server has proved that it knows the password. One that
-// proves nothing is fine. body is what Hash returned.
+// Verify reports whether the server's proof that it knows the password is right. A missing
+// proof is accepted. body is the result of Hash.
 func (a *Answer) Verify(i Info, body hash.Hash) bool {
 	return i.rspauth == "" || subtle.ConstantTimeCompare([]byte(i.rspauth), []byte(a.Proof(body))) == 1
 }
 
-// Proof is what a server says that knows the password.
+// Proof is the right proof of a server that knows the password.
 func (a *Answer) Proof(body hash.Hash) string {
 	a2 := ":" + a.uri
 	if body != nil {

@@ -2,7 +2,7 @@ package httpauth
 
 import "github.com/Azure/go-ntlmssp"
 
-// NTLMStart is the first message of NTLM.
+// NTLMStart returns the first message of NTLM.
 func NTLMStart() ([]byte, error) { return ntlmssp.NewNegotiateMessage("", "") }
 
 // NTLMAnswer answers the server's message; user may be DOMAIN\user.
