@@ -142,8 +142,9 @@ type Request struct {
 	// Time that does not count for TransferTimeout does not count here (rule N32), nor does
 	// the wait for the response head. 0 means the Manager's value; below 0 no minimum.
 	MinRate int64
-	// ReadBufferSize is the number of unread bytes at which receiving pauses (rule B2). 0
-	// means the Manager's value; below 0 no limit.
+	// ReadBufferSize is the number of unread bytes at which receiving pauses (rule B2): the
+	// program must then read, or the reply never finishes. 0 means the Manager's value; below
+	// 0 no limit.
 	ReadBufferSize int64
 	// MaxBodySize is the largest size in bytes of a body as the reader gets it. A larger
 	// body fails the reply with UnknownContentError and a *SizeLimitError: at once if the

@@ -166,7 +166,8 @@ func (r *Reply) MetaDataChanged() <-chan struct{} { return channelOf[struct{}](r
 func (r *Reply) ReadyRead() <-chan struct{} { return channelOf[struct{}](r, sigReadyRead) }
 
 // Finished is emitted when the reply is over. The channel receives one value and is then
-// closed, after all other channels of the reply.
+// closed, after all other channels of the reply. With a ReadBufferSize a reply is not over
+// while more of its body than that is unread.
 func (r *Reply) Finished() <-chan struct{} { return channelOf[struct{}](r, sigFinished) }
 
 // UploadProgress holds the newest progress of the upload, at most every 100 ms,
