@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -238,3 +240,70 @@ func TestQuestionStopsTheClock(t *testing.T) {
 		})
 	}
 }
+
+// TestPluginsStopTheClock: what a program plugs into a Manager may take its time without being
+// taken for the peer's silence (rule N32).
+func TestPluginsStopTheClock(t *testing.T) {
+	serve := func(c net.Conn, r *bufio.Reader) {
+		for {
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			if req.Header.Get("Authorization") == "" {
+				io.WriteString(c, "HTTP/1.1 401 X\r\nWWW-Authenticate: Slow\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")
+			} else {
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nWWW-Authenticate: Slow b2s=\r\nContent-Length: 0\r\n\r\n")
+			}
+		}
+	}
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	for name, c := range map[string]netreply.Config{
+		"jar":           {CookieJar: slowJar{jar}},
+		"negotiator":    {Negotiators: []netreply.Negotiator{slowNegotiator{}}},
+		"proxy factory": {ProxyFactory: func(netreply.ProxyQuery) []netreply.Proxy { time.Sleep(time.Hour); return nil }},
+		"bearer":        {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.TransferTimeout = time.Second
+			bubble(t, c, serve, func(t *testing.T, m *netreply.Manager) {
+				req := get(t, "/")
+				switch name {
+				case "negotiator":
+				case "bearer":
+					req.Bearer = netreply.NewTokenSource(func(context.Context) (netreply.Token, error) {
+						time.Sleep(time.Hour)
+						return netreply.Token{Value: "t"}, nil
+					})
+				default:
+					req.Headers.Set("Authorization", "t")
+				}
+				require.NoError(t, m.Get(t.Context(), req).Wait(t.Context()))
+			})
+		})
+	}
+}
+
+type slowJar struct{ http.CookieJar }
+
+func (j slowJar) Cookies(u *url.URL) []*http.Cookie {
+	time.Sleep(time.Hour)
+	return j.CookieJar.Cookies(u)
+}
+
+func (j slowJar) SetCookies(u *url.URL, list []*http.Cookie) {
+	time.Sleep(time.Hour)
+	j.CookieJar.SetCookies(u, list)
+}
+
+// slowNegotiator is a Negotiator, and its own Negotiation.
+type slowNegotiator struct{}
+
+func (slowNegotiator) Scheme() string { return "Slow" }
+func (n slowNegotiator) Start(context.Context, string) (netreply.Negotiation, error) {
+	time.Sleep(time.Hour)
+	return n, nil
+}
+func (slowNegotiator) Next([]byte) ([]byte, error) { time.Sleep(time.Hour); return []byte("x"), nil }
+func (slowNegotiator) Close() error                { return nil }

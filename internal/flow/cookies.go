@@ -46,7 +46,10 @@ func beforeCookies(h *Hop) error {
 	if h.e.jar == nil || h.t.NoSendCookies || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
 	}
-	if line := h.e.jar.Header(h.req.URL); line != "" {
+	h.t.Clock.Pause() // the jar may be the program's
+	line := h.e.jar.Header(h.req.URL)
+	h.t.Clock.Resume()
+	if line != "" {
 		h.req.Header["Cookie"] = []string{mergeCookies(h.req.Header["Cookie"], line)}
 	}
 	return nil
@@ -58,7 +61,9 @@ func afterCookies(h *Hop) (again bool) {
 		return false
 	}
 	if lines := h.resp.Header["Set-Cookie"]; len(lines) > 0 {
+		h.t.Clock.Pause()
 		h.e.jar.SetHeader(h.req.URL, lines)
+		h.t.Clock.Resume()
 	}
 	return false
 }

@@ -94,9 +94,12 @@ func (l *login) before() error {
 }
 
 // after processes a response, and makes the next request if there is a challenge and an
-// answer to it.
+// answer to it. The clock is paused: negotiators are the program's, and draining an answered
+// response does not count as the peer's silence.
 func (l *login) after() (again bool) {
 	h := l.h
+	h.t.Clock.Pause()
+	defer h.t.Clock.Resume()
 	defer func() {
 		if !again {
 			l.close()
@@ -138,10 +141,8 @@ func (l *login) perConnection() bool {
 // connection must be kept.
 const legDrainTime = 5 * time.Second
 
-// drain drains an answered response. That time does not count as the peer's silence.
+// drain drains an answered response.
 func (l *login) drain(s auth.Session) {
-	l.h.t.Clock.Pause()
-	defer l.h.t.Clock.Resume()
 	if s == auth.SameConnection {
 		drainWithin(l.h.resp, legDrainTime)
 		return

@@ -79,7 +79,10 @@ func beforeProxy(h *Hop) (err error) {
 	if !h.t.Proxied || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
 	}
-	if h.proxies, err = h.t.watcher.Proxies(h.req.URL); err != nil {
+	h.t.Clock.Pause() // the program may choose
+	h.proxies, err = h.t.watcher.Proxies(h.req.URL)
+	h.t.Clock.Resume()
+	if err != nil {
 		return err
 	}
 	if len(h.proxies) == 0 {
