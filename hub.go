@@ -102,15 +102,11 @@ func (h *hub) take(l *listener) (queue []managerEntry, over bool) {
 // listen adds a listener, until leave or the end of the context.
 func (h *hub) listen(ctx context.Context, only signal) *listener {
 	l := &listener{only: only, changed: make(chan struct{}, 1)}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
+	w := weak.Make(l)
+	if !h.add(w) {
 		l.done = true
 		return l
 	}
-	w := weak.Make(l)
-	h.listeners = append(h.listeners, w)
-	h.watched.Add(1)
 	// neither function may refer to l, or it would never be collected
 	unhook := context.AfterFunc(ctx, func() { h.leave(w) })
 	l.unhook = unhook
@@ -119,6 +115,18 @@ func (h *hub) listen(ctx context.Context, only signal) *listener {
 		h.leave(w)
 	}, w)
 	return l
+}
+
+// add adds a listener, unless the Manager is closed.
+func (h *hub) add(w weak.Pointer[listener]) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.listeners = append(h.listeners, w)
+	h.watched.Add(1)
+	return true
 }
 
 // leave removes a listener, which may have been collected already.
