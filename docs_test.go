@@ -427,3 +427,61 @@ func commentsAndStrings(src []byte) string {
 		}
 	}
 }
+
+// TestConcurrency: docs/concurrency.md has every lock of the client in its tables, and no other.
+func TestConcurrency(t *testing.T) {
+	text, err := os.ReadFile("docs/concurrency.md")
+	require.NoError(t, err)
+	var listed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[A-Za-z0-9.]+\\.mu`.*?) \\|").FindAllStringSubmatch(string(text), -1) {
+		for _, name := range codeSpan.FindAllStringSubmatch(row[1], -1) {
+			listed = append(listed, name[1])
+		}
+	}
+	var there []string
+	for _, dir := range []string{".", "cookies", "hsts", "internal/auth", "internal/certs", "internal/coding", "internal/dial", "internal/flow",
+		"internal/httpauth", "internal/httpurl", "internal/journal", "internal/pipe", "internal/wire"} {
+		there = append(there, locksOf(t, dir)...)
+	}
+	assert.ElementsMatch(t, there, listed)
+}
+
+// locksOf lists the fields of a package that are mutexes, as package.type.field, or type.field
+// for the root package.
+func locksOf(t *testing.T, dir string) []string {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	require.NoError(t, err)
+	prefix := ""
+	if dir != "." {
+		prefix = filepath.Base(dir) + "."
+	}
+	var list []string
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		ast.Inspect(f, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			s, ok := spec.Type.(*ast.StructType)
+			if !ok {
+				return true
+			}
+			for _, field := range s.Fields.List {
+				sel, ok := field.Type.(*ast.SelectorExpr)
+				if !ok || !slices.Contains([]string{"Mutex", "RWMutex"}, sel.Sel.Name) {
+					continue
+				}
+				for _, id := range field.Names {
+					list = append(list, prefix+spec.Name.Name+"."+id.Name)
+				}
+			}
+			return true
+		})
+	}
+	return list
+}
