@@ -31,18 +31,29 @@
 //  2. The library never blocks on an observer and starts no goroutine for one. Discrete
 //     signals are never lost; of progress the newest value is kept, and the last value is
 //     never lost.
-//  3. Only the transfer sends on the channels and closes them. Every channel is closed when
-//     the reply is over, that of Finished last.
+//  3. Only the library sends on the channels and closes them. The channels of questions are
+//     closed when no more questions can come, with the head of the final response; all others
+//     when the reply is over, that of Finished last.
 //  4. There is one channel for each signal of a reply. For several observers, or for the
 //     order of different signals, use Events: each call has its own position in the record.
 //  5. Consecutive progress signals are merged: the size of the record depends on the
 //     discrete signals, not on the body.
 //  6. State is set before the signal is emitted: an observer of the signal gets the new
 //     values from the getters, which are valid at any time.
+//  7. OnSignal is serial: calls for one reply do not overlap, and come in the order of Events.
+//  8. Every event knows its time since the start of the reply, see Event.
 //
 // [Request.OnSignal] is called when a signal is emitted, for decisions at that point: Qt's
 // direct connection. [Manager.Events] and [Manager.Finished] yield the signals of all
-// replies.
+// replies. The hooks of a [net/http/httptrace.ClientTrace] in the context of a request are called
+// where net/http would call them.
+//
+// # Questions
+//
+// What only the program can decide is a [Question]: a redirect, a certificate, a password, a
+// pre-shared key. [Request.Answer] is called with every question and may take its time; a program
+// that prefers channels says by [Request.Ask] what it answers, and receives from
+// [Reply.Questions]. Without an answer the reply continues with the safe one.
 //
 // # Errors
 //
