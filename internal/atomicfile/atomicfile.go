@@ -1,5 +1,5 @@
-// Package atomicfile replaces files so that, whatever happens in the middle,
-// readers find the old content or the new one.
+// Package atomicfile replaces files atomically: whatever fails in between, readers find
+// either the old or the new content.
 package atomicfile
 
 import (
@@ -12,25 +12,24 @@ import (
 	"time"
 )
 
-// newMode is the mode of a new file: for its owner only.
+// newMode is the mode of a new file.
 const newMode fs.FileMode = 0o600
 
-// maxLinks bounds how many symbolic links are followed from one name, as systems do.
+// maxLinks bounds the chain of symbolic links, as operating systems do.
 const maxLinks = 40
 
-// staleAge is when a temporary file is taken for stale where no lock tells.
+// staleAge is the age from which a temporary file is removed on systems without file locks.
 const staleAge = time.Hour
 
-// maxTries bounds how often a temporary file is made again that a Sweep of another
-// process took in the moment between its making and its lock.
+// maxTries bounds how often create tries again after the Sweep of another process has
+// removed a temporary file before it was locked.
 const maxTries = 10
 
-// Write replaces the file name by what write writes. When it fails the old file is as
-// it was. The new one is on the disk before it takes the name.
+// Write replaces the content of the file name with what write writes. If it fails the old
+// file is unchanged. The new content is synced to disk before the file gets its name.
 //
-// A new file is for its owner only, one that is replaced keeps its permissions. What a
-// symbolic link points to is replaced, and not the link. Anything but a regular file is
-// refused.
+// A new file is accessible for its owner only; a replaced one keeps its permissions. For a
+// symbolic link the target is replaced. Anything but a regular file is refused.
 func Write(name string, write func(io.Writer) error) error {
 	target, err := Target(name)
 	if err != nil {
@@ -60,31 +59,31 @@ func Write(name string, write func(io.Writer) error) error {
 	return err
 }
 
-// fill writes the new file and brings it to the disk.
+// fill writes the new file and syncs it to disk.
 func fill(f *os.File, old fs.FileInfo, write func(io.Writer) error) error {
 	if err := write(f); err != nil {
 		return err
 	}
 	if old != nil {
 		mode := old.Mode().Perm()
-		if !keepOwner(f, old) { // what was for another group is not for ours
+		if !keepOwner(f, old) { // do not give our group the access of another
 			mode &= 0o700
 		}
-		f.Chmod(mode | newMode) // where this is impossible newMode stays
+		f.Chmod(mode | newMode) // if this fails newMode stays
 	}
 	return f.Sync()
 }
 
-// Target follows the symbolic links of a name: the name of the file that Write replaces,
-// which need not be there.
+// Target follows symbolic links and returns the name of the file that Write replaces, which
+// need not exist.
 func Target(name string) (string, error) {
 	for range maxLinks {
 		to, err := os.Readlink(name)
-		if err != nil { // no link, or nothing at all
+		if err != nil { // not a link, or missing
 			return name, nil
 		}
 		if !filepath.IsAbs(to) {
-			// not filepath.Join, which takes ".." away without a look at links
+			// not filepath.Join, which resolves ".." without regard to links
 			dir, _ := filepath.Split(name)
 			to = dir + to
 		}
@@ -93,8 +92,8 @@ func Target(name string) (string, error) {
 	return "", &fs.PathError{Op: "readlink", Path: name, Err: errors.New("too many symbolic links")}
 }
 
-// split gives the folder of a file, with a separator at its end, and what the names of
-// its temporary files begin with. Between that and suffix stand digits.
+// split returns the directory of a file, with a final separator, and the prefix of its
+// temporary files, whose names continue with digits and suffix.
 func split(target string) (dir, prefix string) {
 	dir, base := filepath.Split(target)
 	if dir == "" {
@@ -105,16 +104,16 @@ func split(target string) (dir, prefix string) {
 
 const suffix = ".tmp"
 
-// create makes a temporary file beside target, locked for as long as it is open, so
-// that Sweep can tell it from one whose process has died.
+// create makes a temporary file in the directory of target. It is locked while it is open,
+// so that Sweep can distinguish it from one whose process has died.
 func create(target string) (*os.File, error) {
 	dir, prefix := split(target)
 	for try := 1; ; try++ {
-		f, err := os.CreateTemp(dir, prefix+"*"+suffix) // of mode 0600
+		f, err := os.CreateTemp(dir, prefix+"*"+suffix) // with mode 0600
 		if err != nil {
 			return nil, err
 		}
-		if claim(f) {
+		if lock(f) {
 			return f, nil
 		}
 		f.Close()
@@ -125,9 +124,8 @@ func create(target string) (*os.File, error) {
 	}
 }
 
-// Sweep removes the temporary files that writings of name have left behind whose
-// process was killed, and nothing of those that live. It returns the first error, which
-// a caller that only tidies up may ignore.
+// Sweep removes the temporary files that killed processes have left behind in Write of
+// name, but no files in use. It returns the first error, which callers may ignore.
 func Sweep(name string) error {
 	target, err := Target(name)
 	if err != nil {
@@ -158,13 +156,13 @@ func Sweep(name string) error {
 	}
 }
 
-// isTemporary tells whether the rest of a name is one that create gives.
+// isTemporary reports whether rest is the end of the name of a temporary file.
 func isTemporary(rest string) bool {
 	digits, ok := strings.CutSuffix(rest, suffix)
 	return ok && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// isSame tells whether a name is still that of an open file.
+// isSame reports whether name still refers to an open file.
 func isSame(f *os.File, name string) bool {
 	open, err := f.Stat()
 	if err != nil {

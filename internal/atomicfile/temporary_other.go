@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// claim has nothing to do: Windows removes no file that is open, and elsewhere only the
-// age of a file tells.
-func claim(*os.File) bool { return true }
+// lock does nothing: Windows does not remove open files, and elsewhere Sweep goes by the
+// age of a file.
+func lock(*os.File) bool { return true }
 
-// rename gives a file its final name. Windows renames no file that is open.
+// rename gives a file its final name. Windows cannot rename open files.
 func rename(f *os.File, target string) error {
 	if err := f.Close(); err != nil {
 		return err

@@ -1,3 +1,3 @@
-// Package filelock locks open files for one process at a time. The system lets go of a
-// lock when its process dies, however that comes.
+// Package filelock locks open files for one process at a time. The system releases the lock
+// when the process ends, in whatever way.
 package filelock

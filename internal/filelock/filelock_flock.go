@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// Supported tells whether this system has such locks.
+// Supported reports whether this system has such locks.
 const Supported = true
 
-// Try locks a file until it is closed, and never waits: false without an error means
-// that another has the lock.
+// Try locks a file until it is closed, without waiting: false without an error means that
+// another process has the lock.
 func Try(f *os.File) (bool, error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

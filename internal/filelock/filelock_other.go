@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Supported tells whether this system has such locks.
+// Supported reports whether this system has such locks.
 const Supported = false
 
 // Try fails with errors.ErrUnsupported.

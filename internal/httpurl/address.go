@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Address gives the host:port to connect to, in ASCII, with the usual port of the scheme
-// where the URL has none.
+// Address returns the host:port to connect to, in ASCII, with the default port of the
+// scheme if the URL has none.
 func Address(u *url.URL) (string, error) {
 	if hasPlainPort(u.Host) {
 		return u.Host, nil
@@ -31,8 +31,8 @@ func Address(u *url.URL) (string, error) {
 	return host + ":" + port, nil
 }
 
-// Authority gives the host and, where there is one, the port of a URL as they go over the
-// wire: in ASCII, and without the zone of an IPv6 address (RFC 6874, section 1).
+// Authority returns the host and the port, if there is one, as they are sent: in ASCII, and
+// without the zone of an IPv6 address (RFC 6874, section 1).
 func Authority(u *url.URL) string {
 	if hasPlainPort(u.Host) {
 		return u.Host
@@ -51,8 +51,8 @@ func Authority(u *url.URL) string {
 	return host
 }
 
-// hasPlainPort tells whether a host has a port and is an address as it stands: in lower
-// case, in ASCII, and without brackets.
+// hasPlainPort reports whether a host has a port and needs no conversion: it is in lower
+// case and ASCII, and without brackets.
 func hasPlainPort(host string) bool {
 	port := false
 	for i := range len(host) {
@@ -66,7 +66,7 @@ func hasPlainPort(host string) bool {
 	return port
 }
 
-// ASCIIHost gives a host without port in lower case and ASCII (RFC 5891).
+// ASCIIHost returns a host without port in lower case and ASCII (RFC 5891).
 func ASCIIHost(host string) (string, error) {
 	for i := range len(host) {
 		if host[i] >= 0x80 {
@@ -76,12 +76,12 @@ func ASCIIHost(host string) (string, error) {
 	return strings.ToLower(host), nil
 }
 
-// IsLocal tells whether a scheme is HTTP over a local socket.
+// IsLocal reports whether a scheme means HTTP over a local socket.
 func IsLocal(scheme string) bool { return scheme == "unix+http" || scheme == "local+http" }
 
-// Unresolvable tells why no resolver can know a name, "" where one may: it is below the
-// domain that is reserved for that (RFC 6761, section 6.4), or it ends in a number without
-// being an address, for there is no such top-level domain.
+// Unresolvable returns why a name cannot be resolved by definition, "" for other names: it
+// is below the domain .invalid, which is reserved for that (RFC 6761, section 6.4), or its
+// last label is a number, which no top-level domain is, and it is not an address.
 func Unresolvable(host string) (reason string) {
 	host = strings.TrimSuffix(host, ".")
 	last := host[strings.LastIndexByte(host, '.')+1:]
@@ -97,7 +97,7 @@ func Unresolvable(host string) (reason string) {
 	return "a host name cannot end in a number, and it is not an IPv4 address, which is four numbers from 0 to 255"
 }
 
-// isNumber tells whether a label is a number as C libraries read addresses.
+// isNumber reports whether C libraries parse a label as a number.
 func isNumber(label string) bool {
 	hex := len(label) >= 2 && strings.EqualFold(label[:2], "0x")
 	if hex {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Problem is a part of a URL that cannot be used.
+// Problem is an invalid part of a URL.
 type Problem struct {
 	Field  string // "host", "port" or "URL", "Location" or "scheme of Location"
-	Value  string // empty where it may hold a password
+	Value  string // empty if it may contain a password
 	Reason string
 }
 
@@ -23,9 +23,9 @@ func (p *Problem) Error() string {
 
 const notPort = "not a number from 1 to 65535"
 
-// Check finds what a URL must not have, wherever it comes from: a request, a redirect, or a
-// host and a port. A url.URL that was not made by a parser can hold anything, and all of it
-// would end up in a request line, a Host field or a CONNECT.
+// Check returns what is invalid in the URL of a request or a redirect. A url.URL that was
+// not made by a parser can contain anything, which would be sent in a request line, a Host
+// field or a CONNECT.
 func Check(u *url.URL) *Problem {
 	name := u.Hostname()
 	switch {
@@ -38,9 +38,9 @@ func Check(u *url.URL) *Problem {
 		return &Problem{"host", hostValue(name), reason}
 	}
 	if port := u.Port(); port != "" {
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil { // 0 is for the system to refuse, as in Qt
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil { // 0 is left to the system to refuse, as in Qt
 			bad := &Problem{Field: "port", Reason: notPort}
-			if len(port) <= len("65535") { // a longer one may be a password that ends early
+			if len(port) <= len("65535") { // a longer one may be part of a password
 				bad.Value = port
 			}
 			return bad
@@ -52,7 +52,7 @@ func Check(u *url.URL) *Problem {
 	return nil
 }
 
-// hostValue is a host for an error, empty where it may be user information.
+// hostValue is a host for an error, empty if it may contain user information.
 func hostValue(host string) string {
 	if strings.ContainsAny(host, "@:") {
 		return ""
@@ -60,11 +60,11 @@ func hostValue(host string) string {
 	return host
 }
 
-// CheckHost tells what is wrong with the name or address of a host, which stands
-// without brackets and port; "" for nothing. A name has the characters of RFC 3986,
-// section 3.2.2, percent signs excepted, or is an internationalised one.
+// CheckHost returns what is invalid in the name or address of a host, without brackets and
+// port; "" if it is valid. A name consists of the characters of RFC 3986, section 3.2.2,
+// except percent signs, or is an internationalised one.
 func CheckHost(host string) (reason string) {
-	if isPlainName(host) { // nearly every one: it is asked for every request
+	if isPlainName(host) { // fast path: CheckHost is called for every request
 		return ""
 	}
 	if strings.Contains(host, ":") {
@@ -86,7 +86,7 @@ func CheckHost(host string) (reason string) {
 	return ""
 }
 
-// hostByte tells the bytes that the name of a host may have as they stand.
+// hostByte is the set of bytes that the name of a host may have.
 var hostByte = func() (t [256]bool) {
 	for r := range rune(0x80) {
 		t[r] = isUnreserved(r) || strings.ContainsRune("!$&'()*+,;=", r)
@@ -94,7 +94,7 @@ var hostByte = func() (t [256]bool) {
 	return t
 }()
 
-// isPlainName tells whether a host is a name or an IPv4 address without anything special.
+// isPlainName reports whether all bytes of a host are in hostByte.
 func isPlainName(host string) bool {
 	for i := range len(host) {
 		if !hostByte[host[i]] {
@@ -104,13 +104,13 @@ func isPlainName(host string) bool {
 	return true
 }
 
-// isUnreserved lists the characters that need no encoding anywhere in a URL
-// (RFC 3986, section 2.3).
+// isUnreserved reports the characters that never need encoding in a URL (RFC 3986, section
+// 2.3).
 func isUnreserved(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.' || r == '_' || r == '~'
 }
 
-// hasBlank tells whether s has a blank or a control character.
+// hasBlank reports whether s contains a space or a control character.
 func hasBlank(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] == 0x7f {

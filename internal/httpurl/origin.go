@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Origin gives the scheme, host and port of a URL in one form; false for a URL without a
-// host that can be connected to.
+// Origin returns the scheme, host and port of a URL in canonical form; false for a URL
+// without a valid host.
 func Origin(u *url.URL) (string, bool) {
 	addr, err := Address(u)
 	return u.Scheme + "://" + addr, err == nil && u.Hostname() != ""
 }
 
-// KeepsCredentials tells whether credentials for the origin of from may be shown to the
-// origin of to as well: it is the same (RFC 6454), or the same host by https instead
-// of http, both at their usual ports (D11).
+// KeepsCredentials reports whether credentials for the origin of from may be sent to the
+// origin of to: it is the same (RFC 6454), or the same host with https instead of http,
+// both at their default ports (D11).
 func KeepsCredentials(from, to *url.URL) bool {
 	a, errA := Address(from)
 	b, errB := Address(to)
@@ -29,7 +29,7 @@ func KeepsCredentials(from, to *url.URL) bool {
 	return from.Scheme == "http" && to.Scheme == "https" && http && https && a == b
 }
 
-// sameAsWritten compares origins with the ports as they are written (rule R5).
+// sameAsWritten compares origins without adding default ports (rule R5).
 func sameAsWritten(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && a.Port() == b.Port()
 }

@@ -1,5 +1,5 @@
-// Package httpurl reads and checks the URLs of HTTP requests, compares their origins, and
-// decides what a Location means. It does no I/O.
+// Package httpurl parses and checks URLs of HTTP requests, compares their origins, and
+// decides about redirects. It does no I/O.
 package httpurl
 
 import (
@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// ParseError tells why a text is not a URL. It does not quote the text, which may hold a
-// password.
+// ParseError is the reason why a text is not a URL. It does not quote the text, which may
+// contain a password.
 type ParseError struct{ Reason string }
 
 func (e *ParseError) Error() string { return e.Reason }
 
-// Parse parses as browsers and Qt do: a percent sign that two hexadecimal digits do not
-// follow stands for itself, the host is in lower case and ASCII, and the query is
-// percent-encoded. The error is a *ParseError.
+// Parse parses a URL like browsers and Qt: a percent sign that is not followed by two
+// hexadecimal digits stands for itself, the host is converted to lower case and ASCII, and
+// the query is percent-encoded. The error is a *ParseError.
 func Parse(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -35,8 +35,8 @@ func Parse(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// parseReason is the reason that net/url gives, unless it quotes the URL: what it takes for
-// a port or a host may be a password that ends early at a character that is not encoded.
+// parseReason is the reason of an error of net/url, unless that quotes the URL: an invalid
+// port or host may be part of a password with a character that is not encoded.
 func parseReason(err error) string {
 	var ue *url.Error
 	if errors.As(err, &ue) {
@@ -49,8 +49,7 @@ func parseReason(err error) string {
 	return "invalid host or port; in a password, all but letters and digits must be percent-encoded"
 }
 
-// encodePercent writes the percent signs that two hexadecimal digits do not
-// follow as %25.
+// encodePercent encodes percent signs that are not followed by two hexadecimal digits.
 func encodePercent(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
@@ -69,7 +68,7 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// encodeQuery encodes what may not stand in a query (RFC 3986, section 3.4).
+// encodeQuery encodes characters that are not allowed in a query (RFC 3986, section 3.4).
 func encodeQuery(s string) string {
 	const upper = "0123456789ABCDEF"
 	var b strings.Builder

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Hidden stands for a secret, as in url.URL.Redacted.
+// Hidden replaces secrets, as in url.URL.Redacted.
 const Hidden = "xxxxx"
 
-// Redacted formats a URL without its password, "" for nil. Where the URL has no host, or
-// was not made by a parser, the password may stand anywhere.
+// Redacted formats a URL without its password, "" for nil. In a URL without a host, or that
+// was not made by a parser, any part may contain the password.
 func Redacted(u *url.URL) string {
 	switch {
 	case u == nil:
@@ -24,7 +24,7 @@ func Redacted(u *url.URL) string {
 	return u.Redacted()
 }
 
-// HideUser hides what stands before the last @ of a host.
+// HideUser hides the part of a host before the last @.
 func HideUser(host string) string {
 	if i := strings.LastIndexByte(host, '@'); i >= 0 {
 		return Hidden + host[i:]

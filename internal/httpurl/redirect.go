@@ -11,52 +11,50 @@ import (
 type Policy uint8
 
 const (
-	NoLessSafe   Policy = iota // all but those from https to http (rule R4)
-	Manual                     // none: the redirect is the response (rule R2)
-	SameOrigin                 // those with the same scheme, host and port (rule R5)
+	NoLessSafe   Policy = iota // all except from https to http (rule R4)
+	Manual                     // none: the redirect is the final response (rule R2)
+	SameOrigin                 // to the same scheme, host and port (rule R5)
 	UserVerified               // those that the program allows (rule R6)
 )
 
-// Rules bound what is followed.
+// Rules are the limits for following redirects.
 type Rules struct {
 	Policy Policy
 	// Left is how many redirects may still be followed.
 	Left int
-	// Upgrade gives the URL to use instead: the one of https for a host that is known to
-	// want TLS.
+	// Upgrade returns the URL to use instead: the https URL for a host with an HSTS policy.
 	Upgrade func(*url.URL) *url.URL
 }
 
-// Plan is what a response makes of a request.
+// Plan is the decision about a response.
 type Plan struct {
-	// Redirect tells whether the response is a redirect that is followed, or fails the
-	// request by Refusal.
+	// Redirect reports whether the response is a redirect that is followed or refused.
 	Redirect bool
-	// Target is where to. For Manual it is as written, and empty where there is no
-	// telling; it is nil for a response that is no redirect, and for a Location that
-	// cannot be used.
+	// Target is the target URL. For Manual it is the Location as written, and empty if that
+	// is missing or ambiguous; it is nil for a response that is no redirect, and for an
+	// invalid Location.
 	Target *url.URL
-	// Refusal is why the redirect is not followed, nil if it is.
+	// Refusal is the reason why the redirect is refused, nil if it is followed.
 	Refusal *Refusal
-	// Method is that of the next request, and SendBody whether it has the same body.
+	// Method is the method of the next request, and SendBody whether it has the same body.
 	Method   string
 	SendBody bool
-	// SameOrigin tells whether credentials for the origin are for the target, too.
+	// SameOrigin reports whether credentials for the origin may be sent to the target, too.
 	SameOrigin bool
 }
 
-// RefusalKind says why a redirect is not followed.
+// RefusalKind is the kind of a Refusal.
 type RefusalKind uint8
 
 const (
-	Unusable    RefusalKind = iota // the Location is not a URL of HTTP
-	Ambiguous                      // there are several that differ
-	TooMany                        // Rules.Left is used up
-	OtherOrigin                    // SameOrigin does not follow it
-	LessSafe                       // NoLessSafe does not follow it
+	Unusable    RefusalKind = iota // the Location is not a valid HTTP URL
+	Ambiguous                      // there are several different Locations
+	TooMany                        // Rules.Left is 0
+	OtherOrigin                    // not allowed by SameOrigin
+	LessSafe                       // not allowed by NoLessSafe
 )
 
-// Refusal is a redirect that is not followed. Its Problem tells no password.
+// Refusal is the reason for not following a redirect. Its Problem contains no password.
 type Refusal struct {
 	Kind RefusalKind
 	Problem
@@ -66,7 +64,7 @@ func (p *Plan) refuse(kind RefusalKind, field, value, reason string) {
 	p.Refusal = &Refusal{kind, Problem{field, value, reason}}
 }
 
-// isRedirect lists the status codes that are followed (rule R10).
+// isRedirect reports whether a status is one of those that are followed (rule R10).
 func isRedirect(status int) bool {
 	switch status {
 	case 301, 302, 303, 307, 308:
@@ -75,7 +73,7 @@ func isRedirect(status int) bool {
 	return false
 }
 
-// PlanRedirect decides about the response to a request for a URL, by the order of rule
+// PlanRedirect decides about a response to a request for the URL from, in the order of rule
 // R12. locations are the values of its Location fields.
 func PlanRedirect(status int, locations []string, from *url.URL, method string, rules Rules) (p Plan) {
 	if !isRedirect(status) {
@@ -91,7 +89,7 @@ func PlanRedirect(status int, locations []string, from *url.URL, method string, 
 		}
 		return p
 	}
-	if len(locations) == 0 { // rule E20: an answer like any other
+	if len(locations) == 0 { // rule E20: a final response
 		return p
 	}
 	p.Redirect, p.Method, p.SendBody = true, method, true
@@ -104,10 +102,10 @@ func PlanRedirect(status int, locations []string, from *url.URL, method string, 
 		return p
 	}
 	p.Target = rules.Upgrade(written)
-	// what HSTS makes of a URL is safer than what was written, and the same host
+	// an upgrade by HSTS keeps the host
 	p.SameOrigin = KeepsCredentials(from, written) || KeepsCredentials(from, p.Target)
 	if status != http.StatusTemporaryRedirect && status != http.StatusPermanentRedirect {
-		// rule R13: net/http and Qt agree, though the Fetch standard is milder
+		// rule R13: like net/http and Qt; the Fetch standard changes fewer methods
 		if method != http.MethodHead {
 			p.Method = http.MethodGet
 		}
@@ -119,11 +117,11 @@ func PlanRedirect(status int, locations []string, from *url.URL, method string, 
 	return p
 }
 
-// resolve makes the target of a Location, which must pass the same checks as the URL
-// of a request (rules E20 and R11).
+// resolve returns the target of a Location, after the same checks as for the URL of a
+// request (rules E20 and R11).
 func (p *Plan) resolve(location string, from *url.URL) *url.URL {
 	ref, err := Parse(location)
-	if err != nil { // which may quote user information
+	if err != nil { // err may quote user information
 		p.refuse(Unusable, "Location", "", "not a URL")
 		return nil
 	}
@@ -139,9 +137,9 @@ func (p *Plan) resolve(location string, from *url.URL) *url.URL {
 		u.Fragment, u.RawFragment = from.Fragment, from.RawFragment
 	}
 	if u.Scheme != "http" && u.Scheme != "https" && !IsLocal(u.Scheme) {
-		return u // the budget comes first
+		return u // refused by apply, after the limit of redirects
 	}
-	if bad := Check(u); bad != nil { // it cannot be used for anything: no Target
+	if bad := Check(u); bad != nil { // Target stays nil
 		p.refuse(Unusable, bad.Field+" of Location", bad.Value, bad.Reason)
 	} else if port := strings.TrimLeft(u.Port(), "0"); port == "" && u.Port() != "" {
 		p.refuse(Unusable, "port of Location", "0", notPort)
@@ -149,14 +147,15 @@ func (p *Plan) resolve(location string, from *url.URL) *url.URL {
 	return u
 }
 
-// apply refuses what is beyond the budget, of another scheme, or against the policy.
+// apply refuses a redirect that exceeds the limit, has another scheme, or is not allowed by
+// the policy.
 func (p *Plan) apply(rules Rules, written, from *url.URL) {
 	to := p.Target
 	switch {
 	case rules.Left <= 0:
 		p.refuse(TooMany, "redirect", "", "as many as are allowed have been followed")
 	case to.Scheme != "http" && to.Scheme != "https" && !(IsLocal(from.Scheme) && p.SameOrigin):
-		// no server may point to a local socket
+		// a server must not redirect to a local socket
 		p.refuse(Unusable, "scheme of Location", to.Scheme, "redirects are followed to http and https only")
 	case rules.Policy == SameOrigin && !sameAsWritten(from, written):
 		p.refuse(OtherOrigin, "redirect", "", "from "+from.Scheme+"://"+from.Host+" to "+written.Scheme+"://"+written.Host)

@@ -1,38 +1,38 @@
-// Package indexheap is a priority queue whose items know where they stand in it, so
-// that any of them can be moved or taken out in O(log n).
+// Package indexheap implements a priority queue whose items store their index, so that any
+// of them can be moved or removed in O(log n).
 package indexheap
 
-// Heap holds items of type T, the first one on top. An item is in a heap once at most.
+// Heap is a heap of items of type T. An item must not be in a heap twice.
 type Heap[T any] struct {
 	items  []T
 	before func(a, b T) bool
-	place  func(T) *int
+	index  func(T) *int
 }
 
-// New makes an empty heap. before is its order, and place tells where an item keeps its
-// index, which belongs to the heap while the item is in it.
-func New[T any](before func(a, b T) bool, place func(T) *int) Heap[T] {
-	return Heap[T]{before: before, place: place}
+// New makes an empty heap. before is its order. index returns where an item stores its
+// index, which the heap maintains while it contains the item.
+func New[T any](before func(a, b T) bool, index func(T) *int) Heap[T] {
+	return Heap[T]{before: before, index: index}
 }
 
-// Len is how many items there are.
+// Len is the number of items.
 func (h *Heap[T]) Len() int { return len(h.items) }
 
-// First is the item before all others. The heap must not be empty.
+// First returns the first item. The heap must not be empty.
 func (h *Heap[T]) First() T { return h.items[0] }
 
-// Items are all items, in no order. The slice is the heap's own.
+// Items returns all items, in no order. The slice belongs to the heap.
 func (h *Heap[T]) Items() []T { return h.items }
 
-// Push puts an item in.
+// Push adds an item.
 func (h *Heap[T]) Push(item T) {
 	h.items = append(h.items, item)
 	h.up(len(h.items)-1, item)
 }
 
-// Remove takes an item out, which must be in.
+// Remove removes an item, which must be in the heap.
 func (h *Heap[T]) Remove(item T) {
-	i, last := *h.place(item), len(h.items)-1
+	i, last := *h.index(item), len(h.items)-1
 	moved := h.items[last]
 	var none T
 	h.items[last] = none
@@ -43,16 +43,16 @@ func (h *Heap[T]) Remove(item T) {
 	}
 }
 
-// Fix moves an item, which must be in, to where it belongs now.
+// Fix restores the order after a change of an item, which must be in the heap.
 func (h *Heap[T]) Fix(item T) {
-	i := *h.place(item)
+	i := *h.index(item)
 	h.up(i, item)
-	h.down(*h.place(item), item)
+	h.down(*h.index(item), item)
 }
 
 func (h *Heap[T]) set(i int, item T) {
 	h.items[i] = item
-	*h.place(item) = i
+	*h.index(item) = i
 }
 
 func (h *Heap[T]) up(i int, item T) {

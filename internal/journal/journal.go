@@ -1,8 +1,8 @@
-// Package journal keeps what has happened to something in order, for readers of which each
-// comes when it likes and goes at its own pace.
+// Package journal records events in order, for any number of readers, which may start at
+// any time and read at their own pace.
 //
-// A Record grows with the entries that stand for themselves. Those that conflate, a progress
-// for instance, make way for newer ones of their kind.
+// Entries that conflate, such as progress, are replaced by newer ones of their kind, so
+// that a Record grows only with the others.
 package journal
 
 import (
@@ -10,75 +10,75 @@ import (
 	"time"
 )
 
-// Kind tells entries apart. What it means is the owner's matter.
+// Kind distinguishes entries. The owner of the Record defines its values.
 type Kind uint8
 
-// Entry is one thing that has happened.
+// Entry is one event.
 type Entry struct {
 	At   time.Duration // by the owner's clock
-	A, B int64         // what the kind wants to be known
-	// id is the entry's number in the upper 48 bits, the first being 1, then its kind, then flags.
+	A, B int64         // data of the event
+	// id is the entry's number in the upper 48 bits, from 1 on, then 8 bits each of kind
+	// and flags.
 	id uint64
 }
 
 const (
 	conflates = 1 << iota
-	refers    // A is a place in extra.values
+	hasValue  // A is an index of extra.values
 
 	kindShift   = 8
 	numberShift = 16
 )
 
-// Kind is what was appended.
+// Kind is the kind of the entry.
 func (e Entry) Kind() Kind { return Kind(e.id >> kindShift) }
 
-// number orders the entries of a record.
+// number is the sequence number in the record.
 func (e Entry) number() uint64 { return e.id >> numberShift }
 
-// Cursor is the place of a reader: it has seen everything up to there. Its zero value has
-// seen nothing.
+// Cursor is the position of a reader. The zero value is before the first entry.
 type Cursor struct{ number uint64 }
 
-// Passed tells whether the reader has seen an entry, or what came in its place.
+// Passed reports whether the cursor is past an entry, or past the one that replaced it.
 func (c Cursor) Passed(e Entry) bool { return c.number >= e.number() }
 
 // Record is an ordered list of entries. Its zero value is empty. It must not be copied, and
-// has no lock: the owner's own guards it.
+// is not safe for concurrent use: a lock of the owner guards it.
 type Record struct {
 	inline  [5]Entry // a short record allocates nothing
 	entries []Entry
 	extra   *extra // nil without any of it
-	last    uint64 // number
+	last    uint64 // sequence number of the last entry
 	closed  bool
 }
 
-// extra is what most records do without.
+// extra is the part that most records do not need.
 type extra struct {
-	values  []any         // of the entries that have one
-	changed chan struct{} // nil where nobody waits
+	values  []any         // values of entries
+	changed chan struct{} // nil if no reader waits
 }
 
-func (r *Record) needExtra() *extra {
+func (r *Record) ensureExtra() *extra {
 	if r.extra == nil {
 		r.extra = new(extra)
 	}
 	return r.extra
 }
 
-// Append adds an entry that stands for itself.
+// Append adds an entry that is never replaced.
 func (r *Record) Append(k Kind, at time.Duration, a, b int64) Entry {
 	return r.add(Entry{At: at, A: a, B: b}, k, 0)
 }
 
-// AppendValue adds an entry that has a value of any type in the place of A.
+// AppendValue adds an entry with a value of any type instead of A.
 func (r *Record) AppendValue(k Kind, at time.Duration, value any, b int64) Entry {
-	x := r.needExtra()
+	x := r.ensureExtra()
 	x.values = append(x.values, value)
-	return r.add(Entry{At: at, A: int64(len(x.values) - 1), B: b}, k, refers)
+	return r.add(Entry{At: at, A: int64(len(x.values) - 1), B: b}, k, hasValue)
 }
 
-// Conflate adds an entry and takes an older one of its kind away, if nothing but entries
-// that conflate, of whatever kind, lies between the two.
+// Conflate adds an entry and removes the previous one of its kind, if only entries that
+// conflate lie between the two.
 func (r *Record) Conflate(k Kind, at time.Duration, a, b int64) Entry {
 	for i, e := range slices.Backward(r.entries) {
 		if e.id&conflates == 0 {
@@ -103,16 +103,16 @@ func (r *Record) add(e Entry, k Kind, flags uint64) Entry {
 	return e
 }
 
-// Value is what AppendValue was given, nil for an entry without a value.
+// Value returns the value of an entry, nil if it has none.
 func (r *Record) Value(e Entry) any {
-	if e.id&refers == 0 {
+	if e.id&hasValue == 0 {
 		return nil
 	}
 	return r.extra.values[e.A]
 }
 
-// Next gives the first entry that a reader has not seen, and moves the cursor behind it. It
-// returns false when there is none.
+// Next returns the first entry after a cursor, and advances the cursor. It returns false if
+// there is none.
 func (r *Record) Next(c *Cursor) (Entry, bool) {
 	i, _ := slices.BinarySearchFunc(r.entries, c.number+1, func(e Entry, n uint64) int { return int(int64(e.number()) - int64(n)) })
 	if i == len(r.entries) {
@@ -122,7 +122,7 @@ func (r *Record) Next(c *Cursor) (Entry, bool) {
 	return r.entries[i], true
 }
 
-// Last gives the newest entry of a kind.
+// Last returns the newest entry of a kind.
 func (r *Record) Last(k Kind) (Entry, bool) {
 	for _, e := range slices.Backward(r.entries) {
 		if e.Kind() == k {
@@ -132,9 +132,9 @@ func (r *Record) Last(k Kind) (Entry, bool) {
 	return Entry{}, false
 }
 
-// Changed is closed at the next entry, or by Close. Nothing is made where nobody waits.
+// Changed returns a channel that is closed at the next entry, or by Close.
 func (r *Record) Changed() <-chan struct{} {
-	x := r.needExtra()
+	x := r.ensureExtra()
 	if x.changed == nil {
 		x.changed = make(chan struct{})
 	}
@@ -148,11 +148,11 @@ func (r *Record) wake() {
 	}
 }
 
-// Close says that nothing comes any more.
+// Close means that no more entries follow.
 func (r *Record) Close() {
 	r.closed = true
 	r.wake()
 }
 
-// Closed tells whether Close was called.
+// Closed reports whether Close was called.
 func (r *Record) Closed() bool { return r.closed }

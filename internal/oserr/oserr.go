@@ -1,21 +1,19 @@
-// Package oserr tells the errors of operating systems apart by what they mean for a
-// connection.
+// Package oserr classifies errors of operating systems by their meaning for a connection.
 package oserr
 
-// Kind is what an error of the operating system says about a connection.
+// Kind is the meaning of an error for a connection.
 type Kind int
 
 const (
 	Other       Kind = iota
-	Reset            // the peer, or something in between, has ended it
-	Refused          // nobody listens there
-	Unreachable      // the network is down, or there is no way to the other one
-	NoAddress        // there is no local address to connect from
-	TimedOut         // the system has waited long enough
+	Reset            // ended by the peer or the network
+	Refused          // nothing listens on the port
+	Unreachable      // the network is down, or there is no route to the peer
+	NoAddress        // no local address is available
+	TimedOut         // the system's time limit was exceeded
 )
 
-// Is tells whether err is, or wraps somewhere, an error of the operating system of that
-// kind.
+// Is reports whether err is, or wraps, an error of the operating system of kind k.
 func Is(err error, k Kind) bool {
 	if err == nil {
 		return false
@@ -36,8 +34,8 @@ func Is(err error, k Kind) bool {
 	return false
 }
 
-// winsock are the error codes of Windows Sockets. The constants of package syscall with
-// the names of POSIX are numbers of Go's own there, which the system never reports.
+// winsock are the error codes of Windows Sockets. The constants of package syscall with the
+// names of POSIX are invented values on Windows, which the system never reports.
 var winsock = map[uintptr]Kind{
 	10049: NoAddress,   // WSAEADDRNOTAVAIL
 	10050: Unreachable, // WSAENETDOWN

@@ -9,7 +9,7 @@ func kindOf(err error) Kind {
 	return Other
 }
 
-// plan9 are the ends of Plan 9's error texts, which are all it has.
+// plan9 are the ends of Plan 9's error texts; it has no error numbers.
 var plan9 = map[string]Kind{
 	"connection refused":              Refused,
 	"connection reset":                Reset,

@@ -5,12 +5,13 @@ import (
 	"sync"
 )
 
-// Sizes of chunks. Small bodies get a chunk of exactly their length, which the reader may keep.
+// Sizes of chunks. A small body gets a chunk of exactly its length, which the reader may
+// keep.
 const (
 	firstChunk = 8 << 10   // for a body of unknown length
 	midChunk   = 32 << 10  // pooled
-	largeChunk = 512 << 10 // pooled; larger ones gain nothing
-	keepChunk  = 64 << 10  // bodies up to this length get a chunk of their own
+	largeChunk = 512 << 10 // pooled; larger ones are not faster
+	keepChunk  = 64 << 10  // bodies up to this length get an exact chunk
 )
 
 var (
@@ -18,9 +19,9 @@ var (
 	largeChunks = sync.Pool{New: func() any { return new([largeChunk]byte) }}
 )
 
-// chunk is a piece of the body: data[r:w] is unread, and what follows is free.
+// chunk is a piece of the body: data[r:w] is unread, and data[w:] is free.
 type chunk struct {
-	data   []byte // nil in a chunk that is not in use
+	data   []byte // nil if the chunk is not in use
 	next   *chunk
 	r, w   int32
 	pooled bool
@@ -48,13 +49,13 @@ func (c *chunk) free() {
 	c.data, c.pooled = nil, false
 }
 
-// The following need the lock.
+// The caller of the following functions holds the lock.
 
-// full tells whether the producer has to wait for the reader.
+// full reports whether the producer has to wait for the reader.
 func (p *Pipe) full() bool { return p.limit > 0 && p.unread >= p.limit }
 
-// space is the free space for the producer's next bytes, of which left are missing, -1 for
-// unknown.
+// space returns free space for the producer's next bytes. left is the number of bytes to
+// come, -1 if unknown.
 func (p *Pipe) space(left int64) []byte {
 	c := p.tail
 	if c != nil {
@@ -89,7 +90,8 @@ func (p *Pipe) add(c *chunk) {
 	p.tail = c
 }
 
-// chunkSize is the size of the next chunk. Those for a body of unknown length grow.
+// chunkSize returns the size of the next chunk. For a body of unknown length the sizes
+// grow.
 func (p *Pipe) chunkSize(left int64) int {
 	switch {
 	case left > keepChunk:
@@ -106,7 +108,7 @@ func (p *Pipe) chunkSize(left int64) int {
 	return int(p.size)
 }
 
-// putBack makes bytes readable that were read past the queue, which is empty.
+// putBack adds bytes to the empty queue that a WriteTo has read directly from the body.
 func (p *Pipe) putBack(b []byte) {
 	if p.closed || len(b) == 0 {
 		return
@@ -115,7 +117,8 @@ func (p *Pipe) putBack(b []byte) {
 	p.unread += int64(len(b))
 }
 
-// next is the unread part of the first chunk that has one, for a reader that is not writing.
+// next returns the unread bytes of the first chunk that has any. The reader must not be
+// writing.
 func (p *Pipe) next() []byte {
 	for c := p.head; c != nil; c = p.head {
 		if c.r < c.w {
@@ -132,7 +135,7 @@ func (p *Pipe) next() []byte {
 	return nil
 }
 
-// consume takes n bytes off what next has returned.
+// consume removes the first n bytes that next has returned.
 func (p *Pipe) consume(n int) {
 	if !p.closed {
 		full := p.full()
@@ -142,11 +145,11 @@ func (p *Pipe) consume(n int) {
 			p.changed.Broadcast()
 		}
 	}
-	p.drain()
+	p.release()
 }
 
-// take takes everything that is unread, nil when that is nothing, without a copy when one
-// chunk has it all and can be given away.
+// take returns all unread bytes, nil if there are none. It does not copy them if they are
+// in one chunk that can be given away.
 func (p *Pipe) take() []byte {
 	if p.unread == 0 || p.writing {
 		return nil
@@ -167,7 +170,7 @@ func (p *Pipe) take() []byte {
 	return p.takeInto(make([]byte, 0, p.unread))
 }
 
-// takeInto appends everything that is unread.
+// takeInto appends all unread bytes.
 func (p *Pipe) takeInto(all []byte) []byte {
 	if p.writing {
 		return all
@@ -179,9 +182,9 @@ func (p *Pipe) takeInto(all []byte) []byte {
 	return all
 }
 
-// drain gives the memory back when all has come and was read or thrown away, and nobody works
-// on it without the lock.
-func (p *Pipe) drain() {
+// release frees the chunks after the end of the body, when all bytes were read or dropped
+// and neither side is using a chunk without the lock.
+func (p *Pipe) release() {
 	if !p.stopped || p.unread > 0 || p.filling || p.writing {
 		return
 	}

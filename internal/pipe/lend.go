@@ -2,25 +2,25 @@ package pipe
 
 import "io"
 
-// bodyLoan is the body in the hands of a WriteTo, which reads it itself: that saves a
-// hand-over and a copy for each piece. The producer sleeps meanwhile. The pipe's lock guards it.
+// bodyLoan is a body that a WriteTo reads directly, which saves a goroutine switch and a
+// copy for each piece. The producer waits meanwhile. The pipe's lock guards it.
 type bodyLoan struct {
-	body  io.Reader
-	clock Clock
-	taken bool  // a WriteTo is at it
-	back  bool  // it was given back
-	over  bool  // the body has ended, with err
-	err   error // nil at its proper end
+	body     io.Reader
+	clock    Clock
+	borrowed bool  // a WriteTo is reading it
+	returned bool  // WriteTo has returned it
+	ended    bool  // the body has ended, with err
+	err      error // nil for io.EOF
 }
 
-// Lend gives the body to a WriteTo that waits for bytes, and returns when that gives it back
-// or the pipe has ended. over says that nothing is left of the body, which has ended with
-// err; it is false at once when nobody waits for it. Without a limit nothing is lent: the
-// body must come to its end even if the writer takes no more.
+// Lend lends the body to a WriteTo that waits for bytes, and returns when that returns it
+// or the pipe has ended. over means that the body has ended, with err. It is false, without
+// waiting, when no WriteTo is waiting. Without a limit nothing is lent, because the whole
+// body must be received even if the writer accepts no more.
 //
 // When the pipe ends, the error is ErrEnded, and the reader may still be in a Read of the
-// body: closing that must end it. The clock is touched for each piece, and stands still while
-// it is written.
+// body: closing the body must end it. The clock is touched for each piece, and paused while
+// the piece is written.
 func (p *Pipe) Lend(body io.Reader, clock Clock) (over bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -30,30 +30,31 @@ func (p *Pipe) Lend(body io.Reader, clock Clock) (over bool, err error) {
 	l := &bodyLoan{body: body, clock: clock}
 	p.loan = l
 	p.changed.Broadcast()
-	p.producing = true
-	for !l.back && !p.stopped {
+	p.producerWaits = true
+	for !l.returned && !p.stopped {
 		p.changed.Wait()
 	}
-	p.producing = false
+	p.producerWaits = false
 	p.loan = nil
-	if !l.back {
+	if !l.returned {
 		return true, ErrEnded
 	}
-	return l.over, l.err
+	return l.ended, l.err
 }
 
-// copyDirect moves the lent body to w. The caller holds the lock and gets it back.
+// copyDirect copies the lent body to w. The caller holds the lock, which is released during
+// I/O.
 func (p *Pipe) copyDirect(w io.Writer) (total int64, err error) {
 	l := p.loan
-	l.taken = true
+	l.borrowed = true
 	var c chunk
 	c.alloc(largeChunk)
 	defer func() {
 		c.free()
-		l.back = true
+		l.returned = true
 		p.changed.Broadcast()
 	}()
-	for !p.stopped && !l.over && err == nil {
+	for !p.stopped && !l.ended && err == nil {
 		var n int
 		n, err = p.copyPiece(l, w, c.data)
 		total += int64(n)
@@ -71,17 +72,17 @@ func (p *Pipe) readLent(l *bodyLoan, buf []byte) (int, error) {
 	return n, err
 }
 
-// copyPiece moves what one Read of the body gives, through buf, and keeps what w does not
-// take.
+// copyPiece copies the bytes of one Read through buf, and puts back those that w has not
+// accepted.
 func (p *Pipe) copyPiece(l *bodyLoan, w io.Writer, buf []byte) (written int, err error) {
 	n, readErr := p.readLent(l, buf)
 	if readErr != nil {
-		l.over = true
+		l.ended = true
 		if readErr != io.EOF {
 			l.err = readErr
 		}
 	}
-	if n == 0 || p.stopped { // what comes after the end does not count
+	if n == 0 || p.stopped { // bytes after the end are dropped
 		return 0, nil
 	}
 	p.received += int64(n)

@@ -1,15 +1,16 @@
-// Package pipe carries a body from the transfer that receives it to the program that reads
-// it, in chunks, and holds the transfer back when the program does not keep up.
+// Package pipe transports a body, in chunks, from the transfer that receives it to the
+// program that reads it, and makes the transfer wait when the program is slower.
 //
-// A pipe has one producer and one reader at a time. Everything else may be called from any
-// goroutine.
+// A pipe has one producer and one reader at a time. All other methods are safe for
+// concurrent use.
 //
 //	producer   Room and Fill in turn, or Lend
 //	its end    Stop, End, Close
 //	reader     Read, WriteTo, All, Take
 //	anybody    Peek, Available, Received, Limit, SetLimit
 //
-// The pipe calls its Owner, a Clock, the lent body and a writer, and never under its lock.
+// The pipe never holds its lock while it calls its Owner, a Clock, the lent body or a
+// writer.
 package pipe
 
 import (
@@ -18,76 +19,75 @@ import (
 	"sync"
 )
 
-// Owner is told what happens in a pipe, and may call it.
+// Owner is the owner of a pipe. Its methods may call the pipe.
 type Owner interface {
-	// Arrived tells that bytes have arrived, received of them in all. It is called by the
+	// Arrived reports new bytes; received is the total number. It is called by the
 	// producer, or by the reader while the body is lent.
 	Arrived(received int64)
-	// MayWait is asked by the reader when it would have to wait. An error refuses that, and is
-	// what the reading returns.
+	// MayWait is called before a reader waits. If it returns an error, the reader returns
+	// that instead of waiting.
 	MayWait() error
 }
 
-// Clock measures how long the peer is silent.
+// Clock measures the peer's silence.
 type Clock interface {
-	Touch()  // the peer was heard of
-	Pause()  // something of ours is waited for
-	Resume() // no more
+	Touch()  // records activity of the peer
+	Pause()  // the time until Resume does not count
+	Resume() // ends a Pause
 }
 
-// ErrEnded tells a producer that the pipe takes no more bytes.
+// ErrEnded is the producer's error when the pipe accepts no more bytes.
 var ErrEnded = errors.New("pipe: ended")
 
-// Pipe is one body under way. Its zero value is an empty one; before anything waits for it,
-// Init must have been called.
+// Pipe is one body in transport. Its zero value is empty; Init must be called before
+// anything waits for it.
 type Pipe struct {
 	owner Owner
 
 	mu sync.Mutex
-	// The reader waits for bytes or for the end; the producer for room or for the body that
-	// it has lent.
+	// The reader waits for bytes or the end; the producer for room or for the return of the
+	// lent body.
 	changed sync.Cond
 
-	first      chunk // the one that most bodies do with
-	head, tail *chunk
-	unread     int64
-	limit      int64 // of unread bytes; 0 for none
-	received   int64
-	err        error     // what reading ends in, io.EOF for a body that is whole; nil before the end
-	loan       *bodyLoan // nil while nothing is lent
-	size       int32     // of the last chunk for a body of unknown length
-	filling    bool      // the producer has the free space of the last chunk
-	writing    bool      // the reader has the first chunk
-	wanted     bool      // a reader waits for bytes
-	producing  bool      // the producer waits for the reader
-	wantsBody  bool      // and takes the body itself
-	stopped    bool      // no more bytes are taken
-	closed     bool      // nothing can be read any more
-	scratch    [1]byte
+	first         chunk // enough for most bodies
+	head, tail    *chunk
+	unread        int64
+	limit         int64 // maximum of unread; 0 for none
+	received      int64
+	err           error     // error at the end of the body, io.EOF for a complete one; nil before the end
+	loan          *bodyLoan // nil while nothing is lent
+	size          int32     // size of the last chunk, for a body of unknown length
+	filling       bool      // the producer uses the free space of the last chunk
+	writing       bool      // the reader uses the first chunk
+	readerWaits   bool      // a reader is waiting for bytes
+	producerWaits bool      // the producer is waiting for the reader
+	wantsBody     bool      // the waiting reader can borrow the body
+	stopped       bool      // no more bytes are accepted
+	closed        bool      // nothing can be read any more
+	scratch       [1]byte
 }
 
-// Init says whom the pipe belongs to, and at how many unread bytes its producer waits; 0 for
+// Init sets the owner, and the number of unread bytes at which the producer waits; 0 means
 // no limit.
 func (p *Pipe) Init(owner Owner, limit int64) {
 	p.owner, p.limit = owner, limit
 	p.changed.L = &p.mu
 }
 
-// Room waits until there are fewer unread bytes than the limit, and returns space for more,
-// for the Fill that must follow. left is what is missing of the body, -1 when that is not
-// known. The clock stands still while the reader is waited for. It fails with ErrEnded when
-// the pipe takes no more bytes.
+// Room waits until there are fewer unread bytes than the limit, and returns space for more.
+// Fill must follow. left is the number of bytes to come, -1 if unknown. The clock is paused
+// during the wait. Room fails with ErrEnded when the pipe accepts no more bytes.
 func (p *Pipe) Room(left int64, clock Clock) ([]byte, error) {
 	p.mu.Lock()
 	for p.full() && !p.stopped {
 		p.mu.Unlock()
 		clock.Pause()
 		p.mu.Lock()
-		p.producing = true
+		p.producerWaits = true
 		for p.full() && !p.stopped {
 			p.changed.Wait()
 		}
-		p.producing = false
+		p.producerWaits = false
 		p.mu.Unlock()
 		clock.Resume()
 		p.mu.Lock()
@@ -99,13 +99,13 @@ func (p *Pipe) Room(left int64, clock Clock) ([]byte, error) {
 	return p.space(left), nil
 }
 
-// Fill adds the first n bytes of the space that Room has returned, and tells whether that
-// wakes a reader. Bytes that come after the end do not count.
+// Fill adds the first n bytes of the space that Room has returned, and reports whether that
+// has woken a reader. Bytes after the end are dropped.
 func (p *Pipe) Fill(n int) (woke bool) {
 	p.mu.Lock()
 	p.filling = false
 	if p.stopped || n == 0 {
-		p.drain()
+		p.release()
 		p.mu.Unlock()
 		return false
 	}
@@ -113,8 +113,8 @@ func (p *Pipe) Fill(n int) (woke bool) {
 	p.unread += int64(n)
 	p.received += int64(n)
 	received := p.received
-	if woke = p.wanted; woke {
-		p.wanted = false
+	if woke = p.readerWaits; woke {
+		p.readerWaits = false
 		p.changed.Broadcast()
 	}
 	p.mu.Unlock()
@@ -122,23 +122,22 @@ func (p *Pipe) Fill(n int) (woke bool) {
 	return woke
 }
 
-// Scratch is where the producer may read the end of a body that is complete: space for the
-// one byte that would be too much.
+// Scratch returns one byte of space, for a Read that is to find the end of a complete body.
 func (p *Pipe) Scratch() []byte { return p.scratch[:] }
 
-// Stop takes no more bytes, and returns how many have come.
+// Stop makes the pipe accept no more bytes, and returns the number received.
 func (p *Pipe) Stop() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopped = true
-	if p.producing {
+	if p.producerWaits {
 		p.changed.Broadcast()
 	}
 	return p.received
 }
 
-// End says how the body has ended: with err, or whole when it is nil. What is unread stays
-// readable. The first end stands.
+// End ends the body, with err or, if that is nil, as complete. Unread bytes stay readable.
+// Only the first error is kept.
 func (p *Pipe) End(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,12 +148,12 @@ func (p *Pipe) End(err error) {
 		p.err = err
 	}
 	p.stopped = true
-	p.drain()
+	p.release()
 	p.changed.Broadcast()
 }
 
-// Close ends the body and throws away what is unread. Reading then fails with what the body
-// has failed with, or else with err, which must not be nil.
+// Close ends the body and drops the unread bytes. Reading then fails with the error of End
+// or, if that is nil or was not called, with err, which must not be nil.
 func (p *Pipe) Close(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,32 +162,32 @@ func (p *Pipe) Close(err error) {
 	}
 	p.stopped, p.closed = true, true
 	p.unread = 0
-	p.drain()
+	p.release()
 	p.changed.Broadcast()
 }
 
-// Received is how many bytes have arrived.
+// Received is the number of bytes received.
 func (p *Pipe) Received() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.received
 }
 
-// Available is how many bytes can be read without waiting.
+// Available is the number of bytes that can be read without waiting.
 func (p *Pipe) Available() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.unread
 }
 
-// Limit is the number of unread bytes at which the producer waits, 0 for no limit.
+// Limit is the number of unread bytes at which the producer waits; 0 means no limit.
 func (p *Pipe) Limit() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.limit
 }
 
-// SetLimit changes that number, for the bytes that are still to come.
+// SetLimit changes the limit, for bytes still to come.
 func (p *Pipe) SetLimit(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -196,7 +195,7 @@ func (p *Pipe) SetLimit(n int64) {
 	p.changed.Broadcast()
 }
 
-// Peek copies bytes that are there, without taking them.
+// Peek copies unread bytes to b without consuming them.
 func (p *Pipe) Peek(b []byte) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,14 +5,14 @@ import (
 	"io"
 )
 
-// errLent tells WriteTo that the body is its own to read.
+// errLent tells WriteTo to read the lent body.
 var errLent = errors.New("pipe: body lent")
 
-// errInvalidWrite: a writer has claimed to have written more than it was given.
+// errInvalidWrite is the error of a writer that reports more bytes than it was given.
 var errInvalidWrite = errors.New("the writer returned an impossible count")
 
-// Read waits for bytes and takes them. It ends, behind all of them, in io.EOF or in what End
-// was called with; after Close it fails at once.
+// Read waits for bytes and returns them. At the end it returns io.EOF or the error of End;
+// after Close it fails at once.
 func (p *Pipe) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -28,8 +28,8 @@ func (p *Pipe) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo writes the body to w as it arrives, without copying it on the way, until it ends or
-// w fails. What w has not taken can still be read.
+// WriteTo writes the body to w as it arrives, without another copy of the data, until the
+// body ends or w fails. Bytes that w has not accepted can still be read.
 func (p *Pipe) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	p.mu.Lock()
@@ -54,9 +54,9 @@ func (p *Pipe) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// All waits for the end of the body and returns what is unread, with what End was called
-// with. Where the reader may not wait, it returns what is there, and why no more. After Close
-// there is nothing.
+// All waits for the end of the body and returns all unread bytes, with the error of End. If
+// Owner.MayWait refuses the wait, it returns the bytes received so far with that error.
+// After Close it returns no bytes.
 func (p *Pipe) All() ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *Pipe) All() ([]byte, error) {
 	var refused error
 	for asked := false; !p.closed && (p.err == nil || p.writing); {
 		if p.limit > 0 && p.unread > 0 && !p.writing {
-			all = p.takeInto(all) // makes room
+			all = p.takeInto(all) // make room for the producer
 			continue
 		}
 		if !asked {
@@ -74,7 +74,7 @@ func (p *Pipe) All() ([]byte, error) {
 			}
 			continue
 		}
-		p.wanted = p.wanted || p.limit > 0
+		p.readerWaits = p.readerWaits || p.limit > 0
 		p.changed.Wait()
 	}
 	if p.closed {
@@ -97,22 +97,22 @@ func (p *Pipe) All() ([]byte, error) {
 	return all, refused
 }
 
-// Take takes what is there, nil when that is nothing, and does not wait.
+// Take returns the unread bytes, nil if there are none, without waiting.
 func (p *Pipe) Take() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.take()
 }
 
-// The following need the lock, give it up in between, and return with it.
+// The caller of the following functions holds the lock, which is released in between.
 
-// await waits for unread bytes, or for a body that is lent when takesBody is set.
+// await waits for unread bytes or, if takesBody is set, for a lent body.
 func (p *Pipe) await(takesBody bool) ([]byte, error) {
 	for asked := false; ; {
 		switch {
 		case p.closed:
 			return nil, p.err
-		case p.writing: // by another reader, which is one too many
+		case p.writing: // by another reader: wait for its end
 		default:
 			if data := p.next(); len(data) > 0 {
 				return data, nil
@@ -120,7 +120,7 @@ func (p *Pipe) await(takesBody bool) ([]byte, error) {
 			if p.err != nil {
 				return nil, p.err
 			}
-			if takesBody && p.loan != nil && !p.loan.taken {
+			if takesBody && p.loan != nil && !p.loan.borrowed {
 				return nil, errLent
 			}
 		}
@@ -131,7 +131,7 @@ func (p *Pipe) await(takesBody bool) ([]byte, error) {
 			}
 			continue
 		}
-		p.wanted = true
+		p.readerWaits = true
 		p.wantsBody = takesBody
 		p.changed.Wait()
 		p.wantsBody = false
@@ -144,7 +144,7 @@ func (p *Pipe) mayWait() error {
 	return p.owner.MayWait()
 }
 
-// writeHead writes the unread bytes of the first chunk, which stays where it is meanwhile.
+// writeHead writes the unread bytes of the first chunk, which stays in the queue meanwhile.
 func (p *Pipe) writeHead(w io.Writer, data []byte) (n int, err error) {
 	p.writing = true
 	p.mu.Unlock()
@@ -152,7 +152,7 @@ func (p *Pipe) writeHead(w io.Writer, data []byte) (n int, err error) {
 		p.mu.Lock()
 		p.writing = false
 		p.consume(n)
-		if p.wanted || p.err != nil { // another reader
+		if p.readerWaits || p.err != nil { // another reader may be waiting
 			p.changed.Broadcast()
 		}
 	}()

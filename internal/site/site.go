@@ -1,5 +1,5 @@
-// Package site has what stores that are kept by host need to know about the names of
-// hosts: their one spelling, what is an address, and to which site a name belongs.
+// Package site handles host names for stores that are organised by host: their canonical
+// form, whether they are addresses, and to which site (registrable domain) they belong.
 package site
 
 import (
@@ -10,17 +10,17 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxName is the length of the longest name that DNS knows, with a dot at its end. It
-// bounds how many domains lie above a name.
+// maxName is the maximum length of a DNS name with a final dot. It bounds the number of
+// parent domains of a name.
 const maxName = 254
 
-// Canonical gives a host, as URL.Hostname has it, in lower case and ASCII, an address in
-// its usual form; false for what is neither. A dot at the end stays: to browsers, and so
-// to RFC 6265bis, it makes another host.
+// Canonical returns the canonical form of a host as URL.Hostname returns it: a name in
+// lower case and ASCII, an address in its usual form; false if it is neither. A final dot
+// is kept: for browsers, and so for RFC 6265bis, it makes a different host.
 func Canonical(host string) (string, bool) {
 	if mayBeAddress(host) {
 		if addr, err := netip.ParseAddr(host); err == nil {
-			if addr.Zone() != "" { // means something on this machine only
+			if addr.Zone() != "" { // valid on this machine only
 				return "", false
 			}
 			return addr.String(), true
@@ -52,7 +52,7 @@ func Canonical(host string) (string, bool) {
 	return host, true
 }
 
-// forbidden are the characters that stand in no name of a host.
+// forbidden are the characters that no host name contains.
 var forbidden = func() (set [0x80]bool) {
 	for c := range byte(' ' + 1) {
 		set[c] = true
@@ -63,7 +63,7 @@ var forbidden = func() (set [0x80]bool) {
 	return set
 }()
 
-// mayBeAddress spares most names the try to read them as addresses.
+// mayBeAddress is a fast test before parsing: it is false for most names.
 func mayBeAddress(host string) bool {
 	if host == "" {
 		return false
@@ -72,8 +72,8 @@ func mayBeAddress(host string) bool {
 	return '0' <= last && last <= '9' || strings.IndexByte(host, ':') >= 0
 }
 
-// IsAddress tells whether a canonical host is an IP address, in whatever form: a name
-// whose last label is a number is one to browsers (WHATWG URL, "ends in a number").
+// IsAddress reports whether a canonical host is an IP address, in any form: for browsers a
+// name whose last label is a number is one (WHATWG URL, "ends in a number").
 func IsAddress(host string) bool {
 	if strings.Contains(host, ":") {
 		return true
@@ -86,19 +86,20 @@ func IsAddress(host string) bool {
 	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
-// PublicSuffixes knows the domains below which anybody can register.
+// PublicSuffixes is a list of public suffixes, the domains below which anyone can register
+// names.
 type PublicSuffixes interface {
 	PublicSuffix(domain string) string
 }
 
-// IsPublicSuffix tells whether a canonical host is such a domain.
+// IsPublicSuffix reports whether a canonical host is a public suffix.
 func IsPublicSuffix(host string, list PublicSuffixes) bool {
 	bare := strings.TrimSuffix(host, ".")
 	return !IsAddress(host) && list.PublicSuffix(bare) == bare
 }
 
-// Of is the site of a canonical host: its public suffix and one label more. What has
-// no more labels, and an address, is a site of its own.
+// Of returns the site of a canonical host: its public suffix and one more label. An
+// address, and a host without more labels, is its own site.
 func Of(host string, list PublicSuffixes) string {
 	if IsAddress(host) {
 		return host
@@ -111,7 +112,8 @@ func Of(host string, list PublicSuffixes) string {
 	return host[strings.LastIndexByte(below[:len(below)-1], '.')+1:]
 }
 
-// Within tells whether a canonical host is domain or below it. An address is only itself.
+// Within reports whether a canonical host is domain or below it. For an address only
+// equality counts.
 func Within(host, domain string) bool {
 	if host == domain {
 		return true
