@@ -21,6 +21,7 @@ import (
 	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/flow"
+	"github.com/netreply/netreply/internal/pipe"
 	"github.com/netreply/netreply/internal/testserver"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -352,4 +353,107 @@ func TestOpen(t *testing.T) {
 	assert.Equal(t, flow.Unresolvable, e.Kind)
 	require.ErrorAs(t, c.engine.Open(t.Context(), get("http://ö_/").URL, nil, nil), &e)
 	assert.Equal(t, flow.BadAddress, e.Kind)
+}
+
+// pipeOwner owns a pipe that nobody watches.
+type pipeOwner struct{}
+
+func (pipeOwner) Arrived(int64)  {}
+func (pipeOwner) MayWait() error { return nil }
+
+// receive carries a request out as doIn does, its body by Receive.
+func (c *client) receive(ctx context.Context, q flow.Request, set func(*flow.Transfer)) (string, error) {
+	t := c.engine.NewTransfer(ctx, &watcher{profile: c.profile})
+	t.Request = q
+	set(t)
+	defer t.Close()
+	resp, err := t.Begin()
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var p pipe.Pipe
+	p.Init(pipeOwner{}, 0)
+	err = t.Receive(resp, &p)
+	p.End(err)
+	body, _ := p.All()
+	return string(body), err
+}
+
+// TestReceive: the body of the final response, where there is one.
+func TestReceive(t *testing.T) {
+	text := strings.Repeat("text", 1<<16)
+	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/length":
+			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			io.WriteString(w, text)
+		case "/flushed":
+			w.(http.Flusher).Flush()
+			io.WriteString(w, text)
+		case "/none":
+			w.WriteHeader(http.StatusNoContent)
+		case "/cut":
+			w.Header().Set("Content-Length", "10")
+			io.WriteString(w, "text")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}, func(t *testing.T, s *server) {
+		for path, want := range map[string]string{"/length": text, "/flushed": text, "/none": "", "/empty": ""} {
+			body, err := s.receive(t.Context(), s.get(path), func(*flow.Transfer) {})
+			require.NoError(t, err)
+			assert.Equal(t, want, body)
+		}
+		body, err := s.receive(t.Context(), s.get("/cut"), func(*flow.Transfer) {})
+		var we *wire.Error
+		require.ErrorAs(t, err, &we)
+		assert.Equal(t, wire.Body, we.Phase)
+		assert.Equal(t, "text", body)
+	})
+}
+
+// TestRateMeasured: the rate counts while a body is sent, and while one is received, and not
+// while a head is waited for.
+func TestRateMeasured(t *testing.T) {
+	slow := errors.New("slow")
+	hour := func(next func()) func(*testserver.Conn) {
+		return func(c *testserver.Conn) {
+			c.Request()
+			time.Sleep(time.Hour)
+			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nte")
+			next()
+			c.Say("xt")
+		}
+	}
+	for name, row := range map[string]struct {
+		serve func(*testserver.Conn)
+		body  *flow.Payload
+		err   error
+	}{
+		"waiting for a head":                 {hour(func() {}), nil, nil},
+		"waiting for a head after an upload": {hour(func() {}), fromSource("text"), nil},
+		"receiving":                          {hour(func() { time.Sleep(time.Hour) }), nil, slow},
+		"sending": {func(c *testserver.Conn) {
+			c.Head()
+			time.Sleep(time.Hour)
+		}, fromSource(strings.Repeat("text", 1<<10)), slow},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newMemoryClient(t, row.serve)
+				defer c.close()
+				ctx, cancel := context.WithCancelCause(t.Context())
+				clock := flow.NewClock(0, func() {})
+				clock.Start()
+				_, err := c.receive(ctx, request(http.MethodPost, "http://a/", row.body), func(t *flow.Transfer) {
+					t.Clock = clock
+					t.Rate = flow.NewRateGuard(1, clock, func() int64 { return 0 }, func() { cancel(slow) })
+				})
+				clock.Stop()
+				assert.Equal(t, row.err, err)
+				time.Sleep(2 * time.Hour) // of the server
+			})
+		})
+	}
 }

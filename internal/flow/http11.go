@@ -30,7 +30,7 @@ type http11Origins struct {
 	origins map[http11Origin]struct{}
 }
 
-// protocol is what is spoken with a server, where a request wishes something.
+// protocol returns the protocol for a server, given the one that the request wants.
 func (e *Engine) protocol(wish wire.Protocol, scheme, addr string) wire.Protocol {
 	if wish == wire.Negotiate && e.http11.has(scheme, addr) {
 		return wire.HTTP1
@@ -43,6 +43,10 @@ type http11Origin struct{ scheme, addr string }
 func (o *http11Origins) add(scheme, addr string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	origin := http11Origin{scheme, addr}
+	if _, known := o.origins[origin]; known {
+		return
+	}
 	if o.origins == nil {
 		o.origins = map[http11Origin]struct{}{}
 	}
@@ -52,7 +56,7 @@ func (o *http11Origins) add(scheme, addr string) {
 			break
 		}
 	}
-	o.origins[http11Origin{scheme, addr}] = struct{}{}
+	o.origins[origin] = struct{}{}
 	o.any.Store(true)
 }
 
