@@ -39,6 +39,7 @@ type Reply struct {
 	// Owned by the goroutine that runs the transfer.
 	body       Body
 	encryption encryption
+	transfer   *flow.Transfer // nil before it and after its end
 
 	clock   *flow.Clock     // measures the peer's silence; nil without TransferTimeout and MinRate
 	rate    *flow.RateGuard // nil without a MinRate
@@ -115,6 +116,9 @@ func (r *Reply) run() {
 // callback of the program has ended the goroutine, by runtime.Goexit or a panic.
 func (r *Reply) unwound() {
 	defer r.m.remove(r)
+	if r.transfer != nil {
+		r.transfer.Abandon()
+	}
 	if r.ctx.Err() == nil {
 		r.Abort()
 	}
@@ -168,12 +172,13 @@ func (r *Reply) perform() error {
 	if err != nil {
 		return err
 	}
-	t := r.newTransfer(payload)
-	resp, err := t.Begin()
+	r.transfer = r.newTransfer(payload)
+	resp, err := r.transfer.Begin()
 	if err == nil {
-		err = r.receive(t, resp)
+		err = r.receive(resp)
 	}
-	t.Close()
+	r.transfer.Close()
+	r.transfer = nil
 	return err
 }
 
@@ -211,12 +216,12 @@ func (r *Reply) prepare() (payload *flow.Payload, err error) {
 // receive copies the body to the pipe, and returns the error of the status, if it is one.
 //
 //go:noinline
-func (r *Reply) receive(t *flow.Transfer, resp *http.Response) error {
+func (r *Reply) receive(resp *http.Response) error {
+	defer func() { resp.Body.Close() }() // of which limitBody may make another one
 	err := limitBody(resp, r.req.MaxBodySize)
 	if err == nil {
-		err = t.Receive(resp, &r.pipe)
+		err = r.transfer.Receive(resp, &r.pipe)
 	}
-	resp.Body.Close()
 	if err == nil && r.ctx.Err() != nil {
 		// A body that ends after the cancellation may be cut short by it: a server that
 		// sees the connection close finishes its response.

@@ -81,6 +81,15 @@ func (t *Transfer) start() error {
 	return err
 }
 
+// Abandon takes the place of Close where a method of the Watcher has ended in a panic, or in
+// runtime.Goexit, so that Begin has not returned. It closes the response as well.
+func (t *Transfer) Abandon() {
+	if t.hop.resp != nil {
+		t.hop.resp.Body.Close()
+	}
+	t.Close()
+}
+
 // Close closes the request body.
 func (t *Transfer) Close() {
 	if t.upload != nil {

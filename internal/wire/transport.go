@@ -164,8 +164,7 @@ func (t *Transport) begin(req *http.Request, x *Exchange) (*conn, error) {
 		}
 	}
 	x.carrier = c
-	x.traceGotConn(ctx)
-	x.Observer.Sending(x.Conn)
+	t.tellSending(ctx, x)
 	if ctx.Err() != nil { // the observer may have ended it: nothing leaves
 		t.put(c, true)
 		closeBody(req)
@@ -173,6 +172,20 @@ func (t *Transport) begin(req *http.Request, x *Exchange) (*conn, error) {
 	}
 	x.ending = t.watch(ctx, c)
 	return c, nil
+}
+
+// tellSending tells which connection the request goes out on. One whose observer panics, or
+// ends its goroutine, ends.
+func (t *Transport) tellSending(ctx context.Context, x *Exchange) {
+	told := false
+	defer func() {
+		if !told {
+			t.put(x.carrier, false)
+		}
+	}()
+	x.traceGotConn(ctx)
+	x.Observer.Sending(x.Conn)
+	told = true
 }
 
 // answered makes the body of a response give its connection back.

@@ -145,13 +145,30 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 
 // wait queues for a connection. The caller holds the lock, which it gives up. It is not
 // part of take, which nearly every exchange leaves with a connection, and a small stack.
-func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (*conn, error) {
+func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (c *conn, err error) {
 	w := h.enqueue(&waiter{x: x, trace: httptrace.ContextClientTrace(ctx)})
 	x.waiter = w
 	h.startDials()
 	queued := w.queued()
 	t.unlock()
+	var n news
+	over := false
+	defer func() {
+		if !over { // the observer has panicked, or has ended the goroutine
+			t.drop(n)
+			t.leave(ctx, w)
+		}
+	}()
 	x.Observer.Waiting(queued)
+	c, err = t.hear(ctx, w, &n)
+	over = true
+	return c, err
+}
+
+// hear tells the observer of an exchange what happens until it has a connection. n is what is
+// being told.
+func (t *Transport) hear(ctx context.Context, w *waiter, n *news) (*conn, error) {
+	x := w.x
 	connecting, encrypted := false, false // have been told
 	for ctx.Err() == nil {
 		select {
@@ -160,7 +177,7 @@ func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (*conn, erro
 			continue
 		}
 		t.mu.Lock()
-		n := w.take()
+		*n = w.take()
 		t.mu.Unlock()
 		// A connection may have been opened for an exchange that did not need it after all:
 		// the first one to use it hears of it.
@@ -171,6 +188,7 @@ func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (*conn, erro
 		if n.question != nil {
 			x.Observer.Question(n.question)
 			close(n.question.seen)
+			n.question = nil
 		}
 		if n.encrypted != nil {
 			encrypted = true
@@ -203,14 +221,19 @@ func (t *Transport) leave(ctx context.Context, w *waiter) {
 		w.host.abandon(w, outOfTime(ctx))
 	}
 	t.unlock()
+	if w.open && n.conn != nil { // it has begun nothing
+		t.put(n.conn, true)
+		n.conn = nil
+	}
+	t.drop(n)
+}
+
+// drop is for news of an exchange that nobody hears any more.
+func (t *Transport) drop(n news) {
 	if n.question != nil {
 		close(n.question.seen)
 	}
-	switch {
-	case n.conn == nil:
-	case w.open: // it has begun nothing
-		t.put(n.conn, true)
-	default:
+	if n.conn != nil {
 		t.giveBack(n.conn)
 	}
 }

@@ -1,0 +1,70 @@
+package netreply_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/internal/testserver"
+)
+
+// TestCallbackDoesNotReturn: a Fetch whose OnSignal panics, or ends its goroutine, leaves no
+// connection behind, at any signal: the next one to the same host finds a place. Its reply has
+// finished.
+func TestCallbackDoesNotReturn(t *testing.T) {
+	ways := map[string]func(){"panic": func() { panic("OnSignal") }, "Goexit": runtime.Goexit}
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		switch _, _, known := r.BasicAuth(); {
+		case r.URL.Path == "/":
+			http.Redirect(w, r, "/there", http.StatusTemporaryRedirect)
+		case known:
+			w.WriteHeader(404)
+			io.WriteString(w, "not here")
+		default:
+			w.Header().Set("WWW-Authenticate", `Basic realm="here"`)
+			w.WriteHeader(401)
+		}
+	}, netreply.Config{}, func(t *testing.T, s *fixture) {
+		for _, at := range []string{"connecting", "encrypted", "up", "sent", "head", "redirected", "question", "ready", "down",
+			"ContentNotFoundError", "finished"} {
+			if at == "encrypted" && s.kind != testserver.TLS && s.kind != testserver.H2 {
+				continue
+			}
+			for name, way := range ways {
+				m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}, ConnectionsPerHost: 1})
+				for range 3 {
+					var reply *netreply.Reply
+					req := s.request("/")
+					req.Answer = func(_ context.Context, q netreply.Question) { yes(q) }
+					req.OnSignal = func(r *netreply.Reply, e netreply.Event) {
+						if signalName(e) == at {
+							reply = r
+							way()
+						}
+					}
+					over := make(chan struct{})
+					go func() {
+						defer close(over)
+						defer func() { recover() }()
+						m.Fetch(deadline(t), http.MethodPut, req, netreply.StringBody("some bytes"))
+					}()
+					<-over
+					if assert.NotNil(t, reply, "%s at %s", name, at) {
+						assert.True(t, reply.IsFinished(), "%s at %s", name, at)
+						<-reply.Context().Done()
+						m.ClearAccessCache()
+					}
+				}
+				assert.ErrorIs(t, m.Fetch(deadline(t), http.MethodGet, s.request("/there"), nil).Err(), netreply.AuthenticationRequiredError,
+					"%s at %s", name, at)
+				m.Close()
+			}
+		}
+	})
+}
