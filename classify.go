@@ -58,6 +58,17 @@ type contextError struct {
 func (e *contextError) Error() string   { return e.cause.Error() }
 func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
 
+// waitError is a deadline that has passed while the reply waited for the program.
+type waitError struct {
+	err error
+	to  string // do what
+}
+
+func (e *waitError) Error() string {
+	return e.err.Error() + "; the reply waited for the program to " + e.to
+}
+func (e *waitError) Unwrap() error { return e.err }
+
 // endCause returns why the context of a transfer has ended: a cause of this package as it
 // is, the caller's as a contextError.
 func endCause(ctx context.Context) error {

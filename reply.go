@@ -3,7 +3,6 @@ package netreply
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -321,7 +320,7 @@ func (r *Reply) describe(e *Error, received int64) {
 	}
 	e.Received = received
 	if owed := r.owed(); owed != "" && e.Code == TimeoutError {
-		e.Err = fmt.Errorf("%w; the reply waited for the program to %s", e.Err, owed)
+		e.Err = &waitError{e.Err, owed}
 	}
 	if r.sent != nil && e.Sent == 0 {
 		e.Sent = r.sent.Load()
