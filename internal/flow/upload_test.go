@@ -1,27 +1,231 @@
-package flow
+package flow_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/flow"
+	"github.com/netreply/netreply/internal/testserver"
+	"github.com/netreply/netreply/internal/wire"
 )
 
-// TestNextPiece: a fast peer gets large pieces soon, a slow one small ones at once.
-func TestNextPiece(t *testing.T) {
-	for _, c := range []struct {
-		size int
-		took time.Duration
-		want int
-	}{
-		{minPiece, 0, 2 * minPiece},
-		{minPiece, fastPiece, 2 * minPiece},
-		{minPiece, 25 * time.Millisecond, minPiece},
-		{4 * minPiece, 5 * time.Millisecond, 4 * minPiece},
-		{maxPiece, time.Millisecond, maxPiece},
-		{maxPiece, slowPiece, minPiece},
-		{maxPiece, time.Hour, minPiece},
-	} {
-		assert.Equal(t, c.want, nextPiece(c.size, c.took), "%+v", c)
+// echo answers with the body, its type and its length as the head told it.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("X-Type", r.Header.Get("Content-Type"))
+	w.Header().Set("X-Length", fmt.Sprint(r.ContentLength))
+	w.Write(body)
+}
+
+// TestUploads: what is told of a body on its way. Over HTTP/1 it is sent with its first bytes, over
+// HTTP/2 before them (rules S36 and S42).
+func TestUploads(t *testing.T) {
+	large := strings.Repeat("0123456789abcdef", 2<<10) // two of the smallest pieces
+	unknown := func(text string) *flow.Payload {
+		p := fromSource(text)
+		p.Size = -1
+		return p
 	}
+	for name, row := range map[string]struct {
+		body   *flow.Payload
+		text   string
+		h1, h2 string
+		length string // as the head told it
+	}{
+		"memory":                {inMemory("text"), "text", "uploaded 4/4, sent", "sent, uploaded 4/4", "4"},
+		"source":                {fromSource("text"), "text", "uploads, uploaded 4/4, sent", "uploads, sent, uploaded 4/4", "4"},
+		"empty":                 {inMemory(""), "", "sent", "sent", "0"},
+		"unknown length":        {unknown("text"), "text", "uploads, uploaded 4/-1, sent, uploaded 4/4", "uploads, sent, uploaded 4/-1, uploaded 4/4", "-1"},
+		"unknown length, empty": {unknown(""), "", "uploads, sent", "uploads, sent", "-1"},
+		"large": {inMemory(large), large, "uploads, uploaded 16384/32768, sent, uploaded 32768/32768",
+			"uploads, sent, uploaded 16384/32768, uploaded 32768/32768", "32768"},
+		"none": {nil, "", "sent", "sent", "0"},
+		"longer than its size": {&flow.Payload{Size: 2, Rewindable: true, Open: fromSource("text").Open}, "te",
+			"uploads, uploaded 2/2, sent", "uploads, sent, uploaded 2/2", "2"},
+		"blocking": {&flow.Payload{Size: 4, Rewindable: true, Blocks: true, Open: fromSource("text").Open}, "text",
+			"uploads, uploaded 4/4, sent", "uploads, sent, uploaded 4/4", "4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachKind(t, echo, func(t *testing.T, s *server) {
+				r := s.ok(new(watcher), s.request(http.MethodPut, "/", row.body))
+				assert.Equal(t, row.text, r.body)
+				assert.Equal(t, row.length, r.resp.Header.Get("X-Length"))
+				want := row.h1
+				if s.http2() {
+					want = row.h2
+				}
+				assert.Equal(t, want, strings.Join(r.told("uploads", "no-upload", "uploaded", "sent"), ", "))
+				if strings.HasPrefix(want, "uploads") {
+					assert.EqualValues(t, len(row.text), r.sent.Load())
+				}
+			})
+		})
+	}
+}
+
+// TestUploadType: the type of a body is that of its payload, unless the request has one.
+func TestUploadType(t *testing.T) {
+	s := newServer(t, testserver.Plain, echo)
+	p := inMemory("text")
+	p.MIME = "text/plain"
+	q := s.request(http.MethodPut, "/", p)
+	assert.Equal(t, "text/plain", s.ok(new(watcher), q).resp.Header.Get("X-Type"))
+	q.Headers = headers.New("content-type", "text/html")
+	assert.Equal(t, "text/html", s.ok(new(watcher), q).resp.Header.Get("X-Type"))
+}
+
+// TestUploadFails: the source of a body does not open, breaks, or ends too early.
+func TestUploadFails(t *testing.T) {
+	broken := errors.New("broken")
+	source := func(src io.Reader) func() (io.Reader, error) { return func() (io.Reader, error) { return src, nil } }
+	eachKind(t, echo, func(t *testing.T, s *server) {
+		for _, blocks := range []bool{false, true} {
+			r := s.do(new(watcher), s.request(http.MethodPut, "/", &flow.Payload{Size: 4, Blocks: blocks, Open: func() (io.Reader, error) { return nil, broken }}))
+			var e *flow.Error
+			require.ErrorAs(t, r.err, &e)
+			assert.Equal(t, flow.BodySource, e.Kind)
+			assert.Equal(t, broken.Error(), e.Error())
+			require.ErrorIs(t, r.err, broken)
+			assert.Empty(t, r.told("sent"))
+
+			r = s.do(new(watcher), s.request(http.MethodPut, "/", &flow.Payload{Size: 4, Blocks: blocks,
+				Open: source(io.MultiReader(strings.NewReader("te"), iotest.ErrReader(broken)))}))
+			var we *wire.Error
+			require.ErrorAs(t, r.err, &we)
+			assert.Equal(t, wire.Source, we.Fault)
+			require.ErrorIs(t, r.err, broken)
+
+			r = s.do(new(watcher), s.request(http.MethodPut, "/", &flow.Payload{Size: 4, Blocks: blocks, Open: source(strings.NewReader("te"))}))
+			require.ErrorAs(t, r.err, &we)
+			assert.Equal(t, wire.Source, we.Fault)
+			var short *flow.ShortSourceError
+			require.ErrorAs(t, r.err, &short)
+			assert.Equal(t, flow.ShortSourceError{Got: 2, Want: 4}, *short)
+			require.ErrorIs(t, r.err, io.ErrUnexpectedEOF)
+		}
+	})
+}
+
+// countedSource is a source that counts how often it is closed.
+type countedSource struct {
+	io.Reader
+	closed *atomic.Int64
+}
+
+func (c countedSource) Close() error { c.closed.Add(1); return nil }
+
+// TestUploadCloses: what was opened for a sending is closed, once, when the transfer is over at
+// the latest; what is the program's is not.
+func TestUploadCloses(t *testing.T) {
+	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/early":
+			w.WriteHeader(http.StatusForbidden)
+			return
+		case "/redirect":
+			io.Copy(io.Discard, r.Body)
+			http.Redirect(w, r, "/", http.StatusTemporaryRedirect)
+		case "/drop":
+			io.Copy(io.Discard, r.Body)
+			http.Redirect(w, r, "/", http.StatusSeeOther)
+		case "/login":
+			askBasic(w, r)
+		default:
+			io.Copy(io.Discard, r.Body)
+		}
+	}, func(t *testing.T, s *server) {
+		for _, path := range []string{"/", "/early", "/redirect", "/drop", "/login"} {
+			for _, blocks := range []bool{false, true} {
+				for _, owned := range []bool{false, true} {
+					var opened, closed atomic.Int64
+					q := s.request(http.MethodPut, path, &flow.Payload{Size: -1, Rewindable: true, Owned: owned, Blocks: blocks, Open: func() (io.Reader, error) {
+						opened.Add(1)
+						return countedSource{strings.NewReader(strings.Repeat("text", 1<<10)), &closed}, nil
+					}})
+					q.AsksPassword = true
+					s.ok(&watcher{password: answers(right)}, q)
+					want := opened.Load()
+					if !owned {
+						want = 0
+					}
+					assert.Equal(t, want, closed.Load(), "%s, blocks %v, owned %v", path, blocks, owned)
+					s.engine.ForgetLogins()
+				}
+			}
+		}
+	})
+}
+
+// TestUploadAborted: the end of the context ends a transfer whose source blocks.
+func TestUploadAborted(t *testing.T) {
+	eachKind(t, echo, func(t *testing.T, s *server) {
+		src, w := io.Pipe()
+		defer w.Close()
+		aborted := errors.New("aborted")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() {
+			w.Write([]byte("te"))
+			cancel(aborted)
+		}()
+		q := s.request(http.MethodPut, "/", &flow.Payload{Size: 4, Blocks: true, Open: func() (io.Reader, error) { return src, nil }})
+		r := s.doIn(ctx, new(watcher), q, nil)
+		assert.Equal(t, aborted, r.err)
+		assert.Nil(t, r.resp)
+	})
+}
+
+// TestUploadStopsClock: while the source is read or opened it is not the peer that is waited for.
+func TestUploadStopsClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newMemoryClient(t, func(c *testserver.Conn) {
+			if _, body, ok := c.Request(); ok {
+				c.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+			}
+		})
+		defer c.close()
+		for _, blocks := range []bool{false, true} {
+			var expired atomic.Bool
+			clock := flow.NewClock(time.Second, func() { expired.Store(true) })
+			clock.Start()
+			text := strings.NewReader("text")
+			r := c.doIn(t.Context(), new(watcher), request(http.MethodPut, "http://a/", &flow.Payload{Size: 4, Blocks: blocks, Open: func() (io.Reader, error) {
+				time.Sleep(time.Hour)
+				return readerFunc(func(p []byte) (int, error) { time.Sleep(time.Hour); return text.Read(p[:1]) }), nil
+			}}), func(t *flow.Transfer) { t.Clock = clock })
+			clock.Stop()
+			require.NoError(t, r.err)
+			assert.Equal(t, "text", r.body)
+			assert.False(t, expired.Load())
+		}
+	})
+}
+
+// TestSequential: a source that can be read once is opened again until a byte of it was asked
+// for, and a reading whose place was taken gets none.
+func TestSequential(t *testing.T) {
+	s := &flow.Sequential{Source: strings.NewReader("text")}
+	first, err := s.Open()
+	require.NoError(t, err)
+	second, err := s.Open()
+	require.NoError(t, err)
+	_, err = first.Read(make([]byte, 4))
+	require.Error(t, err)
+	text, err := io.ReadAll(second)
+	require.NoError(t, err)
+	assert.Equal(t, "text", string(text))
+	_, err = s.Open()
+	assert.Equal(t, flow.ErrNotRewindable, err)
 }
