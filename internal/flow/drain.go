@@ -27,8 +27,16 @@ func drainWithin(resp *http.Response, limit time.Duration) {
 	if body == http.NoBody || resp.Close || resp.ContentLength > drainLimit {
 		return
 	}
-	stop := time.AfterFunc(limit, func() { body.Close() })
-	defer stop.Stop()
+	closed := make(chan struct{})
+	stop := time.AfterFunc(limit, func() {
+		body.Close()
+		close(closed)
+	})
+	defer func() {
+		if !stop.Stop() {
+			<-closed // the connection is about to be given back: to the session of the next request
+		}
+	}()
 	io.CopyN(io.Discard, body, drainLimit+1) // one byte more, to reach the end
 }
 

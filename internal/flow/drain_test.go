@@ -83,6 +83,31 @@ func TestDrainSlowly(t *testing.T) {
 	})
 }
 
+// TestDrainClosed: a body that is closed behind the limit is closed to the end, connection and
+// all, before the next request is sent.
+func TestDrainClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, w := io.Pipe()
+		closing := make(chan struct{})
+		body := &countedBody{Reader: src}
+		body.onEnd = func() {
+			body.onEnd = nil
+			w.CloseWithError(errClosed)
+			<-closing
+		}
+		var returned atomic.Bool
+		go func() {
+			drain(&http.Response{Body: body, ContentLength: 10})
+			returned.Store(true)
+		}()
+		time.Sleep(2 * drainTime)
+		assert.False(t, returned.Load())
+		close(closing)
+		synctest.Wait()
+		assert.True(t, returned.Load())
+	})
+}
+
 // errClosed is how a body ends that is closed while it is read.
 var errClosed = errors.New("closed")
 
