@@ -72,6 +72,51 @@ func TestLogin(t *testing.T) {
 	})
 }
 
+// TestLoginFreesConnection: the connection of a challenge is free while the program is asked; one
+// that the server ends nobody is told of.
+func TestLoginFreesConnection(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			connection := "Connection: keep-alive\r\n"
+			if ends {
+				connection = "Connection: close\r\n"
+			}
+			c := newMemoryClient(t, func(c *testserver.Conn) {
+				for {
+					req, _, ok := c.Request()
+					switch {
+					case !ok:
+						return
+					case req.URL.Path == "/other" || req.Header.Get("Authorization") != "":
+						c.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nin")
+					default:
+						c.Say(fmt.Sprintf("HTTP/1.1 401 Who\r\nWWW-Authenticate: Basic realm=r\r\n%sContent-Length: %d\r\n\r\n%s", connection, len(challenged), challenged))
+						if ends {
+							return
+						}
+					}
+				}
+			})
+			defer c.close()
+			w := &watcher{}
+			w.password = func(q *flow.PasswordQuestion) *auth.Credentials {
+				assert.Equal(t, "http://a/?b", q.URL.String(), "without user and fragment")
+				if !ends {
+					synctest.Wait()
+					assert.Empty(t, c.doIn(t.Context(), new(watcher), get("http://a/other"), nil).told("connecting"))
+				}
+				return right
+			}
+			q := get("http://user@a/?b#c")
+			q.AsksPassword = true
+			r := c.doIn(t.Context(), w, q, nil)
+			require.NoError(t, r.err)
+			assert.Equal(t, "in", r.body)
+			assert.Len(t, r.told("connecting"), 1)
+		})
+	}
+}
+
 // TestLoginGivenUp: without an answer, and with one that was refused before, the 401 is the
 // response, with its body.
 func TestLoginGivenUp(t *testing.T) {

@@ -181,6 +181,24 @@ func TestProxyList(t *testing.T) {
 	}
 }
 
+// TestProxyListCloses: what was opened for a proxy that could not be reached is closed.
+func TestProxyListCloses(t *testing.T) {
+	dead := &flow.Proxy{Addr: testserver.Refusing(t), Host: "127.0.0.1", Name: "dead"}
+	p := newProxied(t, testserver.Plain, echo)
+	var opened, closed atomic.Int64
+	q := request(http.MethodPut, "http://a.example/", &flow.Payload{Size: -1, Rewindable: true, Owned: true, Open: func() (io.Reader, error) {
+		opened.Add(1)
+		return countedSource{strings.NewReader("text"), &closed}, nil
+	}})
+	q.Proxied = true
+	assert.Equal(t, "text", p.ok(&watcher{proxies: through(dead, dead, httpProxy(p.proxy))}, q).body)
+	assert.EqualValues(t, 3, opened.Load())
+	assert.EqualValues(t, 3, closed.Load())
+	require.Error(t, p.do(&watcher{proxies: through(dead)}, q).err)
+	assert.EqualValues(t, 4, opened.Load())
+	assert.EqualValues(t, 4, closed.Load())
+}
+
 // TestProxyListEnds: where the Engine does not want another one to be tried, and with the
 // context.
 func TestProxyListEnds(t *testing.T) {

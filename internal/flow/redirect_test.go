@@ -166,6 +166,7 @@ func TestRedirectBudget(t *testing.T) {
 	assert.Equal(t, httpurl.TooMany, refusal.Kind)
 	assert.Len(t, r.told("redirect"), 3)
 	assert.Len(t, r.told("head"), 4)
+	assert.Empty(t, s.do(new(watcher), q).told("connecting"), "the connection is good still")
 }
 
 // TestRedirectBody: a body goes along where the method stays, from its beginning, and is dropped

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -93,6 +94,34 @@ func TestRetryReused(t *testing.T) {
 			assert.Len(t, r.heads, 1)
 		})
 	}
+}
+
+// TestRetryTakesNew: a repetition does not try one old connection after the other.
+func TestRetryTakesNew(t *testing.T) {
+	const old = wire.DefaultConnsPerHost
+	var all sync.WaitGroup
+	all.Add(old)
+	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+		if _, _, ok := c.Request(); !ok {
+			return
+		}
+		if c.N <= old {
+			all.Done()
+			all.Wait()
+		}
+		c.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		c.Request()
+	})
+	c := newClient(t, nil, "")
+	done := make(chan result)
+	for range old {
+		go func() { done <- c.do(new(watcher), get(s.URL())) }()
+	}
+	for range old {
+		require.NoError(t, (<-done).err)
+	}
+	require.Equal(t, old, c.wire.Connections())
+	assert.Equal(t, []string{"carrier reused", "carrier new"}, c.ok(new(watcher), get(s.URL())).told("carrier"))
 }
 
 // TestRetryNew: what breaks on a new connection is not sent again.
