@@ -191,6 +191,13 @@ func TestHeadLate(t *testing.T) {
 			c.Say("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
 			io.Copy(io.Discard, c.R)
 		}, 0},
+		"before the upload is over, which ends": {"/", slow, func(c *testserver.Conn) {
+			req, _ := c.Head()
+			c.Say("HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nte")
+			io.Copy(io.Discard, req.Body)
+			time.Sleep(time.Hour)
+			c.Say("xt")
+		}, 0},
 		"an interim response is none": {"/", nil, func(c *testserver.Conn) {
 			c.Request()
 			c.Say("HTTP/1.1 103 Early\r\n\r\n")
@@ -434,6 +441,15 @@ func TestRateMeasured(t *testing.T) {
 		"waiting for a head":                 {hour(func() {}), nil, nil},
 		"waiting for a head after an upload": {hour(func() {}), fromSource("text"), nil},
 		"receiving":                          {hour(func() { time.Sleep(time.Hour) }), nil, slow},
+		"receiving, behind an upload that ends meanwhile": {func(c *testserver.Conn) {
+			req, _ := c.Head()
+			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nte")
+			io.Copy(io.Discard, req.Body)
+			time.Sleep(time.Hour)
+			c.Say("xt")
+		}, &flow.Payload{Size: 4, Blocks: true, Open: func() (io.Reader, error) {
+			return readerFunc(func(p []byte) (int, error) { time.Sleep(time.Second); return copy(p, "text"), io.EOF }), nil
+		}}, slow},
 		"sending": {func(c *testserver.Conn) {
 			c.Head()
 			time.Sleep(time.Hour)

@@ -87,7 +87,7 @@ func TestLoginFreesConnection(t *testing.T) {
 					switch {
 					case !ok:
 						return
-					case req.URL.Path == "/other" || req.Header.Get("Authorization") != "":
+					case req.URL.Path == "/other" || req.Header.Get("Authorization") == rightLine:
 						c.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nin")
 					default:
 						c.Say(fmt.Sprintf("HTTP/1.1 401 Who\r\nWWW-Authenticate: Basic realm=r\r\n%sContent-Length: %d\r\n\r\n%s", connection, len(challenged), challenged))
@@ -112,6 +112,7 @@ func TestLoginFreesConnection(t *testing.T) {
 			r := c.doIn(t.Context(), w, q, nil)
 			require.NoError(t, r.err)
 			assert.Equal(t, "in", r.body)
+			assert.Len(t, r.told("password"), 1)
 			assert.Len(t, r.told("connecting"), 1)
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/dial"
@@ -224,17 +225,19 @@ func TestProxyListEnds(t *testing.T) {
 	assert.EqualValues(t, 1, asked.Load())
 }
 
-// TestProxyListHeaders: what was for one proxy does not go to the next one.
+// TestProxyListHeaders: what was for one proxy does not go to the next one, and what was not does.
 func TestProxyListHeaders(t *testing.T) {
+	jar := cookies.NewJar(cookies.Options{})
+	jar.SetHeader(get("http://a.example/").URL, []string{"a=1"})
 	p := newProxied(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Header.Get("X-First"), ",", r.Header.Get("X-Second"), ",", r.Header.Get("X-Own"))
-	})
+		fmt.Fprint(w, r.Header.Get("X-First"), ",", r.Header.Get("X-Second"), ",", r.Header.Get("X-Own"), ",", r.Header.Get("Cookie"))
+	}, func(c *flow.Config) { c.Jar = jar })
 	first := &flow.Proxy{Addr: testserver.Refusing(t), Name: "dead", Headers: headers.New("X-First", "1")}
 	second := httpProxy(p.proxy)
 	second.Headers = headers.New("X-Second", "2", "x-own", "proxy's")
 	q := p.get("http://a.example/")
 	q.Headers = headers.New("X-Own", "mine")
-	assert.Equal(t, ",2,mine", p.ok(&watcher{proxies: through(first, second)}, q).body)
+	assert.Equal(t, ",2,mine,a=1", p.ok(&watcher{proxies: through(first, second)}, q).body)
 }
 
 // TestProxyLogin: what a proxy asks is answered, and the answer goes out unasked afterwards.
