@@ -29,7 +29,7 @@ func prove(t *testing.T, spaces *auth.Spaces, url, challenge, user, password str
 	require.NoError(t, err)
 }
 
-// unasked is what goes along with a request before anybody asks.
+// preemptive is what goes along with a request before anybody asks.
 func preemptive(spaces *auth.Spaces, url string) string {
 	d := &auth.Dialog{Setup: setup(spaces, url)}
 	defer d.Close()

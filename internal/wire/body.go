@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// body gives the connection back at its end.
+// body is a response body that returns its connection to the pool at its end.
 type body struct {
 	io.ReadCloser
 	t    *Transport
@@ -17,9 +17,9 @@ type body struct {
 	ctx  context.Context
 	done atomic.Bool
 
-	left   int64 // what is missing, when the length is known
+	left   int64 // bytes still to be read, if the length is known
 	lowat  *lowat
-	upload bool // the request has a body, which may be on its way still
+	upload bool // the request has a body, which may still be being sent
 	closed atomic.Bool
 }
 
@@ -45,7 +45,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *body) Write(p []byte) (int, error) { // after 101
+func (b *body) Write(p []byte) (int, error) { // after a 101 response
 	w, ok := b.ReadCloser.(io.Writer)
 	if !ok {
 		return 0, errors.ErrUnsupported
@@ -53,8 +53,8 @@ func (b *body) Write(p []byte) (int, error) { // after 101
 	return w.Write(p)
 }
 
-// Close gives the response up. It does not wait for an HTTP/2 connection: the stream is
-// reset in the background.
+// Close ends the exchange. It does not wait for an HTTP/2 connection: the stream is reset
+// in the background.
 func (b *body) Close() error {
 	if b.c.http2 {
 		if (b.upload || !b.done.Load()) && b.closed.CompareAndSwap(false, true) {

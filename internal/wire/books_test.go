@@ -70,14 +70,14 @@ func TestQuestionFreesDial(t *testing.T) {
 	asked := b.decided().dial[0]
 	q := &Question{}
 	require.True(t, asked.asks(q, 0))
-	assert.Same(t, q, owner.take().question)
+	assert.Same(t, q, owner.takeNews().question)
 	assert.False(t, asked.asks(q, maxQuestions))
 	d := b.decided()
 	require.Len(t, d.dial, 1)
 	assert.Same(t, other, d.dial[0].owner)
 	refused := errors.New("refused")
 	asked.failed(refused)
-	assert.Equal(t, refused, owner.take().err)
+	assert.Equal(t, refused, owner.takeNews().err)
 	assert.False(t, other.done)
 	assert.False(t, asked.asks(q, 1), "nobody is there any more")
 }
@@ -92,7 +92,7 @@ func TestAcceptedIsAnotherHost(t *testing.T) {
 	require.True(t, d.asks(&Question{}, 0))
 	accepted := &Profile{}
 	d.opened(&conn{connection: &scripted{}}, accepted, time.Now())
-	got := owner.take()
+	got := owner.takeNews()
 	require.NotNil(t, got.conn)
 	assert.Same(t, accepted, got.conn.host.key.Profile)
 	assert.False(t, other.done)
@@ -126,11 +126,11 @@ func TestUnkeptEnds(t *testing.T) {
 		b.h.startDials()
 		c := &conn{connection: &scripted{}}
 		b.decided().dial[0].opened(c, nil, time.Now())
-		require.Same(t, c, first.take().conn)
+		require.Same(t, c, first.takeNews().conn)
 		b.ask(fresh)
 		b.decided()
 		b.h.exchangeOver(c, true, time.Now())
-		assert.Equal(t, ends, c.gone, "fresh: %v", fresh)
+		assert.Equal(t, ends, c.removed, "fresh: %v", fresh)
 		assert.Equal(t, ends, len(b.decided().close) == 1)
 	}
 }
@@ -145,9 +145,9 @@ func TestCloseEndsEverything(t *testing.T) {
 	busy, idle := &conn{connection: &scripted{}}, &conn{connection: &scripted{}}
 	dials[0].opened(busy, nil, time.Now())
 	dials[1].opened(idle, nil, time.Now())
-	require.Same(t, idle, all[1].take().conn)
+	require.Same(t, idle, all[1].takeNews().conn)
 	b.h.exchangeOver(idle, true, time.Now())
-	require.Same(t, idle, all[2].take().conn, "it goes to the next at once")
+	require.Same(t, idle, all[2].takeNews().conn, "it goes to the next at once")
 	b.h.exchangeOver(idle, true, time.Now())
 	other := b.host(Key{Scheme: "http", Addr: "other:80"})
 	late := other.enqueue(&waiter{x: &Exchange{}})
@@ -157,7 +157,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	d := b.decided()
 	assert.Equal(t, []*conn{busy}, d.cut)
 	assert.Equal(t, []*conn{idle}, d.close)
-	assert.Equal(t, ErrClosed, late.take().err)
+	assert.Equal(t, ErrClosed, late.takeNews().err)
 	assert.False(t, b.over(), "they are being closed, and a dial is under way")
 	late.dial.failed(ErrClosed)
 	b.all.remove(busy)

@@ -9,52 +9,52 @@ import (
 	"github.com/netreply/netreply/internal/dial"
 )
 
-// dialing is one connection being opened; its goroutine ends by itself, within
-// the Dialer's limits.
+// dialing is a connection that is being opened. Its goroutine ends within the Dialer's time
+// limits.
 type dialing struct {
 	host   *host
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	// guarded by Transport.mu
-	place    links[dialing] // among the orphans
-	owner    *waiter        // the exchange it is for, told of its progress
-	audience audience
+	orphanLinks links[dialing] // in host.orphans
+	owner       *waiter        // the waiter that it reports to
+	audience    audience
 }
 
-// audience is who may have the connection that is being opened.
+// audience says which waiters may get the connection.
 type audience int
 
 const (
-	anyone    audience = iota
-	ownerOnly          // it was asked about this connection
-	nobody
+	anyWaiter audience = iota
+	ownerOnly          // its owner was asked a question
+	discarded
 )
 
-// restrict says that the connection is for fewer than anyone.
+// restrict reduces the audience.
 func (d *dialing) restrict(to audience) {
-	if d.audience == anyone {
+	if d.audience == anyWaiter {
 		d.host.shared--
 		d.host.orphans.remove(d)
 	}
 	d.audience = to
 }
 
-// giveUp has a dial cancelled that nobody needs.
+// giveUp cancels a dial that is not needed.
 func (d *dialing) giveUp() {
-	d.restrict(nobody)
+	d.restrict(discarded)
 	p := d.host.pool
 	p.todo.cancel = append(p.todo.cancel, d)
 }
 
-// startDials has as many connections opened as waiting exchanges may have. While it is not
-// known whether the server speaks HTTP/2, one at a time: with HTTP/2 the first is enough for
-// all.
+// startDials starts dials for waiters, up to the limit of connections. While it is unknown
+// whether the server supports HTTP/2, only one at a time: an HTTP/2 connection is enough
+// for all.
 func (h *host) startDials() {
 	p := h.pool
 	limit, freshOnly := p.connsPerHost-h.open, false
 	if h.protocol != protoH1 {
-		// with a connection there, streams are limited by the peer: wait for one to end
+		// with an HTTP/2 connection the peer limits the streams: wait for one to end
 		limit, freshOnly = 1, h.h2Open > 0
 	}
 	for {
@@ -62,13 +62,13 @@ func (h *host) startDials() {
 		if w == nil {
 			return
 		}
-		d := h.orphans.popFront() // what it has told went to another; the rest is for w
+		d := h.orphans.popFront() // a running dial without an owner: w is its owner from now on
 		if d == nil && h.shared >= limit {
 			c := h.idle.first
 			if !w.x.Fresh || c == nil || h.shared > limit {
 				return
 			}
-			p.discard(c) // to make room for one that nothing was sent on
+			p.discard(c) // make room for an unused connection
 			limit++
 		}
 		if d == nil {
@@ -84,21 +84,21 @@ func (h *host) startDials() {
 	}
 }
 
-// dialled notes that a connection is being opened for w.
+// dialled sets the dial that opens a connection for w.
 func (w *waiter) dialled(d *dialing) {
 	w.host.undialled[w.x.Priority].of(w.x.Fresh).remove(w)
-	w.news = news{} // which was of another dial
+	w.news = news{} // drop news of an earlier dial
 	if w.dial, w.unqueued = d, w.host.emptied; w.host.working() {
 		w.unqueued = time.Now()
 	}
 }
 
-// opened ends a dial that has brought a connection. accepted, when not nil, is the profile
-// that its owner was asked for.
+// opened ends a successful dial. accepted, if not nil, is the profile with which its owner
+// has accepted the certificate.
 func (d *dialing) opened(c *conn, accepted *Profile, now time.Time) {
 	h, p, audience := d.host, d.host.pool, d.audience
-	d.over()
-	c.host, c.waited = h, audience == ownerOnly
+	d.end()
+	c.host, c.delayed = h, audience == ownerOnly
 	if accepted != nil {
 		key := h.key
 		key.Profile = accepted
@@ -106,31 +106,31 @@ func (d *dialing) opened(c *conn, accepted *Profile, now time.Time) {
 	}
 	p.add(c)
 	switch {
-	case audience == nobody || p.closed:
+	case audience == discarded || p.closed:
 		p.discard(c)
 		c.host.forget()
 	case c.host != h:
 		h.deliverToAsker(d.owner, c)
 	default:
 		h.undial(d.owner)
-		h.introduce(c, now)
+		h.placeNew(c, now)
 	}
 	h.startDials()
 	h.forget()
 }
 
-// failed ends a dial that has brought none, and the exchanges that this ends (rule E9): its
-// owner, and when the host has no connection at all everyone who has no dial of its own. What
-// an owner was asked about concerns it alone.
+// failed ends a failed dial, and fails the exchanges that depend on it (rule E9): its
+// owner, and, if the host has no connection at all, all waiters without a dial of their
+// own. A failure after a question concerns only the owner.
 func (d *dialing) failed(err error) {
 	h, audience := d.host, d.audience
-	d.over()
-	if audience != nobody && !h.pool.closed { // else whoever came after its owner left has not failed
+	d.end()
+	if audience != discarded && !h.pool.closed { // otherwise the failure does not concern the waiters
 		if w := d.owner; !w.done {
 			w.dial = nil
 			w.finish(news{err: err})
 		}
-		if audience == anyone && h.open == 0 && h.h2Open == 0 {
+		if audience == anyWaiter && h.open == 0 && h.h2Open == 0 {
 			h.failUndialled(err)
 		}
 	}
@@ -138,13 +138,14 @@ func (d *dialing) failed(err error) {
 	h.forget()
 }
 
-func (d *dialing) over() {
-	d.restrict(nobody)
+func (d *dialing) end() {
+	d.restrict(discarded)
 	d.host.dials--
 	d.host.pool.dials--
 }
 
-// undial lets the owner of a dial that is over have another one, if it still waits.
+// undial puts the owner of a finished dial back into the queue for dials, if it is still
+// waiting.
 func (h *host) undial(w *waiter) {
 	if !w.done {
 		w.dial = nil
@@ -162,7 +163,7 @@ func (h *host) failUndialled(err error) {
 	}
 }
 
-// dial opens one connection and gives it to the first that waits.
+// dial opens one connection and assigns it to the first waiter.
 func (t *Transport) dial(d *dialing) {
 	defer d.cancel()
 	c, accepted, err := t.connect(d, false)
@@ -176,8 +177,8 @@ func (t *Transport) dial(d *dialing) {
 	t.unlock()
 }
 
-// tell passes news of a dial on to its owner, if that still waits.
-func (t *Transport) tell(d *dialing, f func(*news)) {
+// report changes the news of a dial's owner, if that is still waiting.
+func (t *Transport) report(d *dialing, f func(*news)) {
 	t.mu.Lock()
 	if w := d.owner; !w.done {
 		f(&w.news)
@@ -186,10 +187,10 @@ func (t *Transport) tell(d *dialing, f func(*news)) {
 	t.mu.Unlock()
 }
 
-// connect opens the connection. With again it resumes no TLS session.
+// connect opens the connection. With again it does not resume a TLS session.
 func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile, err error) {
 	key := d.host.key
-	raw, err := t.reach(d)
+	raw, err := t.dialRaw(d)
 	if err != nil {
 		return nil, nil, DialError(err)
 	}
@@ -205,19 +206,20 @@ func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile,
 		}
 		c.accepted, accepted = s.accepted, s.acceptedProfile
 	}
-	if err := t.speak(key, c); err != nil {
+	if err := t.startHTTP(key, c); err != nil {
 		dial.GiveUp(raw)
 		return nil, nil, err
 	}
 	if c.tls != nil {
-		t.tell(d, func(n *news) { n.encrypted, n.accepted = c.tls, c.accepted })
+		t.report(d, func(n *news) { n.encrypted, n.accepted = c.tls, c.accepted })
 	}
 	return c, accepted, nil
 }
 
-// reach opens what the connection lies on.
-func (t *Transport) reach(d *dialing) (net.Conn, error) {
-	begun := func() { t.tell(d, func(n *news) { n.connecting = true }) }
+// dialRaw opens the connection below TLS: to the target, through a proxy, or to a local
+// socket.
+func (t *Transport) dialRaw(d *dialing) (net.Conn, error) {
+	begun := func() { t.report(d, func(n *news) { n.connecting = true }) }
 	dialer, key := t.cfg.Dialer, d.host.key
 	switch {
 	case key.Scheme == Local:

@@ -11,38 +11,38 @@ import (
 	"github.com/netreply/netreply/internal/dial"
 )
 
-// Protocol is a wish for the version of HTTP.
+// Protocol is the version of HTTP to use.
 type Protocol int
 
 const (
-	Negotiate Protocol = iota // HTTP/2 when TLS agrees on it, HTTP/1 otherwise
+	Negotiate Protocol = iota // HTTP/2 if ALPN selects it, HTTP/1 otherwise
 	HTTP1                     // HTTP/1 only
-	HTTP2                     // HTTP/2 without asking: prior knowledge in clear text
+	HTTP2                     // HTTP/2 only, without TLS by prior knowledge
 )
 
-// Key names the exchanges that may share connections.
+// Key identifies exchanges that may share connections.
 type Key struct {
 	Scheme string // http, https or Local
-	// Addr is host:port in ASCII, with a Route that forwards the proxy's, or the name of
-	// a local socket.
+	// Addr is host:port in ASCII, of the proxy if Route forwards, or the name of a local
+	// socket.
 	Addr     string
 	Protocol Protocol
-	// Profile is the encryption of https.
+	// Profile is the TLS profile for https.
 	Profile *Profile
-	// Route is the proxy, nil for none; its address is its identity.
+	// Route is the proxy, nil for none. It is compared by address.
 	Route *dial.Proxy
-	// Target is, with a Route that forwards, the host:port that the requests are for:
-	// connections and their limit are per target (rule N41).
+	// Target is the host:port of the target if Route forwards: connections and their limit
+	// are per target (rule N41).
 	Target string
-	// Owner is whom the connections are authenticated for, anything comparable; nil
-	// for nobody, as long as the requests carry their credentials themselves.
+	// Owner is the identity for which the connections are authenticated, any comparable
+	// value; nil if they are not.
 	Owner any
 }
 
 // Local is the scheme of HTTP over a Unix domain socket.
 const Local = "unix"
 
-// Priority orders the exchanges that wait for a connection.
+// Priority is the priority of an exchange that waits for a connection.
 type Priority int8
 
 const (
@@ -52,27 +52,26 @@ const (
 	priorities
 )
 
-// Observer is told what happens to one exchange. The calls come from the
-// goroutine that called RoundTrip, except Activity.
+// Observer receives the events of one exchange. It is called on the goroutine of RoundTrip,
+// except for Activity.
 type Observer interface {
-	// Waiting: there is no connection to send on at once. queued says that all that there
-	// may be carry other exchanges; otherwise one is being opened.
+	// Waiting reports that no connection is available at once. queued means that all
+	// allowed connections are in use; otherwise one is being opened.
 	Waiting(queued bool)
-	// Connecting: a TCP connection is being opened for this exchange.
+	// Connecting reports that a TCP connection is being opened for this exchange.
 	Connecting()
-	// Encrypted: the handshake is over; nothing of the request has been sent. What is
-	// wrong with the server's certificate, and was accepted, comes along.
+	// Encrypted reports the end of the TLS handshake, before anything of the request is
+	// sent, and the certificate flaws that were accepted, nil for none.
 	Encrypted(*tls.ConnectionState, *certs.Failure)
-	// Question: the handshake needs something to be known or decided. It goes on when
-	// this returns.
+	// Question asks a question of the handshake, which continues when it returns.
 	Question(*Question)
-	// Sending: the request goes out now, on this connection.
+	// Sending reports that the request is about to be sent on this connection.
 	Sending(Conn)
-	// Activity: bytes of the response came. It must not block.
+	// Activity reports that bytes of the response were received. It must not block.
 	Activity()
 }
 
-// Conn is what is known of the connection that carries an exchange.
+// Conn describes the connection of an exchange.
 type Conn struct {
 	HTTP2      bool
 	Reused     bool
@@ -80,20 +79,20 @@ type Conn struct {
 	LocalAddr  net.Addr
 	RemoteAddr net.Addr
 	// Ended is closed when the peer has ended the connection. A request body whose Read may
-	// wait for long must watch it, besides the context and its Close: net/http does not
-	// return from an exchange before that Read does.
+	// block must also watch it, in addition to the context and its Close, because net/http
+	// waits for that Read before it ends an exchange.
 	Ended <-chan struct{}
 
 	nc net.Conn
 }
 
-// Untaken is how many bytes that were sent on the connection its peer has not taken yet, -1
-// where the system does not tell. On HTTP/2 they may be another exchange's.
-func (c Conn) Untaken() int {
+// Unacked is the number of bytes sent on the connection that the peer has not acknowledged,
+// -1 if the system does not report it. On HTTP/2 they may belong to another exchange.
+func (c Conn) Unacked() int {
 	nc := c.nc
-	for range 8 { // a program's connection may say that it is inside itself
+	for range 8 { // bounded, because NetConn of a program's connection may return itself
 		if sc, ok := nc.(syscall.Conn); ok {
-			return untaken(sc)
+			return unacked(sc)
 		}
 		inner, ok := nc.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -104,37 +103,37 @@ func (c Conn) Untaken() int {
 	return -1
 }
 
-// Exchange is one request on its way, and the facts about it. One that failed before it had
-// a connection, see Begun, may be handed to RoundTrip once more, its fields changed or not.
+// Exchange is one request and its response. If it failed before it had a connection, see
+// Begun, it may be passed to RoundTrip again, even with changed fields.
 type Exchange struct {
 	Key Key
-	// IdleTimeout is how long the connection may lie idle afterwards: 0 means
-	// the Transport's time, below 0 not at all.
+	// IdleTimeout is how long the connection is kept idle afterwards: 0 means the
+	// Transport's time, below 0 that it is closed.
 	IdleTimeout time.Duration
 	Observer    Observer
-	// Session, when not nil, keeps the exchange with others on one connection.
+	// Session, if not nil, makes several exchanges use one connection.
 	Session  *Session
 	Priority Priority
-	// Fresh asks for a connection that nothing was sent on before.
+	// Fresh requires a connection on which nothing was sent before.
 	Fresh bool
-	// Repeated says that the exchange has been tried before: nobody is told of a
-	// connection that takes the place of one that ended (rule N22).
+	// Repeated reports that the exchange was tried before: Observer.Connecting is not
+	// called then (rule N22).
 	Repeated bool
-	idled    bool  // the connection had lain idle before it was taken for the exchange
-	untaken  int32 // with moved, of PeerMoved
+	wasIdle  bool  // the connection was idle before the exchange
+	unacked  int32 // state of PeerMoved, as is moved
 
-	ending *ending
-	body   body // of the response
+	cancellation *cancellation
+	body         body // response body
 
-	waiter  *waiter // the last one, guarded by Transport.mu
+	waiter  *waiter // the last one; guarded by Transport.mu
 	carrier *conn   // set before Sending
 	moved   int64
-	got     *httptrace.GotConnInfo // filled in by begin; nil where no trace wants it
+	gotConn *httptrace.GotConnInfo // set by begin; nil without a trace hook for it
 
 	// Set by RoundTrip.
 	Conn Conn
-	Head string // the response head as it came, for ParseHead; "" when it was not seen
+	Head string // the bytes of an HTTP/1 response head, for ParseHead; "" on HTTP/2
 }
 
-// Begun tells, once RoundTrip has returned, whether it had a connection to send on.
+// Begun reports, after RoundTrip, whether the exchange had a connection.
 func (x *Exchange) Begun() bool { return x.carrier != nil }

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// expiry knows when idle connections are to be closed. A connection has one entry at most,
-// made when it first becomes idle and kept while it is used again and again: only when the
-// entry is due is it looked at whether the connection has been idle for so long.
+// expiry closes idle connections after their time. A connection has at most one entry in
+// the heap, made when it first becomes idle and kept while it is used again: only when the
+// entry is due is the idle time checked.
 type expiry struct {
-	limit time.Duration // unless something else says less
+	limit time.Duration // default idle time
 	due   dueHeap
 	timer *time.Timer
-	armed time.Time // what the timer is set to; zero for nothing
+	armed time.Time // time to which the timer is set; zero for none
 }
 
-// expiryBatch bounds how many connections are looked at under one hold of the lock.
+// expiryBatch bounds how many connections are checked while the lock is held.
 const expiryBatch = 256
 
-// keep has c closed at a time, unless it is used before.
-func (e *expiry) keep(c *conn, now time.Time) {
+// schedule schedules the closing of c for the end of its idle time.
+func (e *expiry) schedule(c *conn, now time.Time) {
 	limit := e.limit
 	if c.expiry > 0 {
 		limit = c.expiry
@@ -27,28 +27,28 @@ func (e *expiry) keep(c *conn, now time.Time) {
 	if c.hint > 0 && c.hint < limit {
 		limit = c.hint
 	}
-	c.idleFrom, c.deadline = now, now.Add(limit)
+	c.idleSince, c.deadline = now, now.Add(limit)
 	switch {
-	case c.dueAt == 0:
+	case c.heapIndex == 0:
 		c.due = c.deadline
 		heap.Push(&e.due, c)
 	case c.deadline.Before(c.due):
 		c.due = c.deadline
-		heap.Fix(&e.due, c.dueAt-1)
+		heap.Fix(&e.due, c.heapIndex-1)
 	default:
-		return // the entry is there, and early enough
+		return // the existing entry is early enough
 	}
 	e.arm(now)
 }
 
-// forget drops the entry of a connection that is out of the books.
-func (e *expiry) forget(c *conn) {
-	if c.dueAt > 0 {
-		heap.Remove(&e.due, c.dueAt-1)
+// remove removes the entry of a connection.
+func (e *expiry) remove(c *conn) {
+	if c.heapIndex > 0 {
+		heap.Remove(&e.due, c.heapIndex-1)
 	}
 }
 
-// arm sets the timer to the first entry.
+// arm sets the timer for the first entry.
 func (e *expiry) arm(now time.Time) {
 	if len(e.due) == 0 {
 		return
@@ -61,8 +61,8 @@ func (e *expiry) arm(now time.Time) {
 	e.timer.Reset(max(0, first.Sub(now)))
 }
 
-// discardExpired discards the connections that have been idle for too long, and lets others be
-// opened for those whom they had no room for.
+// discardExpired discards connections at the end of their idle time, and starts dials for
+// waiters that were blocked by them.
 func (p *pool) discardExpired(now time.Time) {
 	e := &p.expiry
 	e.armed = time.Time{}
@@ -72,7 +72,7 @@ func (p *pool) discardExpired(now time.Time) {
 		}
 		c := heap.Pop(&e.due).(*conn)
 		switch {
-		case c.streams > 0: // it gets a new entry when it is idle again
+		case c.streams > 0: // in use: it gets a new entry when it is idle again
 		case c.deadline.After(now):
 			c.due = c.deadline
 			heap.Push(&e.due, c)
@@ -93,19 +93,19 @@ func (t *Transport) expire() {
 	t.unlock()
 }
 
-// dueHeap orders connections by the time at which to look at them.
+// dueHeap orders connections by conn.due.
 type dueHeap []*conn
 
 func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].dueAt, h[j].dueAt = i+1, j+1
+	h[i].heapIndex, h[j].heapIndex = i+1, j+1
 }
 
 func (h *dueHeap) Push(c any) {
 	*h = append(*h, c.(*conn))
-	c.(*conn).dueAt = len(*h)
+	c.(*conn).heapIndex = len(*h)
 }
 
 func (h *dueHeap) Pop() any {
@@ -113,6 +113,6 @@ func (h *dueHeap) Pop() any {
 	c := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	c.dueAt = 0
+	c.heapIndex = 0
 	return c
 }

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// framing says how the body of a response is delimited (RFC 9112, section 6.3).
+// framing is how the body of a response is delimited (RFC 9112, section 6.3).
 type framing uint8
 
 const (
@@ -16,17 +16,17 @@ const (
 	byLength         // Content-Length
 	byChunks         // Transfer-Encoding: chunked
 	byClose          // it ends with the connection
-	tunnel           // 101: what follows is another protocol
+	tunnel           // 101: another protocol follows
 )
 
-// chunkScanner finds the end of a chunked body (RFC 9112, section 7.1), whatever the
-// pieces it comes in. It keeps nothing. What it accepts net/http accepts too, so that
-// both see the same end.
+// chunkScanner finds the end of a chunked body (RFC 9112, section 7.1) that arrives in
+// arbitrary pieces, without storing it. It accepts only input that net/http accepts, too,
+// so that both find the same end.
 type chunkScanner struct {
 	state chunkState
-	left  uint64 // data missing from the chunk, or what is read of its size
-	line  int    // bytes of the line, in the trailer section of all its lines
-	more  bool   // a digit of the size, or a trailer line, has come
+	left  uint64 // bytes of data left in the chunk, or the part of its size read so far
+	line  int    // bytes of the line, or of the whole trailer section
+	more  bool   // a digit of the size, or a trailer line, was read
 }
 
 type chunkState uint8
@@ -47,14 +47,14 @@ const (
 	chunksEnd
 )
 
-// maxChunkLine bounds the line of a chunk's size with its extensions, and the trailer
-// section as a whole. net/http reads both into its buffer.
+// maxChunkLine bounds the line of a chunk's size and extensions, and the whole trailer
+// section. net/http reads both into its buffer.
 const maxChunkLine = readBuffer - 2
 
 var errChunkLine = fmt.Errorf("chunk size line or trailers of more than %d bytes", maxChunkLine)
 
-// scan takes the next bytes. n is how many of them belong to the body, up to its end
-// or to the first that is wrong.
+// scan processes the next bytes. n is how many of them belong to the body, up to its end or
+// the first invalid byte.
 func (s *chunkScanner) scan(p []byte) (n int, err error) {
 	for n < len(p) && s.state != chunksEnd {
 		if s.state == chunkData {
@@ -75,7 +75,7 @@ func (s *chunkScanner) scan(p []byte) (n int, err error) {
 
 func (s *chunkScanner) done() bool { return s.state == chunksEnd }
 
-// step takes one byte that is no data.
+// step processes one byte that is not chunk data.
 func (s *chunkScanner) step(c byte) error {
 	if s.line++; s.line > maxChunkLine {
 		return errChunkLine
@@ -83,7 +83,7 @@ func (s *chunkScanner) step(c byte) error {
 	switch s.state {
 	case chunkSize:
 		if d, ok := hexDigit(c); ok {
-			// net/http wants at most 16 digits, leading zeros included
+			// net/http accepts at most 16 digits, including leading zeros
 			if s.line > 16 || s.left > math.MaxInt64>>4 {
 				return errors.New("chunk size out of range")
 			}
@@ -98,7 +98,7 @@ func (s *chunkScanner) step(c byte) error {
 		if c == ';' {
 			return errors.New("blank between chunk size and extension")
 		}
-		return s.behindSize(c, "line end behind the chunk size")
+		return s.behindSize(c, "line end after the chunk size")
 	case chunkExtension:
 		return s.text(c, chunkSizeLF, "chunk extension")
 	case chunkSizeLF:
@@ -141,7 +141,7 @@ func (s *chunkScanner) step(c byte) error {
 	}
 }
 
-// behindSize takes what ends the digits of a size.
+// behindSize processes the byte after the digits of a size.
 func (s *chunkScanner) behindSize(c byte, what string) error {
 	switch c {
 	case ';':
@@ -165,8 +165,8 @@ func (s *chunkScanner) text(c byte, end chunkState, what string) error {
 	return nil
 }
 
-// expect wants one byte. Bare line feeds end nothing here: parsers that differ about them
-// differ about where the body ends.
+// expect requires one byte. A bare line feed is an error: parsers treat it differently, and
+// would find different ends of the body.
 func (s *chunkScanner) expect(c, want byte, next chunkState) error {
 	if c != want {
 		return fmt.Errorf("%q where chunked coding has %q", c, want)
@@ -185,7 +185,7 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// tokenByte tells the bytes of a token (RFC 9110, section 5.6.2).
+// tokenByte is the set of bytes of a token (RFC 9110, section 5.6.2).
 var tokenByte = func() (t [256]bool) {
 	for c := range 128 {
 		t[c] = httpguts.IsTokenRune(rune(c))
@@ -193,5 +193,5 @@ var tokenByte = func() (t [256]bool) {
 	return t
 }()
 
-// textByte tells the bytes that a field value or a reason phrase may have.
+// textByte reports whether a field value or a reason phrase may contain a byte.
 func textByte(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' }

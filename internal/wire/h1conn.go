@@ -9,7 +9,7 @@ import (
 	"github.com/netreply/netreply/internal/oserr"
 )
 
-// stdConn is a connection on which net/http speaks HTTP/1.
+// stdConn is an HTTP/1 connection of net/http.
 type stdConn struct {
 	cc  *http.ClientConn
 	tap *tapConn
@@ -33,7 +33,8 @@ func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, err
 	return s.checked(resp, x)
 }
 
-// checked refuses a response whose head net/http has read in another way than the tap.
+// checked returns an error if net/http has parsed the response head differently from the
+// tap.
 //
 //go:noinline
 func (s *stdConn) checked(resp *http.Response, x *Exchange) (*http.Response, error) {
@@ -42,14 +43,14 @@ func (s *stdConn) checked(resp *http.Response, x *Exchange) (*http.Response, err
 		resp.Body.Close()
 		s.cc.Close()
 		return nil, &Error{Phase: Headers, Fault: Malformed, Reused: x.Conn.Reused, Began: true,
-			Err: errors.New("a response head that can be read in two ways")}
+			Err: errors.New("ambiguous response head")}
 	}
 	x.Head = head
 	return resp, nil
 }
 
-// SourceError marks an error of the request body, which is the caller's and not
-// the connection's. Bodies wrap what they return in it.
+// SourceError wraps an error of the request body, which is not an error of the connection.
+// Request bodies return their errors wrapped in it.
 type SourceError struct{ Err error }
 
 func (e *SourceError) Error() string { return e.Err.Error() }
@@ -67,7 +68,7 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 	stray, at, wrong := s.tap.fault()
 	e.Sent = sent
 	if phase == Headers {
-		// what is no response at all was meant for an exchange before
+		// stray bytes belong to an earlier exchange
 		e.Stray = stray && e.Reused
 		e.Began = received > 0 && !e.Stray
 	}
@@ -80,7 +81,7 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 			e.Phase = TLS
 		}
 	case phase == Headers && at != inHead:
-		e.Fault = Malformed // net/http has refused it
+		e.Fault = Malformed // rejected by net/http
 	case gone && at != over:
 		e.Fault = Closed
 		e.Err = endError(err, readErr)
@@ -92,7 +93,7 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 	case isOS(err):
 		e.Fault = Other
 	case phase == Headers && !e.Began && s.cc.Err() != nil:
-		// net/http saw the idle connection end before this exchange began
+		// net/http has noticed the end of the idle connection before the exchange began
 		e.Fault = Closed
 	default:
 		e.Fault = Malformed
@@ -100,7 +101,7 @@ func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
 	return e
 }
 
-// endError prefers the socket's error to the one net/http made of it.
+// endError returns the socket's error instead of net/http's if the connection was reset.
 func endError(err, readErr error) error {
 	if oserr.Is(readErr, oserr.Reset) {
 		return readErr
@@ -114,8 +115,9 @@ func (s *stdConn) reusable() (ok bool, hint time.Duration) {
 	return s.tap.usable() && s.cc.Err() == nil && s.cc.Available() > 0, s.tap.keepsFor()
 }
 
-// fit asks the socket first: what has left it meanwhile, the tap knows.
-func (s *stdConn) fit() bool { return !s.tap.hasPending(s.raw) && s.tap.usable() }
+// stillIdle checks the socket first: bytes that were read from it in between have reached
+// the tap.
+func (s *stdConn) stillIdle() bool { return !s.tap.hasPending(s.raw) && s.tap.usable() }
 
 func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
 

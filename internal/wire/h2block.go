@@ -2,13 +2,13 @@ package wire
 
 import "math"
 
-// headers takes a frame of a header block. A block in one frame that lies in the buffer,
-// which nearly every one does, is looked at there.
+// headers processes a frame of a header block. A block of one frame that fits in the
+// buffer, as nearly all do, is not copied.
 func (g *h2Guard) headers(f frameHead) error {
 	b := &g.block
 	if b.stream == 0 {
 		if f.kind == frameContinuation || f.stream == 0 {
-			return violation("a header block without a beginning")
+			return violation("a CONTINUATION frame without a header block")
 		}
 		b.end = f.has(flagEndStream)
 	}
@@ -23,13 +23,13 @@ func (g *h2Guard) headers(f frameHead) error {
 		if err != nil {
 			return err
 		}
-		return g.judge(f.stream, b.end, raw, text)
+		return g.checkBlock(f.stream, b.end, raw, text)
 	}
 	if limit := h2BlockLimit(g.heads); int64(len(b.raw)+size) > limit {
 		return violation("a header block of more than %d bytes", limit)
 	}
 	if b.stream != 0 && f.length == 0 {
-		if err := g.charge(1); err != nil {
+		if err := g.countEmpty(1); err != nil {
 			return err
 		}
 	}
@@ -39,7 +39,7 @@ func (g *h2Guard) headers(f frameHead) error {
 	return g.collect()
 }
 
-// collect takes what is there of a frame that does not lie in the buffer as a whole.
+// collect processes the available part of a frame that does not fit in the buffer.
 func (g *h2Guard) collect() error {
 	b := &g.block
 	if b.left > 0 {
@@ -63,10 +63,10 @@ func (g *h2Guard) collect() error {
 	}
 	whole := *b
 	*b = h2Block{}
-	return g.judge(whole.stream, whole.end, whole.raw, whole.text)
+	return g.checkBlock(whole.stream, whole.end, whole.raw, whole.text)
 }
 
-// fragment is what a frame carries of a header block (RFC 9113, section 6.2).
+// fragment returns the part of a header block in a frame (RFC 9113, section 6.2).
 func fragment(f frameHead, payload []byte) ([]byte, error) {
 	padding := 0
 	if f.kind == frameHeaders && f.has(flagPadded) {
@@ -88,8 +88,8 @@ func fragment(f frameHead, payload []byte) ([]byte, error) {
 	return payload[:len(payload)-padding], nil
 }
 
-// judge decides about a whole block: raw are its frames, text is what they carry.
-func (g *h2Guard) judge(stream uint32, end bool, raw, text []byte) error {
+// checkBlock checks a complete block: raw are its frames, text is their content.
+func (g *h2Guard) checkBlock(stream uint32, end bool, raw, text []byte) error {
 	g.mu.Lock()
 	report := headReport{status: -1, length: -1, trailer: g.streams[stream].head}
 	g.mu.Unlock()
@@ -101,18 +101,18 @@ func (g *h2Guard) judge(stream uint32, end bool, raw, text []byte) error {
 	g.out = raw
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s, open := g.streams[stream] // it may have ended meanwhile
+	s, open := g.streams[stream] // the stream may have ended meanwhile
 	if !open || s.remoteDone {
-		return g.idled(1)
+		return g.countEmptyLocked(1)
 	}
 	flaw := report.flaw
 	if flaw == noFlaw {
-		flaw = s.take(&report, end, g.heads)
+		flaw = s.receiveHead(&report, end, g.heads)
 	}
 	if flaw == noFlaw {
 		g.store(stream, s)
 		if end && !report.trailer && !s.localDone {
-			g.endApart(stream, raw)
+			g.splitEnd(stream, raw)
 		}
 		return nil
 	}
@@ -120,25 +120,24 @@ func (g *h2Guard) judge(stream uint32, end bool, raw, text []byte) error {
 	if len(text) > h2Frame {
 		return violation("%v", flaw)
 	}
-	// The block itself must come behind, for the decoder; in one frame, since net/http
-	// ends the connection on a CONTINUATION behind a malformed field.
+	// The decoder of net/http still needs the block, after the poison. It must be in one
+	// frame, since net/http ends the connection at a CONTINUATION after a malformed field.
 	own := poison(nil, stream, flaw)
 	own = frameHead{length: len(text), kind: frameHeaders, flags: flagEndHeaders | flagEndStream, stream: stream}.append(own)
 	g.out = append(own, text...)
 	return nil
 }
 
-// endApart moves the end of a stream from its response head into an empty DATA frame behind
-// that. net/http gives a response that ends with its head no body of its own, by which the
-// upload could be ended that it answers too early: that would wait for its window for ever,
-// and keep the stream.
-func (g *h2Guard) endApart(stream uint32, raw []byte) {
+// splitEnd moves the END_STREAM flag from a response head to an empty DATA frame after it.
+// Otherwise net/http would give the response no body with which the running upload could be
+// stopped: the upload would wait for its window forever, and keep the stream open.
+func (g *h2Guard) splitEnd(stream uint32, raw []byte) {
 	raw[frameFlags] &^= flagEndStream
-	g.behind = frameHead{kind: frameData, flags: flagEndStream, stream: stream}.append(nil)
+	g.after = frameHead{kind: frameData, flags: flagEndStream, stream: stream}.append(nil)
 }
 
-// take brings a stream on by a header block that has no flaw in itself.
-func (s *guardedStream) take(r *headReport, end bool, limit int64) h2Flaw {
+// receiveHead applies a valid header block to a stream.
+func (s *guardedStream) receiveHead(r *headReport, end bool, limit int64) h2Flaw {
 	size := int64(min(r.size, math.MaxUint32))
 	if !s.head {
 		s.size += size
@@ -171,10 +170,11 @@ func (s *guardedStream) take(r *headReport, end bool, limit int64) h2Flaw {
 	return noFlaw
 }
 
-// h2BlockLimit is how many bytes of frames a header block may take: a good deal more than
-// the limit of heads, so that little more than that is the error of one stream only.
+// h2BlockLimit is the maximum size of the frames of a header block. It is much larger than
+// the limit of heads, so that a head which exceeds that limit by little fails only its
+// stream.
 func h2BlockLimit(heads int64) int64 { return 2*heads + h2ReadSize }
 
-// headRoom is what net/http adds to the limit of response heads on HTTP/2, where each
-// field counts for 32 bytes more.
+// headRoom is what net/http adds to the limit of response heads on HTTP/2, where each field
+// counts 32 bytes more.
 const headRoom = 320

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// h2Conn is a connection on which net/http speaks HTTP/2, behind a guard.
+// h2Conn is an HTTP/2 connection of net/http, below which a guard checks all frames.
 type h2Conn struct {
 	cc    *http.ClientConn
 	guard *h2Guard
 	tls   *tls.ConnectionState
-	begun atomic.Bool // the first exchange is on its way
+	begun atomic.Bool // the first exchange has begun
 }
 
-// newH2Conn speaks HTTP/2 on c. net/http is given no *tls.Conn, so that it begins at once.
+// newH2Conn starts HTTP/2 on c. net/http gets no *tls.Conn, so it starts at once.
 func (t *Transport) newH2Conn(key Key, c *conn) (*h2Conn, error) {
 	s := &h2Conn{guard: newH2Guard(c.stream, t.cfg.MaxHeaderBytes), tls: c.tls}
 	if c.tls != nil {
@@ -53,9 +53,9 @@ func (s *h2Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, erro
 	return resp, nil
 }
 
-// awaitSettings keeps all but the first exchange back until the server has said how many
-// it takes at once, which is the first thing it says. What came beyond that might be
-// refused in a way that does not say that nothing was done.
+// awaitSettings makes all exchanges except the first wait for the server's first SETTINGS,
+// which contain the number of allowed streams. More streams might be refused without a
+// guarantee that they were not processed.
 func (s *h2Conn) awaitSettings(ctx context.Context) error {
 	select {
 	case <-s.guard.settled:
@@ -74,16 +74,17 @@ func (s *h2Conn) awaitSettings(ctx context.Context) error {
 	return nil
 }
 
-// markHead tells the guard which stream is a HEAD request's. net/http calls the trace
-// under the lock under which it writes the request.
+// markHead tells the guard which stream is a HEAD request. net/http calls the trace under
+// the lock under which it writes the request.
 func (s *h2Conn) markHead(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		WroteHeaderField: func(string, []string) { s.guard.isHead = true },
 	}))
 }
 
-// emptyBody is the body of a response that can have none. net/http misses in it what
-// content-length says, which is about another response (RFC 9113, section 8.1.1).
+// emptyBody is the body of a response that has none by definition. net/http would report
+// the bytes of its content-length as missing, but that describes another response (RFC
+// 9113, section 8.1.1).
 type emptyBody struct{ io.ReadCloser }
 
 func (b emptyBody) Read(p []byte) (int, error) {
@@ -94,8 +95,8 @@ func (b emptyBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// withoutHops takes the fields out of a request that are about one HTTP/1
-// connection and mean nothing on HTTP/2 (RFC 9113, section 8.2.2).
+// withoutHops removes connection-specific fields, which HTTP/2 does not allow (RFC 9113,
+// section 8.2.2).
 func withoutHops(req *http.Request) *http.Request {
 	copied := false
 	for name := range req.Header {
@@ -120,7 +121,7 @@ func (s *h2Conn) fault(err error, phase Phase, x *Exchange) error {
 	}
 	goAway, readErr := s.guard.state()
 	h2Fault(e, goAway, readErr)
-	if phase == Body { // whatever the peer says now: it has acted on the request
+	if phase == Body { // a response means that the request was processed
 		e.Unprocessed = false
 	}
 	return e
@@ -128,13 +129,13 @@ func (s *h2Conn) fault(err error, phase Phase, x *Exchange) error {
 
 func (s *h2Conn) room() (n int, open bool) { return s.guard.capacity() }
 
-// silentFor is how long ago the peer was heard last.
+// silentFor is the time since the last bytes from the peer.
 func (s *h2Conn) silentFor() time.Duration {
-	return time.Since(time.Unix(0, s.guard.heard.Load()))
+	return time.Since(time.Unix(0, s.guard.lastRead.Load()))
 }
 
 func (s *h2Conn) reusable() (ok bool, hint time.Duration) { return true, 0 }
-func (s *h2Conn) fit() bool                               { return true }
+func (s *h2Conn) stillIdle() bool                         { return true }
 func (s *h2Conn) ended() <-chan struct{}                  { return s.guard.ended }
 func (s *h2Conn) exchangeDone()                           {}
 

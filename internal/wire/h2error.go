@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// h2StreamError has the shape that net/http's HTTP/2 stream error fills in by
-// its As method; the type itself is not exported.
+// h2StreamError has the fields of net/http's HTTP/2 stream error, whose type is not
+// exported; its As method sets them.
 type h2StreamError struct {
 	StreamID uint32
 	Code     uint32
@@ -22,22 +22,22 @@ const (
 	h2RefusedStream = 7
 )
 
-// h2Fault recognises the errors of net/http's HTTP/2 client. Stream errors go by type,
-// and how the connection ended the guard knows: goAway is what the peer has said,
-// readErr what reading ended with. For the rest net/http has only texts, each with a
-// test of its own.
+// h2Fault classifies the errors of net/http's HTTP/2 client. Stream errors are found by
+// type, and the end of the connection by the guard's state: goAway is the peer's GOAWAY,
+// readErr the error of reading. The other errors of net/http differ only by text; each text
+// has a test.
 func h2Fault(e *Error, goAway h2GoAway, readErr error) {
 	var se h2StreamError
 	if errors.As(e.Err, &se) {
 		h2StreamFault(e, se)
 		return
 	}
-	// what the peer has added to a GOAWAY stands last, and must not be taken for net/http's
+	// ignore the peer's debug data of a GOAWAY, which may contain anything
 	text, _, _ := strings.Cut(e.Err.Error(), ", debug=")
 	has := func(s string) bool { return strings.Contains(text, s) }
 	neverBegan := has("client conn could not be established")
 	unopened := has("client conn not usable")
-	// net/http promises this of streams above the last one that the peer takes
+	// for streams above the last one in the GOAWAY
 	unprocessed := has("graceful shutdown GOAWAY") || has("Transport received GOAWAY from server")
 	e.Unprocessed = (neverBegan || unopened || unprocessed) && !has("after Request.Body was written")
 	var broken *h2Violation
@@ -47,8 +47,8 @@ func h2Fault(e *Error, goAway h2GoAway, readErr error) {
 	case isAlert(e.Err):
 		e.Phase, e.Fault = TLS, Alert
 	case readErr != nil && isAlert(readErr) && !unopened:
-		// net/http keeps it to itself where HTTP/2 had not begun, and where it met the
-		// closed end first when it wrote
+		// net/http does not return the alert if HTTP/2 had not begun, or if its write
+		// failed first
 		e.Phase, e.Fault, e.Err, e.Unprocessed = TLS, Alert, readErr, false
 	case errors.As(e.Err, &broken), errors.As(readErr, &broken):
 		e.Fault, e.Err, e.Unprocessed = Malformed, broken, false
@@ -73,7 +73,7 @@ func h2Fault(e *Error, goAway h2GoAway, readErr error) {
 	}
 }
 
-// h2StreamFault describes the end of one stream.
+// h2StreamFault classifies the end of one stream.
 func h2StreamFault(e *Error, se h2StreamError) {
 	e.Fault, e.Code = Reset, se.Code
 	e.Unprocessed = se.Code == h2RefusedStream
@@ -85,8 +85,7 @@ func h2StreamFault(e *Error, se h2StreamError) {
 	if strings.Contains(cause, "received from peer") {
 		return
 	}
-	// net/http found the peer's frames wrong and reset the stream itself, by the guard's
-	// advice perhaps
+	// net/http has reset the stream because of invalid frames, perhaps those of poison
 	e.Fault, e.Unprocessed = Malformed, false
 	if _, letter, ok := strings.Cut(cause, poisonName); ok && letter != "" {
 		if f := h2Flaw(letter[0] - 'A'); f > noFlaw && f < flaws {
@@ -95,14 +94,14 @@ func h2StreamFault(e *Error, se h2StreamError) {
 	}
 }
 
-// h2GoAwayError names the code by which the peer went.
+// h2GoAwayError is the error of a connection that the peer has ended by GOAWAY.
 type h2GoAwayError struct {
 	code uint32
-	err  error // what came of it, where that says more
+	err  error // a consequence with more details; may be nil
 }
 
-// goAwayError describes an end by GOAWAY. net/http's own text repeats what the peer has
-// added for debugging, at any length.
+// goAwayError makes an h2GoAwayError. net/http's own text is dropped, because it contains
+// the peer's debug data, of any length.
 func goAwayError(g h2GoAway, err error) error {
 	if strings.Contains(err.Error(), "GOAWAY") {
 		err = nil

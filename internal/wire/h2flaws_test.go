@@ -21,37 +21,37 @@ var flawedResponses = map[string]struct {
 }{
 	"no status":             {func(p *h2Peer, id uint32) { p.head(id, true, "a", "b") }, "without :status"},
 	"two statuses":          {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", ":status", "200") }, "two :status"},
-	"status of two digits":  {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "20") }, "three digits"},
-	"status of four digits": {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "0200") }, "three digits"},
-	"status with a sign":    {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "+20") }, "three digits"},
-	"status of 99":          {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "099") }, "three digits"},
-	"empty status":          {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "") }, "three digits"},
-	"status with blanks":    {func(p *h2Peer, id uint32) { p.head(id, true, ":status", " 200") }, "blanks"},
+	"status of two digits":  {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "20") }, "100 to 999"},
+	"status of four digits": {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "0200") }, "100 to 999"},
+	"status with a sign":    {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "+20") }, "100 to 999"},
+	"status of 99":          {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "099") }, "100 to 999"},
+	"empty status":          {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "") }, "100 to 999"},
+	"status with blanks":    {func(p *h2Peer, id uint32) { p.head(id, true, ":status", " 200") }, "whitespace"},
 	"status 101":            {func(p *h2Peer, id uint32) { p.head(id, false, ":status", "101") }, "101"},
 	"interim status with a zero": {func(p *h2Peer, id uint32) {
 		p.head(id, false, ":status", "0103")
 		p.ok(id, "ok")
-	}, "three digits"},
+	}, "100 to 999"},
 	"interim that ends": {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "103") }, "interim response that ends"},
 	"request field":     {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", ":path", "/") }, "pseudo-header"},
 	"unknown pseudo":    {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", ":x", "/") }, "pseudo-header"},
-	"late status":       {func(p *h2Peer, id uint32) { p.head(id, true, "a", "b", ":status", "200") }, "behind other fields"},
-	"upper case":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "Abc", "d") }, "lower case"},
-	"blank in a name":   {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a b", "d") }, "lower case"},
-	"empty name":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "", "d") }, "lower case"},
-	"blank before":      {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", " b") }, "blanks"},
-	"tab behind":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", "b\t") }, "blanks"},
+	"late status":       {func(p *h2Peer, id uint32) { p.head(id, true, "a", "b", ":status", "200") }, "after other fields"},
+	"upper case":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "Abc", "d") }, "lower-case"},
+	"blank in a name":   {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a b", "d") }, "lower-case"},
+	"empty name":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "", "d") }, "lower-case"},
+	"blank before":      {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", " b") }, "whitespace"},
+	"tab behind":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", "b\t") }, "whitespace"},
 	"NUL":               {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", "b\x00c") }, "control character"},
 	"line end":          {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", "b\r\nc: d") }, "control character"},
-	"bad length":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "content-length", "x") }, "no number"},
-	"signed length":     {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "content-length", "+0") }, "no number"},
+	"bad length":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "content-length", "x") }, "invalid content-length"},
+	"signed length":     {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "content-length", "+0") }, "invalid content-length"},
 	"large length": {func(p *h2Peer, id uint32) {
 		p.head(id, true, ":status", "200", "content-length", "99999999999999999999")
-	}, "no number"},
+	}, "invalid content-length"},
 	"two lengths": {func(p *h2Peer, id uint32) {
 		p.head(id, false, ":status", "200", "content-length", "2", "content-length", "3")
 		p.fr.WriteData(id, true, []byte("ok"))
-	}, "contradict"},
+	}, "different content-length"},
 	"length without a body": {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "content-length", "2") }, "shorter"},
 	"short body": {func(p *h2Peer, id uint32) {
 		p.head(id, false, ":status", "200", "content-length", "10")
@@ -83,16 +83,16 @@ var flawedResponses = map[string]struct {
 	"204 with a body": {func(p *h2Peer, id uint32) {
 		p.head(id, false, ":status", "204")
 		p.fr.WriteData(id, true, []byte("x"))
-	}, "can have none"},
+	}, "has none by definition"},
 	"304 with a body": {func(p *h2Peer, id uint32) {
 		p.head(id, false, ":status", "304", "content-length", "1")
 		p.fr.WriteData(id, true, []byte("x"))
-	}, "can have none"},
-	"DATA first": {func(p *h2Peer, id uint32) { p.fr.WriteData(id, true, []byte("x")) }, "in front of"},
+	}, "has none by definition"},
+	"DATA first": {func(p *h2Peer, id uint32) { p.fr.WriteData(id, true, []byte("x")) }, "before the response head"},
 	"DATA behind an interim head": {func(p *h2Peer, id uint32) {
 		p.head(id, false, ":status", "103")
 		p.fr.WriteData(id, true, []byte("x"))
-	}, "in front of"},
+	}, "before the response head"},
 	"pseudo-header trailers": {func(p *h2Peer, id uint32) {
 		p.head(id, false, ":status", "200")
 		p.head(id, true, ":status", "200")
@@ -118,7 +118,7 @@ var flawedResponses = map[string]struct {
 			p.raw(byte(http2.FrameContinuation), 0, id, b)
 		}
 		p.raw(byte(http2.FrameContinuation), flagEndHeaders, id, block[len(block)-1])
-	}, "lower case"},
+	}, "lower-case"},
 	"window overflow": {func(p *h2Peer, id uint32) {
 		for range 3 {
 			p.fr.WriteWindowUpdate(id, math.MaxInt32)
@@ -137,14 +137,14 @@ func init() {
 		flawedResponses[name] = struct {
 			answer func(p *h2Peer, id uint32)
 			want   string
-		}{func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", name, "x") }, "HTTP/1 connection"}
+		}{func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", name, "x") }, "connection-specific"}
 		flawedResponses[name+" in trailers"] = struct {
 			answer func(p *h2Peer, id uint32)
 			want   string
 		}{func(p *h2Peer, id uint32) {
 			p.head(id, false, ":status", "200")
 			p.head(id, true, name, "x")
-		}, "HTTP/1 connection"}
+		}, "connection-specific"}
 	}
 }
 

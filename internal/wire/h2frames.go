@@ -15,7 +15,7 @@ type frameHead struct {
 
 const (
 	frameHeadLen = 9
-	frameFlags   = 4 // where the flags stand in it
+	frameFlags   = 4 // offset of the flags
 )
 
 const (
@@ -44,9 +44,9 @@ const (
 	settingWindow  = 4 // SETTINGS_INITIAL_WINDOW_SIZE
 )
 
-// h2Nobody is a stream that no client opens. DATA that is put there is thrown away by
-// net/http in silence, which gives its flow control back.
-const h2Nobody = 2
+// h2UnusedStream is a stream that a client never opens. net/http silently drops DATA on it,
+// and returns its flow control.
+const h2UnusedStream = 2
 
 func parseFrameHead(p []byte) frameHead {
 	return frameHead{length: int(p[0])<<16 | int(p[1])<<8 | int(p[2]), kind: p[3], flags: p[4],
@@ -60,8 +60,8 @@ func (f frameHead) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, f.stream)
 }
 
-// advance takes the next frame, or as much of it as is decided upon at once. It is called
-// when net/http has got all that was ready for it.
+// advance processes the next frame, or the first part of it. It is called when net/http has
+// received everything that was ready.
 func (g *h2Guard) advance() error {
 	if g.block.left > 0 {
 		return g.collect()
@@ -73,19 +73,19 @@ func (g *h2Guard) advance() error {
 	switch {
 	case !g.greeted && (f.kind != frameSettings || f.has(flagAck)):
 		if string(g.in[g.r:g.r+5]) == "HTTP/" {
-			return violation("it answers in HTTP/1")
+			return violation("its response is HTTP/1")
 		}
 		return violation("its first frame is not SETTINGS")
 	case f.length > h2Frame:
 		return violation("a frame of %d bytes, where at most %d are allowed", f.length, h2Frame)
 	case g.block.stream != 0 && (f.kind != frameContinuation || f.stream != g.block.stream):
-		return violation("a header block that other frames interrupt")
+		return violation("a header block interrupted by other frames")
 	}
 	switch f.kind {
 	case frameData, frameHeaders, frameContinuation, frameWindow:
-		g.moved.Add(1)
+		g.activity.Add(1)
 	case framePing:
-		g.moved.Add(int64(-f.length)) // which will be counted as it passes
+		g.activity.Add(int64(-f.length)) // payload adds it again
 	}
 	switch f.kind {
 	case frameData:
@@ -101,14 +101,14 @@ func (g *h2Guard) advance() error {
 	case frameGoAway:
 		return g.goingAway(f)
 	case framePing, framePush:
-		if err := g.charge(1); err != nil {
+		if err := g.countEmpty(1); err != nil {
 			return err
 		}
 		return g.forward(f, frameHeadLen)
 	}
-	// Nothing depends on a PRIORITY from a server, or on a type of frame that nobody
-	// knows (RFC 9113, section 5.5); net/http would write each of them to the log.
-	if err := g.charge(1); err != nil {
+	// PRIORITY from a server and frames of unknown types are ignored (RFC 9113, section
+	// 5.5); net/http would write each of them to the log.
+	if err := g.countEmpty(1); err != nil {
 		return err
 	}
 	g.r += frameHeadLen
@@ -116,7 +116,7 @@ func (g *h2Guard) advance() error {
 	return nil
 }
 
-// forward gives net/http a frame as it is; n bytes of it have come.
+// forward passes a frame to net/http unchanged; n bytes of it are in the buffer.
 func (g *h2Guard) forward(f frameHead, n int) error {
 	g.out = g.in[g.r : g.r+n]
 	g.r += n
@@ -124,28 +124,29 @@ func (g *h2Guard) forward(f frameHead, n int) error {
 	return nil
 }
 
-// charge counts frames that carry nothing.
-func (g *h2Guard) charge(n int) error {
+// countEmpty counts n frames without content.
+func (g *h2Guard) countEmpty(n int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.idled(n)
+	return g.countEmptyLocked(n)
 }
 
-// discard gives net/http DATA to throw away.
+// discard passes DATA to net/http on h2UnusedStream, where it is dropped.
 func (g *h2Guard) discard(f frameHead) {
-	f.stream = h2Nobody
-	g.own = f.append(g.own)
-	g.out = g.own
+	f.stream = h2UnusedStream
+	g.made = f.append(g.made)
+	g.out = g.made
 	g.r += frameHeadLen
 	g.pass = f.length
 }
 
-// poisonName is a field name that net/http finds malformed, and repeats in its error:
-// with a letter behind it that says what the flaw is.
+// poisonName is an invalid field name, which net/http includes in its error. It is followed
+// by a letter for the flaw.
 const poisonName = "NETREPLY-FLAW-"
 
-// poison appends a header block by which net/http ends a stream. It leaves the decoder
-// of header blocks as it was: a literal without indexing is in no table.
+// poison appends a malformed header block, for which net/http resets the stream. It does
+// not change the state of the decoder: a literal without indexing is not added to the
+// table.
 func poison(b []byte, stream uint32, f h2Flaw) []byte {
 	const text = len(poisonName) + 1
 	b = frameHead{length: 3 + text, kind: frameHeaders, flags: flagEndHeaders | flagEndStream, stream: stream}.append(b)
@@ -163,21 +164,21 @@ func (g *h2Guard) data(f frameHead) error {
 		padding = 1 + int(g.in[g.r+frameHeadLen])
 	}
 	content := max(0, f.length-padding)
-	g.own = g.own[:0]
+	g.made = g.made[:0]
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s, open := g.streams[f.stream]
 	ends := open && !s.remoteDone && f.has(flagEndStream)
 	if content == 0 && !ends {
-		if err := g.idled(1); err != nil {
+		if err := g.countEmptyLocked(1); err != nil {
 			return err
 		}
 	}
 	if !open {
 		if f.stream == 0 || f.stream > g.last || f.stream%2 == 0 {
-			return violation("DATA on a stream that nobody opened")
+			return violation("DATA on a stream that was not opened")
 		}
-		g.discard(f) // we may have ended it before that came
+		g.discard(f) // this side may have ended it before
 		return nil
 	}
 	if s.remoteDone {
@@ -195,23 +196,23 @@ func (g *h2Guard) data(f frameHead) error {
 	}
 	if flaw != noFlaw {
 		delete(g.streams, f.stream)
-		g.own = poison(g.own, f.stream, flaw)
+		g.made = poison(g.made, f.stream, flaw)
 		g.discard(f)
 		return nil
 	}
 	over := false
 	if s.left > 0 {
-		// what is more than that net/http cuts off, and gives the error behind the rest
+		// net/http drops the excess bytes, and returns the error after the others
 		over = int64(content) > s.left
 		s.left = max(0, s.left-int64(content))
 	}
 	if f.has(flagEndStream) && s.left > 0 && !over {
 		delete(g.streams, f.stream)
 		f.flags &^= flagEndStream
-		g.own = f.append(g.own)
-		split := len(g.own)
-		g.own = poison(g.own, f.stream, flawShort)
-		g.out, g.behind = g.own[:split:split], g.own[split:]
+		g.made = f.append(g.made)
+		split := len(g.made)
+		g.made = poison(g.made, f.stream, flawShort)
+		g.out, g.after = g.made[:split:split], g.made[split:]
 		g.r += frameHeadLen
 		g.pass = f.length
 		return nil
@@ -221,7 +222,7 @@ func (g *h2Guard) data(f frameHead) error {
 	return g.forward(f, frameHeadLen)
 }
 
-// store puts a stream back, or forgets it when both sides have ended it.
+// store stores the state of a stream, or removes it when both sides have ended it.
 func (g *h2Guard) store(id uint32, s guardedStream) {
 	if s.localDone && s.remoteDone {
 		delete(g.streams, id)
@@ -230,9 +231,9 @@ func (g *h2Guard) store(id uint32, s guardedStream) {
 	}
 }
 
-// whole makes sure that all of a small frame is there. ok is false for a frame of another
-// size than it must have, which net/http finds wrong by itself.
-func (g *h2Guard) whole(f frameHead, size int) (payload []byte, ok bool, err error) {
+// wholeFrame reads all of a small frame into the buffer. ok is false for a frame of a wrong
+// size, which net/http rejects.
+func (g *h2Guard) wholeFrame(f frameHead, size int) (payload []byte, ok bool, err error) {
 	if f.length != size {
 		return nil, false, nil
 	}
@@ -243,7 +244,7 @@ func (g *h2Guard) whole(f frameHead, size int) (payload []byte, ok bool, err err
 }
 
 func (g *h2Guard) window(f frameHead) error {
-	payload, ok, err := g.whole(f, 4)
+	payload, ok, err := g.wholeFrame(f, 4)
 	if err != nil {
 		return err
 	}
@@ -253,7 +254,7 @@ func (g *h2Guard) window(f frameHead) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.idled(1); err != nil {
+	if err := g.countEmptyLocked(1); err != nil {
 		return err
 	}
 	if !ok || f.stream == 0 || n == 0 {
@@ -262,16 +263,16 @@ func (g *h2Guard) window(f frameHead) error {
 	s, open := g.streams[f.stream]
 	switch {
 	case !open:
-		// net/http knows a stream for a moment longer, and must not be asked to raise its
-		// window beyond the limit then either
+		// net/http may still know the stream, and must not raise its window beyond the
+		// limit
 		g.r += frameHeadLen
 		g.drop = f.length
 		return nil
 	case g.initial+s.delta+n > h2MaxWindow:
-		// net/http (Go 1.26) would wait for itself with its mutex held
+		// net/http (Go 1.26) would deadlock
 		delete(g.streams, f.stream)
-		g.own = poison(g.own[:0], f.stream, flawWindow)
-		g.out = g.own
+		g.made = poison(g.made[:0], f.stream, flawWindow)
+		g.out = g.made
 		g.r += frameHeadLen
 		g.drop = f.length
 		return nil
@@ -283,7 +284,7 @@ func (g *h2Guard) window(f frameHead) error {
 }
 
 func (g *h2Guard) reset(f frameHead) error {
-	payload, ok, err := g.whole(f, 4)
+	payload, ok, err := g.wholeFrame(f, 4)
 	if err != nil {
 		return err
 	}
@@ -291,21 +292,21 @@ func (g *h2Guard) reset(f frameHead) error {
 	_, open := g.streams[f.stream]
 	delete(g.streams, f.stream)
 	if !open {
-		err = g.idled(1)
+		err = g.countEmptyLocked(1)
 	}
 	g.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	if open && ok && binary.BigEndian.Uint32(payload) == h2ProtocolError {
-		g.retire() // net/http uses the connection for nothing more then
+		g.retire() // net/http does not use the connection any more
 	}
 	return g.forward(f, frameHeadLen)
 }
 
 func (g *h2Guard) settings(f frameHead) error {
 	if f.has(flagAck) {
-		if err := g.charge(1); err != nil {
+		if err := g.countEmpty(1); err != nil {
 			return err
 		}
 		return g.forward(f, frameHeadLen)
@@ -313,7 +314,7 @@ func (g *h2Guard) settings(f frameHead) error {
 	if f.length > h2ReadSize-frameHeadLen {
 		return violation("SETTINGS of %d bytes", f.length)
 	}
-	payload, _, err := g.whole(f, f.length)
+	payload, _, err := g.wholeFrame(f, f.length)
 	if err != nil {
 		return err
 	}
@@ -327,12 +328,12 @@ func (g *h2Guard) settings(f frameHead) error {
 	return g.forward(f, frameHeadLen+f.length)
 }
 
-// apply takes the settings that concern us.
+// apply applies the settings that concern the guard.
 func (g *h2Guard) apply(payload []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	// each of them costs net/http a look at every stream
-	if err := g.idled(1 + len(payload)/6); err != nil {
+	// for each setting net/http iterates over all streams
+	if err := g.countEmptyLocked(1 + len(payload)/6); err != nil {
 		return err
 	}
 	if !g.greeted {
@@ -350,16 +351,16 @@ func (g *h2Guard) apply(payload []byte) error {
 			}
 			g.initial = value
 			if g.overflows() {
-				return violation("an initial window that makes the window of a stream larger than 2^31-1")
+				return violation("an initial window that raises the window of a stream above 2^31-1")
 			}
 		}
 	}
 	return nil
 }
 
-// overflows tells whether the initial window makes that of any stream too large. It looks
-// at them one by one only if what it knows of the highest is too old, so that SETTINGS
-// cost no more than the WINDOW_UPDATE that came before them.
+// overflows reports whether the initial window raises the window of any stream above the
+// limit. It iterates over the streams only if g.highest may be outdated, so that SETTINGS
+// frames cost no more than the WINDOW_UPDATE frames before them.
 func (g *h2Guard) overflows() bool {
 	if g.initial+g.highest <= h2MaxWindow {
 		return false
@@ -372,7 +373,7 @@ func (g *h2Guard) overflows() bool {
 }
 
 func (g *h2Guard) goingAway(f frameHead) error {
-	if f.length < 8 { // net/http says so
+	if f.length < 8 { // invalid: net/http reports it
 		return g.forward(f, frameHeadLen)
 	}
 	if err := g.need(frameHeadLen + 8); err != nil {
@@ -384,7 +385,7 @@ func (g *h2Guard) goingAway(f frameHead) error {
 	if g.goAway.code == 0 {
 		g.goAway.code = binary.BigEndian.Uint32(payload[4:])
 	}
-	err := g.idled(1)
+	err := g.countEmptyLocked(1)
 	g.mu.Unlock()
 	if err != nil {
 		return err
@@ -393,13 +394,13 @@ func (g *h2Guard) goingAway(f frameHead) error {
 	return g.forward(f, frameHeadLen+8)
 }
 
-// wrote takes one of our own frames.
-func (g *h2Guard) wrote(f frameHead) {
+// afterWrite processes a frame that net/http has written.
+func (g *h2Guard) afterWrite(f frameHead) {
 	switch f.kind {
 	case frameHeaders, frameData, frameReset:
 	case frameSettings:
-		if f.has(flagAck) && !g.obeyed {
-			g.obeyed = true
+		if f.has(flagAck) && !g.acked {
+			g.acked = true
 			close(g.settled)
 		}
 		return
@@ -425,7 +426,7 @@ func (g *h2Guard) wrote(f frameHead) {
 		return
 	case frameData:
 		s.delta -= int64(f.length)
-		g.idle = max(0, g.idle-4) // the peer may say that it has read it
+		g.idle = max(0, g.idle-4) // the peer may answer with WINDOW_UPDATE
 	}
 	s.localDone = s.localDone || f.has(flagEndStream)
 	g.store(f.stream, s)

@@ -97,7 +97,7 @@ func FuzzH2Guard(f *testing.F) {
 			if h.kind > frameContinuation || h.kind == framePriority {
 				t.Fatalf("net/http gets a frame of type %d", h.kind)
 			}
-			if h.kind == frameData && h.stream != 0 && h.stream != h2Nobody && !open[h.stream] {
+			if h.kind == frameData && h.stream != 0 && h.stream != h2UnusedStream && !open[h.stream] {
 				t.Fatalf("net/http gets DATA of stream %d in front of its head", h.stream)
 			}
 			if h.kind == frameHeaders {

@@ -11,91 +11,90 @@ import (
 	"time"
 )
 
-// h2Guard lies between net/http's HTTP/2 client and what that speaks on, and looks at
-// every frame. What the peer may do passes as it is. What net/http would not survive, or
-// would write to the log of the process, does not come through: it becomes the end of one
-// stream where only that is concerned, and of the connection otherwise. The guard also
-// keeps what net/http forgets or has only in words, namely GOAWAY, the settings and the
-// error that reading ended with.
+// h2Guard is the connection below net/http's HTTP/2 client, and checks every frame. Valid
+// frames pass unchanged. Frames that net/http could not handle, or would write to the log
+// of the process, are kept from it: they end one stream if they concern only that, and
+// otherwise the connection. The guard also stores what net/http does not make available, or
+// only as text: GOAWAY, the settings, and the error of reading.
 //
-// A stream of which the peer's frames are wrong is ended by a header block of our own
-// that is malformed (see poison): net/http takes it for the peer's, fails the stream and
-// resets it, and the others go on.
+// A stream with invalid frames is ended by a malformed header block of the guard (see
+// poison): net/http takes it for the peer's and resets the stream, without affecting the
+// others.
 type h2Guard struct {
-	net.Conn // HTTP/2 is spoken on it
-	// force, when not nil, is closed when closing Conn takes too long.
+	net.Conn // carries HTTP/2
+	// force, if not nil, is closed when closing Conn takes too long.
 	force io.Closer
-	// onChange is called when the peer has changed how many streams it allows, or takes no
-	// more; onEnd once, when the connection has ended on either side.
+	// onChange is called when the peer has changed the number of allowed streams, or
+	// accepts no more; onEnd is called once, when either side has ended the connection.
 	onChange, onEnd func()
-	heads           int64 // how large a response head may be
+	heads           int64 // limit of a response head
 
-	// The read side belongs to the goroutine that calls Read.
-	in      []byte // what has come: in[r:w] is still to be looked at
+	// Used by the goroutine that calls Read.
+	in      []byte // received bytes; in[r:w] were not processed yet
 	r, w    int
-	out     []byte // what net/http gets next; it may lie in in
-	pass    int    // bytes of payload that follow out, as they are
-	behind  []byte // what follows them
-	own     []byte // memory of frames that are not the peer's
+	out     []byte // next bytes for net/http; may be part of in
+	pass    int    // bytes of payload that follow out unchanged
+	after   []byte // follows them
+	made    []byte // memory for frames of the guard
 	block   h2Block
 	hpack   hpackScan
-	drop    int  // bytes of payload that nobody gets
-	greeted bool // the peer's first SETTINGS have come
+	drop    int  // bytes of payload to drop
+	greeted bool // the peer's first SETTINGS were received
 
-	// The write side belongs to the goroutine that calls Write.
+	// Used by the goroutine that calls Write.
 	header  [frameHeadLen]byte
-	got     int  // of the header
-	skip    int  // bytes that follow it, the connection's preface at first
-	isHead  bool // the next request is HEAD
-	obeyed  bool
-	settled chan struct{} // closed when net/http has obeyed the first SETTINGS: obeyed
+	got     int  // bytes of header
+	skip    int  // bytes to skip, at first the connection preface
+	isHead  bool // the next request is a HEAD
+	acked   bool
+	settled chan struct{} // closed when net/http has acknowledged the first SETTINGS
 
 	ended chan struct{} // closed when reading has ended, or net/http has closed the connection
 	once  sync.Once
 
-	room   atomic.Int64 // streams the peer allows
-	ending atomic.Bool  // no more exchanges can begin
-	sent   atomic.Int64
-	heard  atomic.Int64 // when something came last, in Unix nanoseconds
-	moved  atomic.Int64 // grows with all that is about an exchange; not with PING
+	room     atomic.Int64 // number of streams the peer allows
+	ending   atomic.Bool  // no new exchanges may begin
+	sent     atomic.Int64
+	lastRead atomic.Int64 // time of the last read, in Unix nanoseconds
+	activity atomic.Int64 // changes with everything that concerns exchanges; not with PING
 
 	mu       sync.Mutex
-	streams  map[uint32]guardedStream // open ones
-	last     uint32                   // the last stream that was opened
+	streams  map[uint32]guardedStream // open streams
+	last     uint32                   // the last opened stream
 	initial  int64                    // the peer's initial window
-	highest  int64                    // no stream has a larger delta
-	idle     int                      // frames that carried nothing
-	idleFrom time.Time                // when the first of them came
+	highest  int64                    // upper bound of guardedStream.delta
+	idle     int                      // number of frames without content
+	idleFrom time.Time                // time of the first of them
 	goAway   h2GoAway
-	readErr  error // that reading ended with
+	readErr  error // error of reading
 	writeErr error
 }
 
-// guardedStream is one stream as the guard sees it.
+// guardedStream is the guard's state of a stream.
 type guardedStream struct {
-	delta      int64 // its send window less the peer's initial window
-	left       int64 // of the content-length, -1 when there is none
-	size       int64 // of its response heads, interim ones included
-	head       bool  // the final response head has come
-	noContent  bool  // the response can have none
+	delta      int64 // its send window minus the peer's initial window
+	left       int64 // bytes left of the content-length, -1 if there is none
+	size       int64 // size of its response heads, including interim ones
+	head       bool  // the final response head was received
+	noContent  bool  // the response has no content by definition
 	localDone  bool
 	remoteDone bool
 }
 
-// h2GoAway is what the peer has said at its going.
+// h2GoAway is the content of the peer's GOAWAY frames.
 type h2GoAway struct {
 	seen bool
 	code uint32 // the first that is not 0
 }
 
-// h2Block is a header block that has not come as a whole.
+// h2Block is an incomplete header block.
 type h2Block struct {
 	stream uint32 // 0 for none
 	end    bool   // END_STREAM
 	frame  frameHead
-	left   int    // bytes of that frame that are missing
-	raw    []byte // the frames as they came
-	text   []byte // what they carry
+	left   int    // missing bytes of that frame
+	raw    []byte // the frames
+	text   []byte // their content
 }
 
 const (
@@ -103,25 +102,26 @@ const (
 	h2MaxWindow = math.MaxInt32
 	h2Preface   = 24 // bytes
 
-	// streams that net/http takes for allowed as long as the peer has not said
+	// number of streams that net/http assumes before the first SETTINGS, and without a
+	// value in them
 	h2RoomAtFirst = 100
 	h2RoomUnsaid  = 1000
 
-	// h2LastStream is where a connection runs out of numbers for its streams
+	// h2LastStream is the stream after which no new ones begin, because the numbers run out
 	h2LastStream = math.MaxInt32 - 1<<16
 )
 
-// A peer may send no more than so many frames in such a time that carry nothing: each of
-// them costs us a little, and an answer that of PING and SETTINGS.
+// A peer may send at most h2IdleFrames frames without content within h2IdleTime: each costs
+// processing, and PING and SETTINGS also an answer.
 const (
 	h2IdleFrames = 100_000
 	h2IdleTime   = 10 * time.Second
 )
 
-// h2Violation ends a connection on which the peer breaks the rules of HTTP/2.
+// h2Violation is the error of a connection on which the peer violates HTTP/2.
 type h2Violation struct{ what string }
 
-func (e *h2Violation) Error() string { return "the server breaks the rules of HTTP/2: " + e.what }
+func (e *h2Violation) Error() string { return "the server violates HTTP/2: " + e.what }
 
 func violation(format string, a ...any) error { return &h2Violation{fmt.Sprintf(format, a...)} }
 
@@ -135,7 +135,7 @@ func newH2Guard(nc net.Conn, headLimit int64) *h2Guard {
 	return g
 }
 
-// Read gives net/http what may come through.
+// Read returns checked bytes to net/http.
 func (g *h2Guard) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -148,8 +148,8 @@ func (g *h2Guard) Read(p []byte) (int, error) {
 			return n, nil
 		case g.pass > 0:
 			return g.payload(p)
-		case g.behind != nil:
-			g.out, g.behind = g.behind, nil
+		case g.after != nil:
+			g.out, g.after = g.after, nil
 			continue
 		case g.drop > 0:
 			if err := g.need(1); err != nil {
@@ -166,8 +166,7 @@ func (g *h2Guard) Read(p []byte) (int, error) {
 	}
 }
 
-// payload passes payload on that nobody looks at. Where p is large it goes there without
-// a detour.
+// payload passes payload on without checks, directly into p if that is large.
 func (g *h2Guard) payload(p []byte) (n int, err error) {
 	p = p[:min(len(p), g.pass)]
 	if g.r == g.w && len(p) < h2ReadSize/4 {
@@ -182,19 +181,19 @@ func (g *h2Guard) payload(p []byte) (n int, err error) {
 		err = g.fail(err)
 	}
 	g.pass -= n
-	g.moved.Add(int64(n))
+	g.activity.Add(int64(n))
 	return n, err
 }
 
 func (g *h2Guard) read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	if n > 0 {
-		g.heard.Store(time.Now().UnixNano())
+		g.lastRead.Store(time.Now().UnixNano())
 	}
 	return n, err
 }
 
-// need makes sure that n bytes lie in in[r:w], at most h2ReadSize.
+// need reads until there are at least n bytes in in[r:w]; n is at most h2ReadSize.
 func (g *h2Guard) need(n int) error {
 	if g.w-g.r >= n {
 		return nil
@@ -209,7 +208,7 @@ func (g *h2Guard) need(n int) error {
 		m, err := g.read(g.in[g.w:])
 		g.w += m
 		if g.w-g.r >= n {
-			return nil // the error comes again
+			return nil // the next read returns the error again
 		}
 		if err != nil {
 			return err
@@ -222,12 +221,12 @@ func (g *h2Guard) need(n int) error {
 	}
 }
 
-// fail ends reading.
+// fail ends reading with an error.
 func (g *h2Guard) fail(err error) error {
 	g.mu.Lock()
 	if g.readErr == nil {
 		if err == io.EOF && g.writeErr != nil {
-			// the failed write has used the socket's error up: this is no clean end
+			// the failed write has consumed the socket's error: this is no clean end
 			err = g.writeErr
 		}
 		g.readErr = err
@@ -246,17 +245,17 @@ func (g *h2Guard) end() {
 	})
 }
 
-// retire says that no more streams can begin.
+// retire makes the connection accept no more streams.
 func (g *h2Guard) retire() {
 	if g.ending.CompareAndSwap(false, true) {
 		g.onChange()
 	}
 }
 
-// Write looks at our own frames, and sends them. It takes little of the stack: encrypting
-// needs nearly all that a goroutine of net/http has without growing it.
+// Write checks and writes frames of net/http. It needs little stack: encryption uses nearly
+// all of the stack that a goroutine of net/http has without growing.
 func (g *h2Guard) Write(p []byte) (int, error) {
-	g.look(p)
+	g.inspect(p)
 	n, err := g.Conn.Write(p)
 	if err != nil {
 		g.awaitReason(err)
@@ -264,10 +263,10 @@ func (g *h2Guard) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// look finds the heads of our own frames.
+// inspect finds the frame headers in p.
 //
 //go:noinline
-func (g *h2Guard) look(p []byte) {
+func (g *h2Guard) inspect(p []byte) {
 	g.sent.Add(int64(len(p)))
 	for len(p) > 0 {
 		if g.skip > 0 {
@@ -283,16 +282,17 @@ func (g *h2Guard) look(p []byte) {
 			g.got = 0
 			f := parseFrameHead(g.header[:])
 			g.skip = f.length
-			g.wrote(f)
+			g.afterWrite(f)
 		}
 	}
 }
 
-// alertLimit bounds how long a failed write waits for what the peer may have said.
+// alertLimit is how long a failed write waits for the error of reading.
 const alertLimit = 100 * time.Millisecond
 
-// awaitReason gives the reading side a moment after a failed write: a server that closes
-// may have said why, by GOAWAY or an alert of TLS, and net/http would not wait for it.
+// awaitReason waits for the reading side after a failed write: a server that closes the
+// connection may have sent the reason, a GOAWAY or a TLS alert, for which net/http would
+// not wait.
 //
 //go:noinline
 func (g *h2Guard) awaitReason(err error) {
@@ -312,7 +312,7 @@ func (g *h2Guard) awaitReason(err error) {
 	}
 }
 
-// Close ends the connection, the polite end of TLS included if that takes no time.
+// Close closes the connection, with a TLS close_notify if that does not block.
 func (g *h2Guard) Close() error {
 	g.end()
 	if g.force != nil {
@@ -322,21 +322,21 @@ func (g *h2Guard) Close() error {
 	return g.Conn.Close()
 }
 
-// capacity is how many streams the connection may carry at once, and whether more can
-// begin.
+// capacity returns the number of concurrent streams that the peer allows, and whether new
+// ones may begin.
 func (g *h2Guard) capacity() (n int, open bool) {
 	return int(g.room.Load()), !g.ending.Load()
 }
 
-// state is how the connection has ended, as far as it has.
+// state returns the peer's GOAWAY and the error of reading.
 func (g *h2Guard) state() (goAway h2GoAway, readErr error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.goAway, g.readErr
 }
 
-// idled counts frames that carry nothing.
-func (g *h2Guard) idled(n int) error {
+// countEmptyLocked counts n frames without content. The caller holds the lock.
+func (g *h2Guard) countEmptyLocked(n int) error {
 	if g.idle == 0 {
 		g.idleFrom = time.Now()
 	}
@@ -344,7 +344,7 @@ func (g *h2Guard) idled(n int) error {
 		return nil
 	}
 	if time.Since(g.idleFrom) < h2IdleTime {
-		return violation("more than %d frames that carry nothing within %v", h2IdleFrames, h2IdleTime)
+		return violation("more than %d frames without content within %v", h2IdleFrames, h2IdleTime)
 	}
 	g.idle = 0
 	return nil

@@ -102,12 +102,12 @@ func TestH2ConnectionErrors(t *testing.T) {
 		send func(p *h2Peer, id uint32)
 		want string
 	}{
-		"DATA unasked":      {func(p *h2Peer, id uint32) { p.fr.WriteData(id+2, true, []byte("x")) }, "nobody opened"},
-		"DATA of the peer":  {func(p *h2Peer, id uint32) { p.fr.WriteData(2, true, []byte("x")) }, "nobody opened"},
+		"DATA unasked":      {func(p *h2Peer, id uint32) { p.fr.WriteData(id+2, true, []byte("x")) }, "was not opened"},
+		"DATA of the peer":  {func(p *h2Peer, id uint32) { p.fr.WriteData(2, true, []byte("x")) }, "was not opened"},
 		"large frame":       {func(p *h2Peer, id uint32) { p.raw(frameData, 0, id, make([]byte, h2Frame+1)...) }, "at most 262144"},
 		"large unknown":     {func(p *h2Peer, id uint32) { p.raw(99, 0, id, make([]byte, h2Frame+1)...) }, "at most 262144"},
-		"interrupted block": {func(p *h2Peer, id uint32) { p.raw(frameHeaders, 0, id, 0x88); p.fr.WritePing(false, [8]byte{}) }, "interrupt"},
-		"lone CONTINUATION": {func(p *h2Peer, id uint32) { p.raw(frameContinuation, 0, id, 0x88) }, "without a beginning"},
+		"interrupted block": {func(p *h2Peer, id uint32) { p.raw(frameHeaders, 0, id, 0x88); p.fr.WritePing(false, [8]byte{}) }, "interrupted"},
+		"lone CONTINUATION": {func(p *h2Peer, id uint32) { p.raw(frameContinuation, 0, id, 0x88) }, "without a header block"},
 		"bad header block":  {func(p *h2Peer, id uint32) { p.raw(frameHeaders, flagEndHeaders, id, 0x80) }, "invalid header block"},
 		"bad padding":       {func(p *h2Peer, id uint32) { p.raw(frameHeaders, flagEndHeaders|flagPadded, id, 9, 0x88) }, "padding"},
 		"endless block": {func(p *h2Peer, id uint32) {
@@ -121,7 +121,7 @@ func TestH2ConnectionErrors(t *testing.T) {
 		"a window made too large": {func(p *h2Peer, id uint32) {
 			p.fr.WriteWindowUpdate(id, 10)
 			p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
-		}, "larger than 2^31-1"},
+		}, "above 2^31-1"},
 		"connection window": {func(p *h2Peer, id uint32) {
 			p.fr.WriteWindowUpdate(0, 1<<31-1)
 			p.fr.WriteWindowUpdate(0, 1<<31-1)
@@ -144,7 +144,7 @@ func TestH2ConnectionErrors(t *testing.T) {
 	}
 }
 
-// TestH2Floods: frames that carry nothing are limited in number.
+// TestH2Floods: frames without content are limited in number.
 func TestH2Floods(t *testing.T) {
 	frame := func(kind, flags byte, stream uint32, payload ...byte) []byte {
 		return append(frameHead{length: len(payload), kind: kind, flags: flags, stream: stream}.append(nil), payload...)
@@ -181,7 +181,7 @@ func TestH2Floods(t *testing.T) {
 				if !more {
 					require.NoError(t, err)
 				} else {
-					require.ErrorContains(t, err, "carry nothing")
+					require.ErrorContains(t, err, "without content")
 				}
 			}
 		})

@@ -1,6 +1,6 @@
 package wire
 
-// h2Flaw is what is wrong with a stream of the peer's, in the eyes of the guard.
+// h2Flaw is a flaw of a stream that the guard has found.
 type h2Flaw byte
 
 const (
@@ -26,34 +26,34 @@ const (
 	flawNoContent
 	flawDataFirst
 	flawWindow
-	flaws // their number
+	flaws // number of flaws
 )
 
 var flawTexts = [flaws]string{
 	flawStatusMissing: "a response head without :status",
 	flawStatusTwice:   "a response head with two :status fields",
-	flawStatus:        "a :status that is not three digits from 100 on",
-	flawStatus101:     ":status 101, which HTTP/2 does not have",
-	flawPseudo:        "a response head with a pseudo-header field that no response has",
-	flawPseudoLate:    "a pseudo-header field behind other fields",
+	flawStatus:        "a :status that is not a number from 100 to 999",
+	flawStatus101:     ":status 101, which is not allowed in HTTP/2",
+	flawPseudo:        "a response head with an invalid pseudo-header field",
+	flawPseudoLate:    "a pseudo-header field after other fields",
 	flawPseudoTrailer: "a pseudo-header field among the trailers",
-	flawName:          "a field name that is not a token in lower case",
-	flawHop:           "a field that is about an HTTP/1 connection",
-	flawBlanks:        "a field value with blanks around it",
+	flawName:          "a field name that is not a lower-case token",
+	flawHop:           "a connection-specific field",
+	flawBlanks:        "a field value with leading or trailing whitespace",
 	flawControl:       "a field value with a control character",
-	flawLength:        "a content-length that is no number",
-	flawLengths:       "content-length fields that contradict each other",
+	flawLength:        "an invalid content-length",
+	flawLengths:       "different content-length fields",
 	flawLarge:         "a head or trailers larger than MaxHeaderBytes",
 	flawInterimEnd:    "an interim response that ends the stream",
 	flawTrailerOpen:   "trailers that do not end the stream",
 	flawShort:         "a body shorter than its content-length",
 	flawLong:          "a body longer than its content-length",
-	flawNoContent:     "content where the response can have none",
-	flawDataFirst:     "DATA in front of the response head",
-	flawWindow:        "a WINDOW_UPDATE beyond the largest window (2^31-1)",
+	flawNoContent:     "content in a response that has none by definition",
+	flawDataFirst:     "DATA before the response head",
+	flawWindow:        "a WINDOW_UPDATE above the maximum window (2^31-1)",
 }
 
-// Error makes a flaw the error of the exchange.
+// Error implements error: a flaw is the error of its exchange.
 func (f h2Flaw) Error() string {
 	if f >= flaws {
 		f = noFlaw
@@ -61,17 +61,17 @@ func (f h2Flaw) Error() string {
 	return "malformed HTTP/2 response: " + flawTexts[f]
 }
 
-// headReport is what one header block says.
+// headReport is the result of the check of one header block.
 type headReport struct {
 	flaw    h2Flaw // the first one
-	status  int64  // -1 without
-	length  int64  // content-length, -1 without
-	size    uint64 // as RFC 9113, section 6.5.2, counts
-	regular bool   // a field that is no pseudo-header field has come
-	trailer bool   // trailers are what is looked at
+	status  int64  // -1 if missing
+	length  int64  // content-length, -1 if missing
+	size    uint64 // as defined in RFC 9113, section 6.5.2
+	regular bool   // a regular field was read
+	trailer bool   // the block is a trailer section
 }
 
-// field takes one more field (RFC 9113, sections 8.1.1, 8.2.1, 8.2.2 and 8.3.2).
+// field checks one field (RFC 9113, sections 8.1.1, 8.2.1, 8.2.2 and 8.3.2).
 func (r *headReport) field(e hpackEntry) {
 	r.size += uint64(e.size())
 	found := func(f h2Flaw) {
@@ -119,6 +119,6 @@ func (r *headReport) field(e hpackEntry) {
 	r.regular = true
 }
 
-// bodiless tells whether a response of this status never has content (RFC 9110, section
-// 6.4.1): its content-length is that of another one.
+// bodiless reports whether a response with this status never has content (RFC 9110, section
+// 6.4.1), so that its content-length describes another response.
 func bodiless(status int64) bool { return status == 204 || status == 304 }

@@ -9,29 +9,27 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// hpackScan reads header blocks (RFC 7541) for what the rules of HTTP/2 say of their
-// fields, and keeps nothing of the fields themselves: a name is a kind, a value a
-// number or a fault. So it costs no allocation, and its dynamic table is small whatever
-// the peer puts there.
+// hpackScan decodes header blocks (RFC 7541) for the checks of their fields, and stores
+// only what these need: a kind of name, and a number or flaw of the value. So it does not
+// allocate, and its dynamic table is small, whatever the peer adds to it.
 type hpackScan struct {
-	table   []hpackEntry // the dynamic table from start on, the newest at the end
+	table   []hpackEntry // the dynamic table from start on, newest last
 	start   int
-	size    uint32 // of the table, as the RFC counts
-	limit   uint32 // what the peer has set, at most hpackTable
+	size    uint32 // of the table, as defined in RFC 7541, section 4.1
+	limit   uint32 // set by the peer, at most hpackTable
 	scratch textScratch
 }
 
-// hpackTable is the size of the dynamic table: net/http asks for no other than the
-// default.
+// hpackTable is the maximum size of the dynamic table: net/http uses the default.
 const hpackTable = 4096
 
-// hpackEntry is what is kept of a field.
+// hpackEntry is the stored part of a field.
 type hpackEntry struct {
 	name  hpackName
 	value hpackValue
 }
 
-// size is what a field counts for (RFC 7541, section 4.1).
+// size is the size of a field (RFC 7541, section 4.1).
 func (e hpackEntry) size() uint32 {
 	return uint32(min(uint64(e.name.length)+uint64(e.value.length)+32, math.MaxUint32))
 }
@@ -48,30 +46,30 @@ const (
 	otherName nameKind = iota
 	statusName
 	lengthName  // content-length
-	hopName     // about the connection: RFC 9113, section 8.2.2
-	pseudoName  // one that no response has
+	hopName     // connection-specific: RFC 9113, section 8.2.2
+	pseudoName  // pseudo-header field that is invalid in responses
 	invalidName // upper case, or not a token
-	emptyName   // no name at all
+	emptyName   // empty
 )
 
 // hpackValue is a field value.
 type hpackValue struct {
 	kind   valueKind
 	length uint32
-	number int64 // of statusName and lengthName, below 0 when it is none
+	number int64 // of statusName and lengthName, below 0 if invalid
 }
 
 type valueKind uint8
 
 const (
 	plainValue   valueKind = iota
-	blankValue             // blanks around it
-	controlValue           // a control character in it
+	blankValue             // leading or trailing whitespace
+	controlValue           // contains a control character
 )
 
 var errHPACK = errors.New("invalid header block")
 
-// scan gives each field of a whole block to yield.
+// scan calls yield for each field of a complete block.
 func (s *hpackScan) scan(block []byte, yield func(hpackEntry)) error {
 	for len(block) > 0 {
 		e, indexed, rest, err := s.field(block)
@@ -86,8 +84,8 @@ func (s *hpackScan) scan(block []byte, yield func(hpackEntry)) error {
 	return nil
 }
 
-// field reads one representation (RFC 7541, section 6). isField is false for a change of
-// the table's size.
+// field decodes one representation (RFC 7541, section 6). isField is false for a change of
+// the table size.
 func (s *hpackScan) field(p []byte) (e hpackEntry, isField bool, rest []byte, err error) {
 	switch b := p[0]; {
 	case b&0x80 != 0: // indexed
@@ -120,7 +118,7 @@ func (s *hpackScan) field(p []byte) (e hpackEntry, isField bool, rest []byte, er
 	}
 }
 
-// literal reads a field whose index of the name has a prefix of n bits.
+// literal decodes a literal field; the index of its name has a prefix of n bits.
 func (s *hpackScan) literal(p []byte, n uint) (e hpackEntry, rest []byte, err error) {
 	i, p, err := hpackInt(p, n)
 	if err != nil {
@@ -147,7 +145,7 @@ func (s *hpackScan) literal(p []byte, n uint) (e hpackEntry, rest []byte, err er
 	return e, rest, nil
 }
 
-// at finds an entry of the two tables (RFC 7541, section 2.3.3).
+// at returns an entry of the static or dynamic table (RFC 7541, section 2.3.3).
 func (s *hpackScan) at(i uint64) (hpackEntry, bool) {
 	if i == 0 {
 		return hpackEntry{}, false
@@ -163,7 +161,7 @@ func (s *hpackScan) at(i uint64) (hpackEntry, bool) {
 }
 
 func (s *hpackScan) add(e hpackEntry) {
-	if s.start > hpackTable/32 { // as many as the table can hold: a move for each of them
+	if s.start > hpackTable/32 { // amortised: one move for as many additions as the table can hold
 		s.table = s.table[:copy(s.table, s.table[s.start:])]
 		s.start = 0
 	}
@@ -172,8 +170,8 @@ func (s *hpackScan) add(e hpackEntry) {
 	s.evict()
 }
 
-// evict takes out the oldest entries until the rest is within the limit. An entry that is
-// larger than all of it empties the table (RFC 7541, section 4.4).
+// evict removes the oldest entries until the size is within the limit. An entry larger than
+// the limit empties the table (RFC 7541, section 4.4).
 func (s *hpackScan) evict() {
 	for s.size > s.limit {
 		s.size -= s.table[s.start].size()
@@ -181,7 +179,7 @@ func (s *hpackScan) evict() {
 	}
 }
 
-// text reads a string; it is valid until the next one.
+// text decodes a string, which is valid until the next call.
 func (s *hpackScan) text(p []byte) (text, rest []byte, err error) {
 	if len(p) == 0 {
 		return nil, nil, errHPACK
@@ -202,7 +200,7 @@ func (s *hpackScan) text(p []byte) (text, rest []byte, err error) {
 	return s.scratch, rest, nil
 }
 
-// textScratch takes decoded text.
+// textScratch is a buffer for Huffman decoding.
 type textScratch []byte
 
 func (t *textScratch) Write(p []byte) (int, error) {
@@ -210,14 +208,14 @@ func (t *textScratch) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// trim gives the memory of long texts back.
+// trim frees a large buffer.
 func (t *textScratch) trim() {
 	if cap(*t) > 4<<10 {
 		*t = nil
 	}
 }
 
-// hpackInt reads an integer with a prefix of n bits (RFC 7541, section 5.1).
+// hpackInt decodes an integer with a prefix of n bits (RFC 7541, section 5.1).
 func hpackInt(p []byte, n uint) (i uint64, rest []byte, err error) {
 	if len(p) == 0 {
 		return 0, nil, errHPACK
@@ -292,7 +290,7 @@ func valueOf(text []byte, kind nameKind) hpackValue {
 
 func blank(b byte) bool { return b == ' ' || b == '\t' }
 
-// decimal reads a number of digits only, -1 when it is none or too large.
+// decimal parses a number that consists of digits only; -1 if it is invalid or too large.
 func decimal(text []byte) int64 {
 	if len(text) == 0 {
 		return -1
@@ -307,8 +305,7 @@ func decimal(text []byte) int64 {
 	return n
 }
 
-// hpackStatic is the static table (RFC 7541, appendix A), for which the names that are
-// not listed here mean nothing special.
+// hpackStatic is the static table (RFC 7541, appendix A).
 var hpackStatic = staticTable()
 
 func staticTable() (t [61]hpackEntry) {

@@ -12,7 +12,7 @@ import (
 	"github.com/netreply/netreply/internal/certs"
 )
 
-// handshake is one under way.
+// handshake is a running TLS handshake.
 type handshake struct {
 	t       *Transport
 	key     Key
@@ -21,40 +21,40 @@ type handshake struct {
 	cfg     *tls.Config
 
 	sessions        ownSessions
-	chains          [][]*x509.Certificate // that were verified
+	chains          [][]*x509.Certificate // verified chains
 	accepted        *certs.Failure
-	acceptedProfile *Profile // whose the connection becomes; nil for what it was
+	acceptedProfile *Profile // set by the answer to a question: the profile of the connection from then on
 
-	questions int // asked; guarded by Transport.mu
+	questions int // number asked; guarded by Transport.mu
 }
 
-// ownSessions are the sessions of a profile as one handshake sees them: of its address,
-// where crypto/tls goes by the name alone; and what was made by accepting more than the
-// profile does is no session of it.
+// ownSessions is the session cache of a profile for one handshake. It is keyed by address,
+// where crypto/tls would use the server name; and sessions of a connection whose flaws were
+// accepted by an answer are not stored.
 type ownSessions struct {
 	tls.ClientSessionCache
-	addr    string
-	fresh   bool // none is to be resumed
-	foreign atomic.Bool
+	addr     string
+	noResume bool // do not resume a session
+	noStore  atomic.Bool
 }
 
 func (c *ownSessions) Get(string) (*tls.ClientSessionState, bool) {
-	if c.fresh {
+	if c.noResume {
 		return nil, false
 	}
 	return c.ClientSessionCache.Get(c.addr)
 }
 
 func (c *ownSessions) Put(_ string, session *tls.ClientSessionState) {
-	if !c.foreign.Load() {
+	if !c.noStore.Load() {
 		c.ClientSessionCache.Put(c.addr, session)
 	}
 }
 
-// errStale is a session whose certificate is not good enough any more.
+// errStale is the error of a resumed session whose certificate is not accepted any more.
 var errStale = errors.New("wire: the certificate of the resumed session is no longer valid")
 
-// newHandshake makes the configuration of one handshake. With full it resumes no session.
+// newHandshake prepares a handshake. With full it does not resume a session.
 func (t *Transport) newHandshake(d *dialing, full bool) *handshake {
 	key := d.host.key
 	cfg := key.Profile.Config.Clone()
@@ -72,8 +72,8 @@ func (t *Transport) newHandshake(d *dialing, full bool) *handshake {
 		}
 	}
 	if key.Protocol == HTTP1 || key.Profile.Handshake != nil {
-		// who needs HTTP/1 must not get anything else, whatever was configured; net/http
-		// speaks HTTP/2 on connections of crypto/tls only
+		// with HTTP1 no other protocol may be selected, whatever the configuration says,
+		// and net/http supports HTTP/2 only on connections of crypto/tls
 		cfg.NextProtos = slices.DeleteFunc(slices.Clone(cfg.NextProtos), func(p string) bool { return p == "h2" })
 		if len(cfg.NextProtos) == 0 {
 			cfg.NextProtos = []string{"http/1.1"}
@@ -81,13 +81,13 @@ func (t *Transport) newHandshake(d *dialing, full bool) *handshake {
 	}
 	s := &handshake{t: t, key: key, profile: key.Profile, d: d, cfg: cfg}
 	if cfg.ClientSessionCache != nil {
-		s.sessions.ClientSessionCache, s.sessions.addr, s.sessions.fresh = cfg.ClientSessionCache, key.Addr, full
+		s.sessions.ClientSessionCache, s.sessions.addr, s.sessions.noResume = cfg.ClientSessionCache, key.Addr, full
 		cfg.ClientSessionCache = &s.sessions
 	}
 	return s
 }
 
-// decide says whether a certificate is good enough. f is what is wrong, nil for nothing.
+// decide returns nil if a certificate is accepted. f are its flaws, nil for none.
 func (s *handshake) decide(ctx context.Context, state tls.ConnectionState, chains [][]*x509.Certificate, f *certs.Failure) error {
 	switch {
 	case f == nil:
@@ -95,7 +95,8 @@ func (s *handshake) decide(ctx context.Context, state tls.ConnectionState, chain
 	case s.profile.Accept != nil && s.profile.Accept(f):
 		s.accepted = f
 	case state.DidResume:
-		// what it was accepted for may have changed on both sides: a full handshake tells
+		// the server's certificate or the accepted flaws may have changed: make a full
+		// handshake
 		s.sessions.Put("", nil)
 		return errStale
 	default:
@@ -107,18 +108,18 @@ func (s *handshake) decide(ctx context.Context, state tls.ConnectionState, chain
 			return f
 		}
 		s.accepted, s.acceptedProfile = f, q.Profile
-		s.sessions.foreign.Store(true)
+		s.sessions.noStore.Store(true)
 	}
 	return nil
 }
 
-// run shakes hands over raw.
+// run makes the handshake over raw.
 func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.ConnectionState, error) {
 	return s.t.cfg.Dialer.Secure(ctx, raw, s.key.Addr, func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
 		if h := s.profile.Handshake; h != nil {
 			return h(ctx, raw, s.cfg, func(about any) error { return s.t.ask(ctx, s, &Question{About: about}) })
 		}
-		if !s.cfg.InsecureSkipVerify { // which would be the caller's own wish
+		if !s.cfg.InsecureSkipVerify { // otherwise the program has turned verification off
 			certs.Supervise(s.cfg, s.profile.Depth, func(state tls.ConnectionState, chains [][]*x509.Certificate, f *certs.Failure) error {
 				return s.decide(ctx, state, chains, f)
 			})

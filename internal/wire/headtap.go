@@ -12,45 +12,45 @@ import (
 	"github.com/netreply/netreply/headers"
 )
 
-// maxBlank is how many bytes of empty lines may stand before a status line, or between
+// maxBlank is the maximum number of bytes of empty lines before a status line, or between
 // two exchanges (RFC 9112, sections 2.2 and 9.2).
 const maxBlank = 64
 
-// headTap follows the response on an HTTP/1 connection, byte by byte and each byte once.
-// It checks the lines of a head as they come, keeps the final head as it was spelled
-// (net/http gives back a map), and finds where the response ends, so that nothing
-// behind that end is taken for the next one.
+// headTap parses the response on an HTTP/1 connection incrementally, each byte once. It
+// checks the lines of a head, stores the final head as it was sent (net/http only provides
+// a map), and finds the end of the response, so that bytes after it are not treated as the
+// next response.
 type headTap struct {
-	limit int // of the bytes of all heads of an exchange
+	limit int // limit of the bytes of all heads of an exchange
 	head  []byte
-	line  int // where the current line of head begins
+	line  int // start of the current line in head
 	size  int // bytes of all heads so far
 	blank int // bytes of empty lines so far
 	cr    bool
 	stage stage
-	// fault is what is wrong with the response.
+	// fault is the error of the response.
 	fault error
-	// spent says that the response leaves doubt about where it ends, or that the
-	// peer goes away: the connection must not be used for another exchange.
-	spent bool
-	// stray says that the fault is in the very first bytes: they are no head at all.
+	// noReuse reports that the end of the response is ambiguous, or that the peer will
+	// close the connection: it must not be reused.
+	noReuse bool
+	// stray reports that fault is in the first bytes, which are not the start of a head.
 	stray bool
 
-	toHEAD bool // HEAD was asked
+	isHEAD bool // the request is a HEAD
 
 	headFacts
 	chunks chunkScanner
-	left   int64 // bytes missing from a body of known length
+	left   int64 // bytes left of a body of known length
 }
 
-// headFacts are what the lines of one head say about the connection.
+// headFacts are the parsed facts of one head.
 type headFacts struct {
 	status, minor      int // status 0: no status line yet
 	framing            framing
-	length             int64 // of Content-Length, -1 without one
+	length             int64 // Content-Length, -1 if missing
 	chunked            bool
-	framingField       bool // the last line was one of those two
-	any                bool // there was a header line
+	framingField       bool // the last line was Content-Length or Transfer-Encoding
+	hasField           bool // there was a header line
 	keepAlive          time.Duration
 	limitsKeep, closes bool // keepAlive is set; Proxy-Connection: close
 }
@@ -63,19 +63,20 @@ const (
 	over
 )
 
-// reset prepares the tap for the response to the next request.
+// reset prepares the tap for the next response.
 func (t *headTap) reset(method string) {
 	buf := t.head
 	if cap(buf) > 16<<10 {
 		buf = nil
 	}
-	*t = headTap{limit: t.limit, head: buf[:0], toHEAD: method == http.MethodHead}
+	*t = headTap{limit: t.limit, head: buf[:0], isHEAD: method == http.MethodHead}
 	t.length = -1
 }
 
-// feed takes the bytes of one read. kept of them, moved to the front of p, are the
-// response's: empty lines before a head are taken out, for net/http does not skip them.
-// used is where the response ends, or goes wrong; what lies behind belongs to nobody.
+// feed processes the bytes of one read. It moves those that are passed on to the front of
+// p, and returns their number as kept: empty lines before a head are removed, because
+// net/http does not skip them. used is the position of the end of the response or of an
+// error; bytes after it do not belong to the response.
 func (t *headTap) feed(p []byte) (kept, used int) {
 	for used < len(p) && t.fault == nil && t.stage != over {
 		rest := p[used:]
@@ -95,7 +96,7 @@ func (t *headTap) feed(p []byte) (kept, used int) {
 	return kept, used
 }
 
-// skipBlank tells how many bytes of empty lines p begins with.
+// skipBlank returns the number of bytes of empty lines at the start of p.
 func (t *headTap) skipBlank(p []byte) (n int) {
 	for n < len(p) && t.fault == nil {
 		switch {
@@ -117,7 +118,7 @@ func (t *headTap) skipBlank(p []byte) (n int) {
 	return n
 }
 
-// take takes bytes up to the end of a line of the head, or as much as there is of the
+// take processes bytes up to the end of a line of the head, or of the available part of the
 // body.
 func (t *headTap) take(p []byte) (n int) {
 	switch {
@@ -156,7 +157,7 @@ func (t *headTap) take(p []byte) (n int) {
 	return n
 }
 
-// cutEOL takes the end off a line: CR LF, or LF alone (RFC 9112, section 2.2).
+// cutEOL removes the end of a line: CR LF, or LF alone (RFC 9112, section 2.2).
 func cutEOL(line []byte) []byte {
 	line = line[:len(line)-1]
 	if n := len(line); n > 0 && line[n-1] == '\r' {
@@ -165,11 +166,11 @@ func cutEOL(line []byte) []byte {
 	return line
 }
 
-// startForm is what every status line begins with; 0 stands for a digit.
+// startForm is the form of the start of a status line; 0 stands for a digit.
 const startForm = "HTTP/0.0 000"
 
-// checkStart checks as much of the status line as is there, so that a peer which speaks
-// something else is known by its first bytes.
+// checkStart checks the available part of the status line, so that another protocol is
+// detected by its first bytes.
 func (t *headTap) checkStart() {
 	for i := range min(len(t.head), len(startForm)) {
 		if want, c := startForm[i], t.head[i]; want == '0' && !digit(c) || want != '0' && c != want {
@@ -180,7 +181,7 @@ func (t *headTap) checkStart() {
 	}
 }
 
-// endLine takes a line of the head.
+// endLine processes a line of the head.
 func (t *headTap) endLine(line []byte) {
 	switch {
 	case t.status == 0:
@@ -189,8 +190,8 @@ func (t *headTap) endLine(line []byte) {
 		t.endHead()
 	case line[0] == ' ' || line[0] == '\t':
 		switch {
-		case !t.any:
-			t.fault = errors.New("the first header line is folded")
+		case !t.hasField:
+			t.fault = errors.New("folded first header line")
 		case t.framingField:
 			t.fault = errors.New("folded Content-Length or Transfer-Encoding")
 		default:
@@ -213,7 +214,7 @@ func (t *headTap) statusLine(line []byte) {
 		}
 	}
 	if line[5] != '1' {
-		t.fault = fmt.Errorf("%s on a connection that speaks HTTP/1.1", line[:8])
+		t.fault = fmt.Errorf("%s on a connection of HTTP/1.1", line[:8])
 		return
 	}
 	t.minor = int(line[7] - '0')
@@ -223,7 +224,7 @@ func (t *headTap) statusLine(line []byte) {
 	}
 }
 
-// field takes a header line.
+// field processes a header line.
 func (t *headTap) field(line []byte) {
 	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok {
@@ -240,7 +241,7 @@ func (t *headTap) field(line []byte) {
 		t.fault = errors.New("header field without a name")
 		return
 	}
-	t.any, t.framingField = true, false
+	t.hasField, t.framingField = true, false
 	if !t.checkValue(value, name) {
 		return
 	}
@@ -266,7 +267,7 @@ func (t *headTap) field(line []byte) {
 
 func is(b []byte, s string) bool { return len(b) == len(s) && strings.EqualFold(string(b), s) }
 
-// checkValue checks a value, or a part of one that was folded, whose name is nil then.
+// checkValue checks a value. For the continuation of a folded one name is nil.
 func (t *headTap) checkValue(value, name []byte) bool {
 	for _, c := range value {
 		if !textByte(c) {
@@ -306,8 +307,7 @@ func (t *headTap) transferEncoding(value []byte) {
 	}
 }
 
-// hint takes what the server says about keeping the connection (RFC 2068, section
-// 19.7.1, as servers use it).
+// hint parses a Keep-Alive field (RFC 2068, section 19.7.1, as servers use it).
 func (t *headTap) hint(value []byte) {
 	for part := range bytes.SplitSeq(value, []byte(",")) {
 		name, number, _ := bytes.Cut(part, []byte("="))
@@ -326,16 +326,16 @@ func (t *headTap) hint(value []byte) {
 
 func digit(c byte) bool { return '0' <= c && c <= '9' }
 
-// endHead decides what follows a head: another one behind an interim response, which
-// leaves 1xx but 101 (RFC 9110, section 15.2), else the body.
+// endHead decides what follows a head: another head after an interim response, which is any
+// 1xx except 101 (RFC 9110, section 15.2), otherwise the body.
 func (t *headTap) endHead() {
 	bodiless := t.status/100 == 1 || t.status == 204 || t.status == 304
 	if bodiless && (t.length >= 0 || t.chunked) {
-		// A server that counts a body there may send it, too.
-		t.spent = true
+		// a server that declares a body here may also send it
+		t.noReuse = true
 	}
 	if t.length >= 0 && t.chunked || t.closes {
-		t.spent = true // RFC 9112, section 6.1
+		t.noReuse = true // RFC 9112, section 6.1
 	}
 	if t.status/100 == 1 && t.status != 101 {
 		t.headFacts = headFacts{length: -1}
@@ -346,7 +346,7 @@ func (t *headTap) endHead() {
 	switch {
 	case t.status == 101:
 		t.framing = tunnel
-	case t.toHEAD || bodiless || t.length == 0 && !t.chunked:
+	case t.isHEAD || bodiless || t.length == 0 && !t.chunked:
 		t.stage = over
 	case t.chunked:
 		t.framing = byChunks
@@ -360,8 +360,8 @@ func (t *headTap) endHead() {
 // Field is one header line.
 type Field = headers.Field
 
-// final gives the final head. ok is false when net/http has read something else than
-// the tap: then the two are out of step.
+// final returns the final head. ok is false if net/http has parsed the response
+// differently.
 func (t *headTap) final(resp *http.Response) (head string, ok bool) {
 	if t.stage == inHead {
 		return "", false
@@ -371,7 +371,7 @@ func (t *headTap) final(resp *http.Response) (head string, ok bool) {
 	return head, status == resp.Status && t.status == resp.StatusCode && t.framed(resp)
 }
 
-// framed tells whether net/http delimits the body in the same way.
+// framed reports whether net/http delimits the body in the same way.
 func (t *headTap) framed(resp *http.Response) bool {
 	switch t.framing {
 	case byLength:
@@ -386,15 +386,14 @@ func (t *headTap) framed(resp *http.Response) bool {
 	return resp.Body == http.NoBody
 }
 
-// cutHead gives the status and the header lines of a head.
+// cutHead splits a head into status and header lines.
 func cutHead(head string) (status, lines string) {
 	line, lines, _ := strings.Cut(head, "\n")
 	_, status, _ = strings.Cut(strings.TrimSuffix(line, "\r"), " ")
 	return status, lines
 }
 
-// ParseHead splits a head that Exchange.Head gave into reason phrase and
-// fields.
+// ParseHead parses Exchange.Head into reason phrase and fields.
 func ParseHead(head string) (reason string, list []Field) {
 	status, lines := cutHead(head)
 	_, reason, _ = strings.Cut(status, " ")
@@ -416,12 +415,11 @@ func ParseHead(head string) (reason string, list []Field) {
 	return reason, list
 }
 
-// folded tells whether the next line continues the value of the one before (obs-fold,
-// RFC 9112, section 5.2).
+// folded reports whether the next line continues the previous value (obs-fold, RFC 9112,
+// section 5.2).
 func folded(lines string) bool { return lines != "" && (lines[0] == ' ' || lines[0] == '\t') }
 
-// unfold joins a value with the lines that continue it, and gives the lines behind
-// those.
+// unfold joins a value with its continuation lines, and returns the lines after those.
 func unfold(value, lines string) (whole, rest string) {
 	var all strings.Builder
 	all.WriteString(value)

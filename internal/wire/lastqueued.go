@@ -2,11 +2,11 @@ package wire
 
 import "time"
 
-// LastQueued tells, from any goroutine, until when an exchange waited for a connection while
-// all that there may be carried others, and not for its peer: now, if it still does; a time
-// before it began, if it never did. While the first connections of all are being opened it
-// is the peer that is waited for, whoever they were begun for; and so it is while the peer
-// takes no exchange on a connection that carries none.
+// LastQueued returns until when an exchange waited for a connection because all allowed
+// connections were in use, as opposed to waiting for its peer: now, if it still does; a
+// time before it began, if it never did. It counts as waiting for the peer while the first
+// connections to a host are being opened, for whichever exchange, and while the peer
+// accepts no exchange on a connection without any. LastQueued is safe for concurrent use.
 func (t *Transport) LastQueued(x *Exchange) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -22,13 +22,13 @@ func (t *Transport) LastQueued(x *Exchange) time.Time {
 	}
 }
 
-// queued tells whether w waits for one of those.
+// queued reports whether w waits because all connections are in use.
 func (w *waiter) queued() bool { return !w.done && w.dial == nil && w.host.working() }
 
-// working tells whether there are connections that can become free.
+// working reports whether any connection carries exchanges, so that it can become free.
 func (h *host) working() bool { return h.carried > 0 && (h.open > 0 || h.h2Open > 0) }
 
-// noteEmptied takes note when there are none any more.
+// noteEmptied records the time at which working becomes false.
 func (h *host) noteEmptied() {
 	if h.waiters > 0 && !h.working() {
 		h.emptied = time.Now()

@@ -7,31 +7,30 @@ import (
 	"time"
 )
 
-// Waking up for every few packets of a fast download costs more than the
-// download itself. While much is still to come, the socket wakes its reader only
-// for a good load of bytes (SO_RCVLOWAT).
+// For a fast download, waking the reader for every few packets costs more than the copying.
+// While many bytes are still to come, the socket wakes its reader only when lowatMark bytes
+// are available (SO_RCVLOWAT).
 const (
 	lowatMark  = 256 << 10
-	lowatFrom  = 8 * lowatMark // set while at least that much is missing
-	lowatUntil = 2 * lowatMark // and no longer when less is
+	lowatFrom  = 8 * lowatMark // the mark is set if at least that many bytes are to come
+	lowatUntil = 2 * lowatMark // and removed if fewer are
 	lowatTick  = 50 * time.Millisecond
-	lowatSlow  = 4 * lowatMark // a tick that saw less lifts the mark
+	lowatSlow  = 4 * lowatMark // a tick with fewer bytes removes the mark
 )
 
-// lowat keeps the mark of one body on a bare TCP connection. Bytes below the
-// mark wait for one tick at most: a server that is slow lifts it.
+// lowat controls the mark for one body on a TCP connection without TLS. Bytes below the
+// mark wait for at most one tick: a slow server has the mark removed.
 type lowat struct {
 	raw   syscall.RawConn
 	timer *time.Timer
 
 	mu    sync.Mutex
-	moved int64 // since the last tick
+	moved int64 // bytes since the last tick
 	set   bool
-	over  bool
+	ended bool
 }
 
-// newLowat starts for a body of length bytes; nil where there is nothing to
-// gain.
+// newLowat sets the mark for a body of length bytes; nil if that is not useful.
 func newLowat(nc net.Conn, length int64) *lowat {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok || length < lowatFrom {
@@ -47,8 +46,8 @@ func newLowat(nc net.Conn, length int64) *lowat {
 	return l
 }
 
-// mark sets or lifts the mark; the caller holds the lock, or nobody else has l
-// yet. Lifting it wakes a reader that waits.
+// mark sets or removes the mark, which wakes a waiting reader. The caller holds the lock,
+// or l is not shared yet.
 func (l *lowat) mark(on bool) {
 	if l.set == on {
 		return
@@ -64,7 +63,7 @@ func (l *lowat) mark(on bool) {
 func (l *lowat) tick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over {
+	if l.ended {
 		return
 	}
 	l.mark(l.moved >= lowatSlow)
@@ -72,7 +71,7 @@ func (l *lowat) tick() {
 	l.timer.Reset(lowatTick)
 }
 
-// read counts bytes; left is what is still missing.
+// read counts received bytes; left is the number still to come.
 func (l *lowat) read(n int, left int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,7 +81,7 @@ func (l *lowat) read(n int, left int64) {
 	}
 }
 
-// end lifts the mark for good.
+// end removes the mark.
 func (l *lowat) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,8 +89,8 @@ func (l *lowat) end() {
 }
 
 func (l *lowat) endLocked() {
-	if !l.over {
-		l.over = true
+	if !l.ended {
+		l.ended = true
 		l.timer.Stop()
 		l.mark(false)
 	}

@@ -4,7 +4,7 @@ package wire
 
 import "net"
 
-// lowat needs SO_RCVLOWAT with the meaning Linux gives it.
+// lowat does nothing: only Linux has SO_RCVLOWAT with the needed meaning.
 type lowat struct{}
 
 func newLowat(net.Conn, int64) *lowat { return nil }

@@ -5,9 +5,10 @@ import (
 	"net/http/httptrace"
 )
 
-// Open opens a connection of key that nothing is sent on, for an exchange to come. It
-// does nothing where no exchange would get another one: as many HTTP/1 connections as
-// allowed are there, or one of HTTP/2. Questions of the handshake have no answer.
+// Open opens a connection of key for a later exchange, without sending anything. It does
+// nothing if no exchange would get a further connection: the limit of HTTP/1 connections is
+// reached, or there is an HTTP/2 connection. Questions of the handshake stay without an
+// answer.
 func (t *Transport) Open(ctx context.Context, key Key) error {
 	t.mu.Lock()
 	if t.pool.closed {
@@ -30,7 +31,7 @@ func (t *Transport) Open(ctx context.Context, key Key) error {
 			return context.Cause(ctx)
 		}
 		t.mu.Lock()
-		n := w.take()
+		n := w.takeNews()
 		t.mu.Unlock()
 		if n.question != nil {
 			close(n.question.seen)

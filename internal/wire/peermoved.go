@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// PeerMoved is now, if something has gone on since the last call that nobody is told of:
-// the peer has taken bytes of the request off the system's hands, which takes far more
-// than the peer has, so that a slow upload and a dead one look the same for seconds; or
-// bytes of a large HTTP/2 frame have come, which net/http waits for as a whole, or word of
-// what the peer has read. It may be called from Sending on, from one goroutine at a time.
-// It is the zero time otherwise, and where that cannot be seen, or not be told apart from
-// the bytes of other exchanges.
+// PeerMoved reports activity of the peer since the last call that is not visible otherwise:
+// the current time if there was any, else the zero time. It detects that the peer has
+// acknowledged bytes of the request: the system's send buffer accepts far more than the
+// peer has received, so that a slow upload and a dead one look the same for seconds. On
+// HTTP/2 it also detects bytes of a large frame, which net/http reads as a whole, and
+// WINDOW_UPDATE frames. It returns the zero time if the system does not report this, or if
+// the connection carries other exchanges. It may be called from Observer.Sending on, by one
+// goroutine at a time.
 func (t *Transport) PeerMoved(x *Exchange) (at time.Time) {
 	c := x.carrier
 	if c == nil {
@@ -20,12 +21,12 @@ func (t *Transport) PeerMoved(x *Exchange) (at time.Time) {
 	t.mu.Lock()
 	alone := c.streams == 1
 	t.mu.Unlock()
-	untaken, moved := x.untaken, x.moved
-	x.untaken = int32(min(x.Conn.Untaken(), math.MaxInt32))
+	unacked, moved := x.unacked, x.moved
+	x.unacked = int32(min(x.Conn.Unacked(), math.MaxInt32))
 	if s, ok := c.connection.(*h2Conn); ok {
-		x.moved = s.guard.moved.Load()
+		x.moved = s.guard.activity.Load()
 	}
-	if alone && (x.untaken >= 0 && x.untaken < untaken || x.moved != moved) {
+	if alone && (x.unacked >= 0 && x.unacked < unacked || x.moved != moved) {
 		at = time.Now()
 	}
 	return at

@@ -39,13 +39,13 @@ func TestPeerMoved(t *testing.T) {
 	<-sending
 	// the system takes what it can; from then on nothing moves
 	for still, last := 0, int32(-1); still < 5; time.Sleep(20 * time.Millisecond) {
-		if tr.PeerMoved(x); x.untaken != last {
-			still, last = 0, x.untaken
+		if tr.PeerMoved(x); x.unacked != last {
+			still, last = 0, x.unacked
 		} else {
 			still++
 		}
 	}
-	require.NotZero(t, x.untaken)
+	require.NotZero(t, x.unacked)
 	require.Zero(t, tr.PeerMoved(x))
 	take <- 16 << 20
 	require.Eventually(t, func() bool { return !tr.PeerMoved(x).IsZero() }, 10*time.Second, time.Millisecond)

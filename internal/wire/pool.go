@@ -5,54 +5,54 @@ import (
 	"time"
 )
 
-// pool is the books of a Transport: which connections there are and what they carry, who
-// waits for one, and which are being opened. It only decides. What has to be done about it,
-// starting a dial or closing a connection, is put into todo and happens when the lock has been
-// given up, see Transport.unlock.
+// pool is the state of a Transport: the connections and their exchanges, the waiters, and
+// the dials. Its methods only decide. Actions, such as starting a dial or closing a
+// connection, are added to todo and carried out after the lock was released, see
+// Transport.unlock.
 //
-// Transport.mu guards it and everything that belongs to it: hosts, waiters, dials, and the
-// fields of connections that say so. All methods are called with the lock held.
+// Transport.mu guards the pool, its hosts, waiters and dials, and the fields of conn that
+// say so. The caller of all methods holds the lock.
 type pool struct {
-	ctx          context.Context // of all dials
+	ctx          context.Context // context of all dials
 	connsPerHost int
 	hosts        map[Key]*host
-	all          allConns // those that have not been closed to the end
+	all          allConns // connections whose close has not finished
 	expiry       expiry
-	dials        int // under way
+	dials        int // running
 	live         int // open connections
 	closed       bool
-	toldOver     bool // what over tells has been acted on
+	overSignaled bool // Transport.over was closed
 	todo         todo
 }
 
-// host is what belongs to one key.
+// host is the part of the pool for one key.
 type host struct {
 	pool *pool
 	key  Key
-	// HTTP/1 connections that carry nothing: the one used last at the end, and those that
-	// nothing was sent on yet.
+	// idle HTTP/1 connections, the most recently used last, and unused ones, on which
+	// nothing was sent yet
 	idle, unused conns
-	h2           conns // HTTP/2 connections that take one more exchange
-	open         int   // HTTP/1 connections, busy ones included
-	h2Open       int   // HTTP/2 connections that take new exchanges, full ones included
-	h2Ending     int   // those that take none any more, and still carry some
-	carried      int   // exchanges on connections
+	h2           conns // HTTP/2 connections with room for another exchange
+	open         int   // number of HTTP/1 connections
+	h2Open       int   // number of HTTP/2 connections that accept exchanges, including full ones
+	h2Ending     int   // number of HTTP/2 connections that accept no more exchanges, and still carry some
+	carried      int   // number of exchanges on connections
 	protocol     protocol
 
 	waiting [priorities]lanes
 	waiters int
-	arrived uint64 // numbers the waiters
-	// undialled are those of the waiters that no dial is under way for.
+	arrived uint64 // number of the next waiter
+	// undialled are the waiters for which no dial is running.
 	undialled [priorities]dialLanes
 
-	dials   int   // under way
-	shared  int   // those of them whose connection is for whoever waits
-	orphans dials // those of these whose waiter went another way
+	dials   int   // running
+	shared  int   // number of dials for any waiter
+	orphans dials // dials for any waiter whose owner does not wait any more
 
-	emptied time.Time // when it last stopped to be working while somebody waited
+	emptied time.Time // when working last became false while there were waiters
 }
 
-// protocol is what a server was found to speak.
+// protocol is the protocol that a server has selected.
 type protocol int
 
 const (
@@ -61,13 +61,13 @@ const (
 	protoH2
 )
 
-// lanes are the waiters of one priority: those that take any connection, and those that want
-// one that nothing was sent on.
+// lanes are the waiters of one priority: those that accept any connection, and those with
+// Exchange.Fresh.
 type lanes struct{ any, fresh waiters }
 
 type dialLanes struct{ any, fresh undialled }
 
-// The kinds of queues.
+// Instances of queue. An element has links for each kind of queue.
 type (
 	conns     = queue[conn, placeOfConn]
 	allConns  = queue[conn, listOfConns]
@@ -82,11 +82,11 @@ type (
 	placeOfDial      struct{}
 )
 
-func (placeOfConn) of(c *conn) *links[conn]          { return &c.place }
-func (listOfConns) of(c *conn) *links[conn]          { return &c.listed }
-func (placeOfWaiter) of(w *waiter) *links[waiter]    { return &w.place }
-func (placeOfUndialled) of(w *waiter) *links[waiter] { return &w.undialled }
-func (placeOfDial) of(d *dialing) *links[dialing]    { return &d.place }
+func (placeOfConn) of(c *conn) *links[conn]          { return &c.queueLinks }
+func (listOfConns) of(c *conn) *links[conn]          { return &c.allLinks }
+func (placeOfWaiter) of(w *waiter) *links[waiter]    { return &w.queueLinks }
+func (placeOfUndialled) of(w *waiter) *links[waiter] { return &w.undialledLinks }
+func (placeOfDial) of(d *dialing) *links[dialing]    { return &d.orphanLinks }
 func (l *lanes) of(fresh bool) *waiters              { return pick(fresh, &l.fresh, &l.any) }
 func (l *dialLanes) of(fresh bool) *undialled        { return pick(fresh, &l.fresh, &l.any) }
 func pick[T any](second bool, yes, no *T) *T {
@@ -96,7 +96,7 @@ func pick[T any](second bool, yes, no *T) *T {
 	return no
 }
 
-// host finds what belongs to a key, and makes it if need be.
+// host returns the host of a key, and makes it if necessary.
 func (p *pool) host(key Key) *host {
 	h := p.hosts[key]
 	if h == nil {
@@ -112,19 +112,19 @@ func (p *pool) host(key Key) *host {
 	return h
 }
 
-// forget drops a host that holds nothing.
+// forget removes an empty host.
 func (h *host) forget() {
 	if h.open == 0 && h.h2Open == 0 && h.h2Ending == 0 && h.dials == 0 && h.waiters == 0 && h.pool.hosts[h.key] == h {
 		delete(h.pool.hosts, h.key)
 	}
 }
 
-// add enters a connection into the books of its host.
+// add adds a connection to its host.
 func (p *pool) add(c *conn) {
 	switch h := c.host; {
 	case !c.http2:
 		h.open++
-	case c.dead:
+	case c.excluded:
 		h.h2Ending++
 	default:
 		h.h2Open++
@@ -133,28 +133,28 @@ func (p *pool) add(c *conn) {
 	p.live++
 }
 
-// exclude keeps new exchanges off a connection: they have another one opened, however long
-// this one takes to end.
+// exclude keeps new exchanges off a connection. It does not count against the limit any
+// more, however long its exchanges take to end.
 func (p *pool) exclude(c *conn) {
-	if c.dead {
+	if c.excluded {
 		return
 	}
-	c.dead = true
-	if h := c.host; c.http2 && c.listed.in {
+	c.excluded = true
+	if h := c.host; c.http2 && c.allLinks.in {
 		h.h2.remove(c)
 		h.h2Open--
 		h.h2Ending++
 	}
 }
 
-// remove takes a connection out of the books of its host, whatever it carries, and says
-// whether it was in. The caller sees to its being closed.
+// remove removes a connection from its host, even if it is in use, and reports whether it
+// was there. The caller must close it.
 func (p *pool) remove(c *conn) bool {
-	if c.gone {
+	if c.removed {
 		return false
 	}
 	p.exclude(c)
-	c.gone = true
+	c.removed = true
 	h := c.host
 	switch {
 	case c.http2:
@@ -167,23 +167,23 @@ func (p *pool) remove(c *conn) bool {
 		h.open--
 	}
 	h.noteEmptied()
-	p.expiry.forget(c)
+	p.expiry.remove(c)
 	p.live--
 	return true
 }
 
-// discard takes a connection out of the books and has it closed in good order.
+// discard removes a connection from its host and closes it gracefully.
 func (p *pool) discard(c *conn) {
 	if p.remove(c) {
 		p.todo.close = append(p.todo.close, c)
 	}
 }
 
-// discardIdle discards those connections that carry nothing, and lets others be opened for
-// those whom they had no room for.
+// discardIdle discards the selected idle connections, and starts dials for waiters that
+// were blocked by them.
 func (p *pool) discardIdle(which func(*conn) bool) {
-	for c := p.all.first; c != nil; c = c.listed.next {
-		if c.streams == 0 && !c.gone && which(c) {
+	for c := p.all.first; c != nil; c = c.allLinks.next {
+		if c.streams == 0 && !c.removed && which(c) {
 			p.discard(c)
 			c.host.startDials()
 			c.host.forget()
@@ -191,14 +191,13 @@ func (p *pool) discardIdle(which func(*conn) bool) {
 	}
 }
 
-// close ends it all: those who wait, and the connections, of which those that carry something
-// are cut.
+// close fails all waiters and closes all connections, those in use at once.
 func (p *pool) close() {
 	p.closed = true
 	for _, h := range p.hosts {
 		h.failAll(ErrClosed)
 	}
-	for c := p.all.first; c != nil; c = c.listed.next {
+	for c := p.all.first; c != nil; c = c.allLinks.next {
 		switch {
 		case c.streams == 0:
 			p.discard(c)
@@ -208,5 +207,5 @@ func (p *pool) close() {
 	}
 }
 
-// over tells, after close, that the last connection and the last dial have ended.
+// over reports, after close, that all connections and dials have ended.
 func (p *pool) over() bool { return p.closed && p.dials == 0 && p.all.n == 0 }

@@ -40,7 +40,7 @@ func (s *scripted) reusable() (bool, time.Duration) {
 	}
 	return true, 0
 }
-func (s *scripted) fit() bool              { return !s.spoilt }
+func (s *scripted) stillIdle() bool        { return !s.spoilt }
 func (s *scripted) ended() <-chan struct{} { return s.end }
 func (s *scripted) exchangeDone()          {}
 func (s *scripted) close() {
@@ -58,7 +58,7 @@ func introduceScripted(t *Transport, key Key, http2 bool, s *scripted) *conn {
 	defer t.unlock()
 	c := &conn{connection: s, host: t.pool.host(key), nc: near, http2: http2}
 	t.pool.add(c)
-	c.host.introduce(c, time.Now())
+	c.host.placeNew(c, time.Now())
 	return c
 }
 
@@ -79,20 +79,20 @@ func TestHangingConnection(t *testing.T) {
 		introduceScripted(tr, Key{Scheme: "http", Addr: "bad:80"}, false, bad)
 		introduceScripted(tr, Key{Scheme: "http", Addr: "good:80"}, false, good)
 		x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}}
-		c, err := tr.take(t.Context(), x)
+		c, err := tr.acquire(t.Context(), x)
 		require.NoError(t, err)
 		go tr.put(c, true)
 		synctest.Wait() // it asks whether the connection can be used again
 
 		x = &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "good:80"}}
 		for range 3 {
-			c, err := tr.take(t.Context(), x)
+			c, err := tr.acquire(t.Context(), x)
 			require.NoError(t, err)
 			tr.put(c, true)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err = tr.take(ctx, &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}})
+		_, err = tr.acquire(ctx, &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}})
 		require.ErrorIs(t, err, context.DeadlineExceeded, "who waits for it leaves at the end of its own context")
 
 		start := time.Now()
@@ -114,7 +114,7 @@ func TestIdleExpiry(t *testing.T) {
 		defer tr.Close()
 		key := func(i int) Key { return Key{Scheme: "http", Addr: fmt.Sprintf("h%d:80", i)} }
 		use := func(i int, limit time.Duration) {
-			c, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, IdleTimeout: limit, Key: key(i)})
+			c, err := tr.acquire(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, IdleTimeout: limit, Key: key(i)})
 			require.NoError(t, err)
 			tr.put(c, true)
 		}
@@ -124,7 +124,7 @@ func TestIdleExpiry(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		use(0, 0)
 		use(1, 10*time.Second)
-		busy, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key(2)})
+		busy, err := tr.acquire(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key(2)})
 		require.NoError(t, err)
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
@@ -159,7 +159,7 @@ func TestStreams(t *testing.T) {
 		got := make(chan *conn, 10)
 		take := func() {
 			go func() {
-				if c, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}); err == nil {
+				if c, err := tr.acquire(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}); err == nil {
 					got <- c
 				}
 			}()
@@ -204,16 +204,16 @@ func TestBytesOnIdleConnection(t *testing.T) {
 	tr := NewTransport(Config{Dialer: noDialer()})
 	defer tr.Close()
 	key := Key{Scheme: "http", Addr: "h:80"}
-	introduceScripted(tr, key, false, &scripted{spoilt: true}).waited = true
+	introduceScripted(tr, key, false, &scripted{spoilt: true}).delayed = true
 	x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}
-	c, err := tr.take(t.Context(), x)
+	c, err := tr.acquire(t.Context(), x)
 	require.NoError(t, err)
 	require.True(t, x.Conn.Reused, "its server may have gone as one does from an idle connection")
-	require.True(t, tr.fits(c, x))
+	require.True(t, tr.stillUsable(c, x))
 	tr.put(c, true)
-	c, err = tr.take(t.Context(), x)
+	c, err = tr.acquire(t.Context(), x)
 	require.NoError(t, err)
-	require.False(t, tr.fits(c, x))
+	require.False(t, tr.stillUsable(c, x))
 	require.Zero(t, tr.Connections())
 }
 
@@ -292,7 +292,7 @@ func BenchmarkExpiry(b *testing.B) {
 			}
 			x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "h7:80"}}
 			for b.Loop() {
-				c, err := tr.take(b.Context(), x)
+				c, err := tr.acquire(b.Context(), x)
 				if err != nil {
 					b.Fatal(err)
 				}

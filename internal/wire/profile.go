@@ -8,21 +8,19 @@ import (
 	"github.com/netreply/netreply/internal/certs"
 )
 
-// Profile says how a connection is encrypted, and what a server must show. Its address
-// is its identity: exchanges with different ones never meet on a connection, or by a
-// session ticket as long as each Config has a cache of its own. It must not be changed
-// once in use.
+// Profile is the TLS configuration of connections. It is compared by address: exchanges
+// with different profiles never share a connection or, if each Config has its own cache, a
+// TLS session. It must not be changed once in use.
 type Profile struct {
-	// Config is crypto/tls's, never nil; server name and ALPN are filled in where they are
-	// missing.
+	// Config is never nil. Server name and ALPN are filled in if they are missing.
 	Config *tls.Config
-	// Depth is how many certificates there may be between a leaf and its root; 0 means
+	// Depth is the maximum number of certificates between the leaf and the root; 0 means
 	// any number.
 	Depth int
-	// Accept, when not nil, is asked whether to go on though something is wrong, before
-	// the exchange is.
+	// Accept, if not nil, reports whether certificate flaws are accepted without a
+	// question.
 	Accept func(*certs.Failure) bool
-	// Handshake, when not nil, takes the place of crypto/tls. ask brings a question to
-	// the exchange that the connection is opened for.
+	// Handshake, if not nil, replaces crypto/tls. ask passes a question to the exchange for
+	// which the connection is opened.
 	Handshake func(ctx context.Context, raw net.Conn, cfg *tls.Config, ask func(question any) error) (net.Conn, *tls.ConnectionState, error)
 }

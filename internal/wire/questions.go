@@ -5,27 +5,27 @@ import (
 	"errors"
 )
 
-// Question comes up in the middle of a handshake. The answer is given in its fields; the
-// handshake goes on, with the same connection, when Observer.Question returns.
+// Question is a question during a handshake, which continues on the same connection when
+// Observer.Question returns. The answer is in its fields.
 type Question struct {
-	// About is a *certs.Failure, or what Profile.Handshake asked.
+	// About is a *certs.Failure, or the question of Profile.Handshake.
 	About any
-	// Profile, when it was set to one that accepts a Failure, is whose the connection
-	// becomes.
+	// Profile is the answer to a Failure: a profile that accepts it, which becomes that of
+	// the connection.
 	Profile *Profile
 
-	seen chan struct{} // closed when it was
+	seen chan struct{} // closed when Observer.Question has returned
 }
 
 // maxQuestions bounds the questions of one handshake.
 const maxQuestions = 4
 
-// errLeft is the answer to a question whose exchange is not there any more.
+// errLeft is the result of a question whose exchange does not wait any more.
 var errLeft = errors.New("wire: nobody waits for the connection")
 
-// ask brings a question to the exchange that the dial is for, and waits until it has seen it.
-// From the first one on the connection is for that exchange alone: others who wait get another
-// one, and do not wait for its answer.
+// ask passes a question to the owner of the dial, and waits for its answer. From the first
+// question on the connection is only for the owner: for other waiters another one is
+// dialled, so that they do not wait for the answer.
 func (t *Transport) ask(ctx context.Context, s *handshake, q *Question) error {
 	q.seen = make(chan struct{})
 	t.mu.Lock()
@@ -43,8 +43,8 @@ func (t *Transport) ask(ctx context.Context, s *handshake, q *Question) error {
 	}
 }
 
-// asks puts a question to the owner of the dial, behind n others of the same handshake. False
-// means that there is nobody to ask.
+// asks passes a question to the owner of the dial, after n others of the same handshake.
+// False means that the owner does not wait any more, or that there were too many questions.
 func (d *dialing) asks(q *Question, n int) bool {
 	w := d.owner
 	if w.done || n >= maxQuestions {

@@ -1,16 +1,16 @@
 package wire
 
-// links are the place of an element in one queue.
+// links are the links of an element in one queue.
 type links[T any] struct {
 	prev, next *T
 	in         bool
 }
 
-// linker finds the links by which an element belongs to one kind of queue.
+// linker returns the links of an element for one kind of queue.
 type linker[T any] interface{ of(*T) *links[T] }
 
-// queue is a list through its elements: joining and leaving it costs the same however long
-// it is, and no memory. An element is in one queue of a kind at most.
+// queue is an intrusive doubly linked list: adding and removing takes constant time and
+// does not allocate. An element is in at most one queue of a kind.
 type queue[T any, L linker[T]] struct {
 	first, last *T
 	n           int
@@ -42,7 +42,7 @@ func (q *queue[T, L]) pushFront(e *T) {
 	q.n++
 }
 
-// remove takes e out, if it is in, and says whether it was.
+// remove removes e, and reports whether it was in the queue.
 func (q *queue[T, L]) remove(e *T) bool {
 	var by L
 	l := by.of(e)

@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// What becomes of a connection when an exchange on it is over, when its peer says something
-// about it, and when it has ended.
+// State changes of a connection: the end of an exchange, a change of the peer's limits, and
+// the end of the connection.
 
-// exchangeOver ends an exchange on c. ok says that an HTTP/1 connection can carry another one.
+// exchangeOver ends an exchange on c. ok means that an HTTP/1 connection can be reused.
 func (h *host) exchangeOver(c *conn, ok bool, now time.Time) {
 	p := h.pool
 	c.carry(-1)
 	switch {
-	case c.gone: // and not here any more
+	case c.removed: // already removed
 	case c.http2:
 		h.streamOver(c, now)
-	case ok && !c.dead && !p.closed:
-		h.rest(c)
-		p.expiry.keep(c, now)
+	case ok && !c.excluded && !p.closed:
+		h.park(c)
+		p.expiry.schedule(c, now)
 	default:
 		p.discard(c)
 	}
-	h.provide()
-	if c.streams == 0 && c.expiry < 0 && !c.gone { // it is not to be kept, and nobody has taken it
+	h.serveOrDial()
+	if c.streams == 0 && c.expiry < 0 && !c.removed { // it is not to be kept, and no waiter has taken it
 		p.discard(c)
 		h.startDials()
 	}
@@ -31,8 +31,8 @@ func (h *host) exchangeOver(c *conn, ok bool, now time.Time) {
 	h.forget()
 }
 
-// rest lays an HTTP/1 connection aside that carries nothing.
-func (h *host) rest(c *conn) {
+// park adds an HTTP/1 connection to the idle or unused ones.
+func (h *host) park(c *conn) {
 	if c.uses == 0 {
 		h.unused.pushBack(c)
 	} else {
@@ -40,26 +40,26 @@ func (h *host) rest(c *conn) {
 	}
 }
 
-// streamOver ends an exchange on a connection that may carry others.
+// streamOver ends an exchange on an HTTP/2 connection.
 func (h *host) streamOver(c *conn, now time.Time) {
 	p := h.pool
 	n, open := c.room()
 	if !open || p.closed {
 		p.exclude(c)
 	}
-	if c.streams == 0 && c.dead {
+	if c.streams == 0 && c.excluded {
 		p.discard(c)
 		return
 	}
-	if !c.dead && c.streams < n && !c.place.in {
+	if !c.excluded && c.streams < n && !c.queueLinks.in {
 		h.h2.pushFront(c)
 	}
 	if c.streams == 0 {
-		p.expiry.keep(c, now)
+		p.expiry.schedule(c, now)
 	}
 }
 
-// roomChanged books that an HTTP/2 peer has changed how many exchanges it takes, or takes no more.
+// roomChanged applies a change of connection.room.
 func (h *host) roomChanged(c *conn) {
 	switch n, open := c.room(); {
 	case !open:
@@ -67,17 +67,17 @@ func (h *host) roomChanged(c *conn) {
 		if c.streams == 0 {
 			h.pool.discard(c)
 		}
-	case c.dead:
+	case c.excluded:
 	case c.streams >= n:
 		h.h2.remove(c)
-	case !c.place.in:
+	case !c.queueLinks.in:
 		h.h2.pushFront(c)
 	}
-	h.provide()
+	h.serveOrDial()
 	h.forget()
 }
 
-// connEnded books that a connection has ended: it leaves at once, or with the last exchange on it.
+// connEnded removes a connection that has ended, at once or with its last exchange.
 func (h *host) connEnded(c *conn) {
 	h.pool.exclude(c)
 	if c.streams == 0 {
@@ -87,13 +87,12 @@ func (h *host) connEnded(c *conn) {
 	h.forget()
 }
 
-// put ends an exchange on c. ok says that it may go on; whether it can, the
-// connection knows.
+// put ends an exchange on c. ok means that the connection may be reused if it is able to.
 func (t *Transport) put(c *conn, ok bool) {
 	c.exchangeDone()
 	var hint time.Duration
 	if ok && !c.http2 {
-		ok, hint = c.reusable() // which may wait for net/http
+		ok, hint = c.reusable() // may wait for locks of net/http
 	}
 	now := time.Now()
 	t.mu.Lock()
@@ -102,7 +101,7 @@ func (t *Transport) put(c *conn, ok bool) {
 	t.unlock()
 }
 
-// giveBack ends an exchange that was booked on c, of which nothing was sent.
+// giveBack ends an exchange on c of which nothing was sent.
 func (t *Transport) giveBack(c *conn) {
 	t.mu.Lock()
 	c.uses--
@@ -110,28 +109,27 @@ func (t *Transport) giveBack(c *conn) {
 	t.put(c, true)
 }
 
-// changed is called, by any goroutine, when an HTTP/2 peer has changed how many exchanges it
-// takes, or takes no more.
+// changed is called, on any goroutine, when connection.room has changed.
 func (t *Transport) changed(c *conn) {
 	t.mu.Lock()
-	if !c.gone && c.listed.in { // else it is in the pool no more, or not yet
+	if !c.removed && c.allLinks.in { // otherwise not yet added, or already removed
 		c.host.roomChanged(c)
 	}
 	t.unlock()
 }
 
-// ended is called when reading from c has ended for good.
+// ended is called when reading from c has ended.
 func (t *Transport) ended(c *conn) {
 	t.mu.Lock()
-	if c.gone || !c.listed.in { // it is in the pool no more, or not yet: being made still
-		c.dead = true
+	if c.removed || !c.allLinks.in { // already removed, or not yet added
+		c.excluded = true
 	} else {
 		c.host.connEnded(c)
 	}
 	t.unlock()
 }
 
-// retire takes c out of use: what it carries goes on, nothing is added.
+// retire keeps new exchanges off c; the current ones continue.
 func (t *Transport) retire(c *conn) {
 	t.mu.Lock()
 	t.pool.exclude(c)
@@ -139,8 +137,8 @@ func (t *Transport) retire(c *conn) {
 	t.unlock()
 }
 
-// cut ends a connection at once, whatever it carries. What stands in a Read or Write of it
-// returns; nothing waits for the peer.
+// cut closes a connection at once, even if it is in use. A blocked Read or Write of it
+// returns; cut does not wait for the peer.
 func (t *Transport) cut(c *conn) {
 	t.mu.Lock()
 	booked := t.pool.remove(c)
@@ -150,15 +148,15 @@ func (t *Transport) cut(c *conn) {
 		c.host.forget()
 	}
 	t.unlock()
-	if !booked { // it is being closed in good order
+	if !booked { // a graceful close is running
 		c.nc.Close()
 	}
 }
 
-// CloseIdle ends the connections that carry nothing at the moment.
+// CloseIdle closes the idle connections.
 func (t *Transport) CloseIdle() { t.closeIdle(func(*conn) bool { return true }) }
 
-// CloseIdleOf ends those of some profiles that carry nothing at the moment.
+// CloseIdleOf closes the idle connections of some profiles.
 func (t *Transport) CloseIdleOf(profiles []*Profile) {
 	t.closeIdle(func(c *conn) bool { return slices.Contains(profiles, c.host.key.Profile) })
 }

@@ -1,22 +1,19 @@
 package wire
 
-// Session keeps exchanges that come one after the other on one connection, for
-// schemes that authenticate the connection itself. It is for one goroutine at a
-// time.
+// Session makes consecutive exchanges use one connection, for schemes that authenticate
+// connections. It is not safe for concurrent use.
 type Session struct {
-	// Hold keeps the connection of an exchange out of the pool when its response has
-	// been read, for the next exchange of the session.
+	// Hold reserves the connection of an exchange for the next exchange of the session.
 	Hold bool
 	c    *conn
 }
 
-// Bound tells whether the session holds a connection: the next exchange goes
-// there.
+// Bound reports whether the session holds a connection, which the next exchange will use.
 func (s *Session) Bound() bool { return s != nil && s.c != nil }
 
-// claim takes the connection that the session of x holds, nil when there is none
-// or it has ended.
-func (t *Transport) claim(x *Exchange) *conn {
+// sessionConn returns the connection that the session of x holds, nil if there is none or
+// it has ended.
+func (t *Transport) sessionConn(x *Exchange) *conn {
 	s := x.Session
 	if !s.Bound() {
 		return nil
@@ -25,10 +22,10 @@ func (t *Transport) claim(x *Exchange) *conn {
 	s.c = nil
 	usable, _ := c.reusable()
 	t.mu.Lock()
-	if usable && !c.dead && !t.pool.closed {
+	if usable && !c.excluded && !t.pool.closed {
 		c.begin(x)
 		t.mu.Unlock()
-		if t.fits(c, x) {
+		if t.stillUsable(c, x) {
 			return c
 		}
 		return nil
@@ -38,10 +35,9 @@ func (t *Transport) claim(x *Exchange) *conn {
 	return nil
 }
 
-// done ends an exchange on c: the connection goes back to the pool, or stays with
-// the session.
+// done ends an exchange on c, and returns the connection to the pool or to the session.
 func (t *Transport) done(c *conn, x *Exchange, ok bool) {
-	x.ending.finish()
+	x.cancellation.finish()
 	if s := x.Session; ok && s != nil && s.Hold && s.c == nil && !c.http2 {
 		c.exchangeDone()
 		s.c = c
@@ -50,7 +46,7 @@ func (t *Transport) done(c *conn, x *Exchange, ok bool) {
 	t.put(c, ok)
 }
 
-// Release ends a session and gives its connection back.
+// Release ends a session and returns its connection to the pool.
 func (t *Transport) Release(s *Session) {
 	s.Hold = false
 	if c := s.c; c != nil {

@@ -4,7 +4,7 @@ package wire
 
 import "net"
 
-// Elsewhere the reader in the background has to notice what comes on an idle connection.
+// Without this check only the background reader notices bytes on an idle connection.
 type pendingCheck struct{}
 
 func (*tapConn) hasPending(net.Conn) bool { return false }

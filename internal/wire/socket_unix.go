@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// pendingCheck tells whether bytes, or the end, lie unread in a socket. Its function is
-// made once per connection, since RawConn wants one that escapes.
+// pendingCheck checks whether bytes, or the end of the stream, are unread in a socket. Its
+// function is made once per connection, because RawConn requires a function that escapes.
 type pendingCheck struct {
-	raw  syscall.RawConn
-	look func(fd uintptr)
-	any  bool
+	raw   syscall.RawConn
+	look  func(fd uintptr)
+	found bool
 }
 
-// hasPending tells whether something lies unread in nc, which must be the socket under c;
-// false where that cannot be told.
+// hasPending reports whether bytes or the end of the stream are unread in nc, which must be
+// the socket below c; false if that cannot be determined.
 func (c *tapConn) hasPending(nc net.Conn) bool {
 	if c.pending == nil {
 		c.pending = newPendingCheck(nc)
@@ -27,9 +27,9 @@ func (c *tapConn) hasPending(nc net.Conn) bool {
 	if p.raw == nil {
 		return false
 	}
-	p.any = false
+	p.found = false
 	p.raw.Control(p.look)
-	return p.any
+	return p.found
 }
 
 func newPendingCheck(nc net.Conn) *pendingCheck {
@@ -45,17 +45,18 @@ func newPendingCheck(nc net.Conn) *pendingCheck {
 	var b [1]byte
 	p.raw = raw
 	p.look = func(fd uintptr) {
-		// the socket does not block: EAGAIN says that nothing is there
+		// the socket is non-blocking: EAGAIN means that nothing is available
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-		p.any = err != syscall.EAGAIN && err != syscall.EINTR
+		p.found = err != syscall.EAGAIN && err != syscall.EINTR
 	}
 	return p
 }
 
-// idleRead reads from a socket on which nothing is expected, and decides under the lock of
-// the tapConn, in one step with taking the bytes out of the socket, whose they are. So there
-// is no moment in which they are neither in the socket nor known, and a request that goes
-// out then meets them. The socket does not block: the lock is held for a copy.
+// idleRead reads from a socket on which nothing is expected. Under the lock of the tapConn
+// it both takes the bytes out of the socket and decides whether they belong to a response.
+// So at any time unexpected bytes are either in the socket or known to the tapConn, and a
+// request that is sent then detects them. The socket is non-blocking: the lock is held only
+// for a copy.
 type idleRead struct {
 	raw  syscall.RawConn
 	take func(fd uintptr) bool
@@ -65,7 +66,7 @@ type idleRead struct {
 	err  error
 }
 
-// newIdleRead gives nil for connections that are more than a socket.
+// newIdleRead returns nil for connections other than plain sockets.
 func newIdleRead(c *tapConn) *idleRead {
 	var raw syscall.RawConn
 	var err error
@@ -91,15 +92,15 @@ func newIdleRead(c *tapConn) *idleRead {
 			}
 		}
 		if r.n > 0 && !c.early() {
-			r.kept = c.takeOwed(r.p[:r.n])
+			r.kept = c.acceptBytes(r.p[:r.n])
 		}
 		return r.err != syscall.EAGAIN
 	}
 	return r
 }
 
-// read gives what came, and how much of it is a response's; that is still to be decided when
-// c.early says so.
+// read returns the number of bytes read, and how many of them belong to a response; -1 if
+// the caller has to decide, because the first request was not sent yet.
 func (r *idleRead) read(c *tapConn, p []byte) (n, kept int, err error) {
 	r.p, r.n, r.kept, r.err = p, 0, -1, nil
 	if err = r.raw.Read(r.take); err != nil {

@@ -8,33 +8,33 @@ import (
 	"time"
 )
 
-// holdLimit bounds how long a failed write waits for the answer that may
-// already be on its way.
+// holdLimit is how long a failed write waits for a response that the server may have sent
+// before.
 const holdLimit = 5 * time.Second
 
-// tapConn lies between net/http and the network on HTTP/1. It keeps the response head,
-// counts bytes, hands on what belongs to a response and nothing else (see turn), and holds
-// a write error back until the read side has had its say: a server that refuses an upload
-// answers and then resets, and the answer matters more than the reset.
+// tapConn is the connection below net/http's HTTP/1 client. It stores the response head,
+// counts bytes, passes on only bytes of expected responses (see h1Usage), and delays a
+// write error until reading has ended: a server that rejects an upload sends its response
+// and then resets the connection, and the response is more important than the reset.
 type tapConn struct {
 	net.Conn
-	onEnd func() // called once, when reading has ended for good
+	onEnd func() // called once, when reading has ended
 
 	mu       sync.Mutex
 	received int64 // bytes of the current exchange
 	sent     int64
-	readErr  error // the terminal one
-	writeErr error // the one held back
+	readErr  error // error that has ended reading
+	writeErr error // delayed write error
 	observer Observer
 	exchanges
 
-	ended    chan struct{} // closed with readErr
-	closed   chan struct{}
-	endOne   sync.Once
-	closeOne sync.Once
+	ended     chan struct{} // closed when readErr is set
+	closed    chan struct{}
+	endOnce   sync.Once
+	closeOnce sync.Once
 
-	pending *pendingCheck // for one goroutine at a time, before an exchange
-	idling  *idleRead     // for the one that reads; nil where Read is all there is
+	pending *pendingCheck // used by one goroutine at a time, before an exchange
+	idling  *idleRead     // used by Read; nil if not supported
 }
 
 func newTapConn(c net.Conn, headLimit int64) *tapConn {
@@ -50,16 +50,16 @@ func (c *tapConn) counts() (received, sent int64) {
 	return c.received, c.sent
 }
 
-// state gives whether the peer has ended the stream, and the error that reading ended
-// with.
+// state reports whether the peer has ended the stream, and the error that has ended
+// reading.
 func (c *tapConn) state() (gone bool, readErr error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.readErr != nil && peerClosed(c.readErr), c.readErr
 }
 
-// took books what a read has brought.
-func (c *tapConn) took(n int, err error) (int, error) {
+// afterRead updates the state after a read.
+func (c *tapConn) afterRead(n int, err error) (int, error) {
 	c.mu.Lock()
 	c.received += int64(n)
 	observer := c.observer
@@ -75,10 +75,10 @@ func (c *tapConn) took(n int, err error) (int, error) {
 	return n, err
 }
 
-// readEnded keeps the error that reading ends with; the caller holds the lock.
+// readEnded stores the error that ends reading. The caller holds the lock.
 func (c *tapConn) readEnded(err error) error {
 	if err == io.EOF && c.writeErr != nil {
-		// the failed write has used the socket's error up: this is no clean end
+		// the failed write has consumed the socket's error: this is no clean end
 		err = c.writeErr
 	}
 	if err != nil && c.readErr == nil && !isTimeout(err) {
@@ -87,10 +87,10 @@ func (c *tapConn) readEnded(err error) error {
 	return err
 }
 
-// end must not run inside Close: net/http closes connections under locks that
-// the pool's questions need.
+// end must not be called by Close: net/http closes connections under locks that
+// connection.reusable needs.
 func (c *tapConn) end() {
-	c.endOne.Do(func() {
+	c.endOnce.Do(func() {
 		close(c.ended)
 		if c.onEnd != nil {
 			c.onEnd()
@@ -98,7 +98,7 @@ func (c *tapConn) end() {
 	})
 }
 
-// errNotSent is the end of a request that came too late for its connection.
+// errNotSent is the error of a request whose connection ended before it was written.
 var errNotSent = errors.New("the connection ended before the request was sent")
 
 func (c *tapConn) Write(p []byte) (int, error) {
@@ -106,11 +106,11 @@ func (c *tapConn) Write(p []byte) (int, error) {
 		return 0, errNotSent
 	}
 	n, err := c.Conn.Write(p)
-	return n, c.wrote(int64(n), err)
+	return n, c.afterWrite(int64(n), err)
 }
 
-// ReadFrom lets net/http hand a whole request body over, which then goes out in the
-// pieces that it gives, from a pooled buffer.
+// ReadFrom copies a request body in the pieces that its Read returns, through a pooled
+// buffer.
 func (c *tapConn) ReadFrom(r io.Reader) (int64, error) {
 	bp := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(bp)
@@ -120,7 +120,7 @@ func (c *tapConn) ReadFrom(r io.Reader) (int64, error) {
 
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 128<<10); return &b }}
 
-func (c *tapConn) wrote(n int64, err error) error {
+func (c *tapConn) afterWrite(n int64, err error) error {
 	c.mu.Lock()
 	c.sent += n
 	if err == nil || errors.Is(err, net.ErrClosed) || isTimeout(err) || c.readErr != nil {
@@ -146,14 +146,14 @@ func (c *tapConn) wrote(n int64, err error) error {
 			if !answered {
 				return err
 			}
-			// the answer is being read: its end decides
+			// the response is being read: wait for its end
 			timer.Reset(holdLimit)
 		}
 	}
 }
 
 func (c *tapConn) Close() error {
-	c.closeOne.Do(func() { close(c.closed) })
+	c.closeOnce.Do(func() { close(c.closed) })
 	return c.Conn.Close()
 }
 

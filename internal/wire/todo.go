@@ -2,23 +2,23 @@ package wire
 
 import "time"
 
-// todo is what was decided under the lock and is still to be done.
+// todo are actions that were decided under the lock.
 type todo struct {
-	dial   []*dialing // to be started
-	cancel []*dialing // to be cancelled
-	close  []*conn    // to be closed in good order
-	cut    []*conn    // to be closed at once, whatever they carry
+	dial   []*dialing // to start
+	cancel []*dialing // to cancel
+	close  []*conn    // to close gracefully
+	cut    []*conn    // to close at once
 }
 
 func (d *todo) empty() bool {
 	return len(d.dial) == 0 && len(d.cancel) == 0 && len(d.close) == 0 && len(d.cut) == 0
 }
 
-// unlock gives up the lock, and then does what was decided under it.
+// unlock releases the lock, and then carries out the actions in todo.
 func (t *Transport) unlock() {
 	p := &t.pool
-	if p.over() && !p.toldOver {
-		p.toldOver = true
+	if p.over() && !p.overSignaled {
+		p.overSignaled = true
 		close(t.over)
 	}
 	if p.todo.empty() {
@@ -38,15 +38,15 @@ func (t *Transport) unlock() {
 		go t.shut(c)
 	}
 	for _, c := range do.cut {
-		go func() { // a connection of the program's may not return from it
+		go func() { // Close of a connection of the program may block
 			c.nc.Close()
 			t.shut(c)
 		}()
 	}
 }
 
-// shut closes a connection that is out of the books. It runs on a goroutine of its own, which
-// ends by itself: saying goodbye may wait for a peer that does not read.
+// shut closes a removed connection gracefully. It runs on its own goroutine, since the peer
+// may not read, and ends after endGrace.
 func (t *Transport) shut(c *conn) {
 	timer := time.AfterFunc(endGrace, func() { c.nc.Close() })
 	c.connection.close()

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// What a trace in the context of a request (net/http/httptrace) hears of the pool. What is
-// about a dial internal/dial tells it, see waiter.trace, and what is about the request and
-// the response net/http. Without the hooks in question nothing is made or looked at.
+// The hooks of net/http/httptrace that concern the pool. Those for dials are called by
+// internal/dial, see waiter.trace, and those for request and response by net/http. Without
+// these hooks nothing is allocated.
 
-// traceGetConn tells that a connection is looked for.
+// traceGetConn calls GetConn.
 func (x *Exchange) traceGetConn(ctx context.Context) {
-	x.got = nil
+	x.gotConn = nil
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace == nil {
 		return
 	}
 	if trace.GotConn != nil {
-		x.got = new(httptrace.GotConnInfo)
+		x.gotConn = new(httptrace.GotConnInfo)
 	}
 	if trace.GetConn == nil {
 		return
@@ -30,19 +30,19 @@ func (x *Exchange) traceGetConn(ctx context.Context) {
 	}
 }
 
-// traceGotConn tells which connection was found.
+// traceGotConn calls GotConn.
 func (x *Exchange) traceGotConn(ctx context.Context) {
-	if x.got != nil {
-		httptrace.ContextClientTrace(ctx).GotConn(*x.got)
+	if x.gotConn != nil {
+		httptrace.ContextClientTrace(ctx).GotConn(*x.gotConn)
 	}
 }
 
-// gotConnInfo describes a connection that is being taken for an exchange. The caller holds
-// the lock.
+// gotConnInfo returns the argument of GotConn, before the exchange is counted. The caller
+// holds the lock.
 func (c *conn) gotConnInfo() httptrace.GotConnInfo {
-	i := httptrace.GotConnInfo{Conn: c.stream, Reused: c.uses > 0, WasIdle: !c.idleFrom.IsZero()}
+	i := httptrace.GotConnInfo{Conn: c.stream, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
 	if i.WasIdle {
-		i.IdleTime = time.Since(c.idleFrom)
+		i.IdleTime = time.Since(c.idleSince)
 	}
 	return i
 }

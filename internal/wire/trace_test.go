@@ -247,6 +247,6 @@ func TestTraceWithoutHooks(t *testing.T) {
 		x.traceGetConn(ctx)
 		x.traceGotConn(ctx)
 	}))
-	assert.Nil(t, x.got)
+	assert.Nil(t, x.gotConn)
 	assert.Equal(t, t.Context(), dial.WithTrace(t.Context(), httptrace.ContextClientTrace(ctx)))
 }

@@ -1,12 +1,9 @@
-// Package wire is the bottom of the client: a pool of connections, each of
-// which exchanges requests for responses. Connections are made by
-// internal/dial, and net/http speaks HTTP on them; what the pool adds is its
-// key, its limits and priorities, expiry, and knowing exactly in which phase an
-// exchange failed.
+// Package wire is the connection pool of the client. Connections are made by internal/dial,
+// and net/http implements HTTP on them; the pool adds its key, limits and priorities,
+// expiry, and exact knowledge of the phase in which an exchange failed.
 //
-// What happens in the pool is decided by books (pool, with host, waiter and dialing), under
-// one lock and without doing anything; a Transport does it when it gives up the lock, see
-// Transport.unlock.
+// The types pool, host, waiter and dialing decide what happens, under one lock and without
+// side effects; Transport.unlock carries out the actions after it has released the lock.
 package wire
 
 import (
@@ -21,13 +18,13 @@ import (
 	"github.com/netreply/netreply/internal/dial"
 )
 
-// Config is set once; the zero value of a field is its default.
+// Config is the configuration of a Transport. Zero values mean defaults.
 type Config struct {
 	Dialer         *dial.Dialer
-	ConnsPerHost   int           // HTTP/1 connections for one key; 0 means DefaultConnsPerHost
+	ConnsPerHost   int           // limit of HTTP/1 connections for one key; 0 means DefaultConnsPerHost
 	IdleTimeout    time.Duration // 0 means DefaultIdleTimeout
-	MaxHeaderBytes int64         // of a response, interim ones included; 0 means DefaultMaxHeaderBytes
-	PingTimeout    time.Duration // HTTP/2: a silent connection is probed after this; 15 s
+	MaxHeaderBytes int64         // limit of a response head with its interim responses; 0 means DefaultMaxHeaderBytes
+	PingTimeout    time.Duration // silence after which an HTTP/2 connection is probed; 0 means 15 s
 }
 
 // Transport is the pool. It is safe for concurrent use.
@@ -35,40 +32,40 @@ type Transport struct {
 	cfg  Config
 	std  *http.Transport    // HTTP/1
 	h2c  *http.Transport    // HTTP/2
-	stop context.CancelFunc // ends all dials
-	over chan struct{}      // closed when all has ended, after Close
+	stop context.CancelFunc // cancels all dials
+	over chan struct{}      // closed after Close, when all connections and dials have ended
 
-	mu   sync.Mutex // given up by unlock, where anything may have been decided under it
+	mu   sync.Mutex // released by unlock, if there may be actions in pool.todo
 	pool pool
 }
 
-// What net/http reads heads into and writes them from on HTTP/1; bodies pass it by.
-// Each connection holds both.
+// Sizes of net/http's buffers for heads on HTTP/1, which each connection has; bodies bypass
+// them.
 const (
 	readBuffer  = 4 << 10
 	writeBuffer = 1536
 )
 
-// h2Frame is the largest DATA frame we take: net/http's 16 KiB cost a third of
-// the rate of a large download.
+// h2Frame is the largest accepted frame. With net/http's default of 16 KiB large downloads
+// are a third slower.
 const h2Frame = 256 << 10
 
-// h2Stream is how much of one stream may lie unread before its peer stops: more
-// gains no rate on a fast network, and costs memory with every slow reader.
+// h2Stream is the receive window of a stream. A larger one is not faster on a fast network,
+// and costs memory with slow readers.
 const h2Stream = 2 << 20
 
-// What zero values in a Config mean.
+// Defaults of Config.
 const (
 	DefaultConnsPerHost   = 6
 	DefaultIdleTimeout    = 120 * time.Second
 	DefaultMaxHeaderBytes = 256 << 10
 )
 
-// NewTransport makes a pool without connections.
+// NewTransport makes a Transport.
 func NewTransport(cfg Config) *Transport {
 	cfg.ConnsPerHost = cmp.Or(cfg.ConnsPerHost, DefaultConnsPerHost)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout)
-	cfg.MaxHeaderBytes = min(cmp.Or(cfg.MaxHeaderBytes, DefaultMaxHeaderBytes), 1<<30) // multiples of it are limits, too
+	cfg.MaxHeaderBytes = min(cmp.Or(cfg.MaxHeaderBytes, DefaultMaxHeaderBytes), 1<<30) // multiples of it are used as limits, too
 	if cfg.PingTimeout == 0 {
 		cfg.PingTimeout = 15 * time.Second
 	}
@@ -80,9 +77,9 @@ func NewTransport(cfg Config) *Transport {
 	t.std, t.h2c = t.base(), t.base()
 	t.std.Protocols = protocols((*http.Protocols).SetHTTP1)
 	t.h2c.Protocols = protocols((*http.Protocols).SetUnencryptedHTTP2)
-	// The guard refuses larger heads one by one, where net/http would end the connection:
-	// it must be able to read what the guard lets it skip. A block grows by less than that
-	// when it is decoded.
+	// The guard rejects large heads individually, where net/http would end the connection.
+	// net/http must therefore accept all blocks that the guard passes. A block grows by
+	// less than this factor when it is decoded.
 	t.h2c.MaxResponseHeaderBytes = 4 * h2BlockLimit(cfg.MaxHeaderBytes)
 	return t
 }
@@ -95,8 +92,8 @@ func protocols(set ...func(*http.Protocols, bool)) *http.Protocols {
 	return p
 }
 
-// base is an http.Transport that has no pool, no proxy and no dialer of its
-// own: it takes the connection that lies in the context.
+// base is an http.Transport without pool, proxy and dialer: it uses the connection in the
+// context.
 func (t *Transport) base() *http.Transport {
 	given := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return ctx.Value(connKey{}).(net.Conn), nil
@@ -119,19 +116,19 @@ func (t *Transport) base() *http.Transport {
 
 type connKey struct{}
 
-// RoundTrip sends req on a connection of x.Key and returns the head of its
-// response. It returns as soon as the context of req ends. Interim responses are
-// the business of a trace in the context, all of whose hooks are called as net/http calls
-// them; those that are about opening a connection belong to the exchange that it was begun
-// for, even if another one gets it. A Read of the request body must end with the
-// context, with the connection (Conn.Ended) and with Close.
+// RoundTrip sends req on a connection of x.Key and returns the response head. It returns as
+// soon as the context of req ends. Interim responses are reported to a trace in the
+// context, whose hooks are called as by net/http; hooks about opening a connection are
+// called for the exchange for which a dial was started, even if another one gets the
+// connection. A Read of the request body must return at the end of the context, of the
+// connection (Conn.Ended), and at Close.
 //
-// The request body is closed by the time the exchange is over, with one exception: when
-// RoundTrip fails before it has a connection to send on (x.Begun is false then), it has
-// neither read nor closed the body. The caller may call it again with the same request, or
-// closes the body.
+// The request body is closed by the end of the exchange, with one exception: if RoundTrip
+// fails before it has a connection (x.Begun is false then), it has neither read nor closed
+// the body. The caller may call it again with the same request, or must close the body. The
+// caller may call it again with the same request, or closes the body.
 func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
-	// what is not net/http's is apart, to leave this a small stack
+	// begin and answered are not inlined, to keep this stack small
 	c, err := t.begin(req, x)
 	if err != nil {
 		return nil, err
@@ -143,40 +140,40 @@ func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, e
 	return t.answered(req, resp, x)
 }
 
-// begin finds a connection for an exchange and says that it is about to use it.
+// begin gets a connection for an exchange and calls Observer.Sending.
 //
 //go:noinline
 func (t *Transport) begin(req *http.Request, x *Exchange) (*conn, error) {
 	ctx := req.Context()
 	x.carrier = nil
 	x.traceGetConn(ctx)
-	c := t.claim(x)
+	c := t.sessionConn(x)
 	for c == nil {
 		var err error
-		if c, err = t.take(ctx, x); err != nil {
+		if c, err = t.acquire(ctx, x); err != nil {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
 			return nil, err
 		}
-		if !t.fits(c, x) {
+		if !t.stillUsable(c, x) {
 			c = nil
 		}
 	}
 	x.carrier = c
-	t.tellSending(ctx, x)
-	if ctx.Err() != nil { // the observer may have ended it: nothing leaves
+	t.reportSending(ctx, x)
+	if ctx.Err() != nil { // the observer may have ended it: send nothing
 		t.put(c, true)
 		closeBody(req)
 		return nil, context.Cause(ctx)
 	}
-	x.ending = t.watch(ctx, c)
+	x.cancellation = t.watch(ctx, c)
 	return c, nil
 }
 
-// tellSending tells which connection the request goes out on. One whose observer panics, or
-// ends its goroutine, ends.
-func (t *Transport) tellSending(ctx context.Context, x *Exchange) {
+// reportSending calls Observer.Sending. If that panics or calls runtime.Goexit, the
+// connection is closed.
+func (t *Transport) reportSending(ctx context.Context, x *Exchange) {
 	told := false
 	defer func() {
 		if !told {
@@ -188,20 +185,21 @@ func (t *Transport) tellSending(ctx context.Context, x *Exchange) {
 	told = true
 }
 
-// answered makes the body of a response give its connection back.
+// answered wraps the body of a response, so that its end returns the connection to the
+// pool.
 //
 //go:noinline
 func (t *Transport) answered(req *http.Request, resp *http.Response, x *Exchange) (*http.Response, error) {
 	c, ctx := x.carrier, req.Context()
 	resp.Request = req
 	if resp.Body == http.NoBody || !c.http2 && resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
-		// net/http has seen the end of it already
+		// there is no body to read
 		t.done(c, x, true)
 		return resp, nil
 	}
 	b := &x.body
 	b.ReadCloser, b.t, b.c, b.x, b.ctx, b.left, b.upload = resp.Body, t, c, x, ctx, resp.ContentLength, req.Body != nil
-	if !x.ending.answered(b) {
+	if !x.cancellation.answered(b) {
 		b.Close()
 		return nil, context.Cause(ctx)
 	}
@@ -212,18 +210,18 @@ func (t *Transport) answered(req *http.Request, resp *http.Response, x *Exchange
 	return resp, nil
 }
 
-// fits tells whether c, taken for x, is as it was left when it became idle. If not, it is
-// given up before anything is sent. What comes on a new connection belongs to its handshake:
-// tickets of TLS 1.3 follow that.
-func (t *Transport) fits(c *conn, x *Exchange) bool {
-	if c.http2 || !x.idled || c.fit() {
+// stillUsable reports whether the reused connection c has not changed since it became idle;
+// if it has, it is closed before anything is sent. It does not check new connections, since
+// bytes on them, such as TLS 1.3 session tickets, belong to the handshake.
+func (t *Transport) stillUsable(c *conn, x *Exchange) bool {
+	if c.http2 || !x.wasIdle || c.stillIdle() {
 		return true
 	}
 	t.put(c, false)
 	return false
 }
 
-// failed ends an exchange that has no response, and gives its error.
+// failed ends an exchange without a response, and returns its error.
 //
 //go:noinline
 func (t *Transport) failed(req *http.Request, x *Exchange, err error) error {
@@ -232,7 +230,7 @@ func (t *Transport) failed(req *http.Request, x *Exchange, err error) error {
 	if errors.As(err, &e) && (e.Fault == GoAway || e.Unprocessed && e.Fault != Reset) {
 		t.retire(c)
 	}
-	x.ending.finish()
+	x.cancellation.finish()
 	t.put(c, false)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -246,7 +244,7 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// Connections is the number of open connections, for tests and diagnosis.
+// Connections is the number of open connections, for tests and diagnostics.
 func (t *Transport) Connections() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,43 +9,43 @@ import (
 	"github.com/netreply/netreply/internal/certs"
 )
 
-// waiter is an exchange that waits for a connection. It takes whatever comes
-// first, one that was freed or one that was dialled.
+// waiter is an exchange that waits for a connection. It gets the first one that becomes
+// available, whether free or new.
 type waiter struct {
 	x    *Exchange
 	host *host
-	// trace hears of the dials that are begun for it, even if their connections go to others;
-	// nil for none.
+	// trace gets the events of the dials that are started for it, even if their connections
+	// are assigned to others; nil for none.
 	trace *httptrace.ClientTrace
-	open  bool          // it wants a connection to be there, and sends nothing: see Open
-	wake  chan struct{} // holds one when there is news
+	open  bool          // for Transport.Open, without an exchange
+	wake  chan struct{} // capacity 1: a flag that there is news
 
 	// guarded by Transport.mu
-	place, undialled links[waiter]
-	number           uint64
-	dial             *dialing
-	unqueued         time.Time // see LastQueued
-	done             bool      // it has its outcome, or has left: there is no more news
-	news             news
+	queueLinks, undialledLinks links[waiter]
+	number                     uint64
+	dial                       *dialing
+	unqueued                   time.Time // see LastQueued
+	done                       bool      // it has its outcome, or does not wait any more
+	news                       news
 }
 
-// news is what a waiter has still to hear, in this order. It is about the dial that is under
-// way for it; what was unheard of a dial before is dropped. So an exchange whose observer takes
-// its time has one of each kind to hear at most, however many dials go to others meanwhile.
+// news are unprocessed events of a waiter, in the order in which they are processed. They
+// concern its current dial; news of an earlier dial is dropped. So there is at most one
+// event of each kind, however slow the observer is.
 type news struct {
 	connecting bool
-	question   *Question // its asker waits
+	question   *Question // the handshake waits for the answer
 	encrypted  *tls.ConnectionState
-	accepted   *certs.Failure // with encrypted
+	accepted   *certs.Failure // set with encrypted
 
-	// The outcome is one of them. first says that nothing was sent on conn, and that nobody
-	// has heard of it.
+	// The outcome is conn or err. first means that conn is new, and was not reported to an
+	// observer.
 	conn  *conn
 	first bool
 	err   error
 }
 
-// enqueue makes an exchange wait.
+// enqueue adds a waiter to the queues.
 func (h *host) enqueue(w *waiter) *waiter {
 	w.wake, w.host, w.number = make(chan struct{}, 1), h, h.arrived
 	h.arrived++
@@ -55,26 +55,26 @@ func (h *host) enqueue(w *waiter) *waiter {
 	return w
 }
 
-// dequeue takes w out of the queues. What is being dialled for it is for whoever comes.
+// dequeue removes w from the queues. Its dial continues for other waiters.
 func (w *waiter) dequeue() {
 	h := w.host
 	w.done = true
 	h.waiters--
 	h.waiting[w.x.Priority].of(w.x.Fresh).remove(w)
 	h.undialled[w.x.Priority].of(w.x.Fresh).remove(w)
-	if d := w.dial; d != nil && d.audience == anyone {
+	if d := w.dial; d != nil && d.audience == anyWaiter {
 		h.orphans.pushBack(d)
 	}
 }
 
-// finish gives w its outcome.
+// finish sets the outcome of w.
 func (w *waiter) finish(outcome news) {
 	w.dequeue()
 	w.news.conn, w.news.first, w.news.err = outcome.conn, outcome.first, outcome.err
 	w.notify()
 }
 
-// notify wakes the exchange up, which may have been woken already.
+// notify wakes the exchange.
 func (w *waiter) notify() {
 	select {
 	case w.wake <- struct{}{}:
@@ -82,14 +82,14 @@ func (w *waiter) notify() {
 	}
 }
 
-// take hands what is new over.
-func (w *waiter) take() news {
+// takeNews returns and clears the news.
+func (w *waiter) takeNews() news {
 	n := w.news
 	w.news = news{}
 	return n
 }
 
-// failAll ends the wait of everybody.
+// failAll fails all waiters.
 func (h *host) failAll(err error) {
 	for p := range h.waiting {
 		for _, fresh := range [...]bool{false, true} {
@@ -100,7 +100,7 @@ func (h *host) failAll(err error) {
 	}
 }
 
-// nextUndialled is the first waiter that no dial is under way for.
+// nextUndialled returns the first waiter for which no dial is running, nil for none.
 func (h *host) nextUndialled(freshOnly bool) *waiter {
 	for p := range h.undialled {
 		l := &h.undialled[p]
@@ -115,27 +115,27 @@ func (h *host) nextUndialled(freshOnly bool) *waiter {
 	return nil
 }
 
-// abandon takes w out because its context has ended. A dial that nobody else needs ends. So
-// does one that a time limit has passed over: whoever took it over would wait for the same
-// silence.
+// abandon removes w after the end of its context. Its dial is cancelled if no other waiter
+// needs it, or if a time limit has passed: another waiter would wait for the same silent
+// peer.
 func (h *host) abandon(w *waiter, outOfTime bool) {
 	if d := w.dial; d != nil && (h.shared >= h.waiters || d.audience == ownerOnly || outOfTime) {
 		d.giveUp()
 	}
 	w.dequeue()
-	h.startDials() // whoever waits takes the dial over, and hears of it
+	h.startDials() // another waiter becomes the owner of the dial
 	h.forget()
 }
 
-// take finds a connection for x: one with room, an idle one, or a new one.
-func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
+// acquire returns a connection for x: one with room, an idle one, or a new one.
+func (t *Transport) acquire(ctx context.Context, x *Exchange) (*conn, error) {
 	t.mu.Lock()
 	if t.pool.closed {
 		t.mu.Unlock()
 		return nil, ErrClosed
 	}
 	h := t.pool.host(x.Key)
-	if c := h.place(x.Fresh); c != nil {
+	if c := h.acquire(x.Fresh); c != nil {
 		c.begin(x)
 		t.mu.Unlock()
 		return c, nil
@@ -143,8 +143,8 @@ func (t *Transport) take(ctx context.Context, x *Exchange) (*conn, error) {
 	return t.wait(ctx, h, x)
 }
 
-// wait queues for a connection. The caller holds the lock, which it gives up. It is not
-// part of take, which nearly every exchange leaves with a connection, and a small stack.
+// wait waits for a connection. The caller holds the lock; wait releases it. It is not part
+// of acquire to keep that stack small.
 func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (c *conn, err error) {
 	w := h.enqueue(&waiter{x: x, trace: httptrace.ContextClientTrace(ctx)})
 	x.waiter = w
@@ -154,22 +154,22 @@ func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (c *conn, er
 	var n news
 	over := false
 	defer func() {
-		if !over { // the observer has panicked, or has ended the goroutine
+		if !over { // the observer has panicked, or called runtime.Goexit
 			t.drop(n)
 			t.leave(ctx, w)
 		}
 	}()
 	x.Observer.Waiting(queued)
-	c, err = t.hear(ctx, w, &n)
+	c, err = t.awaitConn(ctx, w, &n)
 	over = true
 	return c, err
 }
 
-// hear tells the observer of an exchange what happens until it has a connection. n is what is
-// being told.
-func (t *Transport) hear(ctx context.Context, w *waiter, n *news) (*conn, error) {
+// awaitConn waits for a connection, and reports the news of w to its observer. n is the
+// news being reported.
+func (t *Transport) awaitConn(ctx context.Context, w *waiter, n *news) (*conn, error) {
 	x := w.x
-	connecting, encrypted := false, false // have been told
+	connecting, encrypted := false, false // already reported
 	for ctx.Err() == nil {
 		select {
 		case <-w.wake:
@@ -177,10 +177,10 @@ func (t *Transport) hear(ctx context.Context, w *waiter, n *news) (*conn, error)
 			continue
 		}
 		t.mu.Lock()
-		*n = w.take()
+		*n = w.takeNews()
 		t.mu.Unlock()
-		// A connection may have been opened for an exchange that did not need it after all:
-		// the first one to use it hears of it.
+		// The exchange for which a connection was opened may have ended: the first one to
+		// use it reports it.
 		if n.connecting || n.first && !connecting {
 			connecting = true
 			x.connecting()
@@ -212,23 +212,24 @@ func (t *Transport) hear(ctx context.Context, w *waiter, n *news) (*conn, error)
 	return nil, context.Cause(ctx)
 }
 
-// leave ends the wait of an exchange whose context has ended. What it was given in that very
-// moment goes back, and who waits for its word on a question waits no longer.
+// leave ends the wait of an exchange whose context has ended. A connection that it was
+// assigned meanwhile is returned, and a handshake that waits for its answer continues.
 func (t *Transport) leave(ctx context.Context, w *waiter) {
 	t.mu.Lock()
-	n := w.take()
+	n := w.takeNews()
 	if !w.done {
 		w.host.abandon(w, outOfTime(ctx))
 	}
 	t.unlock()
-	if w.open && n.conn != nil { // it has begun nothing
+	if w.open && n.conn != nil { // without an exchange
 		t.put(n.conn, true)
 		n.conn = nil
 	}
 	t.drop(n)
 }
 
-// drop is for news of an exchange that nobody hears any more.
+// drop discards news that is not reported: a handshake continues without an answer, and a
+// connection is returned to the pool.
 func (t *Transport) drop(n news) {
 	if n.question != nil {
 		close(n.question.seen)
@@ -238,7 +239,7 @@ func (t *Transport) drop(n news) {
 	}
 }
 
-// connecting tells of a new connection.
+// connecting reports a new connection.
 func (x *Exchange) connecting() {
 	if !x.Repeated {
 		x.Observer.Connecting()

@@ -22,7 +22,7 @@ func TestFreshIsNotPassedOver(t *testing.T) {
 		defer tr.Close()
 		key := Key{Scheme: "http", Addr: "h:80"}
 		take := func(fresh bool) *conn {
-			c, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key, Fresh: fresh})
+			c, err := tr.acquire(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key, Fresh: fresh})
 			require.NoError(t, err)
 			return c
 		}
@@ -73,12 +73,12 @@ func TestSlowObserver(t *testing.T) {
 		tr.mu.Unlock()
 		for range 20 {
 			d := &dialing{host: h, owner: w}
-			tr.tell(d, func(n *news) { n.connecting = true })
-			tr.tell(d, func(n *news) { n.encrypted = &tls.ConnectionState{} })
+			tr.report(d, func(n *news) { n.connecting = true })
+			tr.report(d, func(n *news) { n.encrypted = &tls.ConnectionState{} })
 		}
 		c := introduceScripted(tr, key, false, &scripted{})
 		<-w.wake
-		assert.Same(t, c, w.take().conn)
+		assert.Same(t, c, w.takeNews().conn)
 		assert.Empty(t, w.wake)
 	})
 }
@@ -132,7 +132,7 @@ func TestPeerWithoutStreams(t *testing.T) {
 				s := &scripted{}
 				s.streams.Store(1)
 				c := introduceScripted(tr, key, true, s)
-				first, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key})
+				first, err := tr.acquire(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key})
 				require.NoError(t, err)
 				x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}
 				tr.mu.Lock()
@@ -168,13 +168,13 @@ func TestLastQueuedWithConnection(t *testing.T) {
 		defer tr.Close()
 		key := Key{Scheme: "http", Addr: "h:80"}
 		c := introduceScripted(tr, key, false, &scripted{})
-		first, err := tr.take(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key})
+		first, err := tr.acquire(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, Key: key})
 		require.NoError(t, err)
 		require.Same(t, c, first)
 		x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}
 		got := make(chan *conn)
 		go func() {
-			c, _ := tr.take(t.Context(), x)
+			c, _ := tr.acquire(t.Context(), x)
 			<-got
 			got <- c
 		}()

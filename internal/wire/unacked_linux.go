@@ -5,8 +5,9 @@ import (
 	"unsafe"
 )
 
-// untaken asks the socket for what the peer has not acknowledged (SIOCOUTQ, tcp(7)).
-func untaken(sc syscall.Conn) int {
+// unacked returns the number of bytes that the peer has not acknowledged (SIOCOUTQ,
+// tcp(7)).
+func unacked(sc syscall.Conn) int {
 	raw, err := sc.SyscallConn()
 	if err != nil {
 		return -1

@@ -4,4 +4,4 @@ package wire
 
 import "syscall"
 
-func untaken(syscall.Conn) int { return -1 }
+func unacked(syscall.Conn) int { return -1 }

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUntaken: bytes that a peer does not read stay in the socket buffer until it does.
-func TestUntaken(t *testing.T) {
+// TestUnacked: bytes that a peer does not read stay in the socket buffer until it does.
+func TestUnacked(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux is asked")
 	}
@@ -25,21 +25,21 @@ func TestUntaken(t *testing.T) {
 	require.NoError(t, err)
 	defer server.Close()
 	c := Conn{nc: wrapped{client}}
-	require.Zero(t, c.Untaken())
+	require.Zero(t, c.Unacked())
 	const size = 64 << 20 // more than both sockets hold
 	wrote := make(chan error, 1)
 	go func() {
 		_, err := client.Write(make([]byte, size))
 		wrote <- err
 	}()
-	require.Eventually(t, func() bool { return c.Untaken() > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.Unacked() > 0 }, 10*time.Second, time.Millisecond)
 	_, err = io.CopyN(io.Discard, server, size)
 	require.NoError(t, err)
 	require.NoError(t, <-wrote)
-	require.Eventually(t, func() bool { return c.Untaken() == 0 }, 10*time.Second, time.Millisecond)
-	require.Equal(t, -1, Conn{}.Untaken())
+	require.Eventually(t, func() bool { return c.Unacked() == 0 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, -1, Conn{}.Unacked())
 	pipe, _ := net.Pipe()
-	require.Equal(t, -1, Conn{nc: pipe}.Untaken())
+	require.Equal(t, -1, Conn{nc: pipe}.Unacked())
 }
 
 // wrapped is a connection over another, as TLS is.
