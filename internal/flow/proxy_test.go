@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -458,4 +460,49 @@ func TestProxyOverTLS(t *testing.T) {
 		assert.Equal(t, "a.example proxy ", c.ok(&watcher{proxies: through(proxy)}, q).body)
 	}
 	assert.Equal(t, 1, p.Connections())
+}
+
+// TestProxyParked: the connection on which a proxy waits for credentials is the one that they go
+// out on, unless it was closed meanwhile.
+func TestProxyParked(t *testing.T) {
+	for _, closes := range []bool{false, true} {
+		p := newProxied(t, testserver.TLS, via)
+		p.proxy.RequireLogin("u", "p")
+		q := p.get("https://example.com/")
+		q.AsksProxyPassword = true
+		w := &watcher{proxies: through(httpProxy(p.proxy)), password: func(*flow.PasswordQuestion) *auth.Credentials {
+			if closes {
+				p.engine.CloseParked()
+			}
+			return right
+		}}
+		p.ok(w, q)
+		assert.Equal(t, map[bool]int{false: 1, true: 2}[closes], p.proxy.Connections())
+	}
+}
+
+// TestProxyParkedInVain: where nobody is asked, or has an answer, no connection waits.
+func TestProxyParkedInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{}, 1)
+		c := newMemoryClient(t, func(c *testserver.Conn) {
+			c.Head()
+			c.Say("HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=r\r\nContent-Length: 0\r\n\r\n")
+			c.Head()
+			ended <- struct{}{}
+		})
+		defer c.close()
+		begin := time.Now()
+		proxy := &flow.Proxy{Addr: "p:1", Name: "P"}
+		require.Error(t, c.engine.Open(t.Context(), get("https://a/").URL, c.profile, []*flow.Proxy{proxy}))
+		<-ended
+		q := get("https://a/")
+		q.Proxied = true
+		require.Error(t, c.doIn(t.Context(), &watcher{proxies: through(proxy)}, q, nil).err)
+		<-ended
+		proxy.Headers = headers.New("Proxy-Authorization", "mine")
+		require.Error(t, c.doIn(t.Context(), &watcher{proxies: through(proxy)}, q, nil).err)
+		<-ended
+		assert.Equal(t, begin, time.Now())
+	})
 }

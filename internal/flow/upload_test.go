@@ -187,6 +187,20 @@ func TestUploadAborted(t *testing.T) {
 	})
 }
 
+// TestUploadEarlyHead: a response that comes before the first byte of a body tells that the request
+// was sent.
+func TestUploadEarlyHead(t *testing.T) {
+	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+		c.Head()
+		c.Say("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+		io.Copy(io.Discard, c.R)
+	})
+	src, w := io.Pipe()
+	defer w.Close()
+	r := newClient(t, nil, "").ok(new(watcher), request(http.MethodPut, s.URL(), &flow.Payload{Size: 4, Blocks: true, Open: func() (io.Reader, error) { return src, nil }}))
+	assert.Equal(t, []string{"uploads", "sent", "head 403 final"}, r.told("uploads", "uploaded", "sent", "head"))
+}
+
 // TestUploadStopsClock: while the source is read or opened it is not the peer that is waited for.
 func TestUploadStopsClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
