@@ -473,3 +473,28 @@ func TestRateMeasured(t *testing.T) {
 		})
 	}
 }
+
+// TestAbandon: a Watcher that panics leaves neither a response nor a source open.
+func TestAbandon(t *testing.T) {
+	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, strings.Repeat("text", 1<<16))
+	})
+	for _, at := range []string{"uploads", "connecting", "carrier new", "head 200 final"} {
+		var closed atomic.Int64
+		q := s.request(http.MethodPut, "/", &flow.Payload{Size: -1, Owned: true, Open: func() (io.Reader, error) {
+			return countedSource{strings.NewReader("text"), &closed}, nil
+		}})
+		tr := s.engine.NewTransfer(t.Context(), &watcher{on: func(line string) {
+			if line == at {
+				panic(line)
+			}
+		}})
+		tr.Request = q
+		assert.PanicsWithValue(t, at, func() { tr.Begin() })
+		tr.Abandon()
+		assert.EqualValues(t, map[bool]int64{true: 0, false: 1}[at == "uploads"], closed.Load(), "%s: what was opened is closed", at)
+		s.wire.CloseIdle()
+		assert.Eventually(t, func() bool { return s.wire.Connections() == 0 }, 10*time.Second, time.Millisecond, at)
+	}
+}
