@@ -195,7 +195,7 @@ func TestDecodeMalformed(t *testing.T) {
 			assert.Equal(t, 200, e.StatusCode)
 			last := c[strings.LastIndexByte(c, ',')+1:]
 			assert.Contains(t, e.Error(), last)
-			assert.Equal(t, "Decompression failed: "+last+": the data ends in the middle", r.ErrorString())
+			assert.Equal(t, "Decompression failed: "+last+": the data is truncated", r.ErrorString())
 			assert.True(t, bytes.HasPrefix(data, body), c)
 			assert.EqualValues(t, len(body), e.Received)
 		}

@@ -53,12 +53,12 @@ func TestTimeoutNamesLimit(t *testing.T) {
 		phase netreply.Phase
 		text  string
 	}{
-		"TCP":            {"https://a.example/", nil, false, netreply.TimeoutError, netreply.PhaseConnect, "ConnectTimeout of 7s passed while connecting to a.example:443"},
-		"TLS":            {"https://a.example/", nil, true, netreply.TimeoutError, netreply.PhaseTLS, "TLSTimeout of 9s passed while shaking hands with a.example:443"},
-		"to the proxy":   {"http://a.example/", proxy(netreply.HTTPProxy), false, netreply.ProxyTimeoutError, netreply.PhaseProxy, "ConnectTimeout of 7s passed while connecting to proxy.test:3128"},
-		"CONNECT":        {"https://a.example/", proxy(netreply.HTTPProxy), true, netreply.ProxyTimeoutError, netreply.PhaseProxy, "ConnectTimeout of 7s passed while waiting for proxy proxy.test:3128"},
-		"SOCKS":          {"http://a.example/", proxy(netreply.Socks5Proxy), true, netreply.ProxyTimeoutError, netreply.PhaseProxy, "ConnectTimeout of 7s passed while waiting for proxy proxy.test:3128"},
-		"TLS to a proxy": {"http://a.example/", proxy(netreply.HTTPSProxy), true, netreply.ProxyTimeoutError, netreply.PhaseProxy, "ConnectTimeout of 7s passed while shaking hands with proxy.test:3128"},
+		"TCP":            {"https://a.example/", nil, false, netreply.TimeoutError, netreply.PhaseConnect, "ConnectTimeout of 7s exceeded while connecting to a.example:443"},
+		"TLS":            {"https://a.example/", nil, true, netreply.TimeoutError, netreply.PhaseTLS, "TLSTimeout of 9s exceeded while making a TLS handshake with a.example:443"},
+		"to the proxy":   {"http://a.example/", proxy(netreply.HTTPProxy), false, netreply.ProxyTimeoutError, netreply.PhaseProxy, "ConnectTimeout of 7s exceeded while connecting to proxy.test:3128"},
+		"CONNECT":        {"https://a.example/", proxy(netreply.HTTPProxy), true, netreply.ProxyTimeoutError, netreply.PhaseProxy, "ConnectTimeout of 7s exceeded while waiting for proxy proxy.test:3128"},
+		"SOCKS":          {"http://a.example/", proxy(netreply.Socks5Proxy), true, netreply.ProxyTimeoutError, netreply.PhaseProxy, "ConnectTimeout of 7s exceeded while waiting for proxy proxy.test:3128"},
+		"TLS to a proxy": {"http://a.example/", proxy(netreply.HTTPSProxy), true, netreply.ProxyTimeoutError, netreply.PhaseProxy, "ConnectTimeout of 7s exceeded while making a TLS handshake with proxy.test:3128"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -101,7 +101,7 @@ func TestGuardBeforeDialContext(t *testing.T) {
 		text   string
 	}{
 		"inside":     {&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 80}, "10.0.0.1"},
-		"no address": {nil, "does not tell its remote address"},
+		"no address": {nil, "has no remote address"},
 		"no IP":      {&net.UnixAddr{Name: "memory", Net: "unix"}, "cannot be checked"},
 	} {
 		var closed atomic.Bool

@@ -26,8 +26,8 @@ func TestGzipEdgeCases(t *testing.T) {
 		{"x-gzip, gzip", gz("gzip", "gzip"), ""},
 		{"deflate, deflate", gz("deflate", "deflate"), ""},
 		{"gzip", gz("gzip") + strings.Repeat("\x00", 5000), ""},
-		{"gzip", gz("gzip") + "\r\n", "gzip: there is other data behind the end"},
-		{"gzip", gz("gzip") + "junkjunkjunkjunk", "gzip: there is other data behind the end"},
+		{"gzip", gz("gzip") + "\r\n", "gzip: there is other data after the end"},
+		{"gzip", gz("gzip") + "junkjunkjunkjunk", "gzip: there is other data after the end"},
 		{"gzip", named(long), ""},
 		{"gzip", named(strings.Repeat(long, 2)), "gzip: the header is longer than 150000 bytes"},
 	} {

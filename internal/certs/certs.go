@@ -1,7 +1,6 @@
-// Package certs finds everything that is wrong with a certificate chain, where
-// crypto/x509 stops at the first problem. It looks at a chain in the steps of OpenSSL,
-// and so of Qt: the name, the way to a root, extensions, strength, and then validity
-// and signatures from the root down.
+// Package certs finds all flaws of a certificate chain, where crypto/x509 stops at the
+// first. It checks a chain in the order of OpenSSL, and therefore of Qt: the name, the path
+// to a root, extensions, strength, and then validity and signatures from the root down.
 package certs
 
 import (
@@ -14,7 +13,7 @@ import (
 	"time"
 )
 
-// Code says what is wrong, by Qt's numbers (rule T20).
+// Code is a kind of flaw, with Qt's numbers (rule T20).
 type Code int
 
 const (
@@ -34,23 +33,23 @@ const (
 	HostNameMismatch    Code = 22
 )
 
-// Problem is one thing that is wrong with one certificate.
+// Problem is one flaw of one certificate.
 type Problem struct {
 	Code Code
 	Cert *x509.Certificate // nil for NoPeerCertificate
 }
 
-// Equal is rule T5.
+// Equal implements rule T5.
 func (p Problem) Equal(o Problem) bool {
 	return p.Code == o.Code && (p.Cert == nil && o.Cert == nil || p.Cert != nil && o.Cert != nil && p.Cert.Equal(o.Cert))
 }
 
 // Failure is a chain that was not accepted.
 type Failure struct {
-	Name     string              // that the server had to prove
-	Chain    []*x509.Certificate // as it was sent
+	Name     string              // the required name
+	Chain    []*x509.Certificate // as sent by the server
 	Problems []Problem           // at least one
-	Err      error               // of crypto/x509, nil when it was content
+	Err      error               // of crypto/x509, nil if it found no error
 }
 
 func (e *Failure) Error() string {
@@ -62,26 +61,26 @@ func (e *Failure) Error() string {
 
 func (e *Failure) Unwrap() error { return e.Err }
 
-// Options is what a chain is measured by.
+// Options are the requirements for a chain.
 type Options struct {
-	Name  string         // of the host; "" is not looked at
+	Name  string         // host name; "" is not checked
 	Roots *x509.CertPool // nil means the system's
 	Depth int            // certificates allowed between the leaf and the root; 0 means any number
 	Time  time.Time      // zero means now
 }
 
-// explain lists what is wrong with a chain that crypto/x509 refused with err.
+// explain returns the flaws of a chain that crypto/x509 refused with err.
 func explain(err error, chain []*x509.Certificate, o Options) *Failure {
 	f := &Failure{Name: o.Name, Chain: chain, Problems: verify(chain, o), Err: err}
-	if len(f.Problems) == 0 { // it sees what this package does not
+	if len(f.Problems) == 0 { // crypto/x509 found a flaw that this package does not check
 		f.Problems = []Problem{translate(err, chain)}
 	}
 	return f
 }
 
-// Check verifies a chain as crypto/tls does, and beyond that wants no weak keys and
-// signatures, a leaf whose key is for TLS, and the depth. It returns the chains to
-// trusted roots, or all that is wrong.
+// Check verifies a chain like crypto/tls, and also requires strong keys and signatures, a
+// key usage for TLS, and the maximum depth. It returns the chains to trusted roots, or all
+// flaws.
 func Check(chain []*x509.Certificate, o Options) ([][]*x509.Certificate, *Failure) {
 	if len(chain) == 0 {
 		return nil, &Failure{Name: o.Name, Problems: verify(chain, o)}
@@ -94,16 +93,16 @@ func Check(chain []*x509.Certificate, o Options) ([][]*x509.Certificate, *Failur
 	if err != nil {
 		return nil, explain(err, chain, o)
 	}
-	if problems := beyond(chains, o); len(problems) > 0 {
+	if problems := extraFlaws(chains, o); len(problems) > 0 {
 		return nil, &Failure{Name: o.Name, Chain: chain, Problems: problems}
 	}
 	return chains, nil
 }
 
-// Supervise makes cfg, which must be the caller's own, verify servers by Check: crypto/tls
-// stops at the first thing that is wrong and cannot be asked to go on. decide is told what
-// was found on every handshake, resumed ones included; where it returns nil, what cfg had
-// for this is called as crypto/tls would have.
+// Supervise makes cfg, which it changes, verify servers with Check, because crypto/tls
+// stops at the first flaw and cannot continue. decide is called with the result on every
+// handshake, including resumed ones. If it returns nil, the original functions of cfg are
+// called as crypto/tls would have done.
 func Supervise(cfg *tls.Config, depth int, decide func(tls.ConnectionState, [][]*x509.Certificate, *Failure) error) {
 	peer, further := cfg.VerifyPeerCertificate, cfg.VerifyConnection
 	check := func(state tls.ConnectionState, name string) ([][]*x509.Certificate, *Failure) {
@@ -144,7 +143,7 @@ func Supervise(cfg *tls.Config, depth int, decide func(tls.ConnectionState, [][]
 	}
 }
 
-// verify lists everything that is wrong with the chain that a server sent.
+// verify returns all flaws of the chain that a server sent.
 func verify(chain []*x509.Certificate, o Options) []Problem {
 	if len(chain) == 0 {
 		return []Problem{{NoPeerCertificate, nil}}
@@ -168,9 +167,9 @@ func verify(chain []*x509.Certificate, o Options) []Problem {
 	return v.problems
 }
 
-// beyond lists what crypto/x509 does not mind about a server that it accepted. One
-// verified chain without any of that is enough.
-func beyond(chains [][]*x509.Certificate, o Options) []Problem {
+// extraFlaws returns the flaws of accepted chains that crypto/x509 does not check. It is enough
+// that one of the chains has none.
+func extraFlaws(chains [][]*x509.Certificate, o Options) []Problem {
 	var first []Problem
 	for i, path := range chains {
 		v := verifier{Options: o, path: path}
@@ -187,15 +186,15 @@ func beyond(chains [][]*x509.Certificate, o Options) []Problem {
 	return first
 }
 
-// verifier walks along one path.
+// verifier checks one path.
 type verifier struct {
 	Options
 	problems []Problem
 	path     []*x509.Certificate // the leaf first; the last is a root unless untrusted
-	// How the path ends where it does not end at a root: nobody knows the issuer of its
-	// last certificate, or that is self-signed.
+	// How the path ends without a trusted root: the issuer of its last certificate is
+	// unknown, or that is self-signed.
 	missing, selfSigned bool
-	checks              int // of signatures, see maxChecks
+	checks              int // number of signature checks, see maxChecks
 }
 
 func (v *verifier) add(code Code, c *x509.Certificate) {
@@ -210,7 +209,7 @@ func (v *verifier) depth() {
 	}
 }
 
-// extensions looks at what each certificate is for.
+// extensions checks the purpose of each certificate.
 func (v *verifier) extensions() {
 	below := 0 // intermediates that are not self-issued
 	for i, c := range v.path {
@@ -260,7 +259,7 @@ func forServers(c *x509.Certificate) bool {
 	})
 }
 
-// constraints looks at which names the issuers may sign.
+// constraints checks the name constraints of the issuers.
 func (v *verifier) constraints() {
 	if len(v.path) == 1 {
 		return
@@ -268,12 +267,12 @@ func (v *verifier) constraints() {
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for i, c := range v.path[1:] {
 		if i == len(v.path)-2 {
-			roots.AddCert(anything(c))
+			roots.AddCert(permissive(c))
 		} else {
-			intermediates.AddCert(anything(c))
+			intermediates.AddCert(permissive(c))
 		}
 	}
-	_, err := anything(v.path[0]).Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: v.Time,
+	_, err := permissive(v.path[0]).Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: v.Time,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) {
@@ -283,8 +282,8 @@ func (v *verifier) constraints() {
 	}
 }
 
-// strength wants keys and signatures of 112 bits (NIST SP 800-57, OpenSSL's security
-// level 2). What a root says about itself does not count.
+// strength requires keys and signatures of at least 112 bits (NIST SP 800-57, OpenSSL's
+// security level 2). The signature of a root is not checked.
 func (v *verifier) strength() {
 	for i, c := range v.path {
 		if weakKey(c) != "" || i < len(v.path)-1 && weakSignature(c) {
@@ -293,7 +292,7 @@ func (v *verifier) strength() {
 	}
 }
 
-// signatures checks signatures and validity, from the top down.
+// signatures checks signatures and validity, from the root down.
 func (v *verifier) signatures() {
 	for i := len(v.path) - 1; i >= 0; i-- {
 		c := v.path[i]
@@ -315,7 +314,7 @@ func (v *verifier) signatures() {
 	}
 }
 
-// translate gives the code of an error of crypto/x509 (rule T21).
+// translate returns the code of an error of crypto/x509 (rule T21).
 func translate(err error, chain []*x509.Certificate) Problem {
 	p := Problem{Unspecified, nil}
 	if len(chain) > 0 {

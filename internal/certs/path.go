@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// maxPath bounds the path from a leaf to its root. Real ones have two to five
-// certificates; a server may send a thousand, each with signatures to check.
+// maxPath bounds the length of a path. Real paths have two to five certificates, but a
+// server may send many more, each with signatures to check.
 const maxPath = 32
 
-// maxChecks bounds the signatures that are checked to tell issuers of one name apart, as
-// crypto/x509 bounds its own.
+// maxChecks bounds the signature checks for choosing among issuers with the same name, as
+// crypto/x509 does.
 const maxChecks = 100
 
-// Signed is the path from a leaf towards a root, as far as each certificate is signed by
-// the next one, which is a CA: whoever is in it has vouched for the leaf. What a server
-// merely sent along is not. Names, times and purposes are not looked at.
+// Signed returns the path from a leaf towards a root, as far as each certificate is signed
+// by the next one and that is a CA. Other certificates that the server sent are not
+// included. Names, times and purposes are not checked.
 func Signed(chain []*x509.Certificate, o Options) []*x509.Certificate {
 	if len(chain) == 0 {
 		return nil
@@ -34,7 +34,7 @@ func Signed(chain []*x509.Certificate, o Options) []*x509.Certificate {
 	return v.path
 }
 
-// build goes from issuer to issuer, trusted ones first.
+// build builds the path from issuer to issuer, and prefers trusted ones.
 func (v *verifier) build(chain []*x509.Certificate) {
 	v.path = []*x509.Certificate{chain[0]}
 	rest := slices.Clone(chain[1:])
@@ -71,9 +71,9 @@ func (v *verifier) build(chain []*x509.Certificate) {
 	}
 }
 
-// anything is a copy of a certificate that only its signature and its name
-// constraints can speak against.
-func anything(c *x509.Certificate) *x509.Certificate {
+// permissive returns a copy of a certificate that x509 can reject only for its signature or
+// name constraints.
+func permissive(c *x509.Certificate) *x509.Certificate {
 	n := *c
 	n.NotBefore, n.NotAfter = time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	n.BasicConstraintsValid, n.IsCA, n.MaxPathLen, n.MaxPathLenZero = true, true, -1, false
@@ -82,16 +82,16 @@ func anything(c *x509.Certificate) *x509.Certificate {
 	return &n
 }
 
-// root finds the trusted certificate that c names as its issuer, or c itself if it is
-// trusted. Whether the signature is good, and good enough, is seen later.
+// root returns the trusted certificate that c names as its issuer, or c itself if it is
+// trusted. The signature is checked later.
 func (v *verifier) root(c *x509.Certificate) *x509.Certificate {
-	chains, err := anything(c).Verify(x509.VerifyOptions{Roots: v.Roots, CurrentTime: v.Time, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	chains, err := permissive(c).Verify(x509.VerifyOptions{Roots: v.Roots, CurrentTime: v.Time, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err == nil {
 		return chains[0][len(chains[0])-1]
 	}
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Cert != nil && !invalid.Cert.Equal(c) {
-		return invalid.Cert // there is one, with flaws of its own
+		return invalid.Cert // a root that has flaws itself
 	}
 	var unknown x509.UnknownAuthorityError
 	if errors.As(err, &unknown) {
@@ -102,9 +102,9 @@ func (v *verifier) root(c *x509.Certificate) *x509.Certificate {
 	return nil
 }
 
-// candidate is the trusted certificate that crypto/x509 has tried as an issuer, and whose
-// signature it did not accept, SHA-1 and MD5 included; nil when there is none. It tells
-// of it in words only, and a CertPool does not list what is in it.
+// candidate returns the trusted certificate that crypto/x509 has tried as an issuer and
+// whose signature it did not accept, also because of SHA-1 or MD5; nil if there is none. It
+// is in an unexported field, and a CertPool does not list its certificates.
 func candidate(err x509.UnknownAuthorityError) *x509.Certificate {
 	f := reflect.ValueOf(err).FieldByName("hintCert")
 	if !f.IsValid() || f.Type() != reflect.TypeFor[*x509.Certificate]() {
@@ -113,9 +113,10 @@ func candidate(err x509.UnknownAuthorityError) *x509.Certificate {
 	return (*x509.Certificate)(f.UnsafePointer())
 }
 
-// issuer finds what has signed c in a list, -1 for nothing. Of several that c names, one
-// whose signature it is goes first, and among these one that has an issuer itself: where
-// a CA has certificates from itself and from another one, that one leads further.
+// issuer returns the index of the issuer of c in a list, -1 for none. Of several with the
+// right name it prefers one that has signed c, and among these one that is not self-issued:
+// if a CA has both a self-signed and a cross-signed certificate, the latter continues the
+// path.
 func (v *verifier) issuer(list []*x509.Certificate, c *x509.Certificate) int {
 	named, signed := -1, -1
 	for i, o := range list {
@@ -145,14 +146,14 @@ func (v *verifier) issuer(list []*x509.Certificate, c *x509.Certificate) int {
 	return named
 }
 
-// issued tells whether c names issuer as what has signed it.
+// issued reports whether c names issuer as its issuer.
 func issued(issuer, c *x509.Certificate) bool {
 	return bytes.Equal(issuer.RawSubject, c.RawIssuer) &&
 		(len(issuer.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 || bytes.Equal(issuer.SubjectKeyId, c.AuthorityKeyId))
 }
 
-// signedBy tells whether nothing speaks against the signature of c by issuer: those that
-// are too weak to prove anything are not even checked.
+// signedBy reports whether the signature of c by issuer is valid. Weak algorithms, which
+// crypto/x509 does not check, count as valid here; see strength.
 func signedBy(c, issuer *x509.Certificate) bool {
 	err := issuer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
 	var insecure x509.InsecureAlgorithmError

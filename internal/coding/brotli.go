@@ -10,10 +10,10 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// brotliDecoder decodes br. A stream says how far back it may refer at its beginning, but
-// the memory that it takes depends on headers that lie anywhere within it: its blocks say
-// how long they are, up to 16 MiB, and how many codes they use. So what the decoder
-// holds is measured wherever it stops.
+// brotliDecoder decodes br. The window size is at the start of a stream, but the decoder's
+// memory also depends on the headers of later blocks: their length, up to 16 MiB, and their
+// number of codes. Therefore the memory is measured after every Read, and before every wait
+// for the peer.
 type brotliDecoder struct {
 	*brotli.Reader
 	src *bufio.Reader
@@ -38,7 +38,7 @@ func (d *brotliDecoder) release() {
 	mem := d.mem
 	d.Reset(nil)
 	d.src, d.mem = nil, nil
-	if mem.err == nil { // or else it holds what it must not
+	if mem.err == nil { // otherwise it has exceeded its memory
 		mem.r.limits.Memory.brotlis.of(max(brotliMemory(d.Reader), uncounted)).Put(d)
 	}
 }
@@ -48,7 +48,7 @@ func (d *brotliDecoder) Read(p []byte) (int, error) {
 	if err == nil {
 		err = d.measure()
 	}
-	// data behind the end is known only by a text
+	// trailing data is reported only by text
 	if err != nil && strings.HasSuffix(err.Error(), "excessive input") {
 		err = ErrTrailing
 	}
@@ -57,7 +57,7 @@ func (d *brotliDecoder) Read(p []byte) (int, error) {
 
 func (d *brotliDecoder) measure() error { return d.mem.atLeast(brotliMemory(d.Reader)) }
 
-// brotliSource measures before it waits for the peer.
+// brotliSource measures the memory before it waits for the peer.
 type brotliSource struct{ d *brotliDecoder }
 
 func (s brotliSource) Read(p []byte) (int, error) {
@@ -67,8 +67,9 @@ func (s brotliSource) Read(p []byte) (int, error) {
 	return s.d.src.Read(p)
 }
 
-// brotliHeader is what the decoder allocates for the first block of a stream (RFC 7932,
-// sections 9.1 and 9.2): its length, within the window. It is 0 where that has not come.
+// brotliHeader returns what the decoder allocates for the first block of a stream (RFC
+// 7932, sections 9.1 and 9.2): the length of the block, up to the window. It is 0 if head
+// is too short.
 func brotliHeader(head []byte) int64 {
 	if len(head) < 5 {
 		return 0
@@ -96,15 +97,15 @@ func brotliHeader(head []byte) int64 {
 		return 0
 	}
 	nibbles := take(2)
-	if nibbles == 3 { // a block of metadata
+	if nibbles == 3 { // a metadata block
 		return 0
 	}
 	length := take(16+4*nibbles) + 1
 	return int64(1) << min(wbits, bits.Len(uint(length-1)))
 }
 
-// brotliSlices are the slices in the decoder's state, by their place and the size of their
-// elements. The package does not tell what it allocates.
+// brotliSlices are the slices in the decoder's state, with their element sizes. The package
+// does not report what it allocates.
 var brotliSlices = slicesOf(reflect.TypeFor[brotli.Reader](), nil)
 
 type sliceField struct {
@@ -126,8 +127,8 @@ func slicesOf(t reflect.Type, at []int) []sliceField {
 	return list
 }
 
-// brotliMemory is how much a decoder holds in its slices. Several of them are parts of the
-// same array, which they share the end of: it is counted once, in its longest part.
+// brotliMemory returns the memory in the decoder's slices. Several of them share an array
+// and its end: it is counted once, with the longest slice.
 func brotliMemory(r *brotli.Reader) int64 {
 	var ends [64]uintptr
 	var sizes [64]int64

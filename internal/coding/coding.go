@@ -1,7 +1,6 @@
-// Package coding decodes the content codings of HTTP (RFC 9110, section 8.4):
-// zstd, br, gzip and deflate, alone or one upon another. Decoders are pooled, find
-// every kind of damage, and stop at what decodes to far more than it has any reason
-// to.
+// Package coding decodes the content codings of HTTP (RFC 9110, section 8.4): zstd, br,
+// gzip and deflate, alone or combined. Decoders are pooled, detect all damage, and stop at
+// data that decodes to far more than is reasonable.
 package coding
 
 import (
@@ -10,56 +9,55 @@ import (
 	"strings"
 )
 
-// Accept is the Accept-Encoding of a client that has this package, best first.
+// Accept is the Accept-Encoding for this package, best first.
 const Accept = "zstd, br, gzip, deflate"
 
-// The most that is taken off one body. The windows of zstd and br are megabytes, and
-// nobody stacks them.
+// The maximum number of codings of one body, and of those with large windows, zstd and br.
 const (
 	maxDepth = 5
 	maxWide  = 2
 )
 
-// Error tells what is wrong with an encoded body.
+// Error is the error of an encoded body.
 type Error struct {
-	Coding string // as the server named it
+	Coding string // name of the coding
 	Err    error
 }
 
 func (e *Error) Error() string { return e.Coding + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// What Error.Err can be, besides what a decoder says.
+// Values of Error.Err, besides errors of decoders.
 var (
-	ErrTruncated = errors.New("the data ends in the middle")
-	ErrTrailing  = errors.New("there is other data behind the end")
+	ErrTruncated = errors.New("the data is truncated")
+	ErrTrailing  = errors.New("there is other data after the end")
 	ErrFormat    = errors.New("the data is not in this coding")
-	// ErrBomb: the data has grown beyond all reason.
-	ErrBomb = errors.New("the data grows beyond the limit of its ratio")
-	// ErrTooLarge: Limits.Max.
+	// ErrBomb: see Limits.Threshold.
+	ErrBomb = errors.New("the decoded data exceeds the maximum ratio")
+	// ErrTooLarge: see Limits.Max.
 	ErrTooLarge = errors.New("the decoded data is larger than allowed")
-	errTooDeep  = errors.New("too many codings upon one another")
+	errTooDeep  = errors.New("too many codings")
 	errChecksum = errors.New("the data does not match its checksum")
-	// errHeaderTooLong: Limits.Header.
+	// errHeaderTooLong: see Limits.Header.
 	errHeaderTooLong = errors.New("the header is longer")
 )
 
-// Limits protect against data that is small and decodes to much.
+// Limits protect against small data that decodes to large data.
 type Limits struct {
-	// Threshold is the decoded size in bytes from which on the ratio matters; below
-	// 0 it never does.
+	// Threshold is the decoded size in bytes from which the ratio is limited; below 0 it is
+	// not.
 	Threshold int64
-	// Max is the largest decoded size in bytes, of every coding in a stack; 0 means
-	// no limit.
+	// Max is the maximum decoded size in bytes, of every coding in a stack; 0 means no
+	// limit.
 	Max int64
-	// Header is the longest header in bytes of a gzip member, names and comments
-	// included; 0 means 256 KiB.
+	// Header is the maximum header size in bytes of a gzip member, with names and comments;
+	// 0 means 256 KiB.
 	Header int
-	// Memory is what the decoders take their memory from; nil means no limit.
+	// Memory limits the memory of decoders; nil means no limit.
 	Memory *Budget
 }
 
-// ratio is the growth that no honest data needs (rule Z7).
+// ratio is the maximum ratio of decoded and encoded size (rule Z7).
 func ratio(coding string) int64 {
 	switch coding {
 	case "br", "zstd":
@@ -68,9 +66,9 @@ func ratio(coding string) int64 {
 	return 40
 }
 
-// Parse reads the values of a Content-Encoding field and returns the codings to take
-// off, in the order they were put on; none when the body is to be left as it is,
-// because there is none or one that is not known. Known names are those of Accept, and
+// Parse parses the values of a Content-Encoding field and returns the codings in the order
+// in which they were applied. It returns none if the body is to be delivered as it is,
+// because it has no coding or an unknown one. Known codings are those of Accept, and
 // x-gzip, which is gzip (RFC 9110, section 8.4.1.3; rule Z2).
 func Parse(values []string) ([]string, error) {
 	var list []string

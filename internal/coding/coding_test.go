@@ -401,7 +401,7 @@ func TestPools(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	_, err := decode([]string{"gzip"}, encode(t, "gzip", text(100))[:20], off)
-	require.EqualError(t, err, "gzip: the data ends in the middle")
+	require.EqualError(t, err, "gzip: the data is truncated")
 }
 
 func FuzzDecode(f *testing.F) {

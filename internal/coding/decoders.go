@@ -10,14 +10,15 @@ import (
 	"github.com/klauspost/compress/zlib"
 )
 
-// decoder is a pooled decoder at work.
+// decoder is a pooled decoder.
 type decoder interface {
 	io.Reader
-	// release gives it back to its pool.
+	// release returns it to its pool.
 	release()
 }
 
-// newDecoder starts to decode the buffered source of a layer, which has at least one byte.
+// newDecoder returns a decoder for the buffered source of a layer, which has at least one
+// byte.
 func newDecoder(l *layer) (decoder, error) {
 	switch l.name {
 	case "zstd":
@@ -28,7 +29,7 @@ func newDecoder(l *layer) (decoder, error) {
 	return newDeflate(l.name, l.buf, cmp.Or(l.r.limits.Header, defaultMaxHeader))
 }
 
-// deflateDecoder decodes what deflate made, in one of its three wrappings.
+// deflateDecoder decodes a deflate stream in one of its three formats.
 type deflateDecoder struct {
 	io.Reader
 	pool *sync.Pool
@@ -36,9 +37,8 @@ type deflateDecoder struct {
 
 var gzips, zlibs, flates sync.Pool
 
-// newDeflate looks at the first two bytes: servers disagree about what "deflate"
-// is, a zlib stream (RFC 9110) or bare, and some send one of gzip and deflate and say
-// the other (rule Z5).
+// newDeflate detects the format by the first two bytes: for "deflate" some servers send a
+// zlib stream (RFC 9110), others bare deflate, and some confuse gzip and deflate (rule Z5).
 func newDeflate(name string, src *bufio.Reader, maxHeader int) (decoder, error) {
 	head, err := src.Peek(2)
 	if len(head) < 2 && err != io.EOF {

@@ -10,22 +10,22 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// defaultMaxHeader bounds the header of a gzip member where Limits.Header does not.
+// defaultMaxHeader is the default of Limits.Header.
 const defaultMaxHeader = 256 << 10
 
-// gzipReader takes the wrapping of RFC 1952 off: a series of members, behind which
-// there may be zeros, as tape archivers pad their files. Package gzip refuses names
-// and comments of more than 511 bytes, and cannot tell what follows the last member.
+// gzipReader decodes gzip (RFC 1952): a series of members, possibly followed by zeros, as
+// tape archivers pad their files. Package gzip refuses names and comments of more than 511
+// bytes, and cannot report what follows the last member.
 type gzipReader struct {
 	src       *bufio.Reader
 	maxHeader int
 	flate     io.ReadCloser
 	header    gzipHeader
-	ended     bool // the data of a member has ended, its trailer has not been read
+	ended     bool // at the end of a member's data, before its trailer
 	sum, size uint32
 }
 
-// reset starts with the header of the first member, of which two bytes have been seen.
+// reset reads the header of the first member.
 func (z *gzipReader) reset(src *bufio.Reader, maxHeader int) error {
 	z.src, z.maxHeader = src, maxHeader
 	return z.member()
@@ -56,14 +56,14 @@ func (z *gzipReader) Read(p []byte) (int, error) {
 	}
 }
 
-// member reads a header and begins the data behind it.
+// member reads a header and prepares for the data after it.
 func (z *gzipReader) member() error {
 	z.header = gzipHeader{src: z.src, left: z.maxHeader}
 	if err := z.header.read(); err != nil {
 		if errors.Is(err, errHeaderTooLong) {
 			return fmt.Errorf("%w than %d bytes", err, z.maxHeader)
 		}
-		return midway(err)
+		return unexpectedEOF(err)
 	}
 	z.ended, z.sum, z.size = false, 0, 0
 	if z.flate == nil {
@@ -76,7 +76,7 @@ func (z *gzipReader) member() error {
 func (z *gzipReader) trailer() error {
 	b, err := z.src.Peek(8)
 	if err != nil {
-		return midway(err)
+		return unexpectedEOF(err)
 	}
 	if le32(b[:4]) != z.sum || le32(b[4:]) != z.size {
 		return errChecksum
@@ -85,8 +85,7 @@ func (z *gzipReader) trailer() error {
 	return nil
 }
 
-// follows returns nil when there is another member, and io.EOF when nothing is left but
-// zeros.
+// follows returns nil if there is another member, and io.EOF if only zeros are left.
 func (z *gzipReader) follows() error {
 	padded := false
 	for {
@@ -100,7 +99,7 @@ func (z *gzipReader) follows() error {
 		case padded || head[0] != 0x1f:
 			return ErrTrailing
 		case len(head) < 2:
-			return midway(err)
+			return unexpectedEOF(err)
 		case head[1] != 0x8b:
 			return ErrTrailing
 		default:
@@ -109,12 +108,12 @@ func (z *gzipReader) follows() error {
 	}
 }
 
-// gzipHeader reads a header and forgets what it says.
+// gzipHeader parses and skips a header.
 type gzipHeader struct {
 	src  *bufio.Reader
 	left int
 	sum  uint32
-	last [1]byte // what was read last, for the sum
+	last [1]byte // the last byte, for sum
 }
 
 func (h *gzipHeader) read() error {
@@ -184,8 +183,8 @@ func (h *gzipHeader) next() (byte, error) {
 	return b, err
 }
 
-// midway tells an end that comes too early.
-func midway(err error) error {
+// unexpectedEOF converts io.EOF in the middle of the data to io.ErrUnexpectedEOF.
+func unexpectedEOF(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
 	}

@@ -8,60 +8,60 @@ import (
 	"time"
 )
 
-// uncounted is what every decoder may hold without asking. It covers gzip and deflate,
-// and the buffers, tables and windows of short bodies.
+// uncounted is the memory of every decoder that is not counted. It is enough for gzip and
+// deflate, and for short bodies.
 const uncounted = 128 << 10
 
-// backing is how many bytes of memory each byte from the wire stands for. A decoder that
-// holds more has only been told to by its peer, which can say so in a few bytes.
+// backing is how many bytes of memory are justified by each received byte. A decoder that
+// holds more does so only because a few bytes of its peer request it.
 const backing = 100
 
-// maxUnbacked is what all decoders of a Budget may hold without such bytes: enough for any
-// single one.
+// maxUnbacked is the maximum memory that is not backed by received bytes, of all decoders
+// of a Budget together: enough for any single one.
 const maxUnbacked = 24 << 20
 
-// patience is how long a decoder that has nothing yet waits for others to give memory
-// back. Those of replies that nobody reads never do, so that the wait must end by itself.
-const patience = 5 * time.Second
+// memoryWait is how long a decoder without any memory waits for others to return memory. It
+// is limited, because decoders of replies that are not read never do.
+const memoryWait = 5 * time.Second
 
-// Budget bounds the memory that all decoders of a client hold together beyond a small
-// allowance for each: a peer chooses the window of its body, up to 16 MiB. Little of it is
-// for what is not backed by received bytes. It also keeps the decoders that are not in
-// use, so that they end with the client.
+// Budget limits the total memory of all decoders of a client, beyond a small allowance for
+// each: a peer chooses the window of its body, up to 16 MiB. Only a small part of it is for
+// memory that is not backed by received bytes. It also owns the pools of unused decoders,
+// so that these are freed with the client.
 type Budget struct {
 	limit   amount
-	refused error // what fails a Read that finds nothing left
+	refused error // error of a Read that gets no memory
 
 	brotlis, zstds pools
 
 	mu      sync.Mutex
 	used    amount
-	waiting list.List // of *request, the oldest first
+	waiting list.List // of *request, oldest first
 }
 
-// amount is an amount of memory, and how much of it nothing has been received for.
+// amount is an amount of memory, and the part of it that is not backed by received bytes.
 type amount struct{ all, unbacked int64 }
 
 func (a amount) plus(b amount) amount  { return amount{a.all + b.all, a.unbacked + b.unbacked} }
 func (a amount) minus(b amount) amount { return amount{a.all - b.all, a.unbacked - b.unbacked} }
 func (a amount) fits(b amount) bool    { return a.all <= b.all && a.unbacked <= b.unbacked }
 
-// unlimited is for Readers that have no Budget.
+// unlimited is for Readers without a Budget.
 var unlimited = NewBudget(math.MaxInt64, nil)
 
-// NewBudget makes a Budget of a number of bytes. refused is the cause of the error that
-// ends a body for which there is not enough.
+// NewBudget makes a Budget of limit bytes. refused is the error of a body for which too
+// little memory is left.
 func NewBudget(limit int64, refused error) *Budget {
 	return &Budget{limit: amount{limit, min(limit, maxUnbacked)}, refused: refused}
 }
 
-// request is memory that is waited for.
+// request is a pending request for memory.
 type request struct {
 	amount  amount
 	granted chan struct{}
 }
 
-// take takes memory if there is enough.
+// take takes memory if enough is left.
 func (b *Budget) take(a amount) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,8 +72,8 @@ func (b *Budget) take(a amount) bool {
 	return true
 }
 
-// await takes memory as soon as others have given enough back, for as long as patience
-// allows and until closed or done is closed.
+// await takes memory as soon as enough is left. It fails after memoryWait, or when closed or
+// done is closed.
 func (b *Budget) await(a amount, closed, done <-chan struct{}) bool {
 	if !a.fits(b.limit) {
 		return false
@@ -83,7 +83,7 @@ func (b *Budget) await(a amount, closed, done <-chan struct{}) bool {
 	place := b.waiting.PushBack(r)
 	b.grant()
 	b.mu.Unlock()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(memoryWait)
 	defer timer.Stop()
 	select {
 	case <-r.granted:
@@ -99,7 +99,7 @@ func (b *Budget) await(a amount, closed, done <-chan struct{}) bool {
 		return true
 	default:
 		b.waiting.Remove(place)
-		b.grant() // what was too large for the rest may have kept smaller ones waiting
+		b.grant() // it may have blocked smaller requests
 		return false
 	}
 }
@@ -111,7 +111,7 @@ func (b *Budget) give(a amount) {
 	b.grant()
 }
 
-// grant serves those that wait, in order. The caller holds the lock.
+// grant grants pending requests in order. The caller holds the lock.
 func (b *Budget) grant() {
 	for e := b.waiting.Front(); e != nil; e = b.waiting.Front() {
 		r := e.Value.(*request)
@@ -124,15 +124,15 @@ func (b *Budget) grant() {
 	}
 }
 
-// memory is what one decoder has taken from a Budget.
+// memory is the memory that one decoder has taken from a Budget.
 type memory struct {
 	r    *Reader
 	held amount
-	err  error // once refused
+	err  error // set when a request was refused
 }
 
-// atLeast accounts for size bytes, or more if more were needed before. A decoder that has
-// nothing yet waits for them; one that has some might wait for others that wait for it.
+// atLeast takes memory so that at least size bytes are counted. Only a decoder without any
+// memory waits: one that has some could wait for others that wait for it.
 func (m *memory) atLeast(size int64) error {
 	size -= uncounted
 	if m.err != nil || size <= 0 && m.held.all == 0 {
@@ -154,7 +154,7 @@ func (m *memory) atLeast(size int64) error {
 	return nil
 }
 
-// received gives back what has come to be backed.
+// received updates the unbacked part after bytes were received.
 func (m *memory) received() {
 	if m.held.unbacked > 0 {
 		m.atLeast(0)
@@ -169,8 +169,8 @@ func (m *memory) release() {
 	m.held = amount{}
 }
 
-// pools keep decoders by the memory they hold, in powers of two: one with a large window
-// never serves a body that needs a small one.
+// pools are pools of decoders by their memory, in powers of two, so that a decoder with a
+// large window is not used for a body that needs a small one.
 type pools [32]sync.Pool
 
 func (p *pools) of(size int64) *sync.Pool { return &p[min(bits.Len64(uint64(size)), len(p)-1)] }

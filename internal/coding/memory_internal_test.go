@@ -52,7 +52,7 @@ func TestBudget(t *testing.T) {
 		b.give(size(60))
 		assert.ElementsMatch(t, []int64{50, 10}, []int64{<-results, <-results})
 		require.Zero(t, <-results, "the third has waited long enough")
-		assert.Equal(t, patience, time.Since(began))
+		assert.Equal(t, memoryWait, time.Since(began))
 		assert.Zero(t, b.waiting.Len())
 
 		done := make(chan struct{})

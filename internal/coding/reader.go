@@ -9,31 +9,32 @@ import (
 	"sync/atomic"
 )
 
-// Reader decodes a body as it comes. No decoder is taken from the pools before the
-// first encoded byte. One goroutine reads; Close and WireBytes may come from others.
+// Reader decodes a body. It takes no decoder from the pools before the first encoded byte.
+// Read must be called by one goroutine at a time; Close and WireBytes are safe for
+// concurrent use.
 type Reader struct {
 	src    io.ReadCloser
 	limits Limits
 	hooks  Hooks
 	wire   atomic.Int64
-	srcErr error // of the source, but for its end
+	srcErr error // error of the source, except io.EOF
 
 	closing sync.Once
 	closed  chan struct{}
 
 	mu     sync.Mutex // held by a Read
-	layers []layer    // the first is the one that was put on last
-	err    error      // what reading has ended in
+	layers []layer    // the first decodes the coding applied last
+	err    error      // the error that has ended reading
 }
 
-// Hooks tell what a Read is doing; each may be nil.
+// Hooks are callbacks of Read; each may be nil.
 type Hooks struct {
-	Read func()             // a read of the source brought something
-	Wait func(waiting bool) // it begins, and ceases, to wait for memory
-	Done <-chan struct{}    // is closed when it shall not wait any more
+	Read func()             // bytes were read from the source
+	Wait func(waiting bool) // a wait for memory begins or ends
+	Done <-chan struct{}    // closed to end a wait for memory
 }
 
-// NewReader takes the codings that Parse returned off src.
+// NewReader decodes src; codings is the result of Parse.
 func NewReader(src io.ReadCloser, codings []string, limits Limits, hooks Hooks) *Reader {
 	r := &Reader{src: src, limits: limits, hooks: hooks, layers: make([]layer, len(codings)), closed: make(chan struct{})}
 	r.limits.Memory = cmp.Or(limits.Memory, unlimited)
@@ -48,11 +49,11 @@ func NewReader(src io.ReadCloser, codings []string, limits Limits, hooks Hooks) 
 	return r
 }
 
-// WireBytes is how many encoded bytes have been read.
+// WireBytes is the number of encoded bytes read so far.
 func (r *Reader) WireBytes() int64 { return r.wire.Load() }
 
-// Read decodes. Besides the errors of the source, which come as they are, it ends
-// in an *Error; the bytes before it are good.
+// Read returns decoded bytes. Errors of the source are returned as they are, others are of
+// type *Error.
 func (r *Reader) Read(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,8 +72,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, r.err
 }
 
-// maxRatio is the growth allowed from the wire to the end of the stack: each
-// coding alone may stay below its own and all together be a bomb.
+// maxRatio is the maximum ratio of the whole stack, since several codings, each below its
+// own ratio, may together exceed it.
 func (r *Reader) maxRatio() int64 {
 	m := int64(0)
 	for i := range r.layers {
@@ -81,8 +82,8 @@ func (r *Reader) maxRatio() int64 {
 	return m
 }
 
-// cause finds the first thing that went wrong: an upper layer sees an error below it
-// as its own, and the cut connection before all as the end of the data.
+// cause returns the original error: an upper layer returns an error of a lower one as its
+// own, and treats a closed connection as the end of the data.
 func (r *Reader) cause(err error) error {
 	if r.srcErr != nil {
 		return r.srcErr
@@ -95,7 +96,7 @@ func (r *Reader) cause(err error) error {
 	return err
 }
 
-// wait takes memory as soon as there is some.
+// wait waits for memory, and takes it.
 func (r *Reader) wait(a amount) bool {
 	if r.hooks.Wait != nil {
 		r.hooks.Wait(true)
@@ -104,8 +105,7 @@ func (r *Reader) wait(a amount) bool {
 	return r.limits.Memory.await(a, r.closed, r.hooks.Done)
 }
 
-// Close gives the decoders back and closes the source, which ends a Read that waits
-// for it.
+// Close releases the decoders and closes the source, which ends a waiting Read.
 func (r *Reader) Close() error {
 	r.closing.Do(func() { close(r.closed) })
 	err := r.src.Close()
@@ -126,7 +126,7 @@ func (r *Reader) release() {
 	}
 }
 
-// source counts what comes from the wire.
+// source counts the bytes of the source.
 type source struct{ r *Reader }
 
 func (s source) Read(p []byte) (int, error) {
@@ -143,21 +143,21 @@ func (s source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// layer takes one coding off.
+// layer decodes one coding.
 type layer struct {
-	r     *Reader
-	name  string
-	src   io.Reader
-	buf   *bufio.Reader
-	dec   decoder
-	mem   memory
-	begun bool
-	in    int64 // bytes taken from below
-	out   int64
-	err   error // io.EOF or what it failed with
+	r       *Reader
+	name    string
+	src     io.Reader
+	buf     *bufio.Reader
+	dec     decoder
+	mem     memory
+	started bool
+	in      int64 // bytes read from src
+	out     int64
+	err     error // io.EOF or the error
 }
 
-// beyond is rule Z7.
+// beyond implements rule Z7.
 func (l *layer) beyond(in, ratio int64) bool {
 	t := l.r.limits.Threshold
 	return t >= 0 && l.out > t && l.out > in*ratio
@@ -169,7 +169,7 @@ func (l *layer) Read(p []byte) (int, error) {
 	if l.err != nil {
 		return 0, l.err
 	}
-	if !l.begun {
+	if !l.started {
 		if err := l.begin(); err != nil {
 			l.fail(err)
 			return 0, l.err
@@ -199,10 +199,10 @@ func (l *layer) Read(p []byte) (int, error) {
 	return 0, l.err
 }
 
-// begin waits for the first byte and takes a decoder. An empty body is whole in
-// every coding (rule Z9).
+// begin waits for the first byte and takes a decoder. An empty body is valid in every
+// coding (rule Z9).
 func (l *layer) begin() error {
-	l.begun = true
+	l.started = true
 	l.buf = buffers.Get().(*bufio.Reader)
 	l.buf.Reset(counted{l})
 	if _, err := l.buf.Peek(1); err != nil {
@@ -210,10 +210,10 @@ func (l *layer) begin() error {
 	}
 	var err error
 	l.dec, err = newDecoder(l)
-	return midway(err)
+	return unexpectedEOF(err)
 }
 
-// end looks whether anything follows what the decoder took for the end.
+// end checks that no data follows the end of the coding.
 func (l *layer) end() error {
 	for range maxEmptyReads {
 		_, err := l.buf.ReadByte()
@@ -259,7 +259,7 @@ func (l *layer) release() {
 	}
 }
 
-// counted is what lies below a layer.
+// counted counts the bytes that a layer reads.
 type counted struct{ l *layer }
 
 func (c counted) Read(p []byte) (int, error) {

@@ -9,23 +9,23 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow is the largest zstd window that a client has to take (RFC 9659).
+// maxWindow is the largest zstd window that a client must accept (RFC 9659).
 const maxWindow = 8 << 20
 
-// zstdDecoder decodes zstd. Package zstd allocates the whole window of a frame at its
-// beginning, so that the frames' headers are read here before it sees them.
+// zstdDecoder decodes zstd. Package zstd allocates the whole window at the start of a
+// frame, so the frame headers are parsed here first.
 type zstdDecoder struct {
 	*zstd.Decoder
-	most   int64 // memory that it has ever needed and keeps
-	mem    *memory
-	frames zstdFrames
+	maxUsed int64 // the maximum memory of all frames so far, which it keeps
+	mem     *memory
+	frames  zstdFrames
 }
 
 func newZstd(src *bufio.Reader, mem *memory) (decoder, error) {
 	need := zstdNeed(src)
 	d, _ := mem.r.limits.Memory.zstds.of(need).Get().(*zstdDecoder)
 	if d == nil {
-		// no goroutines, and a history of little more than the window
+		// without goroutines, and with a history of little more than the window
 		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, err
@@ -41,30 +41,31 @@ func newZstd(src *bufio.Reader, mem *memory) (decoder, error) {
 }
 
 func (d *zstdDecoder) reserve(need int64) error {
-	need = max(need, d.most)
+	need = max(need, d.maxUsed)
 	if err := d.mem.atLeast(need); err != nil {
 		return err
 	}
-	d.most = need
+	d.maxUsed = need
 	return nil
 }
 
 func (d *zstdDecoder) release() {
-	spare := d.mem.r.limits.Memory.zstds.of(d.most)
+	spare := d.mem.r.limits.Memory.zstds.of(d.maxUsed)
 	d.frames, d.mem = zstdFrames{}, nil
 	if d.Reset(nil) == nil {
 		spare.Put(d)
 	}
 }
 
-// zstdMemory is what package zstd allocates for a window: the window, room for two blocks
-// behind it, and for the parts of a block.
+// zstdMemory returns what package zstd allocates for a window: the window, two more blocks,
+// and the parts of a block.
 func zstdMemory(window int64) int64 {
 	window = min(window, maxWindow)
 	return window + 5*min(window, 128<<10) + 64<<10
 }
 
-// zstdNeed is what the first frame needs, as far as it has come: nothing is waited for.
+// zstdNeed returns the memory for the first frame, according to the buffered bytes, without
+// waiting for more.
 func zstdNeed(src *bufio.Reader) int64 {
 	head, _ := src.Peek(min(src.Buffered(), zstd.HeaderMaxSize))
 	var need int64
@@ -73,17 +74,17 @@ func zstdNeed(src *bufio.Reader) int64 {
 	return max(need, zstdMemory(0))
 }
 
-// zstdFrames follows the frames of a stream (RFC 8878, section 3.1) that passes through
-// it. What is no zstd passes too: the decoder says what is wrong with it.
+// zstdFrames parses the frames of a stream (RFC 8878, section 3.1) that is read through it.
+// Invalid data passes: the decoder reports the error.
 type zstdFrames struct {
 	src     io.Reader
 	mem     *memory
-	reserve func(int64) error // is told what the next frame needs, before anybody sees its header
+	reserve func(int64) error // called with the memory for the next frame, before the decoder gets its header
 	state   zstdState
-	head    [18]byte // of a frame or block, n bytes of it
+	head    [18]byte // the first n bytes of a frame or block header
 	n, want int
-	skip    int64 // what comes before the next header
-	sum     int64 // length of the checksum behind the frame
+	skip    int64 // bytes before the next header
+	sum     int64 // length of the checksum after the frame
 }
 
 type zstdState uint8
@@ -125,7 +126,7 @@ func (f *zstdFrames) scan(p []byte) error {
 	return nil
 }
 
-// step goes by a header that is complete as far as it was wanted.
+// step processes the header, of which want bytes are complete.
 func (f *zstdFrames) step() error {
 	next := func(s zstdState, want int) { f.state, f.n, f.want = s, 0, want }
 	switch h := f.head[:f.n]; f.state {
@@ -150,7 +151,7 @@ func (f *zstdFrames) step() error {
 	case zstdBlock:
 		b := uint32(h[0]) | uint32(h[1])<<8 | uint32(h[2])<<16
 		f.skip = int64(b >> 3)
-		if b>>1&3 == 1 { // a byte that is repeated so often
+		if b>>1&3 == 1 { // an RLE block: one byte
 			f.skip = 1
 		}
 		next(zstdBlock, 3)
@@ -162,7 +163,7 @@ func (f *zstdFrames) step() error {
 	return nil
 }
 
-// zstdHeaderSize is how much of a frame header follows its descriptor.
+// zstdHeaderSize is the size of a frame header after its descriptor.
 func zstdHeaderSize(descriptor byte) int {
 	single := int(descriptor >> 5 & 1)
 	content := [...]int{single, 2, 4, 8}[descriptor>>6]
@@ -170,7 +171,7 @@ func zstdHeaderSize(descriptor byte) int {
 	return 1 - single + dictionary + content
 }
 
-// zstdWindow is the size of a frame's window; rest is what follows the descriptor.
+// zstdWindow is the window size of a frame; rest is the header after the descriptor.
 func zstdWindow(descriptor byte, rest []byte) int64 {
 	if descriptor>>5&1 == 0 {
 		base := int64(1) << (10 + rest[0]>>3)

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// grace is how long somebody who should end with a context may take to do so.
+// grace is how long a function may take to return after the end of its context.
 const grace = 100 * time.Millisecond
 
-// call runs f on a goroutine of its own, and returns with it, or when ctx has ended and f
-// has not within grace. f is left to itself then: discard gets what it returns at last,
-// unless that is an error. So a dialer or a connection of the program's that ignores its
-// context costs a goroutine as long as it does, and holds up nobody.
+// call runs f on its own goroutine, and returns when f does, or when ctx has ended and f
+// has not returned within grace. Then f continues on its goroutine, and discard is called
+// with its result, unless that is an error. So a dialer or connection of the program that
+// ignores its context keeps a goroutine, but does not block the caller.
 func call[T any](ctx context.Context, f func() (T, error), discard func(T)) (T, error) {
 	type result struct {
 		value T
@@ -49,8 +49,7 @@ func call[T any](ctx context.Context, f func() (T, error), discard func(T)) (T, 
 
 func closeConn(c net.Conn) { c.Close() }
 
-// GiveUp closes a connection that is of no use. One of the program's that takes longer than
-// grace for it is left to itself.
+// GiveUp closes a connection. It does not wait for a Close that takes longer than grace.
 func GiveUp(c net.Conn) {
 	call(graceOver, func() (none struct{}, err error) { return none, c.Close() }, func(struct{}) {})
 }
@@ -62,8 +61,8 @@ var graceOver = func() context.Context {
 	return ctx
 }()
 
-// interrupt ends c with ctx, until stop is called, which tells whether it has not. What
-// is being read or written ends at once, also where closing takes its time.
+// interrupt closes c when ctx ends. stop ends that, and reports whether c was not closed. A
+// running Read or Write ends at once, even if Close blocks.
 func interrupt(ctx context.Context, c net.Conn) (stop func() bool) {
 	return context.AfterFunc(ctx, func() {
 		c.SetDeadline(time.Unix(1, 0))

@@ -1,6 +1,5 @@
-// Package dial opens transport connections: name resolution, TCP over both
-// address families, proxies, and TLS. Every failure says in which phase it happened, so
-// that nobody has to guess it from a text.
+// Package dial opens transport connections: name resolution, TCP over both address
+// families, proxies, and TLS. Every error contains the phase in which it occurred.
 package dial
 
 import (
@@ -16,30 +15,29 @@ import (
 	"time"
 )
 
-// Dialer opens connections. Its zero value has no limits of its own.
-// It is safe for concurrent use and must not be changed once in use.
+// Dialer opens connections. Its zero value has no time limits. It is safe for concurrent
+// use and must not be changed once in use.
 type Dialer struct {
 	// ConnectTimeout bounds resolution and TCP together; 0 means no limit.
 	ConnectTimeout time.Duration
 	// TLSTimeout bounds the handshake; 0 means no limit.
 	TLSTimeout time.Duration
-	// Resolver looks names up; nil means net.DefaultResolver.
+	// Resolver resolves host names; nil means net.DefaultResolver.
 	Resolver *net.Resolver
-	// DialContext replaces resolution and TCP as a whole when it is set.
+	// DialContext, if not nil, replaces resolution and TCP.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Check, when not nil, may refuse an address that is about to be connected to,
-	// or, with DialContext, has been.
+	// Check, if not nil, may refuse an address, before connecting to it or, with
+	// DialContext, after that.
 	Check func(netip.Addr) error
-	// LocalAddr is the address to connect from; nil means any.
+	// LocalAddr is the source address; nil means any.
 	LocalAddr net.Addr
-	// KeepAlive says how a silent TCP connection is probed; the zero value is that of
-	// package net.
+	// KeepAlive configures TCP keep-alive probes; the zero value is the default of package
+	// net.
 	KeepAlive net.KeepAliveConfig
 }
 
-// TCP opens a TCP connection to addr. connecting, when not nil, is called once,
-// before the first packet leaves and after the name was resolved, from another
-// goroutine than the caller's.
+// TCP opens a TCP connection to addr. connecting, if not nil, is called once, after name
+// resolution and before the first packet is sent, on another goroutine than the caller's.
 func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.Conn, error) {
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
@@ -56,7 +54,7 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 	list, looked, err := d.addresses(ctx, addr)
 	if err != nil {
 		err = explain(runtime.GOOS, err)
-		phase := Connect // port 99999, for instance, is no failed look-up
+		phase := Connect // an invalid port, for instance, is not a failed lookup
 		if looked {
 			phase = Resolve
 		}
@@ -84,15 +82,15 @@ func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.C
 	if err != nil {
 		err = explain(runtime.GOOS, err)
 		if ctx.Err() != nil {
-			return nil, &Error{Phase: Connect, Addr: addr, Err: &outOfTime{cause(ctx, Connect, addr), err}}
+			return nil, &Error{Phase: Connect, Addr: addr, Err: &timeoutError{cause(ctx, Connect, addr), err}}
 		}
 		return nil, fail(ctx, Connect, addr, err)
 	}
 	return c, nil
 }
 
-// custom is TCP by DialContext. An address that needs no look-up is checked before it
-// is called, and what it has connected to afterwards.
+// custom is TCP with DialContext. An address that needs no lookup is checked before the
+// call, and the remote address of the connection afterwards.
 func (d *Dialer) custom(ctx context.Context, addr string, start func()) (net.Conn, error) {
 	if err := d.refusedLiterally(addr); err != nil {
 		return nil, err
@@ -111,7 +109,7 @@ func (d *Dialer) custom(ctx context.Context, addr string, start func()) (net.Con
 	if d.Check != nil {
 		remote := c.RemoteAddr()
 		if remote == nil {
-			err = errors.New("the connection of DialContext does not tell its remote address, which has to be checked")
+			err = errors.New("the connection of DialContext has no remote address, which has to be checked")
 		} else {
 			err = d.refused(remote.String())
 		}
@@ -123,7 +121,7 @@ func (d *Dialer) custom(ctx context.Context, addr string, start func()) (net.Con
 	return c, nil
 }
 
-// refused asks Check about an address with its port, as package net writes it.
+// refused calls Check for an address with a port.
 func (d *Dialer) refused(address string) error {
 	if d.Check == nil {
 		return nil
@@ -135,8 +133,8 @@ func (d *Dialer) refused(address string) error {
 	return d.Check(a.Addr())
 }
 
-// refusedLiterally asks Check about a host that is an address, or loopback by its name,
-// which is refused when no loopback address is let through.
+// refusedLiterally calls Check for a host that is an address or a localhost name, which is
+// refused if no loopback address is allowed.
 func (d *Dialer) refusedLiterally(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if d.Check == nil || err != nil {
@@ -156,7 +154,7 @@ func (d *Dialer) refusedLiterally(addr string) error {
 	return err
 }
 
-// limited is ctx within ConnectTimeout.
+// limited returns ctx with ConnectTimeout.
 func (d *Dialer) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	return within(ctx, "ConnectTimeout", d.ConnectTimeout)
 }
@@ -175,8 +173,8 @@ func (d *Dialer) Unix(ctx context.Context, name string, connecting func()) (net.
 	return c, nil
 }
 
-// Handshake makes a TLS client connection over raw and closes raw when that
-// fails. cfg must be ready to use: server name and ALPN are the caller's.
+// Handshake makes a TLS client connection over raw, and closes raw if that fails. The
+// caller sets server name and ALPN in cfg.
 func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, addr string, cfg *tls.Config) (net.Conn, error) {
 	c, _, err := d.Secure(ctx, raw, addr, func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
 		c := tls.Client(raw, cfg)
@@ -189,14 +187,14 @@ func (d *Dialer) Handshake(ctx context.Context, raw net.Conn, addr string, cfg *
 	return c, err
 }
 
-// secured is what a handshake makes.
+// secured is the result of a handshake.
 type secured struct {
 	conn  net.Conn
 	state *tls.ConnectionState
 }
 
-// Secure is Handshake for whatever handshake shakes hands. It should end with its
-// context, or when raw is closed; if it does not, it is left to itself.
+// Secure is Handshake with a function that makes the handshake. The function should return
+// when its context ends or raw is closed; otherwise Secure does not wait for it.
 func (d *Dialer) Secure(ctx context.Context, raw net.Conn, addr string,
 	handshake func(context.Context) (net.Conn, *tls.ConnectionState, error)) (net.Conn, *tls.ConnectionState, error) {
 	ctx, cancel := within(ctx, "TLSTimeout", d.TLSTimeout)
@@ -207,7 +205,7 @@ func (d *Dialer) Secure(ctx context.Context, raw net.Conn, addr string,
 		s.conn, s.state, err = handshake(ctx)
 		return s, err
 	}, func(s secured) { s.conn.Close() })
-	whole := stop() // else raw is being closed
+	whole := stop() // false: raw is being closed
 	if err == nil && !whole {
 		GiveUp(s.conn)
 		err = context.Cause(ctx)

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Phase is the step of opening a connection in which it failed.
+// Phase is the phase of opening a connection that failed.
 type Phase int
 
 const (
-	Resolve  Phase = iota // looking the name up
-	Connect               // opening the TCP connection
-	TLS                   // shaking hands
-	Proxying              // reaching a proxy, and being let through
+	Resolve  Phase = iota // name resolution
+	Connect               // TCP connect
+	TLS                   // TLS handshake
+	Proxying              // connecting to and through a proxy
 )
 
 func (p Phase) String() string { return [...]string{"resolve", "connect", "tls", "proxy"}[p] }
@@ -22,26 +22,25 @@ func (p Phase) String() string { return [...]string{"resolve", "connect", "tls",
 // Error is the failure to open a connection.
 type Error struct {
 	Phase Phase
-	Addr  string // host:port that was asked for
+	Addr  string // the requested host:port
 	Err   error
 }
 
 func (e *Error) Error() string { return e.Phase.String() + " " + e.Addr + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrTimeout is what errors.Is finds in a LimitError.
+// ErrTimeout is matched by a LimitError.
 var ErrTimeout = errors.New("timed out")
 
-// LimitError tells that a limit of the Dialer, not of the caller's context, ended an
-// attempt.
+// LimitError is the error of an attempt that exceeded a time limit of the Dialer.
 type LimitError struct {
-	Limit string // its name
+	Limit string // name of the limit
 	After time.Duration
-	Doing string // what was going on, and with whom
+	Doing string // operation that was interrupted
 }
 
 func (e *LimitError) Error() string {
-	text := e.Limit + " of " + e.After.String() + " passed"
+	text := e.Limit + " of " + e.After.String() + " exceeded"
 	if e.Doing != "" {
 		text += " while " + e.Doing
 	}
@@ -51,11 +50,11 @@ func (e *LimitError) Error() string {
 // Is matches ErrTimeout.
 func (e *LimitError) Is(target error) bool { return target == ErrTimeout }
 
-// Timeout and Temporary make it a net.Error.
+// Timeout implements net.Error.
 func (e *LimitError) Timeout() bool   { return true }
 func (e *LimitError) Temporary() bool { return true }
 
-// within is ctx with a limit that has a name; 0 means none.
+// within returns ctx with a named time limit; 0 means none.
 func within(ctx context.Context, name string, limit time.Duration) (context.Context, context.CancelFunc) {
 	if limit <= 0 {
 		return ctx, func() {}
@@ -63,7 +62,7 @@ func within(ctx context.Context, name string, limit time.Duration) (context.Cont
 	return context.WithTimeoutCause(ctx, limit, &LimitError{Limit: name, After: limit})
 }
 
-// cause is the reason that ctx has ended for; a limit tells what it has ended.
+// cause returns the cause of ctx, for a LimitError with the operation that was interrupted.
 func cause(ctx context.Context, phase Phase, addr string) error {
 	err := context.Cause(ctx)
 	limit, ok := err.(*LimitError)
@@ -76,25 +75,25 @@ func cause(ctx context.Context, phase Phase, addr string) error {
 		if host, _, err := net.SplitHostPort(addr); err == nil {
 			addr = host
 		}
-		said.Doing = "looking up " + addr
+		said.Doing = "resolving " + addr
 	case Connect:
 		said.Doing = "connecting to " + addr
 	case TLS:
-		said.Doing = "shaking hands with " + addr
+		said.Doing = "making a TLS handshake with " + addr
 	case Proxying:
 		said.Doing = "waiting for proxy " + addr
 	}
 	return &said
 }
 
-// outOfTime is the reason the context ended for, and what had been tried until then.
-type outOfTime struct{ why, tried error }
+// timeoutError is the cause of the context and the failed attempts so far.
+type timeoutError struct{ why, tried error }
 
-func (e *outOfTime) Error() string   { return e.why.Error() }
-func (e *outOfTime) Unwrap() []error { return []error{e.why, e.tried} }
+func (e *timeoutError) Error() string   { return e.why.Error() }
+func (e *timeoutError) Unwrap() []error { return []error{e.why, e.tried} }
 
-// fail wraps err, and prefers the reason the context ended for to the text
-// that its end made somebody else produce.
+// fail wraps err or, if the context has ended, its cause instead of an error that followed
+// from that.
 func fail(ctx context.Context, phase Phase, addr string, err error) error {
 	if err == nil {
 		return nil

@@ -46,12 +46,12 @@ func TestDialerHangs(t *testing.T) {
 		begin := time.Now()
 		_, err := d.TCP(t.Context(), "a.example:443", nil)
 		require.ErrorIs(t, err, ErrTimeout)
-		assert.ErrorContains(t, err, "ConnectTimeout of 3s passed while connecting to a.example:443")
+		assert.ErrorContains(t, err, "ConnectTimeout of 3s exceeded while connecting to a.example:443")
 		assert.Equal(t, 3*time.Second+grace, time.Since(begin))
 		_, err = d.Through(t.Context(), &Proxy{Addr: "proxy.test:3128"}, "a.example:443", nil)
 		require.ErrorIs(t, err, ErrTimeout)
 		assert.Equal(t, Proxying, phaseOf(t, err))
-		assert.ErrorContains(t, err, "ConnectTimeout of 3s passed while connecting to proxy.test:3128")
+		assert.ErrorContains(t, err, "ConnectTimeout of 3s exceeded while connecting to proxy.test:3128")
 		close(hang)
 		<-late.closed
 	})
@@ -73,7 +73,7 @@ func TestHandshakeHangs(t *testing.T) {
 		_, err := d.Handshake(t.Context(), c, "a.example:443", &tls.Config{ServerName: "a.example"})
 		require.ErrorIs(t, err, ErrTimeout)
 		assert.Equal(t, TLS, phaseOf(t, err))
-		assert.ErrorContains(t, err, "TLSTimeout of 2s passed while shaking hands with a.example:443")
+		assert.ErrorContains(t, err, "TLSTimeout of 2s exceeded while making a TLS handshake with a.example:443")
 		<-c.closed
 		close(c.hang)
 
@@ -104,7 +104,7 @@ func TestProxyHangs(t *testing.T) {
 			var pe *ProxyError
 			require.ErrorAs(t, err, &pe)
 			assert.Equal(t, ProxyUnreachable, pe.Fault)
-			assert.ErrorContains(t, err, "ConnectTimeout of 2s passed while waiting for proxy proxy.test:1")
+			assert.ErrorContains(t, err, "ConnectTimeout of 2s exceeded while waiting for proxy proxy.test:1")
 			<-c.closed
 			close(c.hang)
 		})

@@ -11,17 +11,19 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// memory is what a proxy has asked for, to be answered unasked on the next connection.
-type memory struct {
+// lastChallenge is the last challenge of a proxy, which is answered preemptively on the next
+// connection.
+type lastChallenge struct {
 	basic, ntlm bool
 	digest      *httpauth.Digest
-	count       uint32 // uses of its nonce
-	// proven: it has taken the credentials. What it refuses then may be a nonce.
+	count       uint32 // uses of the nonce
+	// proven: the proxy has accepted the credentials. A later refusal may concern only the
+	// nonce.
 	proven bool
 }
 
-// strength is that of the scheme by which credentials go out.
-func (m *memory) strength() httpauth.Strength {
+// strength is the strength of the scheme that is used.
+func (m *lastChallenge) strength() httpauth.Strength {
 	switch {
 	case m.digest != nil:
 		return httpauth.StrengthOf("Digest", m.digest)
@@ -33,24 +35,24 @@ func (m *memory) strength() httpauth.Strength {
 	return httpauth.Unknown
 }
 
-// Allow says by which scheme the credentials may go out at the weakest. Without it that
-// is the first one that the proxy asks for.
+// Allow sets the weakest scheme with which the credentials may be sent. Without it that is
+// the scheme of the first challenge.
 func (p *Proxy) Allow(weakest httpauth.Strength) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.weakest = weakest
 }
 
-// Allowed is the weakest scheme by which the credentials may go out, Unknown as long as
-// that is open.
+// Allowed is the weakest scheme with which the credentials may be sent, Unknown if that is
+// not fixed yet.
 func (p *Proxy) Allowed() httpauth.Strength {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.weakest
 }
 
-// own tells that the program has set what the proxy is to believe.
-func (p *Proxy) own() bool {
+// hasOwnAuth reports whether the program has set Proxy-Authorization.
+func (p *Proxy) hasOwnAuth() bool {
 	for _, f := range p.Fields {
 		if strings.EqualFold(f[0], "Proxy-Authorization") {
 			return true
@@ -59,13 +61,13 @@ func (p *Proxy) own() bool {
 	return false
 }
 
-// beforehand answers what the proxy has asked on another connection. tried tells that
-// a refusal is one of the credentials.
-func (p *Proxy) beforehand(addr string) (line string, tried bool) {
+// preemptive answers the last challenge of another connection. tried reports that a refusal
+// means wrong credentials.
+func (p *Proxy) preemptive(addr string) (line string, tried bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m := &p.memory
-	if !p.Credentials || p.own() {
+	m := &p.challenge
+	if !p.Credentials || p.hasOwnAuth() {
 		return "", false
 	}
 	if p.weakest == httpauth.Unknown {
@@ -86,13 +88,13 @@ func (p *Proxy) beforehand(addr string) (line string, tried bool) {
 func (p *Proxy) accepted() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.memory.proven = true
+	p.challenge.proven = true
 }
 
-// digestLine answers the challenge; the caller holds the lock.
+// digestLine answers the Digest challenge. The caller holds the lock.
 func (p *Proxy) digestLine(addr string) string {
-	p.memory.count++
-	line, _ := p.memory.digest.Authorize(p.User, p.Password, http.MethodConnect, addr, p.memory.count, nil)
+	p.challenge.count++
+	line, _ := p.challenge.digest.Authorize(p.User, p.Password, http.MethodConnect, addr, p.challenge.count, nil)
 	return line
 }
 
@@ -104,7 +106,8 @@ func ntlmStart() (string, error) {
 	return "NTLM " + base64.StdEncoding.EncodeToString(start), nil
 }
 
-// answer finds the credentials for the next CONNECT, or says why there is none.
+// answer returns the Proxy-Authorization for the next CONNECT, or the error if there is
+// none.
 func (n *negotiation) answer(r *refusal) (string, error) {
 	p := n.proxy
 	refused := &ProxyError{Proxy: p.Addr, Response: r.Response, Body: r.body}
@@ -121,11 +124,11 @@ func (n *negotiation) answer(r *refusal) (string, error) {
 		return "", refused
 	}
 	refused.Fault = ProxyAuthRequired
-	if !p.Credentials || p.own() {
+	if !p.Credentials || p.hasOwnAuth() {
 		return "", refused
 	}
 	challenges := httpauth.Parse(r.Header["Proxy-Authenticate"])
-	if strings.HasPrefix(n.line, "NTLM ") { // the second message is answered on the same connection
+	if strings.HasPrefix(n.line, "NTLM ") { // the second message must be sent on the same connection
 		for _, c := range challenges {
 			if token, err := base64.StdEncoding.DecodeString(c.Token); c.Is("NTLM") && len(token) > 0 && err == nil && !r.close {
 				out, err := httpauth.NTLMAnswer(token, p.User, p.Password)
@@ -140,7 +143,7 @@ func (n *negotiation) answer(r *refusal) (string, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	stale, weaker := p.learn(challenges)
+	stale, weaker := p.storeChallenge(challenges)
 	refused.Weaker = weaker
 	if weaker || n.tried && !stale {
 		return "", refused
@@ -154,13 +157,13 @@ func (n *negotiation) answer(r *refusal) (string, error) {
 	}
 	n.tried = true
 	if p.weakest == httpauth.Unknown {
-		p.weakest = p.memory.strength()
+		p.weakest = p.challenge.strength()
 	}
 	return line, nil
 }
 
-// again makes the credentials once more, for a connection that takes the place of one.
-func (n *negotiation) again() {
+// renew renews the credentials for a new connection.
+func (n *negotiation) renew() {
 	n.proxy.mu.Lock()
 	defer n.proxy.mu.Unlock()
 	if n.line != "" {
@@ -168,9 +171,9 @@ func (n *negotiation) again() {
 	}
 }
 
-// credentials answers what the memory holds; the caller holds the proxy's lock.
+// credentials answers the last challenge. The caller holds the proxy's lock.
 func (n *negotiation) credentials() (string, error) {
-	switch m := &n.proxy.memory; {
+	switch m := &n.proxy.challenge; {
 	case m.digest != nil:
 		return n.proxy.digestLine(n.addr), nil
 	case m.ntlm:
@@ -181,11 +184,11 @@ func (n *negotiation) credentials() (string, error) {
 	return "", nil
 }
 
-// learn takes note of the strongest of the challenges: Digest, NTLM, Basic. stale tells
-// that no credentials were looked at, and weaker that all of them are weaker than the
-// credentials may go out by, and nothing was learned. The caller holds the lock.
-func (p *Proxy) learn(challenges []httpauth.Challenge) (stale, weaker bool) {
-	m := memory{proven: p.memory.proven}
+// storeChallenge stores the strongest of the challenges: Digest, NTLM, Basic. stale reports that the
+// credentials were not checked. weaker reports that all challenges are weaker than the
+// credentials allow; nothing is stored then. The caller holds the lock.
+func (p *Proxy) storeChallenge(challenges []httpauth.Challenge) (stale, weaker bool) {
+	m := lastChallenge{proven: p.challenge.proven}
 	for _, c := range challenges {
 		switch {
 		case c.Is("Digest"):
@@ -201,12 +204,12 @@ func (p *Proxy) learn(challenges []httpauth.Challenge) (stale, weaker bool) {
 	if n := m.strength(); n != httpauth.Unknown && n < p.weakest {
 		return false, true
 	}
-	p.memory = m
+	p.challenge = m
 	return m.digest != nil && m.digest.Stale, false
 }
 
-// parked is a connection on which a proxy has refused a tunnel and waits for
-// credentials.
+// parked is a connection on which a proxy has refused a tunnel, kept for another CONNECT
+// with credentials.
 type parked struct {
 	conn  net.Conn
 	in    *proxyReader
@@ -214,10 +217,11 @@ type parked struct {
 	timer *time.Timer
 }
 
-// parkedFor bounds how long a connection waits for the program to find credentials.
+// parkedFor is how long a connection is kept for the answer of the program.
 const parkedFor = 30 * time.Second
 
-// park keeps a connection, one at a time, until Follow takes it or Close ends it.
+// park keeps a connection until Follow takes it or Close closes it. It returns false if one
+// is kept already.
 func (p *Proxy) park(c *parked) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -229,7 +233,7 @@ func (p *Proxy) park(c *parked) bool {
 	return true
 }
 
-// drop ends a connection that is still parked; nil means any.
+// drop closes the parked connection if it is c; nil means any.
 func (p *Proxy) drop(c *parked) {
 	p.mu.Lock()
 	was := p.parked
@@ -243,12 +247,11 @@ func (p *Proxy) drop(c *parked) {
 	GiveUp(was.conn)
 }
 
-// Close ends the connection on which credentials are waited for, if there is one. The
-// Proxy stays usable.
+// Close closes the connection that is kept for credentials, if there is one. The Proxy
+// stays usable.
 func (p *Proxy) Close() { p.drop(nil) }
 
-// Retire is Close for good: nobody would find a connection any more that waits here from now
-// on.
+// Retire is the last Close: no connections are kept afterwards.
 func (p *Proxy) Retire() {
 	p.mu.Lock()
 	p.retired = true
@@ -256,7 +259,7 @@ func (p *Proxy) Retire() {
 	p.drop(nil)
 }
 
-// unpark takes the connection that waits for credentials, if it is for addr.
+// unpark returns the parked connection if it is for addr.
 func (p *Proxy) unpark(addr string) (net.Conn, *proxyReader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -269,8 +272,8 @@ func (p *Proxy) unpark(addr string) (net.Conn, *proxyReader) {
 	return c.conn, c.in
 }
 
-// Follow makes p the way of somebody whom old has refused with e, and who has other
-// credentials: they go out at once, on the same connection if it is there.
+// Follow prepares p for a dial with other credentials after old was refused with e: it
+// takes over the parked connection and the challenge.
 func (p *Proxy) Follow(old *Proxy, e *ProxyError) {
 	if p == old || p.Kind != Tunnel || e.Response == nil {
 		return
@@ -287,7 +290,7 @@ func (p *Proxy) Follow(old *Proxy, e *ProxyError) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m := &p.memory; !m.proven {
-		p.learn(httpauth.Parse(e.Response.Header["Proxy-Authenticate"]))
+	if m := &p.challenge; !m.proven {
+		p.storeChallenge(httpauth.Parse(e.Response.Header["Proxy-Authenticate"]))
 	}
 }

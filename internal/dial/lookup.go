@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// maxAddresses bounds how many addresses of a name are tried.
+// maxAddresses is how many addresses of a name are tried at most.
 const maxAddresses = 32
 
-// addresses looks up where to connect to, in the order in which that is tried. looked
-// tells whether that took a look-up.
+// addresses resolves addr to addresses, in the order in which they are tried. looked
+// reports whether that required a lookup.
 func (d *Dialer) addresses(ctx context.Context, addr string) (list []netip.AddrPort, looked bool, err error) {
 	host, portText, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -42,7 +42,7 @@ func (d *Dialer) addresses(ctx context.Context, addr string) (list []netip.AddrP
 	return candidates(all, uint16(port)), named, nil
 }
 
-// candidates are the addresses that are tried.
+// candidates returns the addresses to try.
 func candidates(all []netip.Addr, port uint16) []netip.AddrPort {
 	all = alternate(all)
 	list := make([]netip.AddrPort, 0, min(len(all), maxAddresses))
@@ -52,7 +52,7 @@ func candidates(all []netip.Addr, port uint16) []netip.AddrPort {
 	return list
 }
 
-// alternate puts the families in turn, beginning with that of the first address, and
+// alternate interleaves the address families, beginning with that of the first address, and
 // keeps the order within each (RFC 8305, section 4).
 func alternate(all []netip.Addr) []netip.Addr {
 	var families [2][]netip.Addr
@@ -74,12 +74,11 @@ func alternate(all []netip.Addr) []netip.Addr {
 	return list
 }
 
-// loopback is what a localhost name means. Where nobody listens on the first, it is
-// refused at once, and the second is tried.
+// loopback are the addresses of a localhost name.
 var loopback = [...]netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 
-// isLocalhost tells that a name is this machine and asked of no resolver (RFC 6761,
-// section 6.3).
+// isLocalhost reports whether a name means this machine by definition (RFC 6761, section
+// 6.3).
 func isLocalhost(host string) bool {
 	const name = "localhost"
 	host = strings.TrimSuffix(host, ".")
@@ -87,14 +86,14 @@ func isLocalhost(host string) bool {
 	return n >= 0 && strings.EqualFold(host[n:], name) && (n == 0 || n > 1 && host[n-1] == '.')
 }
 
-// literal reads a host that is an address, which may have the dot of a name behind it.
+// literal parses a host that is an address, possibly followed by a dot.
 func literal(host string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(strings.TrimSuffix(host, "."))
 	return a, err == nil
 }
 
-// lookup gives the addresses of a host, at least one; named tells whether it is a name.
-// It ends with ctx: the resolver of package net sees to that whatever its Dial does.
+// lookup returns the addresses of a host, at least one; named reports whether the host is a
+// name. It ends with ctx, even if the Dial function of the resolver does not.
 func (d *Dialer) lookup(ctx context.Context, host string) (all []netip.Addr, named bool, err error) {
 	if a, ok := literal(host); ok {
 		return []netip.Addr{a.Unmap()}, false, nil

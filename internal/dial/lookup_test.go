@@ -63,7 +63,7 @@ func TestResolverHangs(t *testing.T) {
 	_, err := d.TCP(t.Context(), "a.example:443", nil)
 	assert.Equal(t, Resolve, phaseOf(t, err))
 	require.ErrorIs(t, err, ErrTimeout)
-	assert.ErrorContains(t, err, "ConnectTimeout of 20ms passed while looking up a.example")
+	assert.ErrorContains(t, err, "ConnectTimeout of 20ms exceeded while resolving a.example")
 	why := errors.New("why")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	d.ConnectTimeout = 0

@@ -16,61 +16,61 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// Kind is how a proxy is spoken to.
+// Kind is the protocol of a proxy.
 type Kind int
 
 const (
 	Tunnel  Kind = iota // HTTP CONNECT (RFC 9110, section 9.3.6)
-	Forward             // HTTP requests with the whole URL; nothing to be done on opening
+	Forward             // HTTP requests with an absolute URL; Through only connects to the proxy
 	SOCKS5              // RFC 1928 and RFC 1929
 )
 
-// Proxy is what a connection goes through. It is safe for concurrent use; its exported
-// fields must not be changed once in use.
+// Proxy is a proxy. It is safe for concurrent use; its exported fields must not be changed
+// once in use.
 type Proxy struct {
 	Kind Kind
 	Addr string      // host:port
-	TLS  *tls.Config // of the connection to the proxy itself; nil for none
-	// User and Password are given when the proxy asks, if Credentials is set.
+	TLS  *tls.Config // for the connection to the proxy; nil for none
+	// User and Password answer the challenges of the proxy, if Credentials is set.
 	Credentials    bool
 	User, Password string
-	// LocalNames says that names are looked up here. It matters for SOCKS5 only.
+	// LocalNames makes SOCKS5 send addresses instead of host names.
 	LocalNames bool
-	// Fields are further header fields of CONNECT, a name and a value each. With a
-	// Proxy-Authorization among them what the proxy asks is not answered.
+	// Fields are further header fields of CONNECT, each a name and a value. If they contain
+	// Proxy-Authorization, challenges are not answered.
 	Fields [][2]string
 
-	mu      sync.Mutex
-	memory  memory
-	weakest httpauth.Strength // by which the credentials may go out; see Allow
-	parked  *parked
-	retired bool
+	mu        sync.Mutex
+	challenge lastChallenge
+	weakest   httpauth.Strength // weakest scheme for the credentials; see Allow
+	parked    *parked
+	retired   bool
 }
 
-// Fault is what a proxy has failed with.
+// Fault is the kind of failure of a proxy.
 type Fault int
 
 const (
-	ProxyUnreachable  Fault = iota // no connection to it: Err says why
-	ProxyClosed                    // it has ended the connection
-	ProxyAuthRequired              // it wants credentials, or others
-	ProxyNoMethod                  // it takes none of the ways to authenticate there are
-	ProxyRefused                   // it does not do it
-	ProxyMalformed                 // what it said makes no sense
-	TargetNotFound                 // it tells that it does not find the target
-	TargetRefused                  // it tells that the target does not accept
+	ProxyUnreachable  Fault = iota // connecting to it failed with Err
+	ProxyClosed                    // it closed the connection
+	ProxyAuthRequired              // it requires credentials, or other ones
+	ProxyNoMethod                  // it accepts none of the offered authentication methods
+	ProxyRefused                   // it refused the tunnel
+	ProxyMalformed                 // its response is invalid
+	TargetNotFound                 // it reports that the target was not found
+	TargetRefused                  // it reports that the target refused the connection
 )
 
 // ProxyError is the failure of a proxy.
 type ProxyError struct {
 	Fault Fault
 	Proxy string // host:port
-	// Response is that to CONNECT, nil when there was none, and Body what it brought, at
+	// Response is the response to CONNECT, nil if there was none, and Body its body, at
 	// most 64 KiB.
 	Response *http.Response
 	Body     []byte
-	// Weaker says that the proxy has not seen the credentials: it asks for a weaker scheme
-	// than they may go out by.
+	// Weaker reports that the credentials were not sent, because the proxy requires a
+	// weaker scheme than they allow.
 	Weaker bool
 	Err    error
 }
@@ -80,17 +80,16 @@ func (e *ProxyError) Error() string {
 	if e.Err != nil {
 		return text + printable(e.Err.Error())
 	}
-	text += "it answered CONNECT with status " + printable(e.Response.Status)
+	text += "CONNECT failed with status " + printable(e.Response.Status)
 	if e.Fault == ProxyAuthRequired {
-		text += ": it wants a user name and a password, or others"
+		text += ": it requires a user name and a password, or other ones"
 	}
 	return text
 }
 
 func (e *ProxyError) Unwrap() error { return e.Err }
 
-// printable writes what a proxy may have had a hand in so that it does nothing to a
-// terminal or a log.
+// printable escapes untrusted text for terminals and logs.
 func printable(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }) < 0 {
 		return s
@@ -99,8 +98,8 @@ func printable(s string) string {
 	return q[1 : len(q)-1]
 }
 
-// Through opens a connection to addr by way of a proxy: for Forward one to the proxy
-// itself. connecting is as in TCP. ConnectTimeout bounds it all.
+// Through opens a connection to addr through a proxy; for Forward one to the proxy itself.
+// connecting is as in TCP. ConnectTimeout bounds the whole.
 func (d *Dialer) Through(ctx context.Context, p *Proxy, addr string, connecting func()) (net.Conn, error) {
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
@@ -122,8 +121,9 @@ func (d *Dialer) Through(ctx context.Context, p *Proxy, addr string, connecting 
 	return nil, &Error{Phase: Proxying, Addr: addr, Err: err}
 }
 
-// target decides what the proxy is asked for: an address where names are looked up here,
-// and where addresses are checked, so that nobody can mean another one afterwards.
+// target returns the address for which the tunnel is requested. If names are resolved
+// locally or addresses are checked, it is an IP address, so that the proxy cannot resolve
+// the name differently.
 func (d *Dialer) target(ctx context.Context, p *Proxy, addr string) (string, error) {
 	if d.Check == nil && !(p.Kind == SOCKS5 && p.LocalNames) {
 		return addr, nil
@@ -147,8 +147,8 @@ func (d *Dialer) target(ctx context.Context, p *Proxy, addr string) (string, err
 	return "", fail(ctx, Connect, host, err)
 }
 
-// CheckAll looks a name up for somebody who will do so once more, and gives the first of
-// its addresses that is refused, if any. Its errors are *Error.
+// CheckAll resolves a name and returns an error if any of its addresses is refused. It is
+// for proxies that resolve the name again. Its errors are of type *Error.
 func (d *Dialer) CheckAll(ctx context.Context, host string) error {
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
@@ -169,7 +169,7 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	return all, fail(ctx, Resolve, host, err)
 }
 
-// through returns a *ProxyError for whatever goes wrong.
+// through is Through; all its errors are of type *ProxyError.
 func (d *Dialer) through(ctx context.Context, p *Proxy, addr string, connecting func()) (net.Conn, error) {
 	if p.Kind == Tunnel {
 		return d.tunnel(ctx, p, addr, connecting)
@@ -186,8 +186,8 @@ func (d *Dialer) through(ctx context.Context, p *Proxy, addr string, connecting 
 	return c, nil
 }
 
-// proxy opens the connection to the proxy itself. Nobody checks its address: that is the
-// program's word.
+// proxy opens the connection to the proxy. Its address is not checked, because the program
+// has chosen it.
 func (d *Dialer) proxy(ctx context.Context, p *Proxy, connecting func()) (net.Conn, error) {
 	plain := *d
 	plain.Check, plain.ConnectTimeout = nil, 0
@@ -201,7 +201,7 @@ func (d *Dialer) proxy(ctx context.Context, p *Proxy, connecting func()) (net.Co
 	return c, nil
 }
 
-// converse speaks with the proxy on c, which ends with ctx.
+// converse runs speak, which uses c, and closes c when ctx ends.
 func converse[T any](ctx context.Context, c net.Conn, speak func() (T, error)) (T, error) {
 	stop := interrupt(ctx, c)
 	t, err := call(ctx, speak, func(T) { c.Close() })
@@ -219,12 +219,12 @@ func (p *Proxy) failed(ctx context.Context, err error) error {
 	case errors.As(err, &pe):
 		return pe
 	case isGone(err):
-		return &ProxyError{Fault: ProxyClosed, Proxy: p.Addr, Err: errors.New("it closed the connection before it had answered")}
+		return &ProxyError{Fault: ProxyClosed, Proxy: p.Addr, Err: errors.New("it closed the connection without a response")}
 	}
 	return &ProxyError{Fault: ProxyMalformed, Proxy: p.Addr, Err: err}
 }
 
-// isGone tells that the peer has ended the connection.
+// isGone reports whether the peer has closed the connection.
 func isGone(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.As(err, &op) && !op.Timeout()

@@ -10,18 +10,16 @@ import (
 	"github.com/netreply/netreply/internal/oserr"
 )
 
-// headStart is what an address gets before the next one is tried beside it (the
-// Connection Attempt Delay of RFC 8305, section 5).
+// headStart is the Connection Attempt Delay of RFC 8305, section 5.
 const headStart = 250 * time.Millisecond
 
-// Attempt is an address that was tried without success.
+// Attempt is a failed attempt to connect to an address.
 type Attempt struct {
 	Addr netip.AddrPort
 	Err  error
 }
 
-// Attempts is the failure to connect to any address of a name, in the order in which
-// they failed.
+// Attempts are the failed attempts for all addresses of a name, in the order of failure.
 type Attempts []Attempt
 
 func (a Attempts) Error() string {
@@ -32,8 +30,7 @@ func (a Attempts) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// Unwrap gives the error that tells most about the server: that it refused, or else the
-// first.
+// Unwrap returns the most informative error: a refused connection, or else the first.
 func (a Attempts) Unwrap() error {
 	for i := range a {
 		if oserr.Is(a[i].Err, oserr.Refused) {
@@ -43,10 +40,10 @@ func (a Attempts) Unwrap() error {
 	return a[0].Err
 }
 
-// race connects to the addresses in turn, each as soon as the one before has failed or
-// has had its head start. The first connection is the one; what comes later is closed.
+// race tries the addresses in turn, each when the previous one has failed or after
+// headStart. It returns the first connection; later ones are closed.
 func race(ctx context.Context, list []netip.AddrPort, dial func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
-	if len(list) == 1 { // nearly always
+	if len(list) == 1 { // the usual case
 		c, err := dial(ctx, list[0].String())
 		if err != nil {
 			return nil, Attempts{{list[0], err}}
@@ -64,7 +61,7 @@ func race(ctx context.Context, list []netip.AddrPort, dial func(context.Context,
 	start := func() {
 		a := list[next]
 		next, running = next+1, running+1
-		go func() { // it ends with ctx; its owner takes the result
+		go func() { // ends with ctx; the result is always received
 			c, err := dial(ctx, a.String())
 			results <- result{c, Attempt{a, err}}
 		}()

@@ -23,7 +23,7 @@ func addrPorts(list ...string) (all []netip.AddrPort) {
 	return all
 }
 
-// closing is a connection that tells whether it was closed.
+// closing is a connection that reports whether it was closed.
 type closing struct {
 	net.Conn
 	closed chan struct{}

@@ -19,14 +19,14 @@ const (
 	socksIPv4      = 1
 	socksName      = 3
 	socksIPv6      = 4
-	socksNegotiate = 1 // version of the negotiation by password
+	socksNegotiate = 1 // version of the password negotiation
 )
 
-// socksReplies are what the proxy may say (RFC 1928, section 6).
+// socksReplies are the texts of the reply codes (RFC 1928, section 6).
 var socksReplies = [...]string{"succeeded", "general failure", "not allowed by its rules", "the network is unreachable", "the host is unreachable",
-	"the connection was refused", "the TTL expired", "it cannot connect", "it does not know the kind of address"}
+	"the connection was refused", "the TTL expired", "the command is not supported", "the address type is not supported"}
 
-// socks asks for a connection to addr.
+// socks requests a connection to addr.
 func (p *Proxy) socks(c net.Conn, addr string) error {
 	if err := p.greet(c); err != nil {
 		return err
@@ -48,7 +48,7 @@ func (p *Proxy) socks(c net.Conn, addr string) error {
 		}
 		msg = append(append(msg, kind), a.AsSlice()...)
 	} else if len(host) > 255 {
-		return &ProxyError{Fault: TargetNotFound, Proxy: p.Addr, Err: errors.New("the name is longer than SOCKS allows")}
+		return &ProxyError{Fault: TargetNotFound, Proxy: p.Addr, Err: errors.New("the name is too long for SOCKS")}
 	} else {
 		msg = append(append(msg, socksName, byte(len(host))), host...)
 	}
@@ -65,7 +65,7 @@ func (p *Proxy) socks(c net.Conn, addr string) error {
 	if b[1] != 0 {
 		return p.socksRefused(b[1])
 	}
-	// The address that it connects from interests nobody.
+	// skip the bound address
 	length := map[byte]int{socksIPv4: 4, socksIPv6: 16}[b[3]]
 	if b[3] == socksName {
 		if _, err := io.ReadFull(c, b[:1]); err != nil {
@@ -80,7 +80,7 @@ func (p *Proxy) socks(c net.Conn, addr string) error {
 }
 
 func (p *Proxy) noSOCKS() error {
-	return &ProxyError{Fault: ProxyMalformed, Proxy: p.Addr, Err: errors.New("it does not answer in SOCKS 5; is it an HTTP proxy?")}
+	return &ProxyError{Fault: ProxyMalformed, Proxy: p.Addr, Err: errors.New("its response is not SOCKS 5; is it an HTTP proxy?")}
 }
 
 func (p *Proxy) socksRefused(code byte) error {
@@ -97,8 +97,8 @@ func (p *Proxy) socksRefused(code byte) error {
 	return e
 }
 
-// greet agrees on how to authenticate, and does. A password is offered even where there
-// is none: a proxy that wants one says so.
+// greet negotiates the authentication method, and authenticates. It always offers a
+// password, so that a proxy which requires one is recognised.
 func (p *Proxy) greet(c net.Conn) error {
 	if _, err := c.Write([]byte{socksVersion, 2, socksNoAuth, socksPassword}); err != nil {
 		return err
@@ -121,9 +121,9 @@ func (p *Proxy) greet(c net.Conn) error {
 	case b[1] != socksPassword:
 		return p.noSOCKS()
 	case !p.Credentials:
-		return authRequired("it wants a user name and a password: Proxy.User and Proxy.Password")
+		return authRequired("it requires a user name and a password: Proxy.User and Proxy.Password")
 	case len(p.User) == 0 || len(p.User) > 255 || len(p.Password) == 0 || len(p.Password) > 255:
-		return authRequired("SOCKS 5 takes user names and passwords of 1 to 255 bytes")
+		return authRequired("user name and password must have 1 to 255 bytes for SOCKS 5")
 	}
 	msg := append([]byte{socksNegotiate, byte(len(p.User))}, p.User...)
 	msg = append(append(msg, byte(len(p.Password))), p.Password...)

@@ -6,15 +6,16 @@ import (
 	"net/http/httptrace"
 )
 
-// A trace goes by a key of our own, and is given to package net only for what it is to tell
-// of: else the connections of a resolver would be taken for those to the server.
+// The trace is stored under a private key, and passed to package net only for the hooks of
+// one operation: otherwise the connections of a resolver would be reported as connections
+// to the server.
 type traceKey struct{}
 
-// WithTrace makes what is dialled with the context call those hooks of trace that are about
-// opening a connection: DNSStart and DNSDone, ConnectStart and ConnectDone, TLSHandshakeStart
-// and TLSHandshakeDone. As with net/http they may be called on any goroutine, and by addresses
-// that have lost the race even when the dial has ended. Where there are none of them, nil
-// being none, ctx itself is returned.
+// WithTrace returns a context whose dials call the hooks of trace for opening a connection:
+// DNSStart and DNSDone, ConnectStart and ConnectDone, TLSHandshakeStart and
+// TLSHandshakeDone. As with net/http they may be called on any goroutine, and for addresses
+// that have lost the race even after the end of the dial. If trace is nil or has none of
+// them, it returns ctx.
 func WithTrace(ctx context.Context, trace *httptrace.ClientTrace) context.Context {
 	if trace == nil || trace.DNSStart == nil && trace.DNSDone == nil && trace.ConnectStart == nil && trace.ConnectDone == nil &&
 		trace.TLSHandshakeStart == nil && trace.TLSHandshakeDone == nil {
@@ -32,7 +33,7 @@ func traceOf(ctx context.Context) *httptrace.ClientTrace {
 	return trace
 }
 
-// tracedLookup is the context of a look-up.
+// tracedLookup returns the context for a lookup.
 func tracedLookup(ctx context.Context) context.Context {
 	if t := traceOf(ctx); t != nil {
 		return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{DNSStart: t.DNSStart, DNSDone: t.DNSDone})
@@ -40,7 +41,7 @@ func tracedLookup(ctx context.Context) context.Context {
 	return ctx
 }
 
-// tracedConnect is the context of connecting to an address.
+// tracedConnect returns the context for connecting to an address.
 func tracedConnect(ctx context.Context) context.Context {
 	if t := traceOf(ctx); t != nil {
 		return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectStart: t.ConnectStart, ConnectDone: t.ConnectDone})
@@ -48,16 +49,16 @@ func tracedConnect(ctx context.Context) context.Context {
 	return ctx
 }
 
-// tracedDial is the context of a DialContext, which may look up and connect.
+// tracedDial returns the context for a DialContext, which may resolve and connect.
 func tracedDial(ctx context.Context) context.Context {
 	if t := traceOf(ctx); t != nil {
-		copied := *t // which composing would change
+		copied := *t // WithClientTrace changes it
 		return httptrace.WithClientTrace(ctx, &copied)
 	}
 	return ctx
 }
 
-// handshakeBegins and handshakeEnds tell of a TLS handshake.
+// handshakeBegins calls TLSHandshakeStart.
 func handshakeBegins(ctx context.Context) {
 	if t := traceOf(ctx); t != nil && t.TLSHandshakeStart != nil {
 		t.TLSHandshakeStart()

@@ -15,24 +15,23 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Bounds of what an HTTP proxy can make a dial do.
+// Limits for what an HTTP proxy can cause.
 const (
-	maxProxyHead = 64 << 10 // all heads of the answer to one CONNECT
+	maxProxyHead = 64 << 10 // all response heads of one CONNECT
 	maxProxyBody = 64 << 10
 	maxInterim   = 8
 	maxRounds    = 6 // CONNECTs of one dial
-	// bodyTime is what the body of a refusal may take. It explains, and decides nothing.
+	// bodyTime bounds reading the body of a refusal, which is only informative.
 	bodyTime = time.Second
 )
 
-// tunnel asks for a tunnel to addr until there is one, or nobody has an answer to what
-// the proxy asks.
+// tunnel requests a tunnel to addr, and answers challenges of the proxy as far as possible.
 func (d *Dialer) tunnel(ctx context.Context, p *Proxy, addr string, connecting func()) (net.Conn, error) {
 	n := &negotiation{proxy: p, addr: withoutZone(addr), rounds: maxRounds}
-	n.line, n.tried = p.beforehand(n.addr)
+	n.line, n.tried = p.preemptive(n.addr)
 	c, in := p.unpark(n.addr)
 	for {
-		used := c != nil // it has carried a CONNECT
+		used := c != nil // a CONNECT was sent on it
 		if c == nil {
 			var err error
 			if c, err = d.proxy(ctx, p, connecting); err != nil {
@@ -52,15 +51,15 @@ func (d *Dialer) tunnel(ctx context.Context, p *Proxy, addr string, connecting f
 			continue
 		}
 		var pe *ProxyError
-		if ctx.Err() != nil || !errors.As(err, &pe) || pe.Fault != ProxyAuthRequired || !n.stays || !p.park(&parked{conn: c, in: in, addr: n.addr}) {
+		if ctx.Err() != nil || !errors.As(err, &pe) || pe.Fault != ProxyAuthRequired || !n.reusable || !p.park(&parked{conn: c, in: in, addr: n.addr}) {
 			GiveUp(c)
 		}
 		return nil, p.failed(ctx, err)
 	}
 }
 
-// withoutZone takes the zone off an IPv6 address, which means nothing elsewhere
-// (RFC 6874, section 1).
+// withoutZone removes the zone of an IPv6 address, which is valid only locally (RFC 6874,
+// section 1).
 func withoutZone(addr string) string {
 	from, to := strings.IndexByte(addr, '%'), strings.LastIndexByte(addr, ']')
 	if from < 0 || to < from {
@@ -69,34 +68,34 @@ func withoutZone(addr string) string {
 	return addr[:from] + addr[to:]
 }
 
-// errOtherConn tells that the next CONNECT needs another connection.
+// errOtherConn means that the next CONNECT needs another connection.
 var errOtherConn = errors.New("another connection is needed")
 
-// negotiation is how far a dial has come with an HTTP proxy.
+// negotiation is the state of a dial through an HTTP proxy.
 type negotiation struct {
-	proxy  *Proxy
-	addr   string
-	line   string // Proxy-Authorization of the next CONNECT
-	tried  bool   // the credentials, so that a refusal is final
-	stays  bool   // the connection of the last refusal can carry another CONNECT
-	rounds int    // CONNECTs left
+	proxy    *Proxy
+	addr     string
+	line     string // Proxy-Authorization of the next CONNECT
+	tried    bool   // the credentials were sent: a refusal is final
+	reusable bool   // the connection of the last refusal can be used for another CONNECT
+	rounds   int    // number of CONNECTs left
 }
 
-// on sends CONNECTs over one connection. It returns the tunnel, errOtherConn, or why
-// there is none. used tells that c has carried a CONNECT before: if nothing comes back
-// on it, the proxy has closed it without saying so.
+// on sends CONNECTs on one connection. It returns the tunnel, errOtherConn, or the reason
+// for the failure. used reports that a CONNECT was sent on c before: if there is no
+// response, the proxy has closed the connection.
 func (n *negotiation) on(c net.Conn, in *proxyReader, used bool) (net.Conn, error) {
 	for ; n.rounds > 0; used = true {
 		n.rounds--
 		t, refused, err := n.connect(c, in)
 		if err != nil && used && in.silent() && isGone(err) {
-			n.again()
+			n.renew()
 			return nil, errOtherConn
 		}
 		if err != nil || t != nil {
 			return t, err
 		}
-		n.stays = !refused.close
+		n.reusable = !refused.close
 		line, err := n.answer(refused)
 		if err != nil {
 			return nil, err
@@ -109,15 +108,14 @@ func (n *negotiation) on(c net.Conn, in *proxyReader, used bool) (net.Conn, erro
 	return nil, &ProxyError{Fault: ProxyMalformed, Proxy: n.proxy.Addr, Err: errors.New("too many authentication rounds")}
 }
 
-// refusal is a response to CONNECT that is not 2xx.
+// refusal is a response to CONNECT other than 2xx.
 type refusal struct {
 	*http.Response
 	body  []byte
 	close bool
 }
 
-// connect sends one CONNECT. It returns the tunnel, or the response that says why there
-// is none.
+// connect sends one CONNECT. It returns the tunnel or the refusal.
 func (n *negotiation) connect(c net.Conn, in *proxyReader) (net.Conn, *refusal, error) {
 	in.limit.N = maxProxyHead
 	in.began = false
@@ -134,12 +132,12 @@ func (n *negotiation) connect(c net.Conn, in *proxyReader) (net.Conn, *refusal, 
 		case err != nil:
 			return nil, nil, err
 		case status/100 == 2:
-			// A tunnel begins behind the blank line, whatever the fields say of a length
-			// (RFC 9110, section 9.3.6).
+			// The tunnel begins after the empty line; Content-Length and Transfer-Encoding
+			// are ignored (RFC 9110, section 9.3.6).
 			in.Discard(len(head))
 			return in.rest(c), nil, nil
 		case status == http.StatusSwitchingProtocols:
-			return nil, nil, errors.New("it answered CONNECT with status 101")
+			return nil, nil, errors.New("status 101 to CONNECT")
 		case status >= 200:
 			refused, err := in.refusal(c)
 			return nil, refused, err
@@ -149,7 +147,7 @@ func (n *negotiation) connect(c net.Conn, in *proxyReader) (net.Conn, *refusal, 
 	return nil, nil, errors.New("too many interim responses to CONNECT")
 }
 
-// request writes a CONNECT.
+// request returns a CONNECT request.
 func (n *negotiation) request() string {
 	var b strings.Builder
 	b.WriteString("CONNECT " + n.addr + " HTTP/1.1\r\nHost: " + n.addr + "\r\n")
@@ -163,11 +161,12 @@ func (n *negotiation) request() string {
 	return b.String()
 }
 
-// proxyReader reads what a proxy says, up to a limit. A head fits its buffer.
+// proxyReader reads responses of a proxy, up to a limit. Its buffer is large enough for a
+// head.
 type proxyReader struct {
 	*bufio.Reader
 	limit *io.LimitedReader
-	began bool // something has come since the last CONNECT
+	began bool // a byte was received since the last CONNECT
 }
 
 func newProxyReader(c net.Conn) *proxyReader {
@@ -175,12 +174,12 @@ func newProxyReader(c net.Conn) *proxyReader {
 	return &proxyReader{Reader: bufio.NewReaderSize(limit, maxProxyHead), limit: limit}
 }
 
-// silent tells that nothing has come since the last CONNECT.
+// silent reports whether nothing was received since the last CONNECT.
 func (in *proxyReader) silent() bool { return !in.began }
 
-// head waits for a head to be there to its blank line, and gives it without taking it.
+// head waits for a complete head, and returns it without consuming it.
 func (in *proxyReader) head() ([]byte, error) {
-	for { // empty lines before a status line mean nothing (RFC 9112, section 2.2)
+	for { // skip empty lines before the status line (RFC 9112, section 2.2)
 		b, err := in.Peek(1)
 		if err != nil || b[0] != '\r' && b[0] != '\n' {
 			break
@@ -198,7 +197,7 @@ func (in *proxyReader) head() ([]byte, error) {
 		}
 		switch {
 		case err == bufio.ErrBufferFull, err == io.EOF && in.limit.N <= 0, err == nil && len(b) == maxProxyHead:
-			return nil, errors.New("the head of its answer is longer than 64 KiB")
+			return nil, errors.New("the head of its response is longer than 64 KiB")
 		case err != nil:
 			return nil, err
 		}
@@ -206,8 +205,8 @@ func (in *proxyReader) head() ([]byte, error) {
 	}
 }
 
-// headEnd finds the end of a head, of which the first searched bytes are known not to
-// hold it; 0 for none.
+// headEnd returns the length of a complete head, 0 if it is incomplete. The first searched
+// bytes are known not to contain its end.
 func headEnd(b []byte, searched int) int {
 	for i := max(0, searched-2); i < len(b); i++ {
 		if b[i] != '\n' {
@@ -222,8 +221,7 @@ func headEnd(b []byte, searched int) int {
 	return 0
 }
 
-// parseHead gives the status of a head that is well formed but for what its fields say
-// of the length of a body.
+// parseHead checks a head and returns its status. It does not check the fields for framing.
 func parseHead(head []byte) (status int, err error) {
 	line, fields, _ := bytes.Cut(head, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
@@ -231,16 +229,16 @@ func parseHead(head []byte) (status int, err error) {
 	code, reason, _ := strings.Cut(rest, " ")
 	major, _, ok := http.ParseHTTPVersion(version)
 	if !ok || major != 1 || len(code) != 3 || !httpguts.ValidHeaderFieldValue(reason) {
-		return 0, errors.New("it does not answer CONNECT in HTTP/1")
+		return 0, errors.New("its response to CONNECT is not HTTP/1")
 	}
 	for _, c := range code {
 		if c < '0' || c > '9' {
-			return 0, errors.New("it does not answer CONNECT in HTTP/1")
+			return 0, errors.New("its response to CONNECT is not HTTP/1")
 		}
 		status = status*10 + int(c-'0')
 	}
 	if status < 100 {
-		return 0, errors.New("it answered CONNECT with a status below 100")
+		return 0, errors.New("status below 100 to CONNECT")
 	}
 	if _, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(fields))).ReadMIMEHeader(); err != nil {
 		return 0, err
@@ -248,7 +246,7 @@ func parseHead(head []byte) (status int, err error) {
 	return status, nil
 }
 
-// refusal takes a response with its body, as far as that comes within reason.
+// refusal reads a response with its body, within limits of size and time.
 func (in *proxyReader) refusal(c net.Conn) (*refusal, error) {
 	in.limit.N = maxProxyBody + maxProxyHead
 	resp, err := http.ReadResponse(in.Reader, &http.Request{Method: http.MethodConnect})
@@ -259,15 +257,15 @@ func (in *proxyReader) refusal(c net.Conn) (*refusal, error) {
 	r := &refusal{Response: resp, close: closes(resp)}
 	r.body, err = io.ReadAll(io.LimitReader(resp.Body, maxProxyBody))
 	if err != nil || len(r.body) == maxProxyBody || resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
-		r.close = true // what comes next is not known to be a response
+		r.close = true // the position of the next response is unknown
 	} else {
 		c.SetReadDeadline(time.Time{})
 	}
 	return r, nil
 }
 
-// closes tells that a proxy says it will close the connection; Proxy-Connection is what
-// some of them have for that.
+// closes reports whether a proxy announces that it will close the connection; some use
+// Proxy-Connection.
 func closes(resp *http.Response) bool {
 	says := func(word string) bool {
 		return httpguts.HeaderValuesContainsToken(resp.Header["Proxy-Connection"], word)
@@ -275,7 +273,7 @@ func closes(resp *http.Response) bool {
 	return says("close") || resp.Close && !(resp.ProtoMinor == 0 && says("keep-alive"))
 }
 
-// rest is c behind what was read too much.
+// rest returns c preceded by the bytes that were already read.
 func (in *proxyReader) rest(c net.Conn) net.Conn {
 	n := in.Buffered()
 	if n == 0 {

@@ -133,7 +133,7 @@ func TestRefusalText(t *testing.T) {
 		return "HTTP/1.1 403 \u009b31m\u202eno\xff\r\nContent-Length: 0\r\n\r\n"
 	}}
 	_, err := (&Dialer{DialContext: s.DialContext}).Through(t.Context(), &Proxy{Addr: "proxy.test:1"}, "target.test:25", nil)
-	require.ErrorContains(t, err, `proxy proxy.test:1: it answered CONNECT with status 403 \u009b31m\u202eno\xff`)
+	require.ErrorContains(t, err, `proxy proxy.test:1: CONNECT failed with status 403 \u009b31m\u202eno\xff`)
 	s.wg.Wait()
 }
 

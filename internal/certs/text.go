@@ -10,15 +10,14 @@ import (
 	"strings"
 )
 
-// maxNames and maxName bound what Names says of a certificate, in names and in bytes of
-// each.
+// maxNames and maxName bound the number of names in Names, and the length of each.
 const (
 	maxNames = 5
 	maxName  = 64
 )
 
-// Names lists the hosts that a certificate is for, to be read by a person: the first
-// few, and how many more there are. The characters are safe to print.
+// Names lists the first hosts of a certificate and the number of the others, as printable
+// text.
 func Names(c *x509.Certificate) string {
 	total := len(c.DNSNames) + len(c.IPAddresses)
 	if total == 0 {
@@ -37,7 +36,7 @@ func Names(c *x509.Certificate) string {
 	return strings.Join(list, ", ")
 }
 
-// Printable is a name without anything but printable ASCII, and not too long.
+// Printable returns a name in printable ASCII, shortened if it is long.
 func Printable(name string) string {
 	if len(name) > maxName {
 		name = name[:maxName] + "..."
@@ -50,40 +49,40 @@ func Printable(name string) string {
 	}, name)
 }
 
-// Weakness says which requirement of rule T20 a certificate does not meet, "" for none
-// that can be seen without its chain.
+// Weakness describes the requirement of rule T20 that a certificate does not meet, "" if it
+// meets all that can be checked without its chain.
 func Weakness(c *x509.Certificate) string {
 	if weak := weakKey(c); weak != "" {
 		return weak
 	}
 	if len(c.UnhandledCriticalExtensions) > 0 {
-		return "it has a critical extension that is not known"
+		return "it has an unknown critical extension"
 	}
 	switch {
 	case !weakSignature(c):
 		return ""
 	case c.SignatureAlgorithm == x509.UnknownSignatureAlgorithm:
-		return "it is signed by a method that is not known"
+		return "it is signed with an unknown algorithm"
 	}
 	return "it is signed with " + c.SignatureAlgorithm.String()
 }
 
-// weakKey describes a key of less than 112 bits of security, "" for a good one.
+// weakKey describes a key of less than 112 bits of security, "" for other keys.
 func weakKey(c *x509.Certificate) string {
 	switch k := c.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if n := k.N.BitLen(); n < 2048 {
-			return fmt.Sprintf("its RSA key has %d bits, and 2048 are needed", n)
+			return fmt.Sprintf("its RSA key has %d bits, 2048 are required", n)
 		}
 	case *ecdsa.PublicKey:
 		if n := k.Curve.Params().BitSize; n < 224 {
-			return fmt.Sprintf("its elliptic curve has %d bits, and 224 are needed", n)
+			return fmt.Sprintf("its elliptic curve has %d bits, 224 are required", n)
 		}
 	}
 	return ""
 }
 
-// weakSignature tells whether a certificate is signed by a method that proves too little.
+// weakSignature reports whether a certificate is signed with a weak or unknown algorithm.
 func weakSignature(c *x509.Certificate) bool {
 	switch c.SignatureAlgorithm {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1, x509.UnknownSignatureAlgorithm:
