@@ -24,6 +24,7 @@ import (
 func pairs(t testing.TB) map[string][2]http.Handler {
 	file := filepath.Join(t.TempDir(), "file")
 	small, large := bytes.Repeat([]byte("x"), 1<<10), bytes.Repeat([]byte("x"), 1<<20)
+	stream := bytes.Repeat([]byte("x"), 1<<20)
 	require.NoError(t, os.WriteFile(file, large, 0o600))
 	value := map[string]any{"name": "value", "list": []int{1, 2, 3}, "ok": true}
 	pair := func(bare http.HandlerFunc, f answer) [2]http.Handler {
@@ -76,6 +77,12 @@ func pairs(t testing.TB) map[string][2]http.Handler {
 				return
 			}
 			s.WriteReader(f, "text/plain")
+		}),
+		"sequential": pair(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			io.Copy(w, sequential{bytes.NewReader(stream)})
+		}, func(r *http.Request, s *httpserver.Responder) {
+			s.WriteReader(sequential{bytes.NewReader(stream)}, "text/plain")
 		}),
 		"chunked": pair(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")

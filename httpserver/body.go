@@ -231,6 +231,13 @@ func (b *requestBody) end() {
 	}
 }
 
+// atEOF tells whether all of the body has come.
+func (b *requestBody) atEOF() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err == io.EOF
+}
+
 // tooSlow tells whether the body ended for that reason.
 func (b *requestBody) tooSlow() bool {
 	b.mu.Lock()

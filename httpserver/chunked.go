@@ -23,7 +23,8 @@ func (s *Responder) WriteBeginChunked(mime string, status ...StatusCode) error {
 }
 
 // WriteBeginChunkedWith is WriteBeginChunked with header fields, and the names of
-// the trailers that WriteEndChunkedWith will bring.
+// the trailers that WriteEndChunkedWith will bring. Without a Content-Type among the
+// fields the answer has none.
 func (s *Responder) WriteBeginChunkedWith(h Headers, trailers []string, status ...StatusCode) error {
 	return s.beginChunked("", h, trailers, statusOf(status))
 }
@@ -67,6 +68,8 @@ func (x *exchange) open(mime string, h Headers, trailers []string, status Status
 	to := x.w.Header()
 	if mime != "" {
 		to["Content-Type"] = []string{mime}
+	} else if _, set := to["Content-Type"]; !set {
+		to["Content-Type"] = nil // net/http would find one for GET, and none for HEAD
 	}
 	if len(names) > 0 {
 		to["Trailer"] = slices.Clone(names)

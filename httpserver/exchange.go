@@ -328,6 +328,11 @@ func (x *exchange) data(body []byte, mime string, h Headers, status StatusCode) 
 	if isHead {
 		sniff(to, body)
 	}
+	if status.unknownPhrase() {
+		if sent, err := x.dataWithPhrase(body, status); sent {
+			return err
+		}
+	}
 	x.commit()
 	if status != Ok || len(body) == 0 || isHead {
 		x.w.WriteHeader(int(status))

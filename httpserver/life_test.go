@@ -37,17 +37,20 @@ func send(t testing.TB, addr, request string) net.Conn {
 }
 
 // sendH2 opens a connection with a request of HTTP/2 on it.
-func sendH2(t testing.TB, addr, method string) net.Conn {
-	c := send(t, addr, http2.ClientPreface)
-	var block bytes.Buffer
+func sendH2(t testing.TB, addr, method string) net.Conn { return send(t, addr, requestH2(method)) }
+
+// requestH2 is all that a client sends to ask for "/".
+func requestH2(method string) string {
+	var block, all bytes.Buffer
 	e := hpack.NewEncoder(&block)
 	for _, kv := range [][2]string{{":method", method}, {":scheme", "http"}, {":authority", "x"}, {":path", "/"}} {
 		e.WriteField(hpack.HeaderField{Name: kv[0], Value: kv[1]})
 	}
-	f := http2.NewFramer(c, c)
-	require.NoError(t, f.WriteSettings())
-	require.NoError(t, f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: method != "POST"}))
-	return c
+	all.WriteString(http2.ClientPreface)
+	f := http2.NewFramer(&all, nil)
+	f.WriteSettings()
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: method != "POST"})
+	return all.String()
 }
 
 // within waits for what a test cannot go on without.

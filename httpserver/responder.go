@@ -133,7 +133,9 @@ func (s *Responder) WriteReader(src io.Reader, mime string, status ...StatusCode
 	return s.reader(src, mime, Headers{}, statusOf(status))
 }
 
-// WriteReaderWith is WriteReader with header fields.
+// WriteReaderWith is WriteReader with header fields. Without a Content-Type among them
+// the type of a source that gives its size is found by looking at its first bytes; others
+// have none.
 func (s *Responder) WriteReaderWith(src io.Reader, h Headers, status ...StatusCode) error {
 	return s.reader(src, "", h, statusOf(status))
 }

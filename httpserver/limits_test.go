@@ -1,0 +1,481 @@
+package httpserver_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/netreply/netreply/httpserver"
+)
+
+// pipes is a listener whose connections hold nothing: what is written has been read, and
+// its time is that of a synctest bubble.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client
+}
+
+// bubble runs f with a server in a synctest bubble.
+func bubble(t *testing.T, c httpserver.Config, handle answer, f func(t *testing.T, l *pipes)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, c)
+		s.Handle("/", handle)
+		l := newPipes()
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		f(t, l)
+		s.Close()
+		assert.ErrorIs(t, <-served, http.ErrServerClosed)
+		time.Sleep(time.Minute) // net/http gives clients time to read its last words
+	})
+}
+
+// every writes or reads a piece at a time with a pause before each.
+func every(pause time.Duration, pieces int, f func() error) error {
+	for range pieces {
+		time.Sleep(pause)
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const piece = 64 << 10
+
+var patient = httpserver.Config{StallTimeout: 15 * time.Second, KeepAliveTimeout: 5 * time.Second, HTTP2Cleartext: true}
+
+// TestSlowBody: a body may take as long as it likes while it comes, and no longer; the
+// time that the handler takes is not the client's.
+func TestSlowBody(t *testing.T) {
+	for name, c := range map[string]struct {
+		pause  time.Duration
+		size   int // of what comes after each pause
+		times  int
+		think  time.Duration // the handler's own, after each piece
+		status string
+	}{
+		"steady":          {14 * time.Second, piece, 20, 0, "200"},
+		"slow handler":    {time.Second, piece, 20, time.Minute, "200"},
+		"stops":           {time.Hour, piece, 3, 0, "408"},
+		"drips":           {time.Second, 10, 200, 0, "408"},
+		"drips by halves": {10 * time.Second, piece / 2, 4, 0, "408"},
+	} {
+		var waited time.Duration
+		handle := func(r *http.Request, s *httpserver.Responder) {
+			buf := make([]byte, piece)
+			for {
+				began := time.Now()
+				_, err := io.ReadFull(r.Body, buf)
+				waited += time.Since(began)
+				if err == io.EOF {
+					assert.NoError(t, s.WriteStatus())
+					return
+				}
+				if err != nil {
+					assert.ErrorIs(t, err, os.ErrDeadlineExceeded, name)
+					return
+				}
+				time.Sleep(c.think)
+			}
+		}
+		bubble(t, patient, handle, func(t *testing.T, l *pipes) {
+			conn := l.dial()
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", c.size*c.times)
+			wrote := make(chan error)
+			go func() {
+				wrote <- every(c.pause, c.times, func() error { _, err := conn.Write(make([]byte, c.size)); return err })
+			}()
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if assert.NoError(t, err, name) {
+				assert.Equal(t, c.status, resp.Status[:3], name)
+				assert.Equal(t, c.status != "200", resp.Close, name)
+			}
+			if c.status != "200" {
+				assert.Equal(t, 15*time.Second, waited, name)
+			}
+			conn.Close()
+			<-wrote
+		})
+	}
+}
+
+// TestSlowReader: the same for those who do not take the answer.
+func TestSlowReader(t *testing.T) {
+	body := make([]byte, 20*piece)
+	file := t.TempDir() + "/f"
+	require.NoError(t, os.WriteFile(file, body, 0o600))
+	for name, do := range map[string]func(*httpserver.Responder) error{
+		"data":       func(s *httpserver.Responder) error { return s.WriteData(body, "a/b") },
+		"sequential": func(s *httpserver.Responder) error { return s.WriteReader(sequential{bytes.NewReader(body)}, "a/b") },
+		"sized":      func(s *httpserver.Responder) error { return s.WriteReader(bytes.NewReader(body), "a/b") },
+		"file": func(s *httpserver.Responder) error {
+			f, err := os.Open(file)
+			require.NoError(t, err)
+			return s.WriteReader(f, "a/b")
+		},
+		"content": func(s *httpserver.Responder) error {
+			return s.WriteContent("f", time.Time{}, bytes.NewReader(body), httpserver.Headers{})
+		},
+		"chunks": func(s *httpserver.Responder) error {
+			return errors.Join(s.WriteBeginChunked("a/b"), s.WriteChunk(body), s.WriteEndChunked(nil))
+		},
+	} {
+		for _, reads := range []int{0, 2, 30} {
+			var got error
+			var took time.Duration
+			handle := func(_ *http.Request, s *httpserver.Responder) {
+				began := time.Now()
+				got = do(s)
+				took = time.Since(began)
+			}
+			bubble(t, patient, handle, func(t *testing.T, l *pipes) {
+				conn := l.dial()
+				defer conn.Close()
+				io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+				buf := make([]byte, piece/8)
+				every(time.Second, reads*8, func() error { _, err := io.ReadFull(conn, buf); return err })
+				time.Sleep(time.Minute)
+				conn.Close()
+				synctest.Wait()
+				if reads == 30 {
+					assert.NoError(t, got, name)
+				} else {
+					assert.Error(t, got, name)
+					assert.Less(t, took, time.Duration(reads+2)*15*time.Second, name)
+				}
+			})
+		}
+	}
+}
+
+// TestSlowHTTP2: on HTTP/2 the streams are limited, and not the connection.
+func TestSlowHTTP2(t *testing.T) {
+	errs := map[string]error{}
+	var mu sync.Mutex
+	handle := func(r *http.Request, s *httpserver.Responder) {
+		var err error
+		switch r.URL.Path {
+		case "/body":
+			_, err = io.Copy(io.Discard, r.Body)
+		case "/answer":
+			err = s.WriteData(make([]byte, large), "a/b")
+		case "/thinks":
+			if err = s.WriteBeginChunked("a/b"); err == nil {
+				time.Sleep(time.Hour)
+				err = s.WriteEndChunked([]byte("x"))
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		errs[r.URL.Path] = err
+	}
+	bubble(t, patient, handle, func(t *testing.T, l *pipes) {
+		conn := l.dial()
+		defer conn.Close()
+		io.WriteString(conn, http2.ClientPreface)
+		f := http2.NewFramer(conn, conn)
+		f.WriteSettings()
+		f.WriteWindowUpdate(0, 1<<20) // only the streams' windows are narrow
+		var block bytes.Buffer
+		e := hpack.NewEncoder(&block)
+		ends := map[uint32]string{}
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			for {
+				frame, err := f.ReadFrame()
+				if err != nil {
+					return
+				}
+				if ends[frame.Header().StreamID] != "" {
+					continue
+				}
+				switch frame := frame.(type) {
+				case *http2.RSTStreamFrame:
+					ends[frame.StreamID] = "RST"
+				case *http2.HeadersFrame:
+					if frame.StreamEnded() {
+						ends[frame.StreamID] = "END"
+					}
+				case *http2.DataFrame:
+					if frame.StreamEnded() {
+						ends[frame.StreamID] = "END"
+					}
+				}
+			}
+		}()
+		for i, path := range []string{"/body", "/answer", "/thinks"} {
+			block.Reset()
+			for _, kv := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "x"}, {":path", path}} {
+				e.WriteField(hpack.HeaderField{Name: kv[0], Value: kv[1]})
+			}
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(1 + 2*i), BlockFragment: block.Bytes(), EndHeaders: true, EndStream: path != "/body"})
+		}
+		time.Sleep(2 * time.Hour)
+		conn.Close()
+		<-read
+		assert.ErrorIs(t, errs["/body"], os.ErrDeadlineExceeded)
+		assert.Error(t, errs["/answer"])
+		assert.NoError(t, errs["/thinks"])
+		assert.Equal(t, map[uint32]string{1: "END", 3: "RST", 5: "END"}, ends)
+	})
+}
+
+// TestSlowRest: neither a body that nobody reads nor an answer that nobody takes holds a
+// connection when the handler has returned.
+func TestSlowRest(t *testing.T) {
+	for _, request := range []string{
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		handle := func(_ *http.Request, s *httpserver.Responder) { assert.NoError(t, s.WriteData([]byte("x"), "a/b")) }
+		bubble(t, patient, handle, func(t *testing.T, l *pipes) {
+			conn := l.dial()
+			defer conn.Close()
+			io.WriteString(conn, request)
+			time.Sleep(time.Minute)
+			_, err := io.WriteString(conn, "x")
+			assert.ErrorIs(t, err, io.ErrClosedPipe, "%q", request)
+		})
+	}
+}
+
+// TestNoStallLimit: below 0 is for ever.
+func TestNoStallLimit(t *testing.T) {
+	handle := func(r *http.Request, s *httpserver.Responder) {
+		got, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		assert.NoError(t, s.WriteData(got, "a/b"))
+	}
+	bubble(t, httpserver.Config{StallTimeout: -1}, handle, func(t *testing.T, l *pipes) {
+		conn := l.dial()
+		defer conn.Close()
+		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+		assert.NoError(t, every(24*time.Hour, 3, func() error { _, err := io.WriteString(conn, "x"); return err }))
+		time.Sleep(24 * time.Hour)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		assert.Equal(t, 200, resp.StatusCode)
+	})
+}
+
+// TestIdleClients: clients that do nothing hold neither handlers nor connections.
+func TestIdleClients(t *testing.T) {
+	s := newServer(t, httpserver.Config{KeepAliveTimeout: 50 * time.Millisecond})
+	var handlers sync.WaitGroup
+	var begun sync.WaitGroup
+	s.Handle("/", func(r *http.Request, w *httpserver.Responder) {
+		defer handlers.Done()
+		begun.Done()
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			w.WriteData(make([]byte, 64<<20), "a/b")
+		}
+	})
+	addr := listen(t, s)
+	for _, request := range []string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nx", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		for range 20 {
+			handlers.Add(1)
+			begun.Add(1)
+			send(t, addr, request)
+		}
+	}
+	begun.Wait()
+	over := make(chan struct{})
+	go func() { handlers.Wait(); close(over) }()
+	within(t, over, "the handlers end")
+	assert.NoError(t, s.Shutdown(t.Context()))
+}
+
+// TestHeadLimits: what is too long is told by what is too long.
+func TestHeadLimits(t *testing.T) {
+	request := func(target string, fields ...string) string {
+		return "GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
+	}
+	long := func(n int) string { return strings.Repeat("x", n) }
+	many := func(n int) []string { return strings.Split(strings.TrimSuffix(strings.Repeat("X: y,", n), ","), ",") }
+	for _, c := range []struct {
+		cfg     httpserver.Config
+		request string
+		want    string
+	}{
+		{httpserver.Config{}, request("/" + long(60_000)), "200"},
+		{httpserver.Config{}, request("/" + long(66_000)), "414"},
+		{httpserver.Config{}, request("/" + long(900_000)), "414"},
+		{httpserver.Config{MaxURLSize: 100}, request("/" + long(100)), "414"},
+		{httpserver.Config{MaxURLSize: 100}, request("/" + long(9_000)), "414"},
+		{httpserver.Config{MaxURLSize: -1}, request("/" + long(900_000)), "200"},
+		{httpserver.Config{}, request("/", "X: "+long(40_000)), "200"},
+		{httpserver.Config{}, request("/", "X: "+long(50_000)), "431"},
+		{httpserver.Config{}, request("/", "X: "+long(40_000), "Y: "+long(40_000)), "431"},
+		{httpserver.Config{MaxHeaderSize: -1}, request("/", "X: "+long(40_000), "Y: "+long(40_000)), "200"},
+		{httpserver.Config{MaxHeaderFieldSize: -1}, request("/", "X: "+long(50_000)), "200"},
+		{httpserver.Config{MaxHeaderFieldSize: 100}, request("/", "X: "+long(100)), "431"},
+		{httpserver.Config{MaxHeaderSize: 100, MaxURLSize: -1}, request("/"+long(900_000), "X: "+long(100)), "431"},
+		{httpserver.Config{}, request("/", many(126)...), "200"},
+		{httpserver.Config{}, request("/", many(127)...), "431"},
+		{httpserver.Config{MaxHeaderFields: 10}, request("/", many(9)...), "431"},
+		{httpserver.Config{MaxHeaderFields: -1}, request("/", many(1000)...), "200"},
+		{httpserver.Config{MaxBodySize: -1}, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc", "200"},
+	} {
+		s := newServer(t, c.cfg)
+		s.Handle("/", func(r *http.Request, w *httpserver.Responder) {
+			_, err := io.Copy(io.Discard, r.Body)
+			assert.NoError(t, err)
+			assert.NoError(t, w.WriteStatus())
+		})
+		got := raw(t, listen(t, s), c.request)
+		assert.Equal(t, "HTTP/1.1 "+c.want, got[:min(12, len(got))], "%+v, %.40q and %d bytes", c.cfg, c.request, len(c.request))
+	}
+}
+
+// TestTooLargeIsRead: a client that is still sending gets to read why it should not.
+func TestTooLargeIsRead(t *testing.T) {
+	s := newServer(t, httpserver.Config{MaxBodySize: 1000})
+	s.Handle("/", func(r *http.Request, w *httpserver.Responder) {
+		_, err := io.Copy(io.Discard, r.Body)
+		var large *http.MaxBytesError
+		if assert.ErrorAs(t, err, &large) {
+			assert.EqualValues(t, 1000, large.Limit)
+		}
+		assert.NoError(t, w.WriteStatus(httpserver.PayloadTooLarge))
+	})
+	addr := listen(t, s)
+	for _, head := range []string{"Content-Length: 3000000", "Transfer-Encoding: chunked"} {
+		c := send(t, addr, "POST / HTTP/1.1\r\nHost: x\r\n"+head+"\r\n\r\n")
+		if strings.HasPrefix(head, "T") {
+			fmt.Fprintf(c, "%x\r\n", 3_000_000)
+		}
+		_, err := c.Write(make([]byte, 300_000))
+		require.NoError(t, err)
+		got, err := io.ReadAll(c)
+		assert.NoError(t, err, head)
+		assert.Contains(t, string(got), "HTTP/1.1 413 ", head)
+	}
+}
+
+// TestConnectionLimits: those beyond are closed, and make place when they end.
+func TestConnectionLimits(t *testing.T) {
+	for name, c := range map[string]httpserver.Config{
+		"all":      {MaxConnections: 2, HTTP2Cleartext: true},
+		"per host": {MaxConnectionsPerHost: 2, HTTP2Cleartext: true},
+	} {
+		s := newServer(t, c)
+		s.Handle("/", func(r *http.Request, w *httpserver.Responder) {
+			if r.URL.Path == "/taken" {
+				conn, _, err := http.NewResponseController(w.Unwrap()).Hijack()
+				if assert.NoError(t, err) {
+					conn.Close()
+				}
+				return
+			}
+			assert.NoError(t, w.WriteStatus())
+		})
+		addr := listen(t, s)
+		ask := func() (net.Conn, error) {
+			c := send(t, addr, "")
+			if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				return c, err
+			}
+			_, err := http.ReadResponse(bufio.NewReader(c), nil)
+			return c, err
+		}
+		first, err := ask()
+		require.NoError(t, err, name)
+		second, err := ask()
+		require.NoError(t, err, name)
+		_, err = ask()
+		assert.Error(t, err, name)
+		for _, end := range []func(){
+			func() { first.Close() },
+			func() { io.WriteString(second, "GET /taken HTTP/1.1\r\nHost: x\r\n\r\n") },
+		} {
+			end()
+			require.Eventually(t, func() bool { _, err := ask(); return err == nil }, 20*time.Second, time.Millisecond, name)
+			_, err = ask()
+			assert.Error(t, err, name)
+		}
+		s.Close()
+	}
+}
+
+// TestConnectionLimitHTTP2: a connection counts until its end whatever it speaks.
+func TestConnectionLimitHTTP2(t *testing.T) {
+	s := newServer(t, httpserver.Config{MaxConnections: 1, HTTP2Cleartext: true})
+	s.Handle("/", func(_ *http.Request, w *httpserver.Responder) { w.WriteStatus() })
+	addr := listen(t, s)
+	for range 3 {
+		require.Eventually(t, func() bool {
+			c := send(t, addr, "")
+			defer c.Close()
+			io.WriteString(c, requestH2("GET"))
+			f := http2.NewFramer(c, c)
+			for {
+				frame, err := f.ReadFrame()
+				if err != nil {
+					return false
+				}
+				if _, ok := frame.(*http2.HeadersFrame); ok {
+					return true
+				}
+			}
+		}, 20*time.Second, time.Millisecond)
+	}
+}
+
+// TestWriteDeadline: the handler's own deadline holds besides the server's limit.
+func TestWriteDeadline(t *testing.T) {
+	var took time.Duration
+	handle := func(_ *http.Request, s *httpserver.Responder) {
+		began := time.Now()
+		assert.NoError(t, s.SetWriteDeadline(began.Add(time.Second)))
+		assert.Error(t, s.WriteData(make([]byte, large), "a/b"))
+		took = time.Since(began)
+	}
+	bubble(t, patient, handle, func(t *testing.T, l *pipes) {
+		conn := l.dial()
+		defer conn.Close()
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Equal(t, time.Second, took)
+	})
+}
