@@ -1,6 +1,6 @@
-// Package cookies is a cookie jar that follows RFC 6265bis, as browsers do. It is
-// an http.CookieJar that keeps values as they came, can be listed, edited, saved
-// and loaded, and has limits.
+// Package cookies implements a cookie jar according to RFC 6265bis, like browsers. It is an
+// http.CookieJar that keeps values unchanged, has limits, and can be listed, edited, saved
+// and loaded.
 package cookies
 
 import (
@@ -10,19 +10,18 @@ import (
 	"time"
 )
 
-// The sizes of RFC 6265bis, section 5.6, in bytes.
+// Limits of RFC 6265bis, section 5.6, in bytes.
 const (
 	maxPair      = 4096 // name and value
 	maxAttribute = 1024
 )
 
-// SameSite says whether a cookie goes along with requests that another site
-// started. A program has no site that it shows to somebody: the jar keeps the
-// attribute and does not act on it.
+// SameSite says whether a cookie is sent with requests that another site started. A program
+// has no current site: the jar stores the attribute and does not use it.
 type SameSite int
 
 const (
-	SameSiteDefault SameSite = iota // not said, or a word that means nothing
+	SameSiteDefault SameSite = iota // missing or unknown
 	SameSiteNone
 	SameSiteLax
 	SameSiteStrict
@@ -40,40 +39,40 @@ func (s SameSite) String() string {
 	return ""
 }
 
-// Cookie is one cookie: of a Set-Cookie line, as Parse gives it, or of a Jar.
+// Cookie is one cookie, from Parse or from a Jar.
 type Cookie struct {
 	Name string
-	// Value is as it came: quotes and octets above 0x7f included.
+	// Value is unchanged, including quotes and bytes above 0x7f.
 	Value string
-	// Domain is the domain it is sent to, lower case, in ASCII, without a leading
-	// dot. Parsed from a line it is the Domain attribute, "" when there is none.
+	// Domain is the domain to which it is sent, in lower case and ASCII, without a leading
+	// dot. After Parse it is the Domain attribute, "" if there is none.
 	Domain string
-	// HostOnly: to the host Domain only, and not to those below it.
+	// HostOnly: the cookie is sent to the host Domain only, not to its subdomains.
 	HostOnly bool
-	// Path is where it is sent to, with what lies below it. Parsed from a line it is
-	// the Path attribute, "" when there is none.
+	// Path is the path to which it is sent, with everything below. After Parse it is the
+	// Path attribute, "" if there is none.
 	Path string
-	// Expires is its end; zero for a session cookie.
+	// Expires is when it expires; zero for a session cookie.
 	Expires time.Time
 	// Secure cookies are sent over https only.
 	Secure bool
-	// HTTPOnly cookies are not for scripts.
+	// HTTPOnly cookies are not available to scripts.
 	HTTPOnly bool
 	SameSite SameSite
-	// Created and LastAccess are the jar's: when a cookie of this name, domain and
+	// Created and LastAccess are set by the jar: when a cookie of this name, domain and
 	// path was first set, and when it was last sent.
 	Created, LastAccess time.Time
 }
 
-// Session tells whether the cookie ends with the program that holds it.
+// Session reports whether the cookie is a session cookie, which has no expiry.
 func (c Cookie) Session() bool { return c.Expires.IsZero() }
 
-// expired tells whether its end has come.
+// expired reports whether the cookie has expired.
 func (c *Cookie) expired(now time.Time) bool { return !c.Expires.IsZero() && !c.Expires.After(now) }
 
-// Parse reads the value of one Set-Cookie field (RFC 6265bis, section 5.6). A line
-// without a name is no cookie: there browsers and RFC 6265 differ, and Qt is with
-// the RFC (rule C9). An attribute that is wrong or unknown does not count.
+// Parse parses the value of one Set-Cookie field (RFC 6265bis, section 5.6). It returns
+// false for a line without a name, like RFC 6265 and Qt but unlike browsers (rule C9).
+// Invalid and unknown attributes are ignored.
 func Parse(line string) (Cookie, bool) {
 	return parse(line, time.Now())
 }
@@ -114,7 +113,7 @@ func parse(line string, now time.Time) (Cookie, bool) {
 			if !ok {
 				return Cookie{}, false
 			}
-			if domain != "" { // an empty one does not count (rule C6)
+			if domain != "" { // an empty one is ignored (rule C6)
 				c.Domain = domain
 			}
 		case "path":
@@ -129,7 +128,7 @@ func parse(line string, now time.Time) (Cookie, bool) {
 			c.SameSite = parseSameSite(v)
 		}
 	}
-	if !maxAge { // which wins wherever it stands
+	if !maxAge { // Max-Age takes precedence, in any order
 		c.Expires = expires
 	}
 	return c, true
@@ -137,7 +136,7 @@ func parse(line string, now time.Time) (Cookie, bool) {
 
 func trim(s string) string { return strings.Trim(s, " \t") }
 
-// longAge stands for more seconds than a time can hold.
+// longAge replaces a Max-Age that is too large for a time.Duration.
 const longAge = 100 * 365 * 24 * time.Hour
 
 func parseMaxAge(s string, now time.Time) (time.Time, bool) {
@@ -167,11 +166,10 @@ func parseSameSite(s string) SameSite {
 	return SameSiteDefault
 }
 
-// Pair is the cookie as a Cookie field has it.
+// Pair formats the cookie for a Cookie field.
 func (c Cookie) Pair() string { return c.Name + "=" + c.Value }
 
-// String is the cookie as a Set-Cookie field has it, in the order Qt writes it
-// (rule C12).
+// String formats the cookie for a Set-Cookie field, in Qt's order (rule C12).
 func (c Cookie) String() string {
 	var b strings.Builder
 	b.WriteString(c.Pair())
@@ -196,7 +194,7 @@ func (c Cookie) String() string {
 	return b.String()
 }
 
-// fromHTTP takes a cookie as net/http has it, from its line where it has one.
+// fromHTTP converts a cookie of net/http, from its line if it has one.
 func fromHTTP(h *http.Cookie, now time.Time) (Cookie, bool) {
 	if h.Raw != "" {
 		return parse(h.Raw, now)
@@ -227,7 +225,7 @@ func fromHTTP(h *http.Cookie, now time.Time) (Cookie, bool) {
 	return c, ok && c.valid()
 }
 
-// valid tells whether name and value can stand in a header field.
+// valid reports whether name, value and path are valid in a header field.
 func (c *Cookie) valid() bool {
 	if c.Name == "" || len(c.Name)+len(c.Value) > maxPair || strings.ContainsAny(c.Name, "=;") || strings.Contains(c.Value, ";") {
 		return false

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// parseDate reads the Expires attribute by the forgiving grammar of RFC 6265bis,
-// section 5.1.1: a time, a day, a month and a year in any order, between whatever
-// else.
+// parseDate parses an Expires attribute with the lenient grammar of RFC 6265bis, section
+// 5.1.1: a time, a day, a month and a year in any order, between arbitrary other text.
 func parseDate(s string) (time.Time, bool) {
 	var hour, minute, second, day, year int
 	var month time.Month
@@ -34,15 +33,14 @@ func parseDate(s string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	t := time.Date(year, month, day, hour, minute, second, 0, time.UTC)
-	return t, t.Day() == day // there is no 31st of June
+	return t, t.Day() == day // false for a date such as the 31st of June
 }
 
 func isDateDelimiter(r rune) bool {
 	return r == '\t' || ' ' <= r && r <= '/' || ';' <= r && r <= '@' || '[' <= r && r <= '`' || '{' <= r && r <= '~'
 }
 
-// parseDigits reads a number of least to most digits, behind which anything but a
-// digit may follow.
+// parseDigits parses a number of least to most digits; anything but a digit may follow.
 func parseDigits(s string, least, most int, n *int) bool {
 	v, i := 0, 0
 	for i < len(s) && '0' <= s[i] && s[i] <= '9' {

@@ -8,7 +8,7 @@ import (
 	"github.com/netreply/netreply/internal/site"
 )
 
-// identity is what makes a cookie the same (rule C8).
+// identity is the key of a cookie: a new one with the same key replaces it (rule C8).
 type identity struct {
 	name, domain, path string
 	hostOnly           bool
@@ -19,15 +19,14 @@ func (c *Cookie) identity() identity { return identity{c.Name, c.Domain, c.Path,
 // entry is a cookie in a jar.
 type entry struct {
 	Cookie
-	seq  uint64 // the order in which cookies came
-	site *siteEntries
-	at   int // place in entries.domains
+	seq         uint64 // order of insertion
+	site        *siteEntries
+	domainIndex int // index in entries.domains
 
-	used, usedInSite, ending int // places in the heaps
+	useIndex, siteIndex, expiryIndex int // indexes in the heaps
 }
 
-// siteEntries are the cookies of one registrable domain, first those that were used
-// longest ago.
+// siteEntries are the cookies of one registrable domain, least recently used first.
 type siteEntries struct {
 	name          string
 	plain, secure indexheap.Heap[*entry]
@@ -35,7 +34,7 @@ type siteEntries struct {
 
 func (s *siteEntries) len() int { return s.plain.Len() + s.secure.Len() }
 
-// heap is the one in which a cookie is.
+// heap returns the heap for a cookie.
 func (s *siteEntries) heap(e *entry) *indexheap.Heap[*entry] {
 	if e.Secure {
 		return &s.secure
@@ -43,27 +42,28 @@ func (s *siteEntries) heap(e *entry) *indexheap.Heap[*entry] {
 	return &s.plain
 }
 
-// leastUseful is the cookie of a site that goes first: one that is not Secure, when there
-// is any, that was used longest ago.
-func (s *siteEntries) leastUseful() *entry {
+// firstToEvict is the cookie of a site that is evicted first: the least recently used one
+// that is not Secure, if there is any, or else the least recently used one.
+func (s *siteEntries) firstToEvict() *entry {
 	if s.plain.Len() > 0 {
 		return s.plain.First()
 	}
 	return s.secure.First()
 }
 
-// entries finds, replaces and evicts cookies in O(log n). It does no locking.
+// entries finds, replaces and evicts cookies in O(log n). It is not safe for concurrent
+// use.
 type entries struct {
 	maxPerSite, max int
 
-	seq     uint64
-	all     map[identity]*entry
-	domains map[string][]*entry // by Cookie.Domain, in no order
-	sites   map[string]*siteEntries
-	used    indexheap.Heap[*entry] // first what was used longest ago
-	ending  indexheap.Heap[*entry] // first what ends first; without session cookies
-	// crowded is the site that has more than half of all there may be; there is room
-	// for one such site only.
+	seq      uint64
+	all      map[identity]*entry
+	domains  map[string][]*entry // by Cookie.Domain, unordered
+	sites    map[string]*siteEntries
+	byUse    indexheap.Heap[*entry] // least recently used first
+	byExpiry indexheap.Heap[*entry] // earliest expiry first; without session cookies
+	// crowded is the site that has more than half of max cookies, of which there can be
+	// only one.
 	crowded *siteEntries
 }
 
@@ -81,45 +81,45 @@ func newEntries(maxPerSite, limit int) *entries {
 		all:        map[identity]*entry{},
 		domains:    map[string][]*entry{},
 		sites:      map[string]*siteEntries{},
-		used:       indexheap.New(usedBefore, func(e *entry) *int { return &e.used }),
-		ending:     indexheap.New(func(a, b *entry) bool { return a.Expires.Before(b.Expires) }, func(e *entry) *int { return &e.ending }),
+		byUse:      indexheap.New(usedBefore, func(e *entry) *int { return &e.useIndex }),
+		byExpiry:   indexheap.New(func(a, b *entry) bool { return a.Expires.Before(b.Expires) }, func(e *entry) *int { return &e.expiryIndex }),
 	}
 }
 
 func newSite(name string) *siteEntries {
-	place := func(e *entry) *int { return &e.usedInSite }
-	return &siteEntries{name: name, plain: indexheap.New(usedBefore, place), secure: indexheap.New(usedBefore, place)}
+	index := func(e *entry) *int { return &e.siteIndex }
+	return &siteEntries{name: name, plain: indexheap.New(usedBefore, index), secure: indexheap.New(usedBefore, index)}
 }
 
-// put takes a cookie that has not expired in the place of that of the same identity,
-// whose age it inherits, and evicts what is too much then.
+// put adds a cookie that has not expired, or replaces the one of the same identity and
+// keeps its age. Then it evicts cookies above the limits.
 func (s *entries) put(c Cookie, siteName string, now time.Time) {
 	if e := s.all[c.identity()]; e != nil {
 		seq := e.seq
 		c.Created = e.Created
 		s.remove(e)
 		s.add(c, siteName, seq)
-		return // there are no more than before
+		return // the number has not changed
 	}
 	s.seq++
 	e := s.add(c, siteName, s.seq)
 	s.removeExpired(now)
 	if e.site.len() > s.maxPerSite {
-		s.remove(e.site.leastUseful())
+		s.remove(e.site.firstToEvict())
 	}
 	if len(s.all) > s.max {
 		s.remove(s.victim())
 	}
 }
 
-// victim is what goes when there are too many in all (RFC 6265bis, section 5.7; what
-// has expired has gone before): a cookie of a site that has more than its share, not
-// Secure if possible, else any, and of these the one that was used longest ago.
+// victim returns the cookie to evict when there are too many in all (RFC 6265bis, section
+// 5.7; expired ones were removed before): the firstToEvict of a crowded site, or else
+// the least recently used of all.
 func (s *entries) victim() *entry {
 	if s.crowded != nil {
-		return s.crowded.leastUseful()
+		return s.crowded.firstToEvict()
 	}
-	return s.used.First()
+	return s.byUse.First()
 }
 
 func (s *entries) isCrowded(site *siteEntries) bool { return site.len() > (s.max+1)/2 }
@@ -131,13 +131,13 @@ func (s *entries) add(c Cookie, siteName string, seq uint64) *entry {
 		s.sites[siteName] = of
 	}
 	list := s.domains[c.Domain]
-	e := &entry{Cookie: c, seq: seq, site: of, at: len(list)}
+	e := &entry{Cookie: c, seq: seq, site: of, domainIndex: len(list)}
 	s.domains[c.Domain] = append(list, e)
 	s.all[c.identity()] = e
 	of.heap(e).Push(e)
-	s.used.Push(e)
+	s.byUse.Push(e)
 	if !e.Session() {
-		s.ending.Push(e)
+		s.byExpiry.Push(e)
 	}
 	if s.isCrowded(of) {
 		s.crowded = of
@@ -148,9 +148,9 @@ func (s *entries) add(c Cookie, siteName string, seq uint64) *entry {
 func (s *entries) remove(e *entry) {
 	delete(s.all, e.identity())
 	s.removeFromDomain(e)
-	s.used.Remove(e)
+	s.byUse.Remove(e)
 	if !e.Session() {
-		s.ending.Remove(e)
+		s.byExpiry.Remove(e)
 	}
 	of := e.site
 	of.heap(e).Remove(e)
@@ -165,7 +165,7 @@ func (s *entries) remove(e *entry) {
 func (s *entries) removeFromDomain(e *entry) {
 	list := s.domains[e.Domain]
 	last := list[len(list)-1]
-	list[e.at], last.at = last, e.at
+	list[e.domainIndex], last.domainIndex = last, e.domainIndex
 	list[len(list)-1] = nil
 	if list = list[:len(list)-1]; len(list) == 0 {
 		delete(s.domains, e.Domain)
@@ -174,27 +174,27 @@ func (s *entries) removeFromDomain(e *entry) {
 	}
 }
 
-// touch notes that a cookie is used.
+// touch records a use of a cookie.
 func (s *entries) touch(e *entry, now time.Time) {
 	e.LastAccess = now
-	s.used.Fix(e)
+	s.byUse.Fix(e)
 	e.site.heap(e).Fix(e)
 }
 
 func (s *entries) removeExpired(now time.Time) {
-	for s.ending.Len() > 0 && s.ending.First().expired(now) {
-		s.remove(s.ending.First())
+	for s.byExpiry.Len() > 0 && s.byExpiry.First().expired(now) {
+		s.remove(s.byExpiry.First())
 	}
 }
 
-// target is where cookies may go. site is that of the host: a cookie of a domain above it
-// goes to nobody but that domain.
+// target describes a request URL. site is the site of its host: cookies of domains above it
+// are never sent.
 type target struct {
 	host, site, path string
 	secure           bool
 }
 
-// find gives the cookies that go to a target, in no order.
+// find returns the cookies for a target, in no order.
 func (s *entries) find(t target) []*entry {
 	if s.sites[t.site] == nil {
 		return nil
@@ -214,8 +214,8 @@ func (s *entries) find(t target) []*entry {
 	return found
 }
 
-// shadows tells whether a cookie that came in clear text would replace or hide a Secure
-// one.
+// shadows reports whether a cookie that was received in clear text would replace or hide a
+// Secure one.
 func (s *entries) shadows(c *Cookie, siteName string) bool {
 	of := s.sites[siteName]
 	if of == nil {

@@ -14,15 +14,15 @@ import (
 func check(t *testing.T, s *entries) {
 	t.Helper()
 	require.LessOrEqual(t, len(s.all), s.max)
-	require.Equal(t, len(s.all), s.used.Len())
+	require.Equal(t, len(s.all), s.byUse.Len())
 	inDomains, inSites, crowded := 0, 0, 0
 	for domain, list := range s.domains {
 		require.NotEmpty(t, list)
 		for i, e := range list {
 			require.Equal(t, domain, e.Domain)
-			require.Equal(t, i, e.at)
+			require.Equal(t, i, e.domainIndex)
 			require.Same(t, e, s.all[e.identity()])
-			require.False(t, usedBefore(e, s.used.First()))
+			require.False(t, usedBefore(e, s.byUse.First()))
 			require.False(t, usedBefore(e, e.site.heap(e).First()))
 		}
 		inDomains += len(list)
@@ -45,10 +45,10 @@ func check(t *testing.T, s *entries) {
 	for _, e := range s.all {
 		if !e.Session() {
 			mortal++
-			require.False(t, e.Expires.Before(s.ending.First().Expires))
+			require.False(t, e.Expires.Before(s.byExpiry.First().Expires))
 		}
 	}
-	require.Equal(t, mortal, s.ending.Len())
+	require.Equal(t, mortal, s.byExpiry.Len())
 }
 
 func TestEntriesAgree(t *testing.T) {

@@ -11,17 +11,16 @@ import (
 	"github.com/netreply/netreply/internal/atomicfile"
 )
 
-// formatName and formatVersion begin a file.
+// formatName and formatVersion identify a file.
 const (
 	formatName    = "netreply cookies"
 	formatVersion = 1
 )
 
-// maxFile bounds a file that is loaded: more than a full jar with the largest
-// cookies.
+// maxFile is the maximum size of a file; larger than a full jar with the largest cookies.
 const maxFile = 64 << 20
 
-// FormatError tells that a file holds no cookies of this package.
+// FormatError is the error of a file that Save has not written.
 type FormatError struct {
 	File string
 	Err  error
@@ -36,7 +35,7 @@ type file struct {
 	Cookies []stored `json:"cookies"`
 }
 
-// stored is a cookie in a file. Values that are no UTF-8 are kept as bytes.
+// stored is a cookie in a file. Values that are not UTF-8 are stored as bytes.
 type stored struct {
 	Name     string    `json:"name,omitempty"`
 	Value    string    `json:"value,omitempty"`
@@ -73,7 +72,7 @@ func (j *Jar) Save(name string, session bool) error {
 		}
 		f.Cookies = append(f.Cookies, s)
 	}
-	atomicfile.Sweep(name) // what a killed process has left; no harm if it stays
+	atomicfile.Sweep(name) // left behind by killed processes; errors are harmless
 	return atomicfile.Write(name, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "\t")
@@ -82,10 +81,9 @@ func (j *Jar) Save(name string, session bool) error {
 	})
 }
 
-// Load adds the cookies of a file that have not expired; those that the jar has
-// already stay as they are. A file that is not one of Save's is refused with a
-// *FormatError, and the jar is as before. A file that is not there is
-// fs.ErrNotExist.
+// Load adds the cookies of a file that have not expired; cookies that the jar has already
+// are not changed. For a file that Save has not written it returns a *FormatError and does
+// not change the jar. If the file does not exist, errors.Is reports fs.ErrNotExist.
 func (j *Jar) Load(name string) error {
 	atomicfile.Sweep(name)
 	r, err := os.Open(name)

@@ -16,34 +16,35 @@ import (
 	"github.com/netreply/netreply/internal/site"
 )
 
-// Options configure a Jar. The zero value is that of a browser.
+// Options configure a Jar. The zero value has the limits of browsers.
 type Options struct {
-	// PublicSuffix knows the domains below which anybody can register: no cookie is
-	// set for them. nil means the list of golang.org/x/net/publicsuffix.
+	// PublicSuffix is a list of public suffixes, the domains below which anyone can
+	// register names: no cookie is set for them. nil means the list of
+	// golang.org/x/net/publicsuffix.
 	PublicSuffix interface {
 		PublicSuffix(domain string) string
 	}
-	// MaxPerDomain is how many cookies a registrable domain may have; 180. What has
-	// expired goes first, then what is not Secure, then the rest, each in the order of
-	// the last use.
+	// MaxPerDomain is the maximum number of cookies of a registrable domain; 0 means 180.
+	// Expired cookies are removed first, then those that are not Secure, then the others,
+	// each least recently used first.
 	MaxPerDomain int
-	// Max is how many there may be in all; 3000. What has expired goes first, then what
-	// was used longest ago; a domain that has more than half of all gives way before the
-	// others do.
+	// Max is the maximum number of all cookies; 0 means 3000. Expired cookies are removed
+	// first, then those of a domain that has more than half of the maximum, then the least
+	// recently used.
 	Max int
-	// MaxAge bounds how long a cookie is kept from when it was set; 0 means no
-	// limit. RFC 6265bis wants 400 days of browsers.
+	// MaxAge limits the lifetime of cookies from the time they are set; 0 means no limit.
+	// RFC 6265bis requires 400 days of browsers.
 	MaxAge time.Duration
 }
 
-// Jar holds cookies. It is safe for concurrent use. No cookie costs more than a time
-// that grows with the logarithm of their number, but where all are listed. The zero value
-// is that of NewJar without options. A URL that is nil has no cookies and sets none.
+// Jar stores cookies. It is safe for concurrent use. Operations on a cookie take
+// logarithmic time in the number of cookies. The zero value is an empty jar with default
+// Options. A nil URL has no cookies, and none are set for it.
 type Jar struct {
 	opts  Options
-	count atomic.Int64 // of all cookies; written under mu
+	count atomic.Int64 // number of cookies; written under mu
 
-	mu      sync.Mutex // held over no I/O and no callback
+	mu      sync.Mutex // never held during I/O or callbacks
 	entries *entries
 }
 
@@ -52,7 +53,7 @@ var _ http.CookieJar = (*Jar)(nil)
 // NewJar makes an empty jar.
 func NewJar(o Options) *Jar { return &Jar{opts: o} }
 
-// publicSuffix is the option, or what it is by itself.
+// publicSuffix is Options.PublicSuffix or its default.
 func (o *Options) publicSuffix() interface{ PublicSuffix(string) string } {
 	if o.PublicSuffix == nil {
 		return publicsuffix.List
@@ -71,11 +72,10 @@ func (o *Options) newEntries() *entries {
 	return newEntries(perDomain, all)
 }
 
-// Len is how many cookies the jar holds, those that have expired and were not
-// looked at since included.
+// Len is the number of cookies, including expired ones that were not removed yet.
 func (j *Jar) Len() int { return int(j.count.Load()) }
 
-// lock begins to look at the entries, or to change them.
+// lock locks the entries, and makes them if necessary.
 func (j *Jar) lock() {
 	j.mu.Lock()
 	if j.entries == nil {
@@ -83,17 +83,17 @@ func (j *Jar) lock() {
 	}
 }
 
-// unlock ends a change.
+// unlock updates count and unlocks the entries.
 func (j *Jar) unlock() {
 	j.count.Store(int64(len(j.entries.all)))
 	j.mu.Unlock()
 }
 
-// site is where the cookies of a host are counted.
+// site returns the site of a host.
 func (j *Jar) site(host string) string { return site.Of(host, j.opts.publicSuffix()) }
 
-// SetHeader takes the values of the Set-Cookie fields of a response from u, and
-// returns how many of them changed the jar.
+// SetHeader stores the cookies in the Set-Cookie values of a response from u, and returns
+// how many of them changed the jar.
 func (j *Jar) SetHeader(u *url.URL, values []string) int {
 	now := time.Now()
 	n := 0
@@ -105,8 +105,8 @@ func (j *Jar) SetHeader(u *url.URL, values []string) int {
 	return n
 }
 
-// SetCookies implements http.CookieJar. Cookies that net/http parsed are taken from
-// their line; those it drops never come here, which SetHeader gets.
+// SetCookies implements http.CookieJar. Cookies that net/http has parsed are parsed again
+// from their line. Cookies that net/http rejects can only be stored by SetHeader.
 func (j *Jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	now := time.Now()
 	for _, h := range cookies {
@@ -119,16 +119,16 @@ func (j *Jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	}
 }
 
-// Set sets a cookie as if a response from u had (Qt: setCookiesFromUrl). Domain and
-// Path may be empty. It returns false when the rules forbid it.
+// Set stores a cookie as if a response from u had set it (Qt: setCookiesFromUrl). Domain
+// and Path may be empty. It returns false if the rules do not allow it.
 func (j *Jar) Set(u *url.URL, c Cookie) bool {
 	domain, ok := canonicalDomain(c.Domain)
 	c.Domain = domain
 	return ok && c.valid() && j.set(u, c, time.Now())
 }
 
-// set is the storage model of RFC 6265bis, section 5.7. false means that the cookie
-// was refused; an expired one deletes and is true.
+// set implements the storage model of RFC 6265bis, section 5.7. It returns false if the
+// cookie is refused; an expired cookie deletes the stored one, and the result is true.
 func (j *Jar) set(u *url.URL, c Cookie, now time.Time) bool {
 	host, ok := hostOf(u)
 	if !ok {
@@ -140,8 +140,8 @@ func (j *Jar) set(u *url.URL, c Cookie, now time.Time) bool {
 		c.Domain == host && (site.IsAddress(host) || site.IsPublicSuffix(host, j.opts.publicSuffix())):
 		c.Domain, c.HostOnly = host, true
 	case !site.Within(host, c.Domain), !site.Within(c.Domain, of):
-		// Above the site there are others, even where the domain itself is no public
-		// suffix: those below kobe.jp are sites of their own.
+		// A domain above the site has other sites below it, even if it is not a public
+		// suffix itself: the domains below kobe.jp are separate sites.
 		return false
 	default:
 		c.HostOnly = false
@@ -163,11 +163,11 @@ func (j *Jar) set(u *url.URL, c Cookie, now time.Time) bool {
 	return j.insert(c, of, secure, now)
 }
 
-// insert puts a cookie in its place, or out of it when it has expired. The caller
-// holds the lock.
+// insert adds or replaces a cookie, or deletes it if c has expired. The caller holds the
+// lock.
 func (j *Jar) insert(c Cookie, of string, secure bool, now time.Time) bool {
 	if !c.Secure && !secure && j.entries.shadows(&c, of) {
-		return false // by an attacker in between, perhaps
+		return false // possibly set by an attacker on the network
 	}
 	if limit := j.opts.MaxAge; limit > 0 && c.Expires.After(now.Add(limit)) {
 		c.Expires = now.Add(limit)
@@ -181,7 +181,7 @@ func (j *Jar) insert(c Cookie, of string, secure bool, now time.Time) bool {
 	return true
 }
 
-// hostOf is the host whose cookies those of a URL are; false for none.
+// hostOf returns the canonical host of a URL; false if it has none.
 func hostOf(u *url.URL) (string, bool) {
 	if u == nil {
 		return "", false
@@ -189,7 +189,7 @@ func hostOf(u *url.URL) (string, bool) {
 	return site.Canonical(u.Hostname())
 }
 
-// target is what of a URL decides which cookies it gets; false for none.
+// target returns the target for a URL; false if it has no host.
 func (j *Jar) target(u *url.URL) (target, bool) {
 	host, ok := hostOf(u)
 	if !ok {
@@ -198,8 +198,8 @@ func (j *Jar) target(u *url.URL) (target, bool) {
 	return target{host: host, site: j.site(host), path: pathOf(u), secure: u.Scheme == "https"}, true
 }
 
-// match finds the cookies for t in the order they are sent: longer paths first,
-// then older ones (RFC 6265bis, section 5.8.3). The caller holds the lock.
+// match returns the cookies for t in the order in which they are sent: longer paths first,
+// then older cookies (RFC 6265bis, section 5.8.3). The caller holds the lock.
 func (j *Jar) match(t target, now time.Time) []*entry {
 	j.entries.removeExpired(now)
 	found := j.entries.find(t)
@@ -209,7 +209,7 @@ func (j *Jar) match(t target, now time.Time) []*entry {
 	return found
 }
 
-// use is match for a request that is sent. The caller holds the lock.
+// use is match for sending: it records the use. The caller holds the lock.
 func (j *Jar) use(t target) []*entry {
 	now := time.Now()
 	found := j.match(t, now)
@@ -219,8 +219,8 @@ func (j *Jar) use(t target) []*entry {
 	return found
 }
 
-// For lists the cookies that a request to u would send, in their order (Qt:
-// cookiesForUrl). It does not count as a use.
+// For returns the cookies that would be sent to u, in that order (Qt: cookiesForUrl). It
+// does not count as a use.
 func (j *Jar) For(u *url.URL) []Cookie {
 	t, ok := j.target(u)
 	if !ok {
@@ -239,7 +239,7 @@ func values(es []*entry) []Cookie {
 	return cs
 }
 
-// Header is the value of the Cookie field for a request to u; "" for none.
+// Header returns the value of the Cookie field for a request to u; "" for none.
 func (j *Jar) Header(u *url.URL) string {
 	if j.Len() == 0 {
 		return ""
@@ -281,8 +281,8 @@ func (j *Jar) Cookies(u *url.URL) []*http.Cookie {
 	return hs
 }
 
-// All yields every cookie that has not expired, by domain, path and name. The jar
-// may be changed meanwhile; what is yielded is how it was at the start.
+// All yields every cookie that has not expired, sorted by domain, path and name. It yields
+// the state at the start of the iteration; the jar may be changed meanwhile.
 func (j *Jar) All() iter.Seq[Cookie] {
 	return func(yield func(Cookie) bool) {
 		for _, c := range j.snapshot() {
@@ -297,7 +297,7 @@ func (j *Jar) snapshot() []Cookie {
 	now := time.Now()
 	j.lock()
 	j.entries.removeExpired(now)
-	all := values(j.entries.used.Items())
+	all := values(j.entries.byUse.Items())
 	j.unlock()
 	slices.SortFunc(all, func(a, b Cookie) int {
 		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Name, b.Name), a.Created.Compare(b.Created))
@@ -305,15 +305,15 @@ func (j *Jar) snapshot() []Cookie {
 	return all
 }
 
-// Insert puts a cookie into the jar as it is, with no response that could have set
-// it (Qt: insertCookie). Domain must be there; Path "" means "/". One that has
-// expired deletes. It returns false when the cookie is not valid or has expired.
+// Insert adds a cookie without the checks for a response (Qt: insertCookie). Domain is
+// required; Path "" means "/". An expired cookie deletes the stored one. It returns false
+// if the cookie is invalid or has expired.
 func (j *Jar) Insert(c Cookie) bool {
 	now := time.Now()
 	return j.restore(c, always, now) && !c.expired(now)
 }
 
-// condition says when a cookie is restored.
+// condition is the condition under which restore inserts a cookie.
 type condition int
 
 const (
@@ -340,15 +340,15 @@ func (j *Jar) restore(c Cookie, when condition, now time.Time) bool {
 	return j.insert(c, of, true, now)
 }
 
-// Update is Insert for a cookie that is there already, and false when it is not
-// (Qt: updateCookie).
+// Update is Insert for an existing cookie; it returns false if there is none (Qt:
+// updateCookie).
 func (j *Jar) Update(c Cookie) bool {
 	now := time.Now()
 	return j.restore(c, ifPresent, now) && !c.expired(now)
 }
 
-// Delete removes the cookie with the name, domain and path of c, and tells whether
-// there was one (Qt: deleteCookie).
+// Delete removes the cookie with the name, domain and path of c, and reports whether there
+// was one (Qt: deleteCookie).
 func (j *Jar) Delete(c Cookie) bool {
 	j.lock()
 	defer j.unlock()
@@ -359,8 +359,8 @@ func (j *Jar) Delete(c Cookie) bool {
 	return e != nil
 }
 
-// DeleteFunc removes every cookie for which del is true, and counts them. del may use the
-// jar; a cookie that is changed after del has seen it stays.
+// DeleteFunc removes every cookie for which del returns true, and returns their number. del
+// may use the jar; a cookie that is changed after the call of del is not removed.
 func (j *Jar) DeleteFunc(del func(Cookie) bool) int {
 	n := 0
 	for _, c := range j.snapshot() {
@@ -371,7 +371,7 @@ func (j *Jar) DeleteFunc(del func(Cookie) bool) int {
 	return n
 }
 
-// deleteSame deletes a cookie unless it has become another; to be used does not count.
+// deleteSame deletes a cookie unless it was changed; LastAccess is ignored.
 func (j *Jar) deleteSame(c Cookie) bool {
 	j.lock()
 	defer j.unlock()
@@ -386,14 +386,14 @@ func (j *Jar) deleteSame(c Cookie) bool {
 	return true
 }
 
-// Clear empties the jar.
+// Clear removes all cookies.
 func (j *Jar) Clear() {
 	j.lock()
 	defer j.unlock()
 	j.entries = j.opts.newEntries()
 }
 
-// None is the jar of a program that wants no cookies: it takes none and sends none.
+// None is a jar that stores and sends no cookies.
 var None http.CookieJar = none{}
 
 type none struct{}

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// Format prints no cookie: who has one can act for the user.
+// Format prints no cookies, since they are secrets.
 func (j *Jar) Format(s fmt.State, _ rune) { io.WriteString(s, "cookies.Jar") }
 
-// LogValue is what log/slog prints: the same.
+// LogValue returns the text of Format.
 func (j *Jar) LogValue() slog.Value { return slog.StringValue("cookies.Jar") }

@@ -8,7 +8,7 @@ import (
 	"github.com/netreply/netreply/internal/site"
 )
 
-// canonicalDomain reads a Domain attribute; "" for none.
+// canonicalDomain returns the canonical form of a Domain attribute, "" for an empty one.
 func canonicalDomain(attribute string) (string, bool) {
 	attribute = strings.TrimPrefix(attribute, ".")
 	if attribute == "" {
@@ -17,7 +17,7 @@ func canonicalDomain(attribute string) (string, bool) {
 	return site.Canonical(attribute)
 }
 
-// pathMatch is RFC 6265bis, section 5.1.4.
+// pathMatch implements path-match of RFC 6265bis, section 5.1.4.
 func pathMatch(path, prefix string) bool {
 	return strings.HasPrefix(path, prefix) &&
 		(len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/')
@@ -30,8 +30,8 @@ func pathOf(u *url.URL) string {
 	return "/"
 }
 
-// defaultPath is the folder of a path, without the slash at its end (RFC 6265bis,
-// section 5.1.4).
+// defaultPath is the directory of a path, without the final slash (RFC 6265bis, section
+// 5.1.4).
 func defaultPath(path string) string {
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
 		return path[:i]
@@ -39,8 +39,8 @@ func defaultPath(path string) string {
 	return "/"
 }
 
-// isSecure tells whether a URL may set Secure cookies: besides https, whatever
-// comes from this very machine, which nobody in between can have changed.
+// isSecure reports whether a URL may set Secure cookies: those of https and of this
+// machine, whose responses cannot be changed on the network.
 func isSecure(u *url.URL, host string) bool {
 	if u.Scheme == "https" {
 		return true
@@ -49,7 +49,7 @@ func isSecure(u *url.URL, host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
-// hasPrefix is whether a name has one of the prefixes with a meaning, in any case.
+// hasPrefix reports whether a name has a prefix, ignoring case.
 func hasPrefix(name, prefix string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }

@@ -1,5 +1,5 @@
-// Package headers is a list of HTTP header fields in order, for both sides of an
-// exchange.
+// Package headers implements an ordered list of HTTP header fields, for clients and
+// servers.
 package headers
 
 import (
@@ -15,22 +15,21 @@ import (
 // Field is one header field.
 type Field struct{ Name, Value string }
 
-// Headers is a list of header fields. It keeps order, spelling and duplicates;
-// names are compared without regard to case (RFC 9110, section 5.1). The zero
-// value is empty and ready to use. Copies share their fields until one of them
-// is changed by Set or Del; use Clone for an independent one.
+// Headers is a list of header fields. It keeps order, spelling and duplicates; names are
+// compared ignoring case (RFC 9110, section 5.1). The zero value is empty and ready to use.
+// A copy is independent of the original: changing one does not change the other.
 type Headers struct {
 	fields []Field
-	// used is how much of the array under fields is taken: whoever is at its end, and only
-	// one, may append in place. It is nil where nobody may.
+	// used is the used length of the array of fields, shared by all copies: only the copy
+	// whose length equals it may append in place, once. It is nil if none may.
 	used *atomic.Int64
 }
 
-// New makes a list of names and values in turn. It panics when their number is odd,
-// as a literal that is wrong is wrong at every run.
+// New makes a list of alternating names and values. It panics when their number is odd,
+// which is a programming error.
 func New(namesAndValues ...string) Headers {
 	if len(namesAndValues)%2 != 0 {
-		panic("headers: New wants names and values in turn")
+		panic("headers: New needs an even number of arguments")
 	}
 	fields := make([]Field, 0, len(namesAndValues)/2)
 	for i := 0; i < len(namesAndValues); i += 2 {
@@ -39,10 +38,10 @@ func New(namesAndValues ...string) Headers {
 	return FromFields(fields)
 }
 
-// FromFields makes a list of fields, which then belong to it.
+// FromFields makes a list that owns fields.
 func FromFields(fields []Field) Headers { return Headers{fields: fields} }
 
-// FromHTTP makes a list of what net/http keeps in a map, by name.
+// FromHTTP makes a list of a net/http map, sorted by name.
 func FromHTTP(m http.Header) Headers {
 	names := make([]string, 0, len(m))
 	n := 0
@@ -74,7 +73,7 @@ func (h Headers) All() iter.Seq2[string, string] {
 	}
 }
 
-// Has tells whether there is a field of that name, be its value empty or not.
+// Has reports whether there is a field of that name.
 func (h Headers) Has(name string) bool {
 	for _, f := range h.fields {
 		if sameName(f.Name, name) {
@@ -84,7 +83,7 @@ func (h Headers) Has(name string) bool {
 	return false
 }
 
-// Get returns the first value of that name, "" when there is none.
+// Get returns the first value of that name, "" if there is none.
 func (h Headers) Get(name string) string {
 	for _, f := range h.fields {
 		if sameName(f.Name, name) {
@@ -131,17 +130,18 @@ func (h *Headers) Del(name string) {
 	}
 }
 
-// Clone returns a list that shares nothing with h.
+// Clone returns a copy that shares no memory with h.
 func (h Headers) Clone() Headers { return FromFields(slices.Clone(h.fields)) }
 
-// Equal tells whether both lists have the same fields in the same order, spelling
-// of names aside.
+// Equal reports whether both lists have the same fields in the same order, ignoring the
+// case of names.
 func (h Headers) Equal(o Headers) bool {
 	return slices.EqualFunc(h.fields, o.fields, func(a, b Field) bool { return sameName(a.Name, b.Name) && a.Value == b.Value })
 }
 
-// Joined joins the values of one name as Qt does (rule H25): with a comma, except
-// that each Set-Cookie stands on its own line and the last Location counts.
+// Joined joins the values of one name like Qt (rule H25): with a comma, except that
+// Set-Cookie values are separated by line ends, and for Location the last value is
+// returned.
 func (h Headers) Joined(name string) string {
 	separator := separatorOf(name)
 	var first string
@@ -157,7 +157,7 @@ func (h Headers) Joined(name string) string {
 	return first
 }
 
-// separatorOf is what stands between the values of a name, "" when only the last counts.
+// separatorOf is the separator for the values of a name, "" if only the last is used.
 func separatorOf(name string) string {
 	switch {
 	case sameName(name, "Location"):
@@ -168,8 +168,8 @@ func separatorOf(name string) string {
 	return ", "
 }
 
-// join appends a value to what there is: first, or all when there is more than one. What
-// is joined is copied once.
+// join appends a value to first or, from the second value on, to all, so that each value is
+// copied once.
 func join(first string, all []byte, separator, value string) (string, []byte) {
 	switch {
 	case separator == "", all == nil && first == "":
@@ -180,11 +180,11 @@ func join(first string, all []byte, separator, value string) (string, []byte) {
 	return first, append(append(all, separator...), value...)
 }
 
-// Merged gives each name once, at the place and in the spelling of its last
-// occurrence, with its values joined (rule H26).
+// Merged returns each name once, with the position and spelling of its last occurrence and
+// its joined values (rule H26).
 func (h Headers) Merged() []Field {
-	out := make([]Field, 0, len(h.fields)) // from the last to the first
-	at := make([]int32, len(h.fields))     // where each field belongs
+	out := make([]Field, 0, len(h.fields)) // in reverse order
+	at := make([]int32, len(h.fields))     // index in out for each field
 	names := newIndex(len(h.fields))
 	for i, f := range slices.Backward(h.fields) {
 		var known bool
@@ -192,7 +192,7 @@ func (h Headers) Merged() []Field {
 			out = append(out, Field{Name: f.Name})
 		}
 	}
-	var all [][]byte // of the names that have several values
+	var all [][]byte // joined values of names with several
 	for i, f := range h.fields {
 		o := &out[at[i]]
 		if o.Value == "" {
@@ -213,8 +213,8 @@ func (h Headers) Merged() []Field {
 	return out
 }
 
-// Invalid finds the first field that RFC 9110, section 5, does not allow: one whose
-// name is no token, or whose value has line ends or other control characters.
+// Invalid returns the first field that RFC 9110, section 5, does not allow: its name is not
+// a token, or its value has line ends or other control characters.
 func (h Headers) Invalid() (f Field, badName, found bool) {
 	for _, f := range h.fields {
 		if !httpguts.ValidHeaderFieldName(f.Name) {

@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// index finds names in a list that grows. It is a hash table without the strings: names
-// need no copy in lower case each. The hash has a seed, so that nobody who chooses the
-// names can choose what it gives.
+// index is a hash table from names to indexes of a growing list. It stores no strings, so
+// that names need not be copied. The hash is seeded, so that a peer cannot choose names
+// with equal hashes.
 type index struct {
-	slots []int32 // the place in the list and 1; 0 is free
-	seed  maphash.Seed
-	lower []byte
-	last  int32 // what was found last: fields of one name often stand together
+	slots  []int32 // index in the list plus 1; 0 is free
+	seed   maphash.Seed
+	lower  []byte
+	latest int32 // result of the last find: fields of one name are often adjacent
 }
 
-// indexFrom is how many names are found as fast by looking at each.
+// indexFrom is the number of names up to which a linear search is as fast.
 const indexFrom = 16
 
 func newIndex(names int) (x index) {
@@ -29,7 +29,8 @@ func newIndex(names int) (x index) {
 	return x
 }
 
-// find gives the place of name in list, or the one at its end, where it is to be appended.
+// find returns the index of name in list, or the length of list, where the caller must
+// append it.
 func (x *index) find(name string, list []Field) (place int32, known bool) {
 	if x.slots == nil {
 		if i := slices.IndexFunc(list, func(f Field) bool { return sameName(f.Name, name) }); i >= 0 {
@@ -37,8 +38,8 @@ func (x *index) find(name string, list []Field) (place int32, known bool) {
 		}
 		return int32(len(list)), false
 	}
-	if len(list) > 0 && sameName(list[x.last].Name, name) {
-		return x.last, true
+	if len(list) > 0 && sameName(list[x.latest].Name, name) {
+		return x.latest, true
 	}
 	x.lower = x.lower[:0]
 	for _, c := range []byte(name) {
@@ -50,12 +51,12 @@ func (x *index) find(name string, list []Field) (place int32, known bool) {
 	for i := maphash.Bytes(x.seed, x.lower); ; i++ {
 		slot := &x.slots[i%uint64(len(x.slots))]
 		if *slot == 0 {
-			x.last = int32(len(list))
-			*slot = x.last + 1
-			return x.last, false
+			x.latest = int32(len(list))
+			*slot = x.latest + 1
+			return x.latest, false
 		}
 		if place = *slot - 1; sameName(list[place].Name, name) {
-			x.last = place
+			x.latest = place
 			return place, true
 		}
 	}

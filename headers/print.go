@@ -10,16 +10,16 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// hidden stands for a value that is not shown, as in url.URL.Redacted.
+// hidden replaces secret values, as in url.URL.Redacted.
 const hidden = "xxxxx"
 
-// secrets are the fields whose values are never printed: who has them can act for the
+// secrets are the fields whose values are never printed, because they authenticate the
 // user.
 var secrets = [...]string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Set-Cookie", "Set-Cookie2",
 	"Authentication-Info", "Proxy-Authentication-Info"}
 
-// Redacted returns a copy that can be shown to others: without the values of the fields
-// that carry passwords, tokens and cookies, and of those that are named.
+// Redacted returns a copy in which the values of fields with credentials and cookies, and
+// of the named fields, are hidden.
 func (h Headers) Redacted(names ...string) Headers {
 	c := h.Clone()
 	for i := range c.fields {
@@ -35,10 +35,10 @@ func (h Headers) Redacted(names ...string) Headers {
 	return c
 }
 
-// Format writes the fields, Redacted and quoted, for every verb of package fmt.
+// Format prints the fields, redacted and quoted, for every verb of package fmt.
 func (h Headers) Format(s fmt.State, _ rune) { io.WriteString(s, h.text()) }
 
-// LogValue is what log/slog writes: the same.
+// LogValue returns the text of Format.
 func (h Headers) LogValue() slog.Value { return slog.StringValue(h.text()) }
 
 func (h Headers) text() string {

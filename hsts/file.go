@@ -21,12 +21,12 @@ const (
 	maxFile       = 16 << 20
 )
 
-// document is what a file holds. A reader that does not know Cleared, Changed and Keep
-// takes a host without a policy for one whose policy has ended.
+// document is the content of a file. Versions of this package without Cleared, Changed and
+// Keep treat a record without a policy as an expired one.
 type document struct {
 	Format   string    `json:"format"`
 	Version  int       `json:"version"`
-	Cleared  time.Time `json:"cleared,omitzero"` // nothing up to then counts
+	Cleared  time.Time `json:"cleared,omitzero"` // changes up to then are void
 	Policies []stored  `json:"policies"`
 }
 
@@ -35,10 +35,10 @@ type stored struct {
 	Subdomains bool      `json:"includeSubdomains,omitempty"`
 	Expires    time.Time `json:"expires"`
 	Changed    time.Time `json:"changed,omitzero"`
-	Keep       time.Time `json:"keep,omitzero"` // "" for Expires
+	Keep       time.Time `json:"keep,omitzero"` // if later than Expires
 }
 
-// FormatError tells that a file holds no policies of this package.
+// FormatError is the error of a file that a Store has not written.
 type FormatError struct {
 	File string
 	Err  error
@@ -47,13 +47,13 @@ type FormatError struct {
 func (e *FormatError) Error() string { return fmt.Sprintf("hsts: %s: %v", e.File, e.Err) }
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// content is what a file says.
+// content is the parsed content of a file.
 type content struct {
 	cleared time.Time
 	records []record
 }
 
-// readFile gives the content of a file, none when it is not there.
+// readFile reads a file; a missing one is empty.
 func readFile(name string) (content, error) {
 	st, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -62,7 +62,7 @@ func readFile(name string) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	if !st.Mode().IsRegular() { // a pipe would be waited for
+	if !st.Mode().IsRegular() { // a pipe would block
 		return content{}, &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
 	}
 	f, err := os.Open(name)
@@ -81,14 +81,14 @@ func readFile(name string) (content, error) {
 	for _, p := range d.Policies {
 		host := canonical(p.Host)
 		if host == "" || host != p.Host {
-			return content{}, &FormatError{name, fmt.Errorf("%.40q is no host", p.Host)}
+			return content{}, &FormatError{name, fmt.Errorf("%.40q is not a valid host", p.Host)}
 		}
 		c.records = append(c.records, record{Policy{host, p.Subdomains, p.Expires}, p.Changed, latest(p.Keep, p.Expires)})
 	}
 	return c, nil
 }
 
-// writeFile replaces a file in one step.
+// writeFile replaces a file atomically.
 func writeFile(name string, c content) error {
 	slices.SortFunc(c.records, func(a, b record) int { return cmp.Compare(a.Host, b.Host) })
 	d := document{Format: formatName, Version: formatVersion, Cleared: c.cleared.UTC(), Policies: make([]stored, 0, len(c.records))}
@@ -109,12 +109,12 @@ func writeFile(name string, c content) error {
 // sharedFile is a file that several processes read and write.
 type sharedFile struct {
 	name string
-	seen fs.FileInfo // how the file was when it was last read or written; nil at first
+	seen fs.FileInfo // state of the file after the last read or write; nil at first
 }
 
-// update gives what is in the file to merge, unless nobody has changed it since it was
-// last given, and replaces it by what merged returns then. No other process writes in
-// between. The context bounds the wait for the lock.
+// update calls merge with the content of the file, if the file has changed since the last
+// update, and then replaces it with the result of merged. The file is locked meanwhile. The
+// context bounds the wait for the lock.
 func (f *sharedFile) update(ctx context.Context, merge func(content), merged func() content) error {
 	target, err := atomicfile.Target(f.name)
 	if err != nil {
@@ -140,7 +140,7 @@ func (f *sharedFile) update(ctx context.Context, merge func(content), merged fun
 	return nil
 }
 
-// unchanged tells whether nobody has replaced a file or written to it.
+// unchanged reports whether a file was neither replaced nor written to.
 func unchanged(now, then fs.FileInfo) bool {
 	return os.SameFile(now, then) && now.ModTime().Equal(then.ModTime()) && now.Size() == then.Size()
 }

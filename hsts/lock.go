@@ -13,14 +13,14 @@ import (
 
 var errLocked = errors.New("another process has it locked")
 
-// The pauses between two tries to get a lock.
+// Pauses between two attempts to get a lock.
 const (
 	firstLockPause = time.Millisecond
 	maxLockPause   = 50 * time.Millisecond
 )
 
-// lock keeps other processes out until unlock. It tries at least once, and then until
-// the context ends: a wait inside the system could not be given up.
+// lock locks a file until unlock is called. It tries at least once, and then until the
+// context ends. It polls, because a blocking system call could not be interrupted.
 func lock(ctx context.Context, name string) (unlock func(), err error) {
 	try := tryLock
 	if !filelock.Supported {
@@ -38,8 +38,8 @@ func lock(ctx context.Context, name string) (unlock func(), err error) {
 	}
 }
 
-// tryLock locks a file, which stays behind; nil without an error when another process
-// has it.
+// tryLock locks a file, which is not removed afterwards. It returns nil without an error if
+// another process has locked it.
 func tryLock(name string) (unlock func(), err error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -52,11 +52,11 @@ func tryLock(name string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// staleLock is the age of a lock by name whose process has died.
+// staleLock is the age at which a lock file is assumed to be left behind by a dead process.
 const staleLock = 30 * time.Second
 
-// tryLockByName is for systems without locks: it makes a file that only one can make. A
-// process that dies leaves it behind.
+// tryLockByName is for systems without file locks: it creates a file exclusively. A process
+// that dies leaves it behind.
 func tryLockByName(name string) (unlock func(), err error) {
 	if st, err := os.Lstat(name); err == nil && time.Since(st.ModTime()) > staleLock {
 		os.Remove(name)

@@ -1,5 +1,5 @@
-// Package hsts keeps the hosts that have said they are to be reached over TLS only
-// (RFC 6797), in memory or in a file that several processes can share.
+// Package hsts stores HSTS policies, the hosts that must be reached over TLS only (RFC
+// 6797), in memory or in a file that several processes can share.
 package hsts
 
 import (
@@ -10,29 +10,28 @@ import (
 	"github.com/netreply/netreply/internal/site"
 )
 
-// Policy is what one host has said.
+// Policy is the policy of one host.
 type Policy struct {
-	// Host is its name, lower case and in ASCII.
+	// Host is its name, in lower case and ASCII.
 	Host string
-	// IncludeSubdomains extends it to all hosts below.
+	// IncludeSubdomains extends the policy to all subdomains.
 	IncludeSubdomains bool
-	// Expires is its end.
+	// Expires is when it expires.
 	Expires time.Time
 }
 
-// expired tells whether the policy has ended (rule K7).
+// expired reports whether the policy has expired (rule K7).
 func (p Policy) expired(now time.Time) bool { return !p.Expires.After(now) }
 
-// maxAge is the longest time in seconds that is kept as it is; longer ones are a
-// hundred years.
+// maxAge is the maximum max-age in seconds, a hundred years.
 const maxAge = 100 * 365 * 24 * 60 * 60
 
-// maxValue bounds a field that is read; no policy needs a hundredth of it.
+// maxValue is the maximum length of a field; far more than a policy needs.
 const maxValue = 8 << 10
 
-// Parse reads the value of a Strict-Transport-Security field (RFC 6797, section
-// 6.1; rule K5). A value that breaks the grammar anywhere says nothing, nor does one of
-// more than 8 KiB. age is how long the policy is to be kept; 0 means that it ends now.
+// Parse parses the value of a Strict-Transport-Security field (RFC 6797, section 6.1; rule
+// K5). ok is false for a value with any syntax error, and for one of more than 8 KiB. age
+// is the max-age; 0 means that the policy ends now.
 func Parse(value string) (age time.Duration, includeSubdomains, ok bool) {
 	if len(value) > maxValue {
 		return 0, false, false
@@ -110,7 +109,7 @@ func (p *parser) token() string {
 	return p.s[from:p.i]
 }
 
-// argument reads what stands behind a name.
+// argument parses the optional argument of a directive.
 func (p *parser) argument() (arg string, has, valid bool) {
 	p.space()
 	if !p.take('=') {
@@ -140,9 +139,9 @@ func (p *parser) argument() (arg string, has, valid bool) {
 	return "", true, false
 }
 
-// canonical gives the name of a host in the form it is kept, "" for what cannot have
-// a policy: addresses (rule K3), and what is no name. A dot at the end makes no other host
-// (RFC 6797, section 8.2, compares labels).
+// canonical returns the canonical name of a host, "" for what cannot have a policy:
+// addresses (rule K3) and invalid names. A final dot is removed (RFC 6797, section 8.2,
+// compares labels).
 func canonical(host string) string {
 	host, ok := site.Canonical(host)
 	if !ok || site.IsAddress(host) {

@@ -8,89 +8,88 @@ import (
 )
 
 const (
-	// minPause is how long a change waits for others that go to the file with it.
-	// A save that takes long is followed by a pause of savePauses times its length, so
-	// that saving never keeps a processor or a disk busy.
+	// minPause is how long a save is delayed to include further changes. A save that takes
+	// long is followed by a pause of savePauses times its duration, so that saving never
+	// keeps a processor or a disk busy.
 	minPause   = 100 * time.Millisecond
 	savePauses = 10
-	// After a failed save the next one is tried after minRetry, then after twice as long,
-	// up to maxRetry.
+	// A failed save is repeated after minRetry, which doubles each time up to maxRetry.
 	minRetry = time.Second
 	maxRetry = 5 * time.Minute
-	// lockWait bounds how long a save waits for a lock that another process has.
+	// lockWait is how long a save waits for a lock.
 	lockWait = 2 * time.Second
-	// closeWait bounds closing.
+	// closeWait is how long close waits.
 	closeWait = 5 * time.Second
 )
 
-var errClosed = errors.New("hsts: the store is closed, and not written any more")
+var errClosed = errors.New("hsts: the store is closed")
 
-// saver brings changes to a file without anybody waiting for it. The first change plans a
-// save; the save runs on a goroutine of its own, which ends with it, takes all changes up
-// to then, and is planned again while there are others or when it has failed. So there
-// is no goroutine as long as there is nothing to save, closed or not.
+// saver saves changes in the background. The first change schedules a save, which runs on
+// its own goroutine. It includes all changes up to its start, and is scheduled again if
+// there are others or if it has failed. So there is no goroutine while there is nothing to
+// save, whether closed or not.
 type saver struct {
-	// save does it, with no lock of the saver held, and never twice at a time. The
-	// context bounds what can be interrupted.
+	// save saves the current state. It is called without locks of the saver, and never
+	// concurrently. The context bounds waits that can be interrupted.
 	save func(context.Context) error
 
 	mu       sync.Mutex
-	changes  uint64      // so far
-	saved    uint64      // how many of them the file has
-	running  *saveRun    // nil when there is none
-	planned  *time.Timer // nil when there is none
+	changes  uint64      // number of changes
+	saved    uint64      // number of saved changes
+	current  *saveRun    // nil if there is none
+	timer    *time.Timer // nil if there is none
 	pause    time.Duration
 	failures int
-	err      error // of the last save
+	err      error // error of the last save
 	closed   bool
 }
 
-// saveRun is one save. err may be read once done is closed.
+// saveRun is a running save. err may be read after done is closed.
 type saveRun struct {
 	done   chan struct{}
 	cancel context.CancelFunc
 	err    error
 }
 
-// changed tells that there is something to save. It never waits.
+// changed records a change. It never blocks.
 func (s *saver) changed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changes++
-	s.plan()
+	s.schedule()
 }
 
-// plan makes sure that what is not saved will be. The caller holds the lock.
-func (s *saver) plan() {
-	if s.closed || s.running != nil || s.planned != nil || s.saved == s.changes {
+// schedule schedules a save if there are unsaved changes. The caller holds the lock.
+func (s *saver) schedule() {
+	if s.closed || s.current != nil || s.timer != nil || s.saved == s.changes {
 		return
 	}
 	pause := max(s.pause, minPause)
 	if s.failures > 0 {
 		pause = min(minRetry<<min(s.failures-1, 16), maxRetry)
 	}
-	s.planned = time.AfterFunc(pause, func() {
+	s.timer = time.AfterFunc(pause, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.planned = nil
+		s.timer = nil
 		if !s.closed {
 			s.start()
 		}
 	})
 }
 
-// start begins a save, unless one is under way. The caller holds the lock.
+// start starts a save, unless one is running. The caller holds the lock.
 func (s *saver) start() {
-	if s.running != nil {
+	if s.current != nil {
 		return
 	}
-	if s.planned != nil {
-		s.planned.Stop()
-		s.planned = nil
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
 	r := &saveRun{done: make(chan struct{}), cancel: cancel}
-	s.running = r
+	s.current = r
 	go s.run(ctx, r, s.changes)
 }
 
@@ -100,7 +99,7 @@ func (s *saver) run(ctx context.Context, r *saveRun, upTo uint64) {
 	r.err = s.save(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running, s.err = nil, r.err
+	s.current, s.err = nil, r.err
 	if r.err != nil {
 		s.failures++
 	} else {
@@ -108,26 +107,26 @@ func (s *saver) run(ctx context.Context, r *saveRun, upTo uint64) {
 		s.pause = savePauses * time.Since(began)
 	}
 	close(r.done)
-	s.plan()
+	s.schedule()
 }
 
-// flush saves what has changed before it is called. It gives the error of a save that was
-// begun for it, or that of the context if this ends before; errClosed for what changed
-// after closing.
+// flush saves the changes up to its call. It returns the error of the save that it has
+// started, or the cause of the context if that ends before; errClosed for changes after
+// close.
 func (s *saver) flush(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for upTo := s.changes; s.saved < upTo; {
-		if s.closed && s.running == nil {
+		if s.closed && s.current == nil {
 			if s.err != nil {
 				return s.err
 			}
 			return errClosed
 		}
-		r, mine := s.running, s.running == nil
+		r, mine := s.current, s.current == nil
 		if mine {
 			s.start()
-			r = s.running
+			r = s.current
 		}
 		s.mu.Unlock()
 		select {
@@ -144,8 +143,8 @@ func (s *saver) flush(ctx context.Context) error {
 	return nil
 }
 
-// close saves what has changed, within closeWait, and ends the saving: later changes are
-// not saved. A save that does not come back from the disk ends when that does.
+// close saves all changes, within closeWait; later changes are not saved. It does not wait
+// longer for a save that blocks on the disk.
 func (s *saver) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
@@ -153,17 +152,17 @@ func (s *saver) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	if s.planned != nil {
-		s.planned.Stop()
-		s.planned = nil
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
 	}
-	if s.running != nil {
-		s.running.cancel()
+	if s.current != nil {
+		s.current.cancel()
 	}
 	return err
 }
 
-// lastError is that of the last save, nil when it went well.
+// lastError is the error of the last save, nil after success.
 func (s *saver) lastError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,18 +17,18 @@ import (
 	"github.com/netreply/netreply/internal/atomicfile"
 )
 
-// Store holds policies. It is safe for concurrent use. Nothing but Open, Reload, Flush
-// and Close waits for a file. The zero value is an empty one in memory.
+// Store stores policies. It is safe for concurrent use. Only Open, Reload, Flush and Close
+// wait for file I/O. The zero value is an empty store in memory.
 type Store struct {
-	count atomic.Int64 // of the records; written under mu
+	count atomic.Int64 // number of records; written under mu
 
-	mu      sync.Mutex // held over no I/O
+	mu      sync.Mutex // never held during I/O
 	table   *table
-	cleared time.Time // records up to then do not count
-	last    time.Time // the latest stamp of all that was seen
+	cleared time.Time // records up to then are void
+	last    time.Time // the latest stamp so far
 
-	// Only of a store with a file. file is used by save alone, and so never by two
-	// goroutines at a time.
+	// For a store with a file; otherwise nil. file is used only by save, which never runs
+	// concurrently.
 	saver *saver
 	file  *sharedFile
 }
@@ -36,7 +36,7 @@ type Store struct {
 // NewStore makes an empty store in memory.
 func NewStore() *Store { return &Store{} }
 
-// lock begins to look at the table, or to change it.
+// lock locks the table, and makes it if necessary.
 func (s *Store) lock() {
 	s.mu.Lock()
 	if s.table == nil {
@@ -44,37 +44,35 @@ func (s *Store) lock() {
 	}
 }
 
-// Open makes a store that is kept in a file. What changes counts at once and is written
-// a moment later, together with what else has changed by then, on a goroutine that lives
-// for the writing only. Each writing is one step: a crash leaves the file as it was
-// before or after. Close writes what is still to be written; a program that ends without
-// Close or Flush loses what it learned in the last moment, at most a few tenths of a second
-// as a rule. What cannot be written is tried again, with growing pauses up to five
-// minutes, and is not forgotten meanwhile; Err tells why.
+// Open makes a store that is saved to a file. Changes take effect at once, and are saved
+// shortly afterwards, several together, on a goroutine that exists only during the save.
+// Each save replaces the file atomically. Close saves pending changes; a program that ends
+// without Close or Flush loses the changes of usually at most a few tenths of a second. A
+// failed save is repeated, with growing pauses up to five minutes; the changes stay in
+// memory, and Err returns the error.
 //
-// Any number of processes may have the file open, even under the names of several
-// symbolic links; each sees what the others have learned with its own next writing, or by
-// Reload. A file that is missing is made, and one that is deleted later says nothing: the
-// next writing brings it back whole. The lock of the file is another one beside it, with
-// ".lock" behind its name, which stays.
+// Any number of processes may use the file, even by different symbolic links. Each gets the
+// changes of the others at its next save, or by Reload. A missing file is created. If the
+// file is deleted later, the next save restores it with all policies. The store uses a
+// separate lock file, with ".lock" appended to the name, and does not remove it.
 //
-// A file that is not one of a Store is refused with a *FormatError, and an empty name with
-// an error, too. A file that cannot be made is Err's, and no error of Open.
+// For a file that a Store has not written Open returns a *FormatError; an empty name is an
+// error, too. If the file cannot be created, Open succeeds and Err returns the error.
 func Open(file string) (*Store, error) {
 	s := NewStore()
 	if file == "" {
-		return s, errors.New("hsts: Open wants the name of a file, and got none; NewStore makes a store without one")
+		return s, errors.New("hsts: Open needs a file name; use NewStore for a store without a file")
 	}
 	s.file = &sharedFile{name: file}
 	s.saver = &saver{save: s.save}
-	atomicfile.Sweep(file) // what a killed process has left; no harm if it stays
+	atomicfile.Sweep(file) // left behind by killed processes; errors are harmless
 	if err := s.Reload(); err != nil {
 		return s, err
 	}
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		once, cancel := context.WithCancel(context.Background())
 		cancel()
-		// Another process that has the lock is making it, too.
+		// if another process has the lock, it creates the file
 		if err := s.save(once); !errors.Is(err, errLocked) {
 			s.saver.err = err
 		}
@@ -82,8 +80,8 @@ func Open(file string) (*Store, error) {
 	return s, nil
 }
 
-// Known tells whether a host is to be reached over TLS only: by its own policy or by
-// one of a domain above that includes it (RFC 6797, section 8.2).
+// Known reports whether a host must be reached over TLS only: by its own policy, or by that
+// of a parent domain that includes subdomains (RFC 6797, section 8.2).
 func (s *Store) Known(host string) bool {
 	if s.count.Load() == 0 {
 		return false
@@ -107,8 +105,8 @@ func (s *Store) Known(host string) bool {
 	}
 }
 
-// Upgrade gives the URL to use instead of u: u itself, or for a known host of an http
-// URL the one of https. Port 80 becomes 443, any other stays (RFC 6797, section 8.3).
+// Upgrade returns the https URL for an http URL of a known host, and u otherwise. Port 80
+// becomes 443, other ports are kept (RFC 6797, section 8.3).
 func (s *Store) Upgrade(u *url.URL) *url.URL {
 	if u == nil || u.Scheme != "http" || !s.Known(u.Hostname()) {
 		return u
@@ -121,9 +119,9 @@ func (s *Store) Upgrade(u *url.URL) *url.URL {
 	return &secure
 }
 
-// Learn takes the Strict-Transport-Security fields of a response from host, which must
-// have come over TLS without any error. The first valid one counts. It returns whether
-// the store has changed.
+// Learn stores the policy in the Strict-Transport-Security values of a response from host,
+// which must have been received over TLS without errors. Only the first valid value is
+// used. It reports whether the store has changed.
 func (s *Store) Learn(host string, values []string) bool {
 	host = canonical(host)
 	if host == "" {
@@ -143,8 +141,7 @@ func (s *Store) learn(host string, sub bool, age time.Duration) bool {
 	s.lock()
 	old := s.table.hosts[host]
 	known := old != nil && !old.expired(now)
-	// A busy host says the same with every response: nothing is written for a little
-	// more time.
+	// A host sends its policy with every response: a slightly later expiry is not saved.
 	same := known && age > 0 && old.IncludeSubdomains == sub &&
 		p.Expires.Sub(old.Expires) < age/100 && !old.Expires.After(p.Expires)
 	if same || age == 0 && !known {
@@ -157,8 +154,8 @@ func (s *Store) learn(host string, sub bool, age time.Duration) bool {
 	return true
 }
 
-// Add puts policies into the store, preloaded ones for instance. One that has
-// expired removes its host (rule K8). Names that can have none are left out.
+// Add adds policies, preloaded ones for instance. An expired policy removes its host (rule
+// K8). Invalid hosts are ignored.
 func (s *Store) Add(policies ...Policy) {
 	now := time.Now()
 	for _, p := range policies {
@@ -171,10 +168,10 @@ func (s *Store) Add(policies ...Policy) {
 	s.changed()
 }
 
-// Remove forgets a host, which may tell its policy again.
+// Remove removes the policy of a host; Learn may add it again.
 func (s *Store) Remove(host string) { s.Add(Policy{Host: host}) }
 
-// Clear forgets all, of the other processes, too.
+// Clear removes all policies, also those in the shared file.
 func (s *Store) Clear() {
 	s.lock()
 	s.cleared = s.stamp(time.Now())
@@ -184,12 +181,12 @@ func (s *Store) Clear() {
 	s.changed()
 }
 
-// set takes a new policy, or the end of one. The caller holds the lock.
+// set stores a policy, or its removal if it has expired. The caller holds the lock.
 func (s *Store) set(p Policy, now time.Time) {
 	old := s.table.hosts[p.Host]
 	r := record{Policy: p, stamp: s.stamp(now), keep: p.Expires}
 	switch {
-	case s.file == nil: // there are no copies that could come back
+	case s.file == nil: // without a file no other store has copies
 		if p.expired(now) {
 			if old != nil {
 				s.table.remove(old)
@@ -208,12 +205,12 @@ func (s *Store) set(p Policy, now time.Time) {
 	s.count.Store(int64(len(s.table.hosts)))
 }
 
-// unknownKeep is how long it is remembered that a host has no policy any more when it
-// is not known that it had one: another process may know.
+// unknownKeep is how long a removal is stored for a host whose policy was not known:
+// another process may know one.
 const unknownKeep = 30 * 24 * time.Hour
 
-// stamp gives each change a time of its own, later than all that were seen, even when
-// the clock has been put back.
+// stamp returns a unique time for a change, later than all earlier stamps even if the clock
+// was set back.
 func (s *Store) stamp(now time.Time) time.Time {
 	now = now.Round(0).UTC()
 	if !now.After(s.last) {
@@ -229,7 +226,7 @@ func (s *Store) changed() {
 	}
 }
 
-// All yields the policies that hold, by host.
+// All yields the policies that have not expired, sorted by host.
 func (s *Store) All() iter.Seq[Policy] {
 	return func(yield func(Policy) bool) {
 		now := time.Now()
@@ -248,8 +245,8 @@ func (s *Store) All() iter.Seq[Policy] {
 	}
 }
 
-// Err is the error of the last writing to the file, nil when it went well. What was
-// learned counts in memory all the same, and is written when that is possible again.
+// Err is the error of the last save, nil after success. Unsaved changes are effective in
+// memory, and saving is tried again.
 func (s *Store) Err() error {
 	if s.saver == nil {
 		return nil
@@ -257,9 +254,9 @@ func (s *Store) Err() error {
 	return s.saver.lastError()
 }
 
-// Flush writes what has changed so far to the file and waits until it is there. It
-// returns the error of that writing, or that of the context when it ends before; then the
-// writing goes on. A nil ctx never ends. Without a file it does nothing.
+// Flush saves all changes and waits for that. It returns the error of the save, or the
+// cause of ctx if that ends before; the save continues then. A nil ctx never ends. Without
+// a file it does nothing.
 func (s *Store) Flush(ctx context.Context) error {
 	if s.saver == nil {
 		return nil
@@ -270,9 +267,8 @@ func (s *Store) Flush(ctx context.Context) error {
 	return s.saver.flush(ctx)
 }
 
-// Close is Flush, for five seconds at most, and the end of writing: the store can still
-// be used, but what it learns from then on stays in memory. It returns the error that
-// kept changes out of the file.
+// Close is Flush, for at most five seconds, and ends saving: the store can still be used,
+// but later changes stay in memory. It returns the error of the save.
 func (s *Store) Close() error {
 	if s.saver == nil {
 		return nil
@@ -280,27 +276,29 @@ func (s *Store) Close() error {
 	return s.saver.close()
 }
 
-// Reload takes what is in the file now, and waits for it. When it fails the store is as
-// before. A file that is not there says nothing.
+// Reload reads the file and merges its policies. If it fails the store is unchanged. A
+// missing file is treated as empty.
 func (s *Store) Reload() error {
 	if s.file == nil {
 		return nil
 	}
 	c, err := readFile(s.file.name)
 	if err == nil {
-		s.take(c)
+		s.mergeFile(c)
 	}
 	return err
 }
 
-// save is the saver's, and Open's before there is anything for that to do.
-func (s *Store) save(ctx context.Context) error { return s.file.update(ctx, s.take, s.give) }
+// save saves the store. It is called by saver, and by Open before the first change.
+func (s *Store) save(ctx context.Context) error {
+	return s.file.update(ctx, s.mergeFile, s.fileContent)
+}
 
-// takeBatch is how many records are merged before others may have the lock.
-const takeBatch = 100
+// mergeBatch is how many records are merged while the lock is held.
+const mergeBatch = 100
 
-// take merges what is in the file.
-func (s *Store) take(c content) {
+// mergeFile merges the content of the file.
+func (s *Store) mergeFile(c content) {
 	now := time.Now()
 	s.lock()
 	if c.cleared.After(s.cleared) {
@@ -313,7 +311,7 @@ func (s *Store) take(c content) {
 		}
 	}
 	s.mu.Unlock()
-	for batch := range slices.Chunk(c.records, takeBatch) {
+	for batch := range slices.Chunk(c.records, mergeBatch) {
 		s.lock()
 		for _, r := range batch {
 			s.merge(r, now)
@@ -323,7 +321,7 @@ func (s *Store) take(c content) {
 	}
 }
 
-// merge takes a record that was made elsewhere. The caller holds the lock.
+// merge merges a record of another store. The caller holds the lock.
 func (s *Store) merge(r record, now time.Time) {
 	if r.stamp.After(s.cleared) || s.cleared.IsZero() {
 		s.last = latest(s.last, r.stamp)
@@ -331,8 +329,8 @@ func (s *Store) merge(r record, now time.Time) {
 	}
 }
 
-// give is what is to be in the file.
-func (s *Store) give() content {
+// fileContent returns the content for the file.
+func (s *Store) fileContent() content {
 	s.lock()
 	defer s.mu.Unlock()
 	return content{s.cleared, s.table.records(time.Now())}

@@ -9,80 +9,81 @@ import (
 	"github.com/netreply/netreply/internal/site"
 )
 
-// maxPolicies bounds a store. Beyond it what has ended goes first; then the site with the
-// most policies gives one up, that which ends first, so that no site can drive out others.
+// maxPolicies is the maximum number of policies. Expired ones are removed first, then the
+// one that expires first of the site with the most policies, so that no site can displace
+// others.
 const maxPolicies = 10_000
 
-// record is what is known of one host: a policy, or that it has none any more.
+// record is the policy of one host, or its removal.
 //
-// Stores that share a file hold copies of each other's records, older ones too. Which
-// of two is newer is told by stamp, and a record is kept until keep, when every older
-// one has ended that might come back otherwise. So what is missing somewhere, in a file
-// that was deleted for instance, says nothing.
+// Stores that share a file have copies of each other's records, possibly outdated ones. The
+// stamp decides which of two is newer. A removal is kept until keep, when all older records
+// that could restore the policy have expired. Therefore a record that is missing, in a
+// deleted file for instance, has no effect.
 type record struct {
 	Policy
-	stamp time.Time // of the change that made it; zero in files of the first version
+	stamp time.Time // time of the change; zero in files of the first version
 	keep  time.Time // not before Expires
 }
 
 // entry is a record in a table.
 type entry struct {
 	record
-	site          *siteEntries
-	byEnd, inSite int // places in table.ending and siteEntries.ending
+	site                   *siteEntries
+	expiryIndex, siteIndex int // indexes in table.byExpiry and siteEntries.byExpiry
 }
 
 // siteEntries are the entries of one registrable domain.
 type siteEntries struct {
-	name   string
-	ending indexheap.Heap[*entry]
-	place  int // in table.crowded
+	name     string
+	byExpiry indexheap.Heap[*entry]
+	index    int // index in table.crowded
 }
 
-// table holds records: it finds, replaces and evicts in O(log n). It does no locking.
+// table finds, replaces and evicts records in O(log n). It is not safe for concurrent use.
 type table struct {
-	max     int
-	hosts   map[string]*entry
-	ending  indexheap.Heap[*entry] // first what ends first
-	sites   map[string]*siteEntries
-	crowded indexheap.Heap[*siteEntries] // first the site with the most entries
+	max      int
+	hosts    map[string]*entry
+	byExpiry indexheap.Heap[*entry] // earliest expiry first
+	sites    map[string]*siteEntries
+	crowded  indexheap.Heap[*siteEntries] // site with the most entries first
 }
 
 func endsBefore(a, b *entry) bool { return a.Expires.Before(b.Expires) }
 
 func newTable(limit int) *table {
 	return &table{
-		max:    limit,
-		hosts:  map[string]*entry{},
-		ending: indexheap.New(endsBefore, func(e *entry) *int { return &e.byEnd }),
-		sites:  map[string]*siteEntries{},
+		max:      limit,
+		hosts:    map[string]*entry{},
+		byExpiry: indexheap.New(endsBefore, func(e *entry) *int { return &e.expiryIndex }),
+		sites:    map[string]*siteEntries{},
 		crowded: indexheap.New(func(a, b *siteEntries) bool {
-			if n, m := a.ending.Len(), b.ending.Len(); n != m {
+			if n, m := a.byExpiry.Len(), b.byExpiry.Len(); n != m {
 				return n > m
 			}
-			return endsBefore(a.ending.First(), b.ending.First())
-		}, func(s *siteEntries) *int { return &s.place }),
+			return endsBefore(a.byExpiry.First(), b.byExpiry.First())
+		}, func(s *siteEntries) *int { return &s.index }),
 	}
 }
 
-// put takes a record in the place of that of the same host.
+// put adds a record or replaces that of the same host, and evicts records above the limit.
 func (t *table) put(r record, now time.Time) {
 	if e := t.hosts[r.Host]; e != nil {
 		e.record = r
-		t.ending.Fix(e)
-		e.site.ending.Fix(e)
+		t.byExpiry.Fix(e)
+		e.site.byExpiry.Fix(e)
 		t.crowded.Fix(e.site)
 	} else {
 		t.add(r)
 	}
-	for t.ending.Len() > 0 && !t.ending.First().keep.After(now) {
-		t.remove(t.ending.First())
+	for t.byExpiry.Len() > 0 && !t.byExpiry.First().keep.After(now) {
+		t.remove(t.byExpiry.First())
 	}
 	for len(t.hosts) > t.max {
-		if first := t.ending.First(); first.expired(now) {
+		if first := t.byExpiry.First(); first.expired(now) {
 			t.remove(first)
 		} else {
-			t.remove(t.crowded.First().ending.First())
+			t.remove(t.crowded.First().byExpiry.First())
 		}
 	}
 }
@@ -92,13 +93,13 @@ func (t *table) add(r record) {
 	s := t.sites[name]
 	isNew := s == nil
 	if isNew {
-		s = &siteEntries{name: name, ending: indexheap.New(endsBefore, func(e *entry) *int { return &e.inSite })}
+		s = &siteEntries{name: name, byExpiry: indexheap.New(endsBefore, func(e *entry) *int { return &e.siteIndex })}
 		t.sites[name] = s
 	}
 	e := &entry{record: r, site: s}
 	t.hosts[r.Host] = e
-	t.ending.Push(e)
-	s.ending.Push(e)
+	t.byExpiry.Push(e)
+	s.byExpiry.Push(e)
 	if isNew {
 		t.crowded.Push(s)
 	} else {
@@ -109,17 +110,17 @@ func (t *table) add(r record) {
 func (t *table) remove(e *entry) {
 	s := e.site
 	delete(t.hosts, e.Host)
-	t.ending.Remove(e)
-	if s.ending.Len() == 1 {
+	t.byExpiry.Remove(e)
+	if s.byExpiry.Len() == 1 {
 		t.crowded.Remove(s)
 		delete(t.sites, s.name)
 		return
 	}
-	s.ending.Remove(e)
+	s.byExpiry.Remove(e)
 	t.crowded.Fix(s)
 }
 
-// merge takes a record of another store into account.
+// merge merges a record of another store.
 func (t *table) merge(r record, now time.Time) {
 	old := t.hosts[r.Host]
 	switch {
@@ -135,7 +136,7 @@ func (t *table) merge(r record, now time.Time) {
 	}
 }
 
-// records lists what is worth being kept.
+// records returns the records to save.
 func (t *table) records(now time.Time) []record {
 	all := make([]record, 0, len(t.hosts))
 	for _, e := range t.hosts {

@@ -64,16 +64,16 @@ func TestTableKeepsItsOrder(t *testing.T) {
 		if i%20 > 0 {
 			continue
 		}
-		require.Equal(t, len(tab.hosts), tab.ending.Len())
+		require.Equal(t, len(tab.hosts), tab.byExpiry.Len())
 		require.Equal(t, len(tab.sites), tab.crowded.Len())
 		n := 0
 		for _, s := range tab.sites {
-			n += s.ending.Len()
-			require.LessOrEqual(t, s.ending.Len(), tab.crowded.First().ending.Len())
-			for _, e := range s.ending.Items() {
+			n += s.byExpiry.Len()
+			require.LessOrEqual(t, s.byExpiry.Len(), tab.crowded.First().byExpiry.Len())
+			for _, e := range s.byExpiry.Items() {
 				require.Same(t, e, tab.hosts[e.Host])
-				require.False(t, endsBefore(e, s.ending.First()))
-				require.False(t, endsBefore(e, tab.ending.First()))
+				require.False(t, endsBefore(e, s.byExpiry.First()))
+				require.False(t, endsBefore(e, tab.byExpiry.First()))
 			}
 		}
 		require.Equal(t, len(tab.hosts), n)

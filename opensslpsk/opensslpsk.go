@@ -1,12 +1,12 @@
-// Package opensslpsk lets netreply shake hands with a pre-shared key instead of
-// certificates, which Go's crypto/tls cannot. It calls OpenSSL (libssl 1.1.1 or newer)
-// through cgo: TLS 1.2 with PSK, DHE-PSK and ECDHE-PSK suites, and TLS 1.3 with an
-// external key.
+// Package opensslpsk implements netreply.PSKDialer: TLS handshakes with a pre-shared key
+// instead of certificates, which crypto/tls does not support. It calls OpenSSL (libssl
+// 1.1.1 or newer) through cgo: TLS 1.2 with PSK, DHE-PSK and ECDHE-PSK suites, and TLS 1.3
+// with an external key.
 //
 //	cfg := netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{PSK: opensslpsk.Dialer{}}}
 //
-// Each handshake asks by netreply.PreSharedKeyAuthenticationRequired. Connections made so
-// speak HTTP/1.1.
+// Each handshake asks for the key by netreply.PreSharedKeyAuthenticationRequired. The
+// connections use HTTP/1.1.
 package opensslpsk
 
 /*
@@ -31,24 +31,24 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// Dialer is the netreply.PSKDialer. Its zero value is ready to use, by several
-// goroutines at once.
+// Dialer is a netreply.PSKDialer. Its zero value is ready to use. It is safe for concurrent
+// use.
 type Dialer struct {
-	// Label keeps apart what different identities do: requests share connections only where
-	// their dialers have the same one. It is not sent.
+	// Label separates the connections of different identities: requests share connections
+	// only if their dialers have the same Label. It is not sent.
 	Label string
 }
 
 var _ netreply.PSKDialer = Dialer{}
 
-// Error is what OpenSSL says about a failure.
+// Error is an error of OpenSSL.
 type Error struct{ Reason string }
 
 func (e *Error) Error() string { return "openssl: " + e.Reason }
 
-// Handshake implements netreply.PSKDialer. A server that shows a certificate instead of
-// knowing the key is refused. Under TLS 1.3 the key is asked for before the server has
-// said anything, and once more if it wants TLS 1.2.
+// Handshake implements netreply.PSKDialer. It refuses a server that presents a certificate
+// instead of using the key. For TLS 1.3 it asks for the key before the server's first
+// message, and again if the server selects TLS 1.2.
 func (Dialer) Handshake(ctx context.Context, raw net.Conn, p netreply.PSKParameters) (net.Conn, tls.ConnectionState, error) {
 	c, err := newConn(raw, p)
 	if err != nil {
@@ -66,20 +66,20 @@ func (Dialer) Handshake(ctx context.Context, raw net.Conn, p netreply.PSKParamet
 	return c, c.state(p.ServerName), nil
 }
 
-// conn is a net.Conn that OpenSSL encrypts. OpenSSL works on memory only, under mu; the
-// network is read and written outside of it, written by one at a time.
+// conn is a net.Conn encrypted by OpenSSL. OpenSSL works on memory buffers, under mu.
+// Network I/O is done without mu, with at most one writer at a time.
 type conn struct {
 	net.Conn
 	asks cgo.Handle
-	in   []byte // what was read from the network; for one reader
+	in   []byte // buffer for reading from the network
 
-	reading, writing sync.Mutex // before mu
+	reading, writing sync.Mutex // locked before mu
 
 	mu  sync.Mutex
 	ssl *C.SSL // nil once closed
 }
 
-// question is what a handshake asks, and why it failed if that was the answer.
+// question is the question of a handshake, and its error.
 type question struct {
 	ask func(*netreply.PreSharedKeyAuthenticator) error
 	err error
@@ -91,7 +91,7 @@ func newConn(raw net.Conn, p netreply.PSKParameters) (*conn, error) {
 		maximum = tls.VersionTLS13
 	}
 	if p.Ask == nil {
-		return nil, errors.New("opensslpsk: PSKParameters has no Ask")
+		return nil, errors.New("opensslpsk: PSKParameters.Ask is nil")
 	}
 	if minimum > maximum {
 		return nil, errors.New("opensslpsk: no protocol between TLS 1.2 and MaxProtocol")
@@ -100,10 +100,10 @@ func newConn(raw net.Conn, p netreply.PSKParameters) (*conn, error) {
 	if ctx == nil {
 		return nil, errors.New("opensslpsk: OpenSSL cannot make a context")
 	}
-	defer C.SSL_CTX_free(ctx) // which every SSL holds by itself
+	defer C.SSL_CTX_free(ctx) // every SSL has its own reference
 	name := p.ServerName
 	if _, err := netip.ParseAddr(name); err == nil {
-		name = "" // an address is no name to tell (RFC 6066, section 3)
+		name = "" // SNI does not allow addresses (RFC 6066, section 3)
 	}
 	cname := C.CString(name)
 	defer C.free(unsafe.Pointer(cname))
@@ -122,13 +122,13 @@ func newConn(raw net.Conn, p netreply.PSKParameters) (*conn, error) {
 	return c, nil
 }
 
-// pskAsk is called by OpenSSL in the middle of a handshake. It returns the length of the
-// key, 0 for none.
+// pskAsk is called by OpenSSL during a handshake. It returns the length of the key, 0 for
+// none.
 //
 //export pskAsk
 func pskAsk(handle C.uintptr_t, hint *C.char, identity *C.char, maxIdentity C.unsigned, key *C.uchar, maxKey C.unsigned) C.unsigned {
 	q := cgo.Handle(handle).Value().(*question)
-	// the identity ends in a zero
+	// the identity is zero-terminated
 	a := &netreply.PreSharedKeyAuthenticator{MaximumIdentityLength: int(maxIdentity) - 1, MaximumPreSharedKeyLength: int(maxKey)}
 	if hint != nil {
 		a.IdentityHint = []byte(C.GoString(hint))
@@ -151,7 +151,7 @@ func (c *conn) handshake() error {
 		r := C.psk_handshake(c.ssl)
 		c.mu.Unlock()
 		if q := c.asks.Value().(*question); q.err != nil {
-			return q.err // without a key OpenSSL would go on, to no good
+			return q.err // without a key OpenSSL would continue
 		}
 		if err := c.flush(); err != nil && r.n == 1 {
 			return err
@@ -168,8 +168,8 @@ func (c *conn) handshake() error {
 	}
 }
 
-// more reads from the network what OpenSSL wants; it returns an error when it wants
-// nothing of the kind. A caller that is not in a handshake holds reading.
+// more reads input for OpenSSL from the network; it returns an error if OpenSSL needs none.
+// After the handshake the caller holds reading.
 func (c *conn) more(r C.psk_result) error {
 	switch r.why {
 	case C.SSL_ERROR_WANT_READ:
@@ -201,7 +201,7 @@ func failure(r C.psk_result) error {
 	return &Error{"unknown"}
 }
 
-// flush sends what OpenSSL wants sent.
+// flush writes OpenSSL's output to the network.
 func (c *conn) flush() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -232,7 +232,7 @@ func (c *conn) flushLocked() error {
 	}
 }
 
-// Read reads what the peer has sent; io.EOF is an end that the peer has announced.
+// Read implements net.Conn. It returns io.EOF only after a close_notify of the peer.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -248,7 +248,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		r := C.psk_read(c.ssl, unsafe.Pointer(&p[0]), C.int(min(len(p), 1<<20)))
 		pending := C.psk_pending(c.ssl) > 0
 		c.mu.Unlock()
-		if pending { // an answer to a message of the handshake
+		if pending { // the answer to a handshake message
 			if err := c.flush(); err != nil && r.n <= 0 {
 				return 0, err
 			}
@@ -262,7 +262,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 }
 
-// Write sends p.
+// Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -287,7 +287,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// Close closes the connection; what is being read or written ends.
+// Close closes the connection. Running Reads and Writes return.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	var goodbye []byte
