@@ -105,7 +105,10 @@ func (r *Reply) newTransfer(body *flow.Payload) *flow.Transfer {
 		AsksPassword:      q.waitsFor(AskAuthentication),
 		AsksProxyPassword: q.waitsFor(AskProxyAuthentication),
 	}
-	t.Clock, t.Rate = r.clock, r.rate
+	t.Clock = r.clock
+	if q.MinRate > 0 {
+		t.Rate = flow.NewRateGuard(q.MinRate, r.clock, r.transferred, func() { r.stop(minRate(q.MinRate)) })
+	}
 	return t
 }
 

@@ -112,9 +112,6 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if q.TransferTimeout > 0 || q.MinRate > 0 {
 		r.clock = flow.NewClock(q.TransferTimeout, func() { r.stop(transferTimeout(q.TransferTimeout)) })
 	}
-	if q.MinRate > 0 {
-		r.rate = flow.NewRateGuard(q.MinRate, r.clock, r.transferred, func() { r.stop(minRate(q.MinRate)) })
-	}
 	r.pipe.Init((*watch)(r), max(0, q.ReadBufferSize))
 	r.head.length = -1
 	m.takeSSLConfiguration(r)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -162,3 +163,33 @@ func moveBytes(url string) error {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestFinishedReplyMemory: a reply that has finished does not keep its request body in memory.
+func TestFinishedReplyMemory(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+	}))
+	m := newManager(t, netreply.Config{})
+	for _, size := range []int{10 << 10, 1 << 20} { // sent in one piece with the head, and in pieces
+		freed := make(chan struct{})
+		send := func() *netreply.Reply {
+			body := make([]byte, size)
+			runtime.AddCleanup(&body[0], func(freed chan struct{}) { close(freed) }, freed)
+			r := m.Post(t.Context(), newRequest(t, s.URL), netreply.BytesBody(body))
+			_, err := r.ReadAll()
+			require.NoError(t, err)
+			return r
+		}
+		r := send()
+		require.Eventually(t, func() bool {
+			runtime.GC()
+			select {
+			case <-freed:
+				return true
+			default:
+				return false
+			}
+		}, 10*time.Second, time.Millisecond, "%d bytes", size)
+		runtime.KeepAlive(r)
+	}
+}

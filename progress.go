@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +37,12 @@ func (t *throttle) due(now time.Duration) bool {
 	}
 	t.last = now
 	return true
+}
+
+// uploading is one sending of a request body.
+type uploading struct {
+	sent     *atomic.Int64 // bytes handed to the connection
+	throttle throttle
 }
 
 // finalProgress is the last DownloadProgress of a reply: rules P4 and P5, and (0,0) if the

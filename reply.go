@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,7 +15,6 @@ import (
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/pipe"
-	"github.com/netreply/netreply/internal/wire"
 )
 
 // Reply is a running request and its response. The body can be read while it arrives, every
@@ -40,8 +40,7 @@ type Reply struct {
 	encryption encryption
 	transfer   *flow.Transfer // nil before it and after its end
 
-	clock   *flow.Clock     // measures the peer's silence; nil without TransferTimeout and MinRate
-	rate    *flow.RateGuard // nil without a MinRate
+	clock   *flow.Clock // measures the peer's silence; nil without TransferTimeout and MinRate
 	started monotime
 	stage   atomic.Int32 // the Phase of the transfer
 	calls   atomic.Int32 // running calls of OnSignal and Answer
@@ -54,17 +53,18 @@ type Reply struct {
 	complete   bool   // the whole body was received
 	hasUpload  bool   // there is an upload source
 	secure     bool   // the hop is encrypted
+	onHTTP2    bool   // the connection of the last hop is one of HTTP/2
 	open       signal // of the question that the program has not answered, 0 for none
 	hops       int16
 	err        *Error
 	method     string
 	url        *url.URL
-	sent       *atomic.Int64 // body bytes sent by the current exchange; nil for none
-	uploading  throttle
+	upload     *uploading // of the sending that goes on; nil for none
 	head       head
 	trailers   *Headers
 	tls        *tls.ConnectionState
-	conn       *wire.Conn     // of the last hop
+	local      net.Addr // ends of the connection of the last hop, nil before there is one
+	remote     net.Addr
 	decoder    *coding.Reader // nil for a body that is not encoded
 	throttle   throttle
 	headDone   chan struct{} // made by the first WaitHead
@@ -126,7 +126,6 @@ func (r *Reply) unwound() {
 // conclude ends the reply with the outcome of its transfer.
 func (r *Reply) conclude(err error) {
 	r.clock.Stop()
-	r.rate.End()
 	ended := r.ctx.Err() != nil && !r.complete
 	if ended {
 		// the cause of the cancellation, not an error that followed from it
@@ -198,7 +197,9 @@ func (r *Reply) prepare() (payload *flow.Payload, err error) {
 		r.mu.Lock()
 		r.hasUpload = true
 		r.mu.Unlock()
-		if payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData); err != nil {
+		payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData)
+		r.body = nil // the reply may be kept for longer than it needs the memory
+		if err != nil {
 			return nil, err
 		}
 		if err = limitPayload(payload, r.req.Headers); err != nil {
@@ -288,6 +289,7 @@ func (r *Reply) finish() {
 		return
 	}
 	r.state = finished
+	r.upload = nil // which leads to the request body
 	p := finalProgress(r.pipe.Received(), r.head.length, r.head.noBody)
 	if r.head.status == 0 {
 		p.Total = p.Done
@@ -322,8 +324,8 @@ func (r *Reply) describe(e *Error, received int64) {
 	if owed := r.owed(); owed != "" && e.Code == TimeoutError {
 		e.Err = &waitError{e.Err, owed}
 	}
-	if r.sent != nil && e.Sent == 0 {
-		e.Sent = r.sent.Load()
+	if r.upload != nil && e.Sent == 0 {
+		e.Sent = r.upload.sent.Load()
 	}
 	e.Retryable = retryable(e, r.req.idempotent(r.method))
 }

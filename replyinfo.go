@@ -165,10 +165,7 @@ func (r *Reply) RawHeaderPairs() [][2]string {
 func (r *Reply) LocalAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.conn == nil {
-		return nil
-	}
-	return r.conn.LocalAddr
+	return r.local
 }
 
 // RemoteAddr is the remote address of the connection of the last hop, which with a proxy is
@@ -176,10 +173,7 @@ func (r *Reply) LocalAddr() net.Addr {
 func (r *Reply) RemoteAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.conn == nil {
-		return nil
-	}
-	return r.conn.RemoteAddr
+	return r.remote
 }
 
 // ProxyResponse is the response of a proxy to CONNECT, if the reply failed because of it;

@@ -65,7 +65,8 @@ func (w *watch) Carrier(c *wire.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == running {
-		w.tls, w.conn = c.TLS, c
+		// not c itself, which would keep the whole transfer in memory
+		w.tls, w.local, w.remote, w.onHTTP2 = c.TLS, c.LocalAddr, c.RemoteAddr, c.HTTP2
 	}
 }
 
@@ -73,8 +74,10 @@ func (w *watch) Uploads(sent *atomic.Int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == running {
-		w.sent, w.uploading = sent, throttle{-progressInterval} // so that the first progress is emitted
-		w.hasUpload = sent != nil
+		w.upload, w.hasUpload = nil, sent != nil
+		if sent != nil {
+			w.upload = &uploading{sent, throttle{-progressInterval}} // so that the first progress is emitted
+		}
 	}
 }
 
@@ -85,7 +88,8 @@ func (w *watch) Sent() { (*Reply)(w).emit(sigRequestSent, 0, 0, nil) }
 func (w *watch) Uploaded(sent, total int64) {
 	r := (*Reply)(w)
 	r.mu.Lock()
-	if r.state != running || !r.uploading.due(r.started.elapsed()) && sent != total && !r.req.EmitAllUploadProgress {
+	due := r.upload == nil || r.upload.throttle.due(r.started.elapsed())
+	if r.state != running || !due && sent != total && !r.req.EmitAllUploadProgress {
 		r.mu.Unlock()
 		return
 	}
@@ -102,7 +106,7 @@ func (w *watch) Interim(code int, h http.Header) {
 		return
 	}
 	e := r.note(sigInformational, 0, 0, &Informational{code, headersFrom(h, false)})
-	if !r.hasOnSignal() || !r.conn.HTTP2 {
+	if !r.hasOnSignal() || !r.onHTTP2 {
 		r.dispatch(e)
 		return
 	}
@@ -359,8 +363,8 @@ func (r *Reply) transferred() int64 {
 	n := r.wireBytes()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sent != nil {
-		n += r.sent.Load()
+	if r.upload != nil {
+		n += r.upload.sent.Load()
 	}
 	return n
 }

@@ -90,8 +90,9 @@ func (t *Transfer) Abandon() {
 	t.Close()
 }
 
-// Close closes the request body.
+// Close closes the request body and stops measuring.
 func (t *Transfer) Close() {
+	t.Rate.End()
 	if t.upload != nil {
 		t.upload.Close()
 	}
