@@ -257,7 +257,7 @@ func redirectError(refusal *httpurl.Refusal) *Error {
 	return e
 }
 
-// proxyError gives a failure of a proxy its code (D9), also where it only forwards.
+// proxyError maps a failure of a proxy (D9), also of one that forwards.
 func proxyError(failure *flow.ProxyFailure) *Error {
 	name := failure.Proxy.Name
 	e := &Error{Phase: PhaseProxy, Sent: failure.Sent}
@@ -271,7 +271,7 @@ func proxyError(failure *flow.ProxyFailure) *Error {
 			e.Err = &ProxyError{name, fmt.Errorf("proxy %s: %w", cause.Proxy, ce)}
 		}
 		e.Attempts = attempts(cause)
-	case *wire.Error: // while it forwarded
+	case *wire.Error: // failed while forwarding
 		e.Code, e.Err = ProxyConnectionClosedError, &ProxyError{name, cause.Err}
 		if cause.Fault == wire.Malformed {
 			e.Code = UnknownProxyError
@@ -281,8 +281,8 @@ func proxyError(failure *flow.ProxyFailure) *Error {
 	return e
 }
 
-// nextProxy tells that a proxy has failed before anything was sent, in a way that says
-// nothing of the others.
+// nextProxy reports whether the next proxy may be tried: a proxy was unreachable or closed
+// the connection before anything was sent.
 func nextProxy(err error) bool {
 	failure, ok := err.(*flow.ProxyFailure)
 	if !ok || failure.Sent > 0 {
@@ -295,7 +295,7 @@ func nextProxy(err error) bool {
 	return false
 }
 
-// attempts are the addresses that an error is about.
+// attempts returns the failed attempts in an error.
 func attempts(err error) []Attempt {
 	var tried dial.Attempts
 	if !errors.As(err, &tried) {

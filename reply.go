@@ -111,7 +111,7 @@ func (r *Reply) run() {
 	r.conclude(r.perform())
 }
 
-// unwound takes the reply out of the Manager's list. Where nothing has ended its context, a
+// unwound removes the reply from the Manager's list. If its context has not ended, a
 // callback of the program has ended the goroutine, by runtime.Goexit or a panic.
 func (r *Reply) unwound() {
 	defer r.m.remove(r)
@@ -217,7 +217,7 @@ func (r *Reply) prepare() (payload *flow.Payload, err error) {
 //
 //go:noinline
 func (r *Reply) receive(resp *http.Response) error {
-	defer func() { resp.Body.Close() }() // of which limitBody may make another one
+	defer func() { resp.Body.Close() }() // limitBody may replace it
 	err := limitBody(resp, r.req.MaxBodySize)
 	if err == nil {
 		err = r.transfer.Receive(resp, &r.pipe)
@@ -257,7 +257,7 @@ func (r *Reply) end(e *Error, discard bool) {
 	r.endLocked(e, discard)
 }
 
-// endLocked is end for whoever holds the lock, which it gives up.
+// endLocked is end for callers that hold the lock; it releases the lock.
 func (r *Reply) endLocked(e *Error, discard bool) {
 	if r.state != running {
 		r.mu.Unlock()
@@ -302,7 +302,7 @@ func (r *Reply) finish() {
 		close(r.done)
 	}
 	last := r.note(sigFinished, 0, 0, nil)
-	if r.err == nil { // who reads finds a reply that has finished
+	if r.err == nil { // the end of reading implies IsFinished
 		r.pipe.End(nil)
 	}
 	r.dispatch(last)
@@ -389,13 +389,13 @@ func (r *Reply) Close() error {
 	return nil
 }
 
-// Wait waits until the reply is finished, and returns Err. If ctx ends first, it returns the
-// cause of that, and the reply goes on; only the end of the context that the request was sent
-// with ends the reply, and then Wait returns Err. A nil ctx never ends.
+// Wait waits until the reply is finished, and returns Err. If ctx ends first, it returns
+// the cause of that, and the reply continues; only the end of the context that the request
+// was sent with ends the reply, and then Wait returns Err. A nil ctx never ends.
 //
-// Wait does not read the body: with a ReadBufferSize, another goroutine must read a body that
-// is larger, or the reply never finishes. Inside OnSignal and Answer it does not wait, but
-// returns Err if there is one already, and otherwise fails with ErrInsideOnSignal.
+// Wait does not read the body: with a ReadBufferSize, another goroutine must read a body
+// that is larger, or the reply never finishes. Inside OnSignal and Answer it does not wait:
+// it returns Err if that is set, and otherwise an error that wraps ErrInsideOnSignal.
 func (r *Reply) Wait(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
@@ -429,17 +429,19 @@ func (r *Reply) Wait(ctx context.Context) error {
 	return r.Err()
 }
 
-// endsWith reports whether the end of ctx ends the reply, too, so that its error is near.
+// endsWith reports whether the end of ctx also ends the reply, so that Wait returns Err
+// instead of the cause of ctx.
 func (r *Reply) endsWith(ctx context.Context) bool {
 	return ctx.Done() == r.caller || ctx.Done() == r.ctx.Done()
 }
 
-// WaitHead waits until the head of the final response is there: after all redirects and
-// questions, and before the body. StatusCode, Headers, URL, ContentLength and the like do not
-// change any more then. It returns nil for every response, a 404 too: nil does not mean that
-// the request has succeeded. It returns Err if the reply ends before a head has come. If ctx
-// ends first, it does what Wait does. A nil ctx never ends. Inside OnSignal and Answer it does
-// not wait, and fails with ErrInsideOnSignal unless the head is there or the reply has failed.
+// WaitHead waits until the final response head was received: after all redirects and
+// questions, and before the body. StatusCode, Headers, URL, ContentLength and similar
+// getters do not change any more then. It returns nil for every response, also for a 404:
+// nil does not mean that the request has succeeded. It returns Err if the reply ends before
+// a head was received. If ctx ends first, it does what Wait does. A nil ctx never ends.
+// Inside OnSignal and Answer it does not wait: unless the head was received or the reply
+// has failed, the error wraps ErrInsideOnSignal.
 func (r *Reply) WaitHead(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()

@@ -20,8 +20,8 @@ import (
 
 // watch implements flow.Watcher and pipe.Owner for a Reply: all signals but the last three
 // are emitted here, and all questions are asked here. State is set before the signal is
-// emitted (rule S6). The transfer may go on a little behind the end of the reply, of which
-// nothing changes any more then.
+// emitted (rule S6). The transfer may continue for a short time after the end of the reply,
+// which does not change any more then.
 type watch Reply
 
 var (
@@ -42,7 +42,7 @@ func (w *watch) Encrypted(state *tls.ConnectionState) {
 // for flaws that a question has reported before.
 func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r := (*Reply)(w)
-	r.showTLS(&tls.ConnectionState{PeerCertificates: f.Chain}) // which has not proved anything yet
+	r.showTLS(&tls.ConnectionState{PeerCertificates: f.Chain}) // not verified
 	if r.encryption.lenient.allAccepted(f) || r.encryption.profiles.from.PeerVerifyMode == VerifyNone {
 		return
 	}
@@ -52,7 +52,7 @@ func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r.emit(sigSSLErrors, 0, 0, q)
 }
 
-// showTLS makes readable what is known of the encryption.
+// showTLS sets the state that Reply.SSLConfiguration returns.
 func (r *Reply) showTLS(state *tls.ConnectionState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,7 +111,7 @@ func (w *watch) Interim(code int, h http.Header) {
 		return
 	}
 	r.mu.Unlock()
-	go func() { // ends with OnSignal, or at once where somebody else tells
+	go func() { // ends with OnSignal, or at once if another goroutine is dispatching
 		r.mu.Lock()
 		r.dispatch(e)
 	}()
@@ -204,7 +204,7 @@ func (w *watch) Profile(u *url.URL) (p *wire.Profile, once bool) {
 
 func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool) *wire.Profile {
 	r := (*Reply)(w)
-	r.showTLS(&tls.ConnectionState{PeerCertificates: f.Chain}) // which has not proved anything yet
+	r.showTLS(&tls.ConnectionState{PeerCertificates: f.Chain}) // not verified
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Final: r.m.requiresTLS(u.Hostname())}
 	if q.Final || !ask {
 		q.Reject()
@@ -322,8 +322,8 @@ func (r *Reply) setOpen(k signal) {
 	r.mu.Unlock()
 }
 
-// owed is what the transfer waits for the program to do, "" for nothing. The caller holds the
-// lock.
+// owed describes the action of the program for which the transfer waits, "" for none. The
+// caller holds the lock.
 func (r *Reply) owed() string {
 	if r.open != 0 {
 		return "answer " + r.open.String()

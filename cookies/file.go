@@ -52,11 +52,10 @@ type stored struct {
 	Accessed time.Time `json:"accessed"`
 }
 
-// Save writes the cookies that outlive a session to a file, and with session the
-// others too. The file is replaced in one step: a crash leaves the old one or the
-// new one. Of a symbolic link the target is replaced. Cookies are secrets: only its
-// owner can read a new file; one that is there keeps its permissions. The jar can be
-// used meanwhile.
+// Save writes the persistent cookies to a file, and with session the session cookies, too.
+// The file is replaced atomically; for a symbolic link the target is replaced. Cookies are
+// secrets: only its owner can read a new file; an existing file keeps its permissions. The
+// jar can be used meanwhile.
 func (j *Jar) Save(name string, session bool) error {
 	f := file{Format: formatName, Version: formatVersion, Cookies: []stored{}}
 	for _, c := range j.snapshot() {

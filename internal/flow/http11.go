@@ -30,7 +30,7 @@ type http11Origins struct {
 	origins map[http11Origin]struct{}
 }
 
-// protocol returns the protocol for a server, given the one that the request wants.
+// protocol returns the protocol for a server, given that of the request.
 func (e *Engine) protocol(wish wire.Protocol, scheme, addr string) wire.Protocol {
 	if wish == wire.Negotiate && e.http11.has(scheme, addr) {
 		return wire.HTTP1

@@ -7,7 +7,7 @@
 //	producer   Room and Fill in turn, or Lend
 //	its end    Stop, End, Close
 //	reader     Read, WriteTo, All, Take
-//	anybody    Peek, Available, Received, Limit, SetLimit
+//	any        Peek, Available, Received, Limit, SetLimit
 //
 // The pipe never holds its lock while it calls its Owner, a Clock, the lent body or a
 // writer.
