@@ -42,7 +42,7 @@ func fixed(t testing.TB, answer string) *testserver.Raw {
 
 var small = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1024\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\n\r\n" + string(make([]byte, 1024))
 
-// TestAllocations: a small GET on a kept connection, both ways.
+// TestAllocations: allocations of a small GET on a kept connection, by Get and by Fetch.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -65,7 +65,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestGoroutines: four for a request that waits on HTTP/1, two on HTTP/2, and
+// TestGoroutines: a waiting request has four goroutines on HTTP/1 and two on HTTP/2, and
 // none afterwards.
 func TestGoroutines(t *testing.T) {
 	const n = 50
@@ -92,7 +92,7 @@ func TestGoroutines(t *testing.T) {
 	}
 	m.Close()
 	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {
-		runtime.Gosched() // Eventually would count its own
+		runtime.Gosched() // Eventually runs a goroutine, too
 	}
 	assert.LessOrEqual(t, runtime.NumGoroutine(), before)
 }
@@ -121,7 +121,7 @@ func BenchmarkFetch(b *testing.B) {
 	})
 }
 
-// BenchmarkDownload with and without somebody who watches the progress.
+// BenchmarkDownload with and without an observer of the progress.
 func BenchmarkDownload(b *testing.B) {
 	const size = 64 << 20
 	for _, watched := range []bool{false, true} {

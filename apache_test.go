@@ -17,8 +17,8 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// apache starts an Apache with the given directives and returns its URL. The test
-// is skipped where there is none.
+// apache starts an Apache with the given directives and returns its URL. The test is
+// skipped if Apache is not installed.
 func apache(t *testing.T, dir, directives string) string {
 	addr, _ := freeAddr(t)
 	conf := "ServerName 127.0.0.1\nListen " + addr + "\nServerRoot " + dir + "\nPidFile " + dir + "/pid\nErrorLog " + dir + "/error.log\n" +
@@ -44,8 +44,7 @@ func apache(t *testing.T, dir, directives string) string {
 	return "http://" + addr
 }
 
-// TestApache: Basic and Digest with the server that most of the web knows them from,
-// and its gzip.
+// TestApache: Basic, Digest and gzip with Apache.
 func TestApache(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
@@ -98,7 +97,7 @@ func TestApache(t *testing.T) {
 				assert.Less(t, r.WireBytes(), int64(len(text)))
 			}
 			assert.Equal(t, 2, asked)
-			// Its nonces end after a second, and each answer has the next one.
+			// A nonce expires after a second, and each response has the next one.
 			for range 20 {
 				r := m.Get(t.Context(), newRequest(t, base+"/"+area+"/page.txt"))
 				require.NoError(t, r.Wait(deadline(t)))

@@ -12,9 +12,9 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestNoSecondQuestionAfterTickets: bytes that a server sends after its handshake, such as TLS
-// 1.3 session tickets, do not make a connection unusable while it waited for an answer: it is
-// used, and nothing is asked twice.
+// TestNoSecondQuestionAfterTickets: bytes that a server sends after its handshake, such as
+// TLS 1.3 session tickets, do not make a connection unusable that has waited for an answer:
+// it is used, and the question is not repeated.
 func TestNoSecondQuestionAfterTickets(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.TLS, testserver.H2} {
 		t.Run(string(kind), func(t *testing.T) {

@@ -21,11 +21,11 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// basicServer wants user:pass for the realm that is the first element of the path,
-// sends the body back, and counts what it refused.
+// basicServer requires user:pass for the realm in the first path element, echoes the body,
+// and counts its 401 responses.
 type basicServer struct {
 	refused atomic.Int64
-	held    chan struct{} // when not nil, a 401 waits for it
+	held    chan struct{} // if not nil, delays 401 responses
 }
 
 func (s *basicServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,7 +48,7 @@ func (s *basicServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "in%s", sent)
 }
 
-// answering answers every question by a function that is called at once.
+// answering answers every question with a function.
 func answering(f func(*netreply.Authenticator)) func(*netreply.Reply, netreply.Event) {
 	return func(_ *netreply.Reply, e netreply.Event) {
 		if q, ok := e.(netreply.AuthenticationRequired); ok {
@@ -57,7 +57,7 @@ func answering(f func(*netreply.Authenticator)) func(*netreply.Reply, netreply.E
 	}
 }
 
-// TestAuthQuestion: the question, and every kind of answer.
+// TestAuthQuestion: the fields of the question, and every kind of answer.
 func TestAuthQuestion(t *testing.T) {
 	s := &basicServer{}
 	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
@@ -87,7 +87,7 @@ func TestAuthQuestion(t *testing.T) {
 			(*netreply.Authenticator).Cancel,
 			func(q *netreply.Authenticator) bool {
 				if q.PreviousFailed {
-					return q.SetCredentials("user", "bad") // the same again: rule U6
+					return q.SetCredentials("user", "bad") // the same credentials: rule U6
 				}
 				return q.SetCredentials("user", "bad")
 			},
@@ -108,7 +108,7 @@ func TestAuthQuestion(t *testing.T) {
 	})
 }
 
-// TestAuthSignals: rule S50, and S51 without anybody who answers.
+// TestAuthSignals: rule S50, and S51 without an answer.
 func TestAuthSignals(t *testing.T) {
 	s := &basicServer{}
 	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
@@ -188,7 +188,7 @@ func TestAuthAsksOnce(t *testing.T) {
 			for i := range n {
 				all = append(all, s.m.Get(t.Context(), s.request(fmt.Sprintf("/r/%d", i))))
 			}
-			for range n { // all have been refused before one of them asks
+			for range n { // all get a 401 before one of them asks
 				server.held <- struct{}{}
 			}
 			var wg sync.WaitGroup
@@ -196,7 +196,7 @@ func TestAuthAsksOnce(t *testing.T) {
 				wg.Go(func() {
 					for q := range r.AuthenticationRequired() {
 						asked.Add(1)
-						// the others wait; they cannot be seen waiting, only what becomes of them
+						// the others wait, which is visible only by their result
 						if cancel {
 							q.Cancel()
 						} else {
@@ -268,7 +268,7 @@ func TestAuthOrigin(t *testing.T) {
 	})
 	s := &basicServer{}
 	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
-		if s.kind == testserver.H2C { // which the other origin does not speak
+		if s.kind == testserver.H2C { // the other origin has no HTTP/2
 			return
 		}
 		origin := s.URL
@@ -292,7 +292,8 @@ func TestAuthOrigin(t *testing.T) {
 	}
 }
 
-// TestAuthURL: user and password of the URL (rules U3 and U5), never shown.
+// TestAuthURL: user and password of the URL are used (rules U3 and U5), and are not in
+// errors and texts.
 func TestAuthURL(t *testing.T) {
 	s := &basicServer{}
 	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
@@ -366,8 +367,8 @@ func TestAuthStored(t *testing.T) {
 	require.ErrorContains(t, err, "Config.Negotiators")
 }
 
-// TestAuthUpload: the body goes out again from its start, or the reply says that it
-// cannot (rules S50 and E23).
+// TestAuthUpload: the body is sent again from its start, or the reply fails because it
+// cannot be (rules S50 and E23).
 func TestAuthUpload(t *testing.T) {
 	s := &basicServer{}
 	eachProtocol(t, s.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
@@ -436,8 +437,8 @@ func TestAuthUnknown(t *testing.T) {
 	}
 }
 
-// TestAuthManyRealms: a server that names another realm in every response fills the cache up to
-// its limit only, and is still answered.
+// TestAuthManyRealms: a server with another realm in every response fills the cache only up
+// to its limit, and is still answered.
 func TestAuthManyRealms(t *testing.T) {
 	s := &basicServer{}
 	eachProtocol(t, s.ServeHTTP, netreply.Config{Credentials: []netreply.Credential{}}, func(t *testing.T, s *fixture) {
@@ -453,8 +454,8 @@ func TestAuthManyRealms(t *testing.T) {
 	})
 }
 
-// TestAuthRoundLimit: a server that refuses every credential does not keep a reply running for
-// ever.
+// TestAuthRoundLimit: a server that refuses all credentials does not keep a reply running
+// forever.
 func TestAuthRoundLimit(t *testing.T) {
 	var n atomic.Int64
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
@@ -467,7 +468,7 @@ func TestAuthRoundLimit(t *testing.T) {
 	})
 }
 
-// TestAuthLarge401: the body of a 401 can be read whole, however long.
+// TestAuthLarge401: the body of a 401 can be read completely, whatever its size.
 func TestAuthLarge401(t *testing.T) {
 	large := strings.Repeat("x", 1<<20)
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {

@@ -20,7 +20,7 @@ func basicField(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-// remembers makes a Manager know user:pass for the realm r of a server.
+// remembers makes a Manager store user:pass for the realm r of a server.
 func remembers(t *testing.T, s *fixture) *netreply.Manager {
 	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg}})
 	req := s.request("/r/")
@@ -30,8 +30,8 @@ func remembers(t *testing.T, s *fixture) *netreply.Manager {
 	return m
 }
 
-// TestCallersAuthorization: an Authorization field set by the caller is sent as it is, and a
-// 401 to it is the result (rule U4), whatever is cached and whoever would answer.
+// TestCallersAuthorization: an Authorization field of the program is sent unchanged, and a
+// 401 to it is final (rule U4), whatever is cached, and even if questions are answered.
 func TestCallersAuthorization(t *testing.T) {
 	eachProtocol(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		m := remembers(t, s)
@@ -112,11 +112,11 @@ func TestWrongURLPassword(t *testing.T) {
 		check(newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: s.cfg},
 			Credentials: []netreply.Credential{{Origin: s.URL, User: "user", Password: "pass"}}}))
 
-		named := s.request("/r/") // a user without a password says nothing against it
+		named := s.request("/r/") // a user without a password does not exclude it
 		named.URL.User = url.User("user")
 		require.Equal(t, "in", readBody(t, m.Get(t.Context(), named)))
 
-		// who can be asked is, and once for a reply
+		// the program is asked, once for a reply
 		asks := 0
 		wrong.URL.Path, wrong.URL.RawQuery = "/r/", "to="+s.URL+"/r/end"
 		wrong.OnSignal = answering(func(q *netreply.Authenticator) {
@@ -132,7 +132,8 @@ func TestWrongURLPassword(t *testing.T) {
 	})
 }
 
-// TestWrongURLPasswordAsked: nor does an answer that another reply waits for replace it.
+// TestWrongURLPasswordAsked: an answer that another reply waits for does not replace it,
+// either.
 func TestWrongURLPasswordAsked(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, &basicServer{})
 	m := newManager(t, netreply.Config{Ask: netreply.AskAuthentication})

@@ -20,11 +20,11 @@ const (
 	sha256R = `Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256`
 )
 
-// challenger asks for what it is told to, and takes every answer to that.
+// challenger sends the given challenge, and accepts every answer to it.
 type challenger struct {
 	mu        sync.Mutex
 	challenge string
-	got       []string // the schemes that credentials came by
+	got       []string // schemes of the received credentials
 	n         int      // 401s
 }
 
@@ -40,7 +40,7 @@ func (c *challenger) set(challenge string) {
 	c.challenge = challenge
 }
 
-// sent are the schemes that credentials came by since the last call.
+// sent returns the schemes of the credentials received since the last call.
 func (c *challenger) sent() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,7 +49,7 @@ func (c *challenger) sent() []string {
 	return got
 }
 
-// takes notes an answer and reports whether it is one to the challenge.
+// takes records an answer and reports whether it answers the challenge.
 func (c *challenger) takes(field string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,8 +78,8 @@ func (c *challenger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestAuthDowngrade: credentials are sent by the scheme that they were given for. A weaker
-// scheme needs a new question, whoever has changed the challenge.
+// TestAuthDowngrade: credentials are sent with the scheme for which they were given. A
+// weaker scheme needs a new question.
 func TestAuthDowngrade(t *testing.T) {
 	for _, c := range []struct {
 		name, first, then string
@@ -96,7 +96,7 @@ func TestAuthDowngrade(t *testing.T) {
 	} {
 		for _, given := range []string{"by answer", "by URL", "by Config"} {
 			if given == "by answer" && strings.Contains(c.then, "other") {
-				continue // which is a question anyhow
+				continue // a question in any case
 			}
 			t.Run(c.name+", "+given, func(t *testing.T) {
 				server := &challenger{challenge: c.first}
@@ -124,7 +124,7 @@ func TestAuthDowngrade(t *testing.T) {
 				require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 				require.Len(t, server.sent(), 1)
 
-				// somebody puts another challenge in its place, here and elsewhere
+				// an attacker replaces the challenge, here and elsewhere
 				server.set(c.then)
 				asked, answer = nil, false
 				for _, path := range []string{"/a/x", "/b"} {
@@ -146,7 +146,7 @@ func TestAuthDowngrade(t *testing.T) {
 					assert.Equal(t, "Digest"+strings.Repeat(" SHA-256", strings.Count(c.first, "SHA")), sent)
 				}
 
-				// what is given for the weaker scheme goes out by it, from then on
+				// credentials given for the weaker scheme are sent with it from then on
 				asked, answer = nil, true
 				require.NoError(t, m.Get(t.Context(), req).Wait(deadline(t)))
 				assert.Equal(t, []string{scheme}, asked)
@@ -194,7 +194,7 @@ func TestAuthDowngradeWaiting(t *testing.T) {
 	assert.Equal(t, []string{"Digest SHA-256"}, server.sent())
 }
 
-// TestCredentialSchemes: a Credential names the schemes that may carry it.
+// TestCredentialSchemes: Credential.Schemes are the allowed schemes.
 func TestCredentialSchemes(t *testing.T) {
 	for _, c := range []struct {
 		schemes   []string

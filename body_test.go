@@ -31,7 +31,7 @@ type closeCounter struct {
 
 func (c *closeCounter) Close() error { c.closed.Add(1); return nil }
 
-// TestBodies: every kind of body arrives whole, with the right framing.
+// TestBodies: every kind of body arrives completely, with the right framing.
 func TestBodies(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 30_000)
 	file := filepath.Join(t.TempDir(), "data")
@@ -151,8 +151,7 @@ func TestUploadProgress(t *testing.T) {
 	})
 }
 
-// TestEarlyResponse: the response to an upload that the server refuses is never lost, over any
-// protocol.
+// TestEarlyResponse: the response to a refused upload is never lost, over any protocol.
 func TestEarlyResponse(t *testing.T) {
 	const tries = 100
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {

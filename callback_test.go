@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// waits are the methods that wait for a reply. Each returns what it has read.
+// waits are the methods that wait for a reply. Each returns the bytes it has read.
 var waits = map[string]func(*netreply.Reply) (string, error){
 	"ReadAll": func(r *netreply.Reply) (string, error) {
 		b, err := r.ReadAll()
@@ -35,8 +35,8 @@ var waits = map[string]func(*netreply.Reply) (string, error){
 	"Wait": func(r *netreply.Reply) (string, error) { return "", r.Wait(context.Background()) },
 }
 
-// TestWaitInsideOnSignal: methods that wait return when called in OnSignal, at any signal, with
-// what has come and an error that says why; after the error signal, with everything.
+// TestWaitInsideOnSignal: inside OnSignal, methods that wait return at any signal, with the
+// bytes received so far and an error; after the error signal, with everything.
 func TestWaitInsideOnSignal(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -196,8 +196,8 @@ func TestWaitOfFinishedReply(t *testing.T) {
 	}
 }
 
-// TestAbortWhileReplyEnds: when an Abort returns the reply is finished, also if it has just begun
-// to end by itself and OnSignal is running for its error.
+// TestAbortWhileReplyEnds: when Abort returns the reply is finished, also if it was just
+// ending with a failure and OnSignal is running for it.
 func TestAbortWhileReplyEnds(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	for range 3000 {

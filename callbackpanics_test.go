@@ -13,8 +13,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestCallbackDoesNotReturn: a Fetch whose OnSignal panics, or ends its goroutine, leaves no
-// connection behind, at any signal: the next one to the same host finds a place. Its reply has
+// TestCallbackDoesNotReturn: a Fetch whose OnSignal panics or calls runtime.Goexit, at any
+// signal, does not keep a connection: the next one to the same host gets one. The reply is
 // finished.
 func TestCallbackDoesNotReturn(t *testing.T) {
 	ways := map[string]func(){"panic": func() { panic("OnSignal") }, "Goexit": runtime.Goexit}

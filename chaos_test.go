@@ -21,8 +21,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestChaos: whatever clients and servers do to each other, no reply gets the body of another
-// request, and nothing is left behind.
+// TestChaos: whatever clients and servers do, no reply gets the body of another request,
+// and no goroutine or connection is leaked.
 func TestChaos(t *testing.T) {
 	const workers = 32
 	length := 3 * time.Second
@@ -36,7 +36,7 @@ func TestChaos(t *testing.T) {
 			w.WriteHeader(413)
 			io.WriteString(w, r.URL.Path)
 			return
-		case "silence": // the connection ends without an answer
+		case "silence": // the connection is closed without a response
 			broken.Add(1)
 			panic(http.ErrAbortHandler)
 		case "half":
@@ -74,7 +74,7 @@ func TestChaos(t *testing.T) {
 		wg.Wait()
 		t.Logf("%d requests, %d answered as they should, %d connections broken", done.Load(), good.Load(), broken.Load())
 		assert.Greater(t, good.Load(), done.Load()/4)
-		// no place in the pool is lost
+		// no connection of the pool is lost
 		for range 20 {
 			_, err := s.m.Get(deadline(t), s.request("/x")).ReadAll()
 			require.NoError(t, err)
@@ -82,8 +82,8 @@ func TestChaos(t *testing.T) {
 	})
 }
 
-// one sends a request of some kind, disturbs it in some way, and checks what
-// comes; true when it came whole.
+// one sends a random request, disturbs it, and checks the result; true if the response was
+// complete.
 func one(t *testing.T, s *fixture, rnd *rand.Rand, id int) bool {
 	do := []string{"", "", "", "", "early", "silence", "half", "last", "redirect"}[rnd.IntN(9)]
 	path := fmt.Sprintf("/%d", id)
@@ -139,7 +139,7 @@ func one(t *testing.T, s *fixture, rnd *rand.Rand, id int) bool {
 			assert.Fail(t, "the body of another request", "%s got %q", path, line)
 		}
 	}
-	if werr != nil || err != nil { // err alone: closed after it had finished
+	if werr != nil || err != nil { // only err: closed after it had finished
 		return false
 	}
 	assert.Equal(t, sum, r.RawHeader("X-Sum"), "%s: the body on the way to the server", path)

@@ -15,10 +15,10 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestClientTrace: a trace in the context of a request hears of its connection and of what is
-// sent and received, for each hop.
+// TestClientTrace: the hooks of a trace in the context of a request are called for
+// connection, request and response of each hop.
 func TestClientTrace(t *testing.T) {
-	wrote := make(chan struct{}, 1) // so that no response overtakes it
+	wrote := make(chan struct{}, 1) // so that the response is not reported first
 	s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-wrote
 		if r.URL.Path == "/" {

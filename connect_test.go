@@ -24,7 +24,7 @@ import (
 func TestPreconnect(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		if kind == testserver.H2C {
-			continue // is not known before a request says so
+			continue // not known before a request
 		}
 		for _, through := range []string{"direct", "proxy"} {
 			t.Run(string(kind)+"/"+through, func(t *testing.T) {

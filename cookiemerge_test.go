@@ -46,7 +46,7 @@ func TestCookieMerge(t *testing.T) {
 			assert.Equal(t, c.want, readBody(t, s.m.Get(t.Context(), req)), "%q and %q", c.jar, c.own)
 			req.CookieLoadControl = netreply.LoadManual
 			want := strings.Join(c.own, "; ")
-			if s.kind == "h2" || s.kind == "h2c" || want == " ; " { // HTTP/2 sends pairs, and nobody an empty field
+			if s.kind == "h2" || s.kind == "h2c" || want == " ; " { // HTTP/2 sends pairs; an empty field is not sent
 				continue
 			}
 			assert.Equal(t, want, readBody(t, s.m.Get(t.Context(), req)), "%q only", c.own)
@@ -54,8 +54,8 @@ func TestCookieMerge(t *testing.T) {
 	})
 }
 
-// TestCookieMergeOnHops: each hop to the origin merges again: cookies learned on the way are
-// sent, and do not become the caller's.
+// TestCookieMergeOnHops: each hop to the origin merges again: new cookies are sent, and are
+// not added to the caller's.
 func TestCookieMergeOnHops(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

@@ -14,8 +14,8 @@ import (
 	"github.com/netreply/netreply/cookies"
 )
 
-// cookieServer sets a cookie named after the path, redirects where ?to says, and
-// answers with the Cookie field it got.
+// cookieServer sets a cookie named after the path, redirects to the URL in ?to, and returns
+// the Cookie field of the request.
 func cookieServer(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Set-Cookie"] = append(r.URL.Query()["set"], r.URL.Path[1:]+"=1; Path=/")
 	if to := r.URL.Query().Get("to"); to != "" {
@@ -77,7 +77,7 @@ func TestCookiesOfAnotherOrigin(t *testing.T) {
 	eachProtocol(t, cookieServer, netreply.Config{}, func(t *testing.T, s *fixture) {
 		there, _ := url.Parse(s.URL)
 		there.Host = "localhost:" + there.Port()
-		if s.kind != "h1" { // the certificate and the protocol are for the one name
+		if s.kind != "h1" { // the certificate is for one name only
 			return
 		}
 		for _, control := range []netreply.LoadControl{netreply.LoadAutomatic, netreply.LoadManual} {

@@ -21,7 +21,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// encoded puts codings on data, in the order they are named.
+// encoded applies codings to data, in the given order.
 func encoded(t testing.TB, data []byte, codings ...string) []byte {
 	var b bytes.Buffer
 	w := encoder(&b, codings...)
@@ -31,7 +31,7 @@ func encoded(t testing.TB, data []byte, codings ...string) []byte {
 	return b.Bytes()
 }
 
-// stack is a coding put on what another makes.
+// stack applies a coding to the output of another.
 type stack struct {
 	io.WriteCloser
 	below io.Closer
@@ -39,7 +39,7 @@ type stack struct {
 
 func (s stack) Close() error { return errors.Join(s.WriteCloser.Close(), s.below.Close()) }
 
-// encoder puts the codings on what is written, the first one first.
+// encoder applies the codings to its input, in the given order.
 func encoder(w io.Writer, codings ...string) io.WriteCloser {
 	var below io.Closer = io.NopCloser(nil)
 	for i := len(codings) - 1; i >= 0; i-- {
@@ -63,7 +63,7 @@ func encoder(w io.Writer, codings ...string) io.WriteCloser {
 // without its last bytes, with ?chunked without a length.
 func encodingServer(t testing.TB, data []byte) http.HandlerFunc {
 	var mu sync.Mutex
-	made := map[string][]byte{} // encoding is slow, and done once for each name
+	made := map[string][]byte{} // encoding is slow, so it is done once for each name
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
 		mu.Lock()
@@ -142,7 +142,7 @@ func TestDecodeOff(t *testing.T) {
 			}
 		}
 		req := s.request("/gzip")
-		req.Headers.Set("Accept-Encoding", "") // an empty one is none
+		req.Headers.Set("Accept-Encoding", "") // an empty value is ignored
 		body, err := s.m.Get(t.Context(), req).ReadAll()
 		require.NoError(t, err)
 		assert.Equal(t, data, body)
@@ -199,14 +199,14 @@ func TestDecodeMalformed(t *testing.T) {
 			assert.True(t, bytes.HasPrefix(data, body), c)
 			assert.EqualValues(t, len(body), e.Received)
 		}
-		// a coding that is only claimed, and one nobody takes off
+		// a wrong coding, and an unknown one
 		req := s.request("/gzip,gzip,gzip,gzip,gzip,gzip")
 		require.ErrorIs(t, s.m.Get(t.Context(), req).Wait(deadline(t)), netreply.UnknownContentError)
 	})
 }
 
-// TestDecodeCutConnection: a broken connection is reported as that, whatever the decoder says
-// (D28).
+// TestDecodeCutConnection: a broken connection is reported as such, whatever the decoder's
+// error (D28).
 func TestDecodeCutConnection(t *testing.T) {
 	body := encoded(t, bytes.Repeat([]byte("a line of text\n"), 1000), "gzip")
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -266,7 +266,7 @@ func TestDecodeThrottled(t *testing.T) {
 				}
 			}
 			require.True(t, bytes.Equal(data, all.Bytes()), c)
-			// and in the way that lends the body out
+			// also with WriteTo on a lent body
 			var b bytes.Buffer
 			_, err := io.Copy(&b, s.m.Get(t.Context(), s.request("/"+c)))
 			require.NoError(t, err)

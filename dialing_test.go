@@ -19,7 +19,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// stuckConn is a connection on which nothing ever moves, whatever is closed or set.
+// stuckConn is a connection that blocks forever, despite Close and deadlines.
 type stuckConn struct {
 	net.Conn
 	hang   chan struct{}
@@ -39,7 +39,8 @@ func (c *stuckConn) SetWriteDeadline(time.Time) error { return nil }
 func (c *stuckConn) LocalAddr() net.Addr              { return nil }
 func (c *stuckConn) RemoteAddr() net.Addr             { return nil }
 
-// TestTimeoutNamesLimit: the error of a time limit names the limit and the phase that it ended.
+// TestTimeoutNamesLimit: the error of a time limit names the limit and the interrupted
+// phase.
 func TestTimeoutNamesLimit(t *testing.T) {
 	proxy := func(kind netreply.ProxyType) *netreply.Proxy {
 		return &netreply.Proxy{Type: kind, Host: "proxy.test", Port: 3128}
@@ -48,7 +49,7 @@ func TestTimeoutNamesLimit(t *testing.T) {
 	for name, c := range map[string]struct {
 		url   string
 		proxy *netreply.Proxy
-		stuck bool // the connection is there, and nothing moves on it
+		stuck bool // the connection is established, but no bytes are transferred
 		code  netreply.NetworkError
 		phase netreply.Phase
 		text  string

@@ -21,14 +21,14 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// digestServer checks Digest by the letter of RFC 7616, with one nonce after the
-// other. Its answer is the request's body.
+// digestServer checks Digest strictly according to RFC 7616, with changing nonces. It
+// echoes the request's body.
 type digestServer struct {
 	challenge string // parameters besides realm, nonce and stale
 	algorithm string
 	user      string
-	uses      int  // of one nonce before it is stale
-	next      bool // say the next nonce
+	uses      int  // uses of one nonce before it is stale
+	next      bool // send nextnonce
 	info      func(good string) string
 
 	mu     sync.Mutex
@@ -206,7 +206,7 @@ func TestDigestWrongThenRight(t *testing.T) {
 	})
 }
 
-// TestDigestServerProof: a server that sends rspauth has to prove that it knows the password.
+// TestDigestServerProof: the rspauth of a server must prove that it knows the password.
 func TestDigestServerProof(t *testing.T) {
 	for _, qop := range []string{"auth", "auth-int"} {
 		for name, info := range map[string]func(string) string{
@@ -233,8 +233,7 @@ func TestDigestServerProof(t *testing.T) {
 	}
 }
 
-// TestDigestDomain: the protection space is the one that the server names, which cannot include
-// another server.
+// TestDigestDomain: the protection space is the domain parameter, without other servers.
 func TestDigestDomain(t *testing.T) {
 	server := &digestServer{challenge: `qop=auth, domain="/in http://elsewhere.example/ /also"`, user: "u"}
 	eachProtocol(t, server.ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {

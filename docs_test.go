@@ -33,10 +33,10 @@ var packagePaths = map[string]string{
 
 const modulePath = "github.com/netreply/netreply"
 
-// surface is what a package exports, as its source says it for all platforms together.
+// surface is the exported names of a package, of all platforms together.
 type surface struct {
 	names  map[string]bool     // "Reply", and "Reply.Abort" for methods and fields
-	consts map[string]bool     // those of names that are constants
+	consts map[string]bool     // names that are constants
 	embeds map[string][]string // what a type embeds or is an alias of: "Authenticator", or "crypto/tls.ConnectionState"
 }
 
@@ -44,7 +44,7 @@ func newSurface() *surface {
 	return &surface{map[string]bool{}, map[string]bool{}, map[string][]string{}}
 }
 
-// surfaces reads packages from their source, each once.
+// surfaces parses packages, each once.
 type surfaces map[string]*surface
 
 func (all surfaces) of(t *testing.T, path string) *surface {
@@ -136,8 +136,8 @@ func (s *surface) addType(spec *ast.TypeSpec, imports map[string]string) {
 	}
 }
 
-// typeName is the name of a type without its pointer and its parameters, with the path of
-// its package before it when that is another one.
+// typeName is the name of a type without pointer and type parameters, qualified by the path
+// of its package if that is another one.
 func typeName(e ast.Expr, imports map[string]string) string {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -152,7 +152,8 @@ func typeName(e ast.Expr, imports map[string]string) string {
 	return ""
 }
 
-// has reports whether a package exports a name, "Reply" or "Reply.Abort", be it by embedding.
+// has reports whether a package exports a name, "Reply" or "Reply.Abort", also by
+// embedding.
 func (all surfaces) has(t *testing.T, path, name string) bool {
 	s := all.of(t, path)
 	typ, member, isMember := strings.Cut(name, ".")
@@ -245,11 +246,12 @@ var (
 	ruleID       = regexp.MustCompile(`\b[A-Z][0-9]{1,2}\b`)
 	ruleDefined  = regexp.MustCompile(`(?:^\| |[.;,] |\| )((?:[A-Z][0-9]{1,2}(?:, | and )?)+)(?::| \|)`)
 	ruleCited    = regexp.MustCompile(`\brules? ((?:[A-Z][0-9]{1,2})(?:(?:, | and | to )[A-Z][0-9]{1,2})*)|\(([A-Z][0-9]{1,2}(?:(?:, | and | to )[A-Z][0-9]{1,2})*)\)`)
-	notRules     = map[string]bool{"H1": true, "H2": true} // versions of HTTP, where they stand in brackets
+	notRules     = map[string]bool{"H1": true, "H2": true} // versions of HTTP in brackets
 	rulesChapter = "docs/behaviour.md"
 )
 
-// TestRulesExist: every rule that a comment, a test or a document cites stands in docs/behaviour.md.
+// TestRulesExist: every rule that a comment, a test or a document cites is in
+// docs/behaviour.md.
 func TestRulesExist(t *testing.T) {
 	text, err := os.ReadFile(rulesChapter)
 	require.NoError(t, err)
@@ -293,8 +295,8 @@ func TestRulesExist(t *testing.T) {
 	assert.Greater(t, cited, 100, "the citations were read")
 }
 
-// TestArchitecture: docs/architecture.md names packages, files and declarations that are there,
-// and the packages import what it says.
+// TestArchitecture: the packages, files and declarations in docs/architecture.md exist, and
+// its imports are right.
 func TestArchitecture(t *testing.T) {
 	text, err := os.ReadFile("docs/architecture.md")
 	require.NoError(t, err)
@@ -368,7 +370,7 @@ func TestReadmeTables(t *testing.T) {
 		codes[m[2]] = true
 	}
 	for n := 1; n < 500; n++ {
-		if name := netreply.NetworkError(n).String(); !strings.Contains(name, "(") { // which is how an unknown one prints
+		if name := netreply.NetworkError(n).String(); !strings.Contains(name, "(") { // the text of an unknown code
 			assert.True(t, codes[name], "README has no row for %s", name)
 		}
 	}
@@ -381,7 +383,7 @@ func TestReadmeTables(t *testing.T) {
 		signals++
 	}
 	for m := range reply.Methods() {
-		if m.Type.NumOut() == 1 && m.Type.Out(0).Kind() == reflect.Chan && m.Name != "Questions" { // which has what others have
+		if m.Type.NumOut() == 1 && m.Type.Out(0).Kind() == reflect.Chan && m.Name != "Questions" { // has the values of other signals
 			signals--
 			assert.Contains(t, string(text), "\n| `"+m.Name+"` | ", "README has no row for the signal")
 		}
@@ -389,7 +391,7 @@ func TestReadmeTables(t *testing.T) {
 	assert.Zero(t, signals)
 }
 
-// TestLinks: what the documents link to inside the repository is there.
+// TestLinks: files that documents link to exist.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 	code := regexp.MustCompile("(?ms)^```.*?^```$")
@@ -409,7 +411,7 @@ func TestLinks(t *testing.T) {
 	assert.Greater(t, found, 10, "the links were read")
 }
 
-// commentsAndStrings is the prose in Go source, each piece without its line ends.
+// commentsAndStrings returns the comments and strings in Go source, each without line ends.
 func commentsAndStrings(src []byte) string {
 	var s scanner.Scanner
 	fset := token.NewFileSet()
@@ -421,7 +423,7 @@ func commentsAndStrings(src []byte) string {
 		case token.EOF:
 			return out.String()
 		case token.COMMENT:
-			out.WriteString(strings.TrimPrefix(lit, "//")) // a comment of several lines goes on
+			out.WriteString(strings.TrimPrefix(lit, "//")) // continue a comment of several lines
 		case token.STRING:
 			out.WriteString("\n" + lit)
 		}

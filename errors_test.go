@@ -25,8 +25,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// constants reads the NetworkError constants out of the source, so that none is
-// forgotten.
+// constants parses the NetworkError constants in the source, so that none is missing.
 func constants(t *testing.T) map[string]netreply.NetworkError {
 	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
 	require.NoError(t, err)
@@ -112,7 +111,7 @@ func TestEveryCode(t *testing.T) {
 		netreply.ProxyAuthenticationRequiredError: 407} {
 		ways = append(ways, way{code: code, url: status(n), phase: netreply.PhaseBody, retry: n >= 500 && n != 501})
 	}
-	// a dialer through a proxy says itself what happened there
+	// a dialer through a proxy returns the code
 	for _, code := range []netreply.NetworkError{netreply.ProxyConnectionRefusedError, netreply.ProxyConnectionClosedError, netreply.ProxyNotFoundError,
 		netreply.ProxyTimeoutError, netreply.UnknownProxyError} {
 		ways = append(ways, way{code: code, cfg: dialing(fmt.Errorf("proxy.example: %w", code)), url: "http://127.0.0.1/", phase: netreply.PhaseProxy, retry: true})
@@ -198,7 +197,7 @@ func TestH2RefusedStream(t *testing.T) {
 	assert.Equal(t, 3, n)
 }
 
-// TestH2GoAway: streams above the last one that GOAWAY names go to another connection.
+// TestH2GoAway: streams above the last one in GOAWAY are sent on another connection.
 func TestH2GoAway(t *testing.T) {
 	n := 0
 	s := newH2Server(t, func(c *h2conn) {
@@ -268,7 +267,7 @@ func TestRetry(t *testing.T) {
 			}
 		})
 	}
-	// never on a fresh connection
+	// not repeated on a new connection
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) { c.Request() })
 	m := newManager(t, netreply.Config{})
 	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, s.URL())).Wait(t.Context()), netreply.RemoteHostClosedError)

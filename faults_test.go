@@ -27,10 +27,9 @@ import (
 var faultOffsets = flag.Int("faults.offsets", 2, "at how many places of an exchange TestFaults has each fault; 0 means at every byte, which takes an hour")
 
 const (
-	// faultSilence is the limit of exchanges that may come to a stop, and have to end by it:
-	// where they would be quicker, a slow machine may take the same way.
+	// faultSilence is the time limit of exchanges that may stall, and must then end by it.
 	faultSilence = 300 * time.Millisecond
-	// faultNone is that of the others, which have to end without it.
+	// faultNone is the time limit of the others, which must not reach it.
 	faultNone     = 30 * time.Second
 	faultWatchdog = 2 * time.Minute
 )
@@ -39,7 +38,7 @@ const (
 type faultCase struct {
 	server   *faultServer
 	exchange faultExchange
-	kept     bool // on a connection that has carried an exchange
+	kept     bool // on a reused connection
 	fault    testserver.Fault
 }
 
@@ -51,7 +50,7 @@ func (c *faultCase) String() string {
 	return fmt.Sprintf("%s %s %s: %v %v at %d", c.server.kind, fresh, c.exchange.name, c.fault.Kind, c.fault.Direction, c.fault.Offset)
 }
 
-// faultResult is what has come of one.
+// faultResult is the result of a case.
 type faultResult struct {
 	passed   [2]int64
 	happened bool
@@ -62,7 +61,8 @@ type faultResult struct {
 	readings []reading
 }
 
-// run plays a case and finds what is wrong whatever the fault. step is told how far it is.
+// run runs a case and checks what must hold for every fault. step is called with its
+// progress.
 func (c *faultCase) run(step func(string)) (res faultResult, wrong []string) {
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	proxy, err := testserver.NewFaulty(c.server.addr)
@@ -131,9 +131,9 @@ func (c *faultCase) run(step func(string)) (res faultResult, wrong []string) {
 	res = faultResult{passed: proxy.Passed(), happened: proxy.Happened(), body: body, status: r.StatusCode(), err: err}
 	res.readings = readings(c.server.kind, proxy.Delivered(), c.exchange.method)
 	proxy.Arm(testserver.Fault{})
-	// A connection that has gone silent is given up for that, which the request that comes
-	// next may still meet. Where there was a byte too many in clear text, or one too few,
-	// what comes next is read in a wrong place for a while.
+	// A silent connection is closed, which the next request may still notice. After an
+	// inserted or dropped byte in clear text, the following bytes are misinterpreted for a
+	// while.
 	ok := false
 	for wait := faultSilence; c.limited() && !ok && wait < 4*time.Second; wait *= 2 {
 		if c.garbled() {
@@ -161,7 +161,7 @@ func (c *faultCase) run(step func(string)) (res faultResult, wrong []string) {
 	return res, wrong
 }
 
-// check finds what is wrong with a result.
+// check checks a result.
 func (c *faultCase) check(res *faultResult) (wrong []string) {
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	upload := ""
@@ -196,18 +196,18 @@ func (c *faultCase) check(res *faultResult) (wrong []string) {
 		bad("called retryable, though the server got it: %v", e)
 	}
 	switch {
-	case c.limited() && e.Code == netreply.TimeoutError: // before the fault or for it
+	case c.limited() && e.Code == netreply.TimeoutError: // before or because of the fault
 	case !res.happened, c.fault.Kind == testserver.Delay, !slices.Contains(c.codes(res), e.Code):
 		bad("%d in phase %v: %v", e.Code, e.Phase, e)
 	}
 	return wrong
 }
 
-// codes are those that fit.
+// codes are the allowed codes.
 func (c *faultCase) codes(res *faultResult) []netreply.NetworkError {
 	const closed, timeout, handshake, failure = netreply.RemoteHostClosedError, netreply.TimeoutError, netreply.SslHandshakeFailedError, netreply.ProtocolFailure
 	if res.status == http.StatusBadRequest && c.fault.Direction == testserver.ToServer {
-		return []netreply.NetworkError{netreply.ProtocolInvalidOperationError} // what the server says to what it has got
+		return []netreply.NetworkError{netreply.ProtocolInvalidOperationError} // responses of the server to a corrupted request
 	}
 	switch c.fault.Kind {
 	case testserver.Cut, testserver.Reset, testserver.HalfClose:
@@ -215,21 +215,21 @@ func (c *faultCase) codes(res *faultResult) []netreply.NetworkError {
 	case testserver.Stall:
 		return []netreply.NetworkError{timeout}
 	}
-	if c.secret() { // TLS sees it, or waits for more bytes, or the server does and goes
+	if c.secret() { // TLS detects it or waits for more bytes, on either side
 		return []netreply.NetworkError{handshake, timeout, closed}
 	}
 	codes := []netreply.NetworkError{failure, timeout, closed}
 	if c.garbled() && c.fault.Direction == testserver.ToServer {
-		codes = append(codes, netreply.InternalServerError) // by which its stream is reset when the handler gives up
+		codes = append(codes, netreply.InternalServerError) // the handler has given up and reset the stream
 	}
-	if res.status >= 400 { // the bytes of the status line are corrupted, or the server's answer to such ones
+	if res.status >= 400 { // the status line is corrupted, or it is the response to a corrupted request
 		codes = append(codes, faultStatus(res.status))
 	}
 	return codes
 }
 
-// faultStatus is the code of a status (rule E3), of those that a server may answer or one
-// corrupted byte may make.
+// faultStatus is the code of a status (rule E3) that the server may send or that one
+// corrupted byte may result in.
 func faultStatus(status int) netreply.NetworkError {
 	switch status {
 	case 400:
@@ -249,22 +249,22 @@ func faultStatus(status int) netreply.NetworkError {
 	return netreply.UnknownContentError
 }
 
-// limited reports whether the bytes may come to a stop, or be waited for in vain.
+// limited reports whether the exchange may stall.
 func (c *faultCase) limited() bool {
 	return c.fault.Kind == testserver.Stall || c.fault.Kind.Corrupts()
 }
 
-// garbled tells that both ends may from now on mean different things by the same bytes:
-// the header fields that HPACK has in its table are those that have come.
+// garbled reports whether both ends may interpret later bytes differently, because their
+// HPACK tables differ.
 func (c *faultCase) garbled() bool { return c.server.kind == testserver.H2C && c.fault.Kind.Corrupts() }
 
-// secret reports whether bytes are protected on their way.
+// secret reports whether the bytes are protected by TLS.
 func (c *faultCase) secret() bool {
 	return c.server.kind == testserver.TLS || c.server.kind == testserver.H2
 }
 
-// faultPlan makes the cases for n offsets of each kind of fault, all of them for 0,
-// spread over the whole exchange.
+// faultPlan makes the cases for n offsets of each kind of fault, evenly distributed over
+// the exchange; 0 means all offsets.
 func faultPlan(servers []*faultServer, clean func(faultCase) [2]int64, n int) (list []faultCase) {
 	seq := 0
 	for _, s := range servers {
@@ -281,7 +281,7 @@ func faultPlan(servers []*faultServer, clean func(faultCase) [2]int64, n int) (l
 							}
 							continue
 						}
-						for i := range int64(n) { // a low-discrepancy sequence: no part is left out
+						for i := range int64(n) { // a low-discrepancy sequence
 							seq++
 							const golden = 0x9E3779B97F4A7C15
 							part := float64(uint64(seq)*golden>>11) / (1 << 53)
@@ -296,10 +296,11 @@ func faultPlan(servers []*faultServer, clean func(faultCase) [2]int64, n int) (l
 	return list
 }
 
-// TestFaults: whatever happens to a connection, at any byte of an exchange, handshake
-// included, in either direction: the exchange ends within its limits; nothing is taken
-// for a success that is none; the error has a code that fits; no POST arrives twice, and
-// none that arrived is called repeatable; the Manager goes on; and nothing is left behind.
+// TestFaults: for any fault of a connection, at any byte of an exchange including the
+// handshake, in either direction, these hold: the exchange ends within its limits; a
+// failure is not reported as success; the error has a fitting code; no POST arrives twice,
+// and none that arrived is called retryable; the Manager stays usable; and no goroutine or
+// connection is leaked.
 func TestFaults(t *testing.T) {
 	n, workers := *faultOffsets, 16
 	if testing.Short() || raceEnabled {

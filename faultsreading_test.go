@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// reading is what the bytes that a client has got say, to a reader that is not ours:
-// where bytes are corrupted on the way without TLS, a client can know no better.
+// reading is the response that an independent parser finds in the bytes that the client
+// received: if bytes are corrupted without TLS, the client can have no other result.
 type reading struct {
 	status   int
 	body     string
@@ -39,7 +39,8 @@ func readings(kind testserver.Kind, list []testserver.Delivered, method string) 
 
 var errOpen = errors.New("more may come")
 
-// stream gives the bytes, and then the end only if the client was told of one.
+// stream returns the bytes, and then io.EOF only if the client received the end of the
+// connection.
 func stream(d testserver.Delivered) io.Reader {
 	if d.Ended {
 		return bytes.NewReader(d.Bytes)
@@ -51,7 +52,7 @@ type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, errOpen }
 
-// readH1 reads what HTTP/1.1 says.
+// readH1 parses HTTP/1.1.
 func readH1(d testserver.Delivered, method string) (all []reading) {
 	d.Bytes = d.Bytes[d.Armed:]
 	in := bufio.NewReader(stream(d))
@@ -78,7 +79,7 @@ func readH1(d testserver.Delivered, method string) (all []reading) {
 	}
 }
 
-// readH2 reads what HTTP/2 says of the last stream.
+// readH2 parses the last stream of HTTP/2.
 func readH2(d testserver.Delivered, method string) (all []reading) {
 	fr := http2.NewFramer(io.Discard, stream(d))
 	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

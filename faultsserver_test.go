@@ -34,7 +34,7 @@ var (
 	}
 )
 
-// pieces reads a text in a few parts.
+// pieces is a reader that returns a text in a few parts.
 func pieces(text string) io.Reader {
 	var parts []io.Reader
 	for part := range slices.Chunk([]byte(text), 200) {
@@ -86,7 +86,7 @@ func newFaultServer(t *testing.T, kind testserver.Kind) *faultServer {
 func (s *faultServer) answer(w http.ResponseWriter, r *http.Request) {
 	if r.Method == "POST" {
 		s.mu.Lock()
-		if c := s.here[r.RemoteAddr]; c != nil { // else the connection has ended meanwhile
+		if c := s.here[r.RemoteAddr]; c != nil { // otherwise the connection has ended meanwhile
 			c.posts++
 		}
 		s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *faultServer) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Sum", fmt.Sprintf("%x", sha256.Sum256([]byte(answer))))
 }
 
-// forget waits until connections are closed, and returns how often they brought a POST.
+// forget waits until connections are closed, and returns the number of POSTs on them.
 func (s *faultServer) forget(ctx context.Context, clients []string) (posts int, err error) {
 	for _, addr := range clients {
 		s.mu.Lock()
@@ -131,7 +131,7 @@ func (s *faultServer) forget(ctx context.Context, clients []string) (posts int, 
 	return posts, nil
 }
 
-// countedConn tells when a client closes its connection.
+// countedConn reports when a client closes its connection.
 type countedConn struct {
 	*net.TCPConn
 	close func()

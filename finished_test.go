@@ -13,7 +13,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// stateOf is what the getters of a reply say.
+// stateOf returns the values of all getters of a reply.
 func stateOf(r *netreply.Reply) string {
 	target, _ := netreply.RedirectionTarget.Of(r)
 	encoded, _ := netreply.OriginalContentLength.Of(r)
@@ -21,8 +21,8 @@ func stateOf(r *netreply.Reply) string {
 		r.LocalAddr(), r.RemoteAddr(), r.ErrorString(), r.BytesAvailable(), r.WireBytes(), r.SSLConfiguration().HandshakeComplete)
 }
 
-// TestNothingChangesAfterFinished: wherever a reply is aborted, its transfer, which goes on for a
-// moment, changes nothing of it any more.
+// TestNothingChangesAfterFinished: after an Abort at any point, the transfer, which may
+// still run for a short time, does not change the reply.
 func TestNothingChangesAfterFinished(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -66,7 +66,7 @@ func TestNothingChangesAfterFinished(t *testing.T) {
 				}
 				r := m.Post(t.Context(), req, netreply.StringBody(strings.Repeat("x", 40_000)))
 				<-finished
-				m.Close() // which waits for the transfer
+				m.Close() // waits for the transfer
 				assert.Equal(t, state, stateOf(r), "aborted at %s", at)
 				whole = r.Err() == nil
 			}

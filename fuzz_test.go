@@ -12,7 +12,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// canned is a connection whose server says something and goes.
+// canned is a connection whose server sends bytes and closes.
 type canned struct {
 	net.Conn // nil: nothing else is called
 	answer   *bytes.Reader
@@ -96,8 +96,8 @@ func FuzzAnswerH2(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer []byte) { fuzzAnswer(t, answer, netreply.HTTP2Direct) })
 }
 
-// FuzzKnownHeaders: any value reads as something or as nothing, and what was read
-// can be set.
+// FuzzKnownHeaders: any value can be parsed or not, without a panic, and a parsed value can
+// be set.
 func FuzzKnownHeaders(f *testing.F) {
 	for _, s := range []string{"Thu, 01 Nov 2007 18:08:30 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", `W/"x", "y"`, "*", "a=b; c=d", "12", "http://x/", `a="b"; Path=/; Max-Age=1`} {
 		f.Add(s)
@@ -128,7 +128,7 @@ func FuzzKnownHeaders(f *testing.F) {
 	})
 }
 
-// FuzzSessionTicket: no ticket makes anything but an error or a session.
+// FuzzSessionTicket: any ticket is an error or a session.
 func FuzzSessionTicket(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 0, 0})

@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// resolver answers for names with the addresses they have in hosts; others do not exist.
+// resolver resolves the names in hosts; others do not exist.
 func resolver(t *testing.T, hosts map[string][]string) *net.Resolver {
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -64,7 +64,7 @@ func resolver(t *testing.T, hosts map[string][]string) *net.Resolver {
 	}}
 }
 
-// elsewhere is a connection that says where it leads to.
+// elsewhere is a connection with another remote address.
 type elsewhere struct {
 	net.Conn
 	remote net.Addr
@@ -156,8 +156,7 @@ func TestGuardForwardingProxy(t *testing.T) {
 	assert.Equal(t, "SOCKS 8.8.8.8:80", asked[len(asked)-1])
 }
 
-// TestGuardPrefixes: prefixes that are invalid, or mean something other than they seem to, are
-// named.
+// TestGuardPrefixes: invalid and ambiguous prefixes are errors that name the field.
 func TestGuardPrefixes(t *testing.T) {
 	_, err := netreply.NewManager(netreply.Config{Guard: &netreply.AddressGuard{
 		Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}},

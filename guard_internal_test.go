@@ -14,7 +14,7 @@ func TestGuardRanges(t *testing.T) {
 	for addr, ok := range map[string]bool{
 		"1.1.1.1": true, "8.8.8.8": true, "9.255.255.255": true, "11.0.0.1": true, "172.15.0.1": true, "172.32.0.1": true, "100.63.0.1": true, "100.128.0.1": true,
 		"192.0.1.1": true, "192.167.255.255": true, "192.169.0.1": true, "198.17.255.255": true, "198.20.0.1": true, "223.255.255.255": true,
-		"192.31.196.1": true, "192.52.193.1": true, "192.175.48.1": true, // globally reachable, says the registry
+		"192.31.196.1": true, "192.52.193.1": true, "192.175.48.1": true, // globally reachable according to the registry
 		"2000::1": true, "2001:200::1": true, "2001:4860:4860::8888": true, "2606:4700::1111": true, "2620:4f:8000::1": true, "2a00::1": true, "3ffe::1": true, "3fff:1000::1": true,
 		"64:ff9b::101:101": true, "2002:101:101::": true, "2002:101:101::1": true,
 
@@ -39,8 +39,8 @@ func TestGuardRanges(t *testing.T) {
 	assert.Error(t, g.check(netip.Addr{}), "no address at all")
 }
 
-// TestGuardLists: Deny goes before Allow, and both before the public ranges; an IPv6 address
-// that embeds an IPv4 address counts as both.
+// TestGuardLists: Deny takes precedence over Allow, and both over the public ranges; an
+// IPv6 address that embeds an IPv4 address counts as both.
 func TestGuardLists(t *testing.T) {
 	for _, c := range []struct {
 		allow, deny, addr string
@@ -72,7 +72,7 @@ func TestGuardLists(t *testing.T) {
 		{"", "::ffff:0:0/96", "2a00::1", true},
 		{"", "::/0", "2a00::1", false},
 		{"", "::/0", "8.8.8.8", true},
-		{"", "8.8.8.9/24", "8.8.8.8", false}, // bits beyond the length mean nothing
+		{"", "8.8.8.9/24", "8.8.8.8", false}, // bits beyond the length are ignored
 	} {
 		var g AddressGuard
 		if c.allow != "" {

@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestGuard: no address that is not public is connected to, whatever its name, in a redirect
-// either.
+// TestGuard: non-public addresses are not connected to, whatever the host name, also after
+// a redirect.
 func TestGuard(t *testing.T) {
 	secret := testserver.NewRaw(t, nil, func(c *testserver.Conn) { t.Error("somebody came") })
 	port := func(u string) string { p, _ := url.Parse(u); return p.Port() }(secret.URL())
@@ -48,7 +48,7 @@ func TestGuard(t *testing.T) {
 	require.ErrorAs(t, m.Get(t.Context(), newRequest(t, allowed.URL+"/out")).Wait(deadline(t)), &blocked)
 	assert.Equal(t, "127.0.0.2", blocked.Addr.String())
 
-	// a dialer of the program's is held to it, too
+	// also with a dialer of the program
 	m = newManager(t, netreply.Config{Guard: &netreply.AddressGuard{}, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, allowed.Listener.Addr().String())
 	}})

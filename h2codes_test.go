@@ -21,9 +21,9 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestH2GoAwayCodes: rule E30 holds for a code in GOAWAY as for one in RST_STREAM, on the
-// first stream of a connection and on later ones, and whether the server had taken the
-// stream or not. What it had not taken is sent again, and may be by the caller.
+// TestH2GoAwayCodes: rule E30 holds for codes in GOAWAY and in RST_STREAM, on the first
+// stream of a connection and on later ones, and whether or not the server had accepted the
+// stream. A stream that it had not accepted is sent again, and is retryable.
 func TestH2GoAwayCodes(t *testing.T) {
 	want := map[uint32]netreply.NetworkError{1: 399, 2: 401, 4: 4, 10: 99, 11: 499, 12: 201, 77: 399}
 	for code, w := range want {
@@ -82,7 +82,7 @@ func TestH2GoAwayCodeReported(t *testing.T) {
 	n := 0
 	s := newH2Server(t, func(c *h2conn) {
 		if n++; n > 1 {
-			c.fr.WriteGoAway(0, 0, nil) // and takes nothing
+			c.fr.WriteGoAway(0, 0, nil) // and accepts no more streams
 			c.drain()
 			return
 		}
@@ -144,8 +144,8 @@ func TestH2ProtocolErrorNotRepeated(t *testing.T) {
 	assert.Equal(t, 1, posts)
 }
 
-// TestH2FalseUnprocessed: a server cannot call a POST unprocessed once it has begun to respond;
-// debug data in GOAWAY says nothing about it.
+// TestH2FalseUnprocessed: after the start of a response, a server cannot declare a POST
+// unprocessed; debug data in GOAWAY is ignored.
 func TestH2FalseUnprocessed(t *testing.T) {
 	for name, after := range map[string]func(*h2conn, uint32){
 		"debug data": func(c *h2conn, id uint32) {
@@ -182,7 +182,8 @@ func TestH2FalseUnprocessed(t *testing.T) {
 	}
 }
 
-// h2Certificate is one for a raw server, and what accepts it.
+// h2Certificate returns a certificate for a raw server, and the configuration that trusts
+// it.
 func h2Certificate(t *testing.T) (*tls.Config, *netreply.SSLConfiguration) {
 	s := httptest.NewUnstartedServer(nil)
 	s.StartTLS()
@@ -191,9 +192,9 @@ func h2Certificate(t *testing.T) (*tls.Config, *netreply.SSLConfiguration) {
 		&netreply.SSLConfiguration{PeerVerifyMode: netreply.VerifyNone}
 }
 
-// TestHTTP11Required: a server that asks for HTTP/1.1, by the stream or by the connection,
-// gets the request again over HTTP/1.1, and every later one at once. A body that cannot be
-// read again is the error it always is.
+// TestHTTP11Required: after HTTP_1_1_REQUIRED, for a stream or for the connection, the
+// request is sent again over HTTP/1.1, and later requests use HTTP/1.1 at once. A body that
+// cannot be read again is the usual error.
 func TestHTTP11Required(t *testing.T) {
 	for _, goAway := range []bool{false, true} {
 		t.Run(fmt.Sprintf("GOAWAY %v", goAway), func(t *testing.T) {

@@ -19,7 +19,7 @@ type h2conn struct {
 
 func httpCode(n uint32) http2.ErrCode { return http2.ErrCode(n) }
 
-// newH2Server serves clear-text HTTP/2 and gives its URL.
+// newH2Server serves clear-text HTTP/2 and returns its URL.
 func newH2Server(t *testing.T, serve func(*h2conn)) string {
 	return testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		preface := make([]byte, len(http2.ClientPreface))
@@ -32,7 +32,7 @@ func newH2Server(t *testing.T, serve func(*h2conn)) string {
 	}).URL()
 }
 
-// headers waits for a request and gives its stream; 0 at the end.
+// headers waits for a request and returns its stream; 0 at the end.
 func (c *h2conn) headers() uint32 {
 	for {
 		f, err := c.fr.ReadFrame()
@@ -66,7 +66,7 @@ func (c *h2conn) answer(id uint32, status string) {
 	c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(":status", status), EndHeaders: true, EndStream: true})
 }
 
-// drain reads until the client goes.
+// drain reads until the client closes the connection.
 func (c *h2conn) drain() {
 	for {
 		if _, err := c.fr.ReadFrame(); err != nil {

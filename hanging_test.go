@@ -16,7 +16,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// ending is a way in which a program or a limit ends a reply, with the code it gives.
+// ending is a way to end a reply, by the program or a limit, and the resulting code.
 type ending struct {
 	name string
 	code netreply.NetworkError
@@ -54,7 +54,7 @@ var endings = []ending{
 	}},
 }
 
-// stuckSource can seek and has a length, but its second Read returns only when it is told to.
+// stuckSource can seek and has a length, but its second Read blocks until it is released.
 type stuckSource struct {
 	reads int
 	free  chan struct{}
@@ -75,12 +75,12 @@ func (s *stuckSource) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// TestReplyEndsWithHangingSource: a body source that never returns blocks a goroutine of its
-// own, not the reply, whatever kind of source it is.
+// TestReplyEndsWithHangingSource: a body source that never returns blocks its own
+// goroutine, not the reply, for every kind of source.
 func TestReplyEndsWithHangingSource(t *testing.T) {
 	for _, end := range endings {
 		if end.name == "TransferTimeout" {
-			continue // which measures the peer, not the source
+			continue // measures the peer, not the source
 		}
 		t.Run(end.name, func(t *testing.T) {
 			eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *fixture) {
@@ -94,8 +94,8 @@ func TestReplyEndsWithHangingSource(t *testing.T) {
 	}
 }
 
-// stuckPeers are HTTP/2 servers that bring net/http's client into states in which it does
-// not look at the context of a request.
+// stuckPeers are HTTP/2 servers that bring net/http's client into states in which it
+// ignores the context of a request.
 var stuckPeers = []struct {
 	name  string
 	serve func(context.Context, *h2conn)
@@ -125,8 +125,8 @@ var stuckPeers = []struct {
 	}},
 }
 
-// TestReplyEndsWithHangingPeer: in whatever state an HTTP/2 server leaves its connection, a
-// reply ends, other requests go on, and Manager.Close returns.
+// TestReplyEndsWithHangingPeer: in every such state a reply ends, other requests continue,
+// and Manager.Close returns.
 func TestReplyEndsWithHangingPeer(t *testing.T) {
 	good, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "good") }))
 	for _, peer := range stuckPeers {
@@ -167,7 +167,7 @@ func TestReplyEndsWithHangingPeer(t *testing.T) {
 	}
 }
 
-// TestHangingSourceBlocksOneStream: over HTTP/2, a source that never returns costs its own
+// TestHangingSourceBlocksOneStream: over HTTP/2, a source that never returns blocks its
 // stream, not the connection.
 func TestHangingSourceBlocksOneStream(t *testing.T) {
 	hold := make(chan struct{})
@@ -195,13 +195,13 @@ func TestHangingSourceBlocksOneStream(t *testing.T) {
 	after, err := m.Fetch(deadline(t), "POST", newRequest(t, s.URL), netreply.StringBody("more")).ReadAll()
 	require.NoError(t, err)
 	require.Empty(t, after)
-	time.AfterFunc(3*graceOfEnds, func() { close(hold) }) // a connection that is to be cut would be by then
+	time.AfterFunc(3*graceOfEnds, func() { close(hold) }) // by then the connection would be closed
 	body, err := beside.ReadAll()
 	require.NoError(t, err)
 	assert.Equal(t, "whole", string(body))
 }
 
-// graceOfEnds is how long an exchange is given to end before its connection is.
+// graceOfEnds is how long an exchange may take to end before its connection is closed.
 const graceOfEnds = 200 * time.Millisecond
 
 func waitHead(r *netreply.Reply) error {

@@ -15,7 +15,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// stubbornConn is a connection of which one method returns only when it is told to.
+// stubbornConn is a connection of which one method blocks until it is released.
 type stubbornConn struct {
 	net.Conn
 	read, write, close <-chan struct{} // nil for those that do not wait
@@ -42,8 +42,8 @@ func (c *stubbornConn) Close() error {
 	return c.Conn.Close()
 }
 
-// TestReplyEndsWithHangingConnection: a connection of Config.DialContext that neither reads nor
-// writes nor closes blocks goroutines of its own, but no reply and no Manager.Close.
+// TestReplyEndsWithHangingConnection: a connection of Config.DialContext whose methods
+// block keeps its own goroutines, but blocks no reply and no Manager.Close.
 func TestReplyEndsWithHangingConnection(t *testing.T) {
 	for name, wrap := range map[string]func(net.Conn, <-chan struct{}) net.Conn{
 		"Read":  func(c net.Conn, free <-chan struct{}) net.Conn { return &stubbornConn{Conn: c, read: free} },
@@ -93,8 +93,8 @@ func TestReplyEndsWithHangingConnection(t *testing.T) {
 	}
 }
 
-// TestRefusalWithHangingConnection: a connection whose Close hangs does not keep a reply from
-// failing because of what is wrong with it.
+// TestRefusalWithHangingConnection: if Close of a refused connection hangs, the reply fails
+// with the reason of the refusal.
 func TestRefusalWithHangingConnection(t *testing.T) {
 	free := make(chan struct{})
 	defer close(free)

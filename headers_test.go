@@ -53,7 +53,7 @@ func flat(h netreply.Headers) (list []string) {
 	return list
 }
 
-// TestRawHeaders: rules H20 and H24 to H28, off the wire.
+// TestRawHeaders: rules H20 and H24 to H28, with the bytes of a response.
 func TestRawHeaders(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		c.Head()
@@ -74,7 +74,7 @@ func TestRawHeaders(t *testing.T) {
 	assert.False(t, r.HasRawHeader("none"))
 }
 
-// TestKnownHeaders: rules H1 to H10, both ways.
+// TestKnownHeaders: rules H1 to H10, parsing and formatting.
 func TestKnownHeaders(t *testing.T) {
 	date := time.Date(2007, 11, 1, 18, 8, 30, 0, time.UTC)
 	for raw, want := range map[string]time.Time{
@@ -130,7 +130,7 @@ func TestKnownHeaders(t *testing.T) {
 	assert.Len(t, set, 2)
 }
 
-// TestSentHeaders: what goes out, in net/http's order.
+// TestSentHeaders: the fields that are sent, in net/http's order.
 func TestSentHeaders(t *testing.T) {
 	got := make(chan http.Header, 1)
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { got <- r.Header }, netreply.Config{UserAgent: "mine/1"}, func(t *testing.T, s *fixture) {

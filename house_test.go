@@ -17,18 +17,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// place is what a package may import: of this module and of others exactly what imports lists,
-// of the standard library everything but never.
+// place lists what a package may import: exactly imports of this module and others, and of
+// the standard library everything except never.
 type place struct {
 	imports string
 	never   string
 }
 
-// house has every package of this module, without its tests and nested modules. Arrows point
-// down: what a program sees imports flow, flow imports auth, pipe and wire, and nothing below
-// imports what is above it. A package named with /... stands for all packages in it.
+// house has every package of this module, without tests and nested modules. Imports go
+// downwards only: the public package imports flow, flow imports auth, pipe and wire. A name
+// with /... stands for all packages in it.
 var house = map[string]place{
-	// What a program sees.
+	// Public packages.
 	".": {imports: `cookies headers hsts
 		internal/auth internal/certs internal/coding internal/dial internal/flow internal/httpauth internal/httpurl
 		internal/journal internal/oserr internal/pipe internal/wire
@@ -68,7 +68,7 @@ var house = map[string]place{
 	"internal/atomicfile": {imports: "internal/filelock", never: "net net/http"},
 	"internal/filelock":   {never: "net net/http"},
 
-	// For tests: no row above has them.
+	// For tests; not imported by any package above.
 	"docs":                     {},
 	"internal/api":             {},
 	"internal/testserver":      {imports: "internal/oserr go.uber.org/goleak"},
@@ -78,7 +78,7 @@ var house = map[string]place{
 // TestHouse: every package imports what house says.
 func TestHouse(t *testing.T) {
 	const module = "github.com/netreply/netreply"
-	used := map[string]map[string]bool{} // the rows of house, and what is used of their imports
+	used := map[string]map[string]bool{} // the used rows of house, and their used imports
 	for dir, imports := range packageImports(t) {
 		row := houseRow(dir)
 		rules, ok := house[row]

@@ -71,7 +71,7 @@ func TestHSTS(t *testing.T) {
 	assert.True(t, store.Known("example.com"), "an error is a response, too")
 	store.Clear()
 
-	// who was not verified says nothing, and without a store nothing is on
+	// an unverified server has no effect, nor does any without a store
 	lenient := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: &tls.Config{InsecureSkipVerify: true}}, DialContext: dial, HSTS: store})
 	require.NoError(t, lenient.Get(t.Context(), newRequest(t, "https://example.com/learn")).Wait(deadline(t)))
 	assert.False(t, store.Known("example.com"))

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// told gives a listener's queue as "reply number, kind, first number".
+// told returns a listener's queue as reply number, kind, and first number.
 func told(replies []*Reply, queue []managerEntry) (list [][3]int64) {
 	for _, e := range queue {
 		for i, r := range replies {
@@ -23,8 +23,8 @@ func told(replies []*Reply, queue []managerEntry) (list [][3]int64) {
 	return list
 }
 
-// TestEventQueue: progress of a reply replaces its older progress, whatever other replies did
-// meanwhile, but does not overtake other events of the reply.
+// TestEventQueue: progress of a reply replaces its older progress, whatever other replies
+// do meanwhile, but keeps its order with other events of the reply.
 func TestEventQueue(t *testing.T) {
 	a, b := new(Reply), new(Reply)
 	all := []*Reply{a, b}
@@ -75,8 +75,8 @@ func TestEventQueueGrowth(t *testing.T) {
 	runtime.KeepAlive(slow)
 }
 
-// TestListenersRelease: an iterator that is never ranged over holds nothing once it is dropped,
-// and one that was holds nothing, not even its context, after its end.
+// TestListenersRelease: an unreferenced iterator that was never ranged over keeps no
+// memory, and one that has ended keeps neither memory nor its context.
 func TestListenersRelease(t *testing.T) {
 	m := new(Manager)
 	ctx, cancel := context.WithCancel(context.Background())

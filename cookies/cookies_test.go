@@ -34,7 +34,7 @@ func parseURL(t testing.TB, s string) *url.URL {
 	return u
 }
 
-// TestParse: what a line says, in the words of String.
+// TestParse: the result of Parse in the form of String.
 func TestParse(t *testing.T) {
 	for line, want := range map[string]string{
 		"a=1":                                  "a=1",
@@ -128,7 +128,7 @@ func TestDates(t *testing.T) {
 	}
 }
 
-// TestJar plays conversations: what is set where, and what goes out then.
+// TestJar: which cookies are sent after a sequence of Set-Cookie fields.
 func TestJar(t *testing.T) {
 	const home = "http://home.example.org/a/b"
 	for _, c := range []struct {
@@ -189,8 +189,8 @@ func TestJar(t *testing.T) {
 	}
 }
 
-// TestSecureStays: what came over https is not replaced or hidden by http.
-func TestSecureStays(t *testing.T) {
+// TestSecureNotReplaced: cookies set over https are not replaced or hidden over http.
+func TestSecureNotReplaced(t *testing.T) {
 	j := cookies.NewJar(cookies.Options{})
 	secure, plain := parseURL(t, "https://example.org/a/b"), parseURL(t, "http://www.example.org/a/b")
 	require.Equal(t, 1, j.SetHeader(secure, []string{"a=1; secure; domain=example.org; path=/a"}))
@@ -215,7 +215,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// TestLimits: what was used longest ago goes first, Secure ones last.
+// TestLimits: the least recently used cookies are evicted first, Secure ones last.
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := cookies.NewJar(cookies.Options{MaxPerDomain: 3, Max: 5})
@@ -245,7 +245,7 @@ func names(j *cookies.Jar) []string {
 	return all
 }
 
-// TestHTTP: as net/http uses a jar.
+// TestHTTP: the jar in an http.Client.
 func TestHTTP(t *testing.T) {
 	j := cookies.NewJar(cookies.Options{})
 	u := parseURL(t, "https://example.org/x/y")
@@ -266,7 +266,7 @@ func TestHTTP(t *testing.T) {
 	assert.Equal(t, []string{`q="a b"; path=/`, "far=1; path=/x", `own="v"; path=/x`, "p=1; secure; HttpOnly; SameSite=Strict; domain=example.org; path=/x"}, full)
 }
 
-// TestEditing: the functions of QNetworkCookieJar.
+// TestEditing: the methods of QNetworkCookieJar.
 func TestEditing(t *testing.T) {
 	j := cookies.NewJar(cookies.Options{})
 	u := parseURL(t, "http://example.org/p/q")
@@ -304,7 +304,7 @@ func TestEditing(t *testing.T) {
 	n := 0
 	for range j.All() {
 		n++
-		j.Clear() // the list stands
+		j.Clear() // the iteration is not affected
 	}
 	assert.Equal(t, 3, n)
 	assert.Zero(t, j.Len())
@@ -343,7 +343,7 @@ func TestSaveLoad(t *testing.T) {
 	require.NoError(t, cookies.NewJar(cookies.Options{}).Load(name))
 }
 
-// TestLoadDamaged: nothing is taken from a file that is not whole.
+// TestLoadDamaged: no cookies are loaded from a damaged file.
 func TestLoadDamaged(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "jar")
 	j := cookies.NewJar(cookies.Options{})
@@ -401,8 +401,8 @@ func TestConcurrent(t *testing.T) {
 	assert.Equal(t, n, j.Len())
 }
 
-// FuzzParse: what is parsed parses again to the same, and never smuggles anything
-// into a request.
+// FuzzParse: the text of a parsed cookie parses to the same cookie, and is valid in a
+// request.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"a=1", `a="b"; path=/; domain=.x.org; secure`, "a=b; expires=Wed, 09 Jun 2027 10:18:14 GMT", "a=b; max-age=10; samesite=lax"} {
 		f.Add(s)

@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply/cookies"
 )
 
-// TestSites: no cookie goes from one site to another, whatever a public suffix lies
-// below or above.
+// TestSites: no cookie is sent from one site to another, whatever public suffixes are below
+// or above.
 func TestSites(t *testing.T) {
 	for _, c := range []struct{ from, domain, to, want string }{
 		// *.kobe.jp is a public suffix, kobe.jp is none, city.kobe.jp is an exception.
@@ -34,7 +34,7 @@ func TestSites(t *testing.T) {
 		{"a.b.compute.amazonaws.com", "compute.amazonaws.com", "c.d.compute.amazonaws.com", ""},
 		{"www.ck", "ck", "www.ck", ""},
 		{"x.www.ck", "www.ck", "www.ck", "a=1"},
-		// A dot at the end makes another host, for which the same rules hold.
+		// A final dot makes another host, with the same rules.
 		{"a.com.", "com.", "b.com.", ""},
 		{"a.com.", "com.", "a.com.", ""},
 		{"a.com.", "com", "b.com", ""},
@@ -51,7 +51,7 @@ func TestSites(t *testing.T) {
 		{"a.com.", "..", "b.com.", ""},
 		{"a.com", "..com", "b.com", ""},
 		{"localhost", "localhost", "a.localhost", ""},
-		// An address is a host of its own, in whatever form.
+		// An address is a site of its own, in any form.
 		{"127.0.0.1", "0.0.1", "10.0.0.1", ""},
 		{"127.0.0.1", "1", "10.0.0.1", ""},
 		{"127.0.0.1.", "0.0.1.", "10.0.0.1.", ""},
@@ -79,12 +79,12 @@ func TestSites(t *testing.T) {
 	}
 }
 
-// suffixes is a list that somebody else has made, and not well.
+// suffixes is a custom list with errors.
 type suffixes func(string) string
 
 func (f suffixes) PublicSuffix(domain string) string { return f(domain) }
 
-// TestForeignList: whatever a list says, a cookie goes to hosts of its domain only.
+// TestForeignList: with any list, a cookie is sent only to hosts of its domain.
 func TestForeignList(t *testing.T) {
 	for name, list := range map[string]suffixes{
 		"nothing": func(string) string { return "" },
@@ -100,7 +100,7 @@ func TestForeignList(t *testing.T) {
 	}
 }
 
-// TestDomainAttribute: an empty one does not count (rule C6).
+// TestDomainAttribute: an empty one is ignored (rule C6).
 func TestDomainAttribute(t *testing.T) {
 	for line, want := range map[string]string{
 		"a=1; domain=": "", "a=1; domain": "", "a=1; domain= ": "", "a=1; domain=.": "", "a=1; domain=x.org; domain=": "x.org",
@@ -131,7 +131,7 @@ func TestDefaultPath(t *testing.T) {
 	assert.Zero(t, j.SetHeader(parseURL(t, "http://example.org/"+strings.Repeat("x", 5000)+"/y"), []string{"a=1"}), "what a server can make a jar hold is bounded")
 }
 
-// TestLongHost: the labels of a host are its server's to choose.
+// TestLongHost: a host with very many labels.
 func TestLongHost(t *testing.T) {
 	j := cookies.NewJar(cookies.Options{})
 	j.SetHeader(parseURL(t, "http://example.org/"), []string{"a=1"})

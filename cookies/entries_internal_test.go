@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// check requires that all views of the entries agree.
+// check requires that all indexes of the entries are consistent.
 func check(t *testing.T, s *entries) {
 	t.Helper()
 	require.LessOrEqual(t, len(s.all), s.max)
@@ -85,8 +85,8 @@ func TestEntriesAgree(t *testing.T) {
 	}
 }
 
-// TestCost: a cookie in a full jar costs about as much whatever its limits are, in one
-// site or in many.
+// TestCost: the cost of a cookie in a full jar hardly depends on the limits, for one site
+// and for many.
 func TestCost(t *testing.T) {
 	const rounds, n = 3, 1000
 	for _, sites := range []int{1, 500} {

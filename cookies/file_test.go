@@ -18,10 +18,11 @@ import (
 	"github.com/netreply/netreply/internal/filelock"
 )
 
-// stuckWriter names the file that a process of the tests does not come to the end of.
+// stuckWriter is the environment variable with the file that the child process keeps
+// writing.
 const stuckWriter = "NETREPLY_TEST_COOKIES_STUCK"
 
-// writeForever begins to write a file as a jar does, and says so.
+// writeForever starts to write a file as a jar does, reports that, and never ends.
 func writeForever(name string) {
 	atomicfile.Write(name, func(w io.Writer) error {
 		io.WriteString(w, `{"format": "netreply coo`)
@@ -32,8 +33,8 @@ func writeForever(name string) {
 	os.Exit(0)
 }
 
-// TestKilledProcess: what a process has left that was killed while it saved goes with the
-// next Load or Save.
+// TestKilledProcess: the next Load or Save removes the temporary file of a process that was
+// killed during Save.
 func TestKilledProcess(t *testing.T) {
 	if !filelock.Supported {
 		t.Skip("only their age tells which files are left behind")

@@ -25,7 +25,7 @@ func FuzzSites(f *testing.F) {
 		}
 		for c := range j.All() {
 			if c.HostOnly {
-				return // the same host in another spelling, which the jar's own tests show
+				return // the same host in another spelling, see the tests of the jar
 			}
 			site, err := publicsuffix.EffectiveTLDPlusOne(c.Domain)
 			if err != nil && c.Domain[len(c.Domain)-1] != '.' {

@@ -13,7 +13,7 @@ import (
 	"github.com/netreply/netreply/cookies"
 )
 
-// TestOneSite: one site drives out no more of others' cookies than it may have itself,
+// TestOneSite: one site displaces at most as many cookies of other sites as it may have,
 // and never more than half of all.
 func TestOneSite(t *testing.T) {
 	for _, c := range []struct{ perDomain, max, victims, left int }{
@@ -38,8 +38,9 @@ func TestOneSite(t *testing.T) {
 	}
 }
 
-// TestEvictionOrder is RFC 6265bis, section 5.7: what has expired, what is not Secure in
-// a site with too many, the rest of it, then everything, each in the order of last use.
+// TestEvictionOrder: RFC 6265bis, section 5.7: expired cookies, those of a site with too
+// many that are not Secure, the other ones of that site, then all, each least recently used
+// first.
 func TestEvictionOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := cookies.NewJar(cookies.Options{MaxPerDomain: 4, Max: 6})
@@ -78,7 +79,7 @@ func TestEvictionOrder(t *testing.T) {
 	})
 }
 
-// TestExpiredAreForgotten without being looked at.
+// TestExpiredAreForgotten: expired cookies are removed without being accessed.
 func TestExpiredAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := cookies.NewJar(cookies.Options{})
@@ -95,7 +96,8 @@ func TestExpiredAreForgotten(t *testing.T) {
 	})
 }
 
-// TestDeleteFunc: the function may use the jar, and what changes under its hands stays.
+// TestDeleteFunc: the function may use the jar, and a cookie that it changes is not
+// deleted.
 func TestDeleteFunc(t *testing.T) {
 	j := cookies.NewJar(cookies.Options{})
 	u := parseURL(t, "https://example.org/")
@@ -114,8 +116,8 @@ func TestDeleteFunc(t *testing.T) {
 	assert.Equal(t, "b=2", j.Header(u))
 }
 
-// TestListThatUsesTheJar: the list of public suffixes is the program's code, for which no
-// lock is held.
+// TestListThatUsesTheJar: no lock is held during calls of the program's list of public
+// suffixes.
 func TestListThatUsesTheJar(t *testing.T) {
 	var j *cookies.Jar
 	j = cookies.NewJar(cookies.Options{PublicSuffix: suffixes(func(domain string) string {

@@ -11,7 +11,7 @@ import (
 	"github.com/netreply/netreply/cookies"
 )
 
-// TestZeroJar: the zero value is a jar, whatever is done to it first.
+// TestZeroJar: the zero value works, whatever method is called first.
 func TestZeroJar(t *testing.T) {
 	u := parseURL(t, "https://a.example.co.uk/")
 	c := cookies.Cookie{Name: "a", Value: "1", Domain: "example.test"}
@@ -37,7 +37,7 @@ func TestZeroJar(t *testing.T) {
 	}
 }
 
-// TestNoURL: where there is no URL there are no cookies, and no panic.
+// TestNoURL: a nil URL has no cookies, and does not panic.
 func TestNoURL(t *testing.T) {
 	j := cookies.NewJar(cookies.Options{})
 	require.True(t, j.Insert(cookies.Cookie{Name: "a", Value: "1", Domain: "example.test"}))

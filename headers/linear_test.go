@@ -13,10 +13,10 @@ import (
 	"github.com/netreply/netreply/headers"
 )
 
-// TestCopies: what is done to a copy stays there, whoever was first and in whatever order.
+// TestCopies: changes of a copy do not affect the others, in any order.
 func TestCopies(t *testing.T) {
 	h := headers.New("A", "1")
-	h.Add("B", "2") // there is room behind it now
+	h.Add("B", "2") // the array has free capacity now
 	a, b := h, h
 	a.Add("C", "a")
 	b.Add("C", "b")
@@ -39,7 +39,7 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// TestCopiesTogether: copies of one list may be added to at the same time.
+// TestCopiesTogether: Add is safe for concurrent use on different copies of a list.
 func TestCopiesTogether(t *testing.T) {
 	var h headers.Headers
 	h.Add("A", "1")
@@ -60,7 +60,8 @@ func TestCopiesTogether(t *testing.T) {
 	assert.Equal(t, 1, h.Len())
 }
 
-// TestMerged: each name once, where and as it stood last, with few names and with many.
+// TestMerged: each name once, with the position and spelling of its last occurrence, with
+// few and with many names.
 func TestMerged(t *testing.T) {
 	for _, others := range []int{0, 100} {
 		h := headers.New("X", "", "Set-Cookie", "a", "Location", "/1", "x", "1", "SET-COOKIE", "b", "location", "/2", "X", "", "y", "2")
@@ -78,8 +79,8 @@ func TestMerged(t *testing.T) {
 	assert.Empty(t, headers.Headers{}.Merged())
 }
 
-// TestLinear: ten times as many fields make about ten times the allocated memory, which
-// copying the list for each of them would make a hundred times.
+// TestLinear: ten times as many fields allocate about ten times as much memory; copying the
+// list for each field would need a hundred times as much.
 func TestLinear(t *testing.T) {
 	names := map[string]func(int) string{
 		"one name": func(int) string { return "N" }, "many names": func(i int) string { return fmt.Sprint("N", i) },

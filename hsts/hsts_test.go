@@ -20,7 +20,7 @@ import (
 	"github.com/netreply/netreply/hsts"
 )
 
-// storeFile names the file that a process of the tests writes to.
+// storeFile is the environment variable with the file to which the child process writes.
 const storeFile = "NETREPLY_TEST_HSTS"
 
 func TestMain(m *testing.M) {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child learns 50 hosts in a process of its own, and says whenever they are in the file.
+// child learns 50 hosts in its own process, and reports when they are in the file.
 func child(file, name string) int {
 	s, err := hsts.Open(file)
 	if err != nil {
@@ -44,7 +44,7 @@ func child(file, name string) int {
 	for i := range 50 {
 		s.Learn(fmt.Sprintf("%s%d.example", name, i), []string{"max-age=1000"})
 		if i%10 > 0 {
-			continue // goes along with the next
+			continue // saved with the next change
 		}
 		if err := s.Flush(context.Background()); err != nil {
 			fmt.Println(err)
@@ -160,7 +160,7 @@ func TestLearn(t *testing.T) {
 	})
 }
 
-// TestOneSite: the names of one site do not drive out another's policy.
+// TestOneSite: the hosts of one site do not displace the policy of another.
 func TestOneSite(t *testing.T) {
 	s := hsts.NewStore()
 	s.Learn("victim.example", []string{"max-age=1000"})
@@ -186,7 +186,7 @@ func TestLimit(t *testing.T) {
 	assert.True(t, s.Known("h10049.example"))
 }
 
-// open gives a store with a file that is closed when the test ends.
+// open returns a store with a file, which is closed at the end of the test.
 func open(t *testing.T, file string) *hsts.Store {
 	t.Helper()
 	s, err := hsts.Open(file)
@@ -261,8 +261,7 @@ func TestDamagedFile(t *testing.T) {
 	require.Equal(t, bad[len(bad)-1], string(left), "what is not the store's is not overwritten")
 }
 
-// TestProcesses: several write at once, and nothing that one of them has learned is
-// lost.
+// TestProcesses: several processes write concurrently, and no policy is lost.
 func TestProcesses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hsts")
 	var wg sync.WaitGroup
@@ -284,7 +283,7 @@ func TestProcesses(t *testing.T) {
 	assert.Equal(t, 150, n)
 }
 
-// FuzzParse: no value hurts.
+// FuzzParse: no value causes a panic.
 func FuzzParse(f *testing.F) {
 	f.Add(`max-age="1\0"; includeSubDomains; x="y`)
 	f.Fuzz(func(t *testing.T, value string) {

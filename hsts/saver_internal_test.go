@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// disk is what a saver saves to: each save takes some time and ends as it is told.
+// disk is the target of a saver: each save takes some time, and returns a given result.
 type disk struct {
 	began time.Time
 
 	mu    sync.Mutex
-	saves []time.Duration // when they began
+	saves []time.Duration // start times
 	takes time.Duration
 	err   error
 }
@@ -32,14 +32,14 @@ func (d *disk) save(context.Context) error {
 	return err
 }
 
-// becomes says how the saves from now on are.
+// becomes sets duration and result of later saves.
 func (d *disk) becomes(takes time.Duration, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.takes, d.err = takes, err
 }
 
-// count is how many saves there were.
+// count is the number of saves.
 func (d *disk) count() int { return len(d.list()) }
 
 func (d *disk) list() []time.Duration {
@@ -48,8 +48,8 @@ func (d *disk) list() []time.Duration {
 	return slices.Clone(d.saves)
 }
 
-// bubble runs a test with a saver and an artificial clock. No goroutine may be left at
-// its end, closed or not.
+// bubble runs a test with a saver in fake time. No goroutine may be left at its end,
+// whether closed or not.
 func bubble(t *testing.T, f func(t *testing.T, s *saver, d *disk)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{began: time.Now()}
@@ -57,8 +57,8 @@ func bubble(t *testing.T, f func(t *testing.T, s *saver, d *disk)) {
 	})
 }
 
-// TestCoalescing: many changes are one save, and saving takes a tenth of the time at
-// most.
+// TestCoalescing: many changes are saved together, and saving takes at most a tenth of the
+// time.
 func TestCoalescing(t *testing.T) {
 	bubble(t, func(t *testing.T, s *saver, d *disk) {
 		d.becomes(time.Second, nil)
@@ -86,7 +86,8 @@ func TestCoalescing(t *testing.T) {
 	})
 }
 
-// TestFailedSave: it is tried again, by itself and ever less often, until it is done.
+// TestFailedSave: a failed save is repeated automatically, with growing pauses, until it
+// succeeds.
 func TestFailedSave(t *testing.T) {
 	bubble(t, func(t *testing.T, s *saver, d *disk) {
 		full, again := errors.New("disk full"), errors.New("again")
@@ -113,15 +114,15 @@ func TestFailedSave(t *testing.T) {
 	})
 }
 
-// TestFlushTakesAll: what was changed before it is saved when it returns, even when a
-// save is under way that does not know of it.
+// TestFlushTakesAll: Flush returns after all earlier changes were saved, even if a save is
+// running that does not include them.
 func TestFlushTakesAll(t *testing.T) {
 	bubble(t, func(t *testing.T, s *saver, d *disk) {
 		require.NoError(t, s.flush(t.Context()))
 		assert.Zero(t, d.count())
 		d.becomes(time.Second, nil)
 		s.changed()
-		time.Sleep(500 * time.Millisecond) // in the middle of the first
+		time.Sleep(500 * time.Millisecond) // during the first save
 		s.changed()
 		require.NoError(t, s.flush(t.Context()))
 		assert.Equal(t, 2, d.count())
@@ -137,7 +138,7 @@ func TestFlushTakesAll(t *testing.T) {
 	})
 }
 
-// TestHungDisk: nobody waits for longer than they want to.
+// TestHungDisk: Flush and Close end in time although a save hangs.
 func TestHungDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, s *saver, d *disk) {
 		d.becomes(time.Hour, nil)

@@ -24,7 +24,7 @@ import (
 
 var year = []string{"max-age=31536000"}
 
-// lockFile takes the lock of a store's file, as another process would.
+// lockFile locks a store's file like another process.
 func lockFile(t *testing.T, file string) (unlock func()) {
 	if !filelock.Supported {
 		t.Skip("no locks on this system")
@@ -37,8 +37,8 @@ func lockFile(t *testing.T, file string) (unlock func()) {
 	return func() { f.Close() }
 }
 
-// TestForeignLock: a process that keeps the file locked is waited for by Flush and
-// Close only, and not for ever; nothing is lost by it.
+// TestForeignLock: only Flush and Close wait for a process that keeps the file locked, for
+// a limited time; no change is lost.
 func TestForeignLock(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hsts")
 	synctest.Test(t, func(t *testing.T) {
@@ -80,8 +80,8 @@ func TestForeignLock(t *testing.T) {
 	})
 }
 
-// TestLostFile: a file that is deleted, or lost with its folder, says nothing. It comes
-// back whole.
+// TestLostFile: a deleted file, or one whose directory was deleted, has no effect, and is
+// restored with all policies.
 func TestLostFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
 	require.NoError(t, os.Mkdir(dir, 0o700))
@@ -93,7 +93,7 @@ func TestLostFile(t *testing.T) {
 	require.NoError(t, s.Reload())
 	require.True(t, s.Known("first.example"))
 
-	o.Learn("other.example", year) // makes the file anew, with what it knows
+	o.Learn("other.example", year) // restores the file with all policies
 	require.NoError(t, o.Flush(t.Context()))
 	s.Learn("second.example", year)
 	require.NoError(t, s.Flush(t.Context()))
@@ -116,7 +116,7 @@ func TestLostFile(t *testing.T) {
 	assert.Equal(t, 4, n)
 }
 
-// TestNotWritable: Open tells of it by Err, before anything is learned.
+// TestNotWritable: after Open, Err reports that the file cannot be written.
 func TestNotWritable(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "no", "folder"))
 	require.Error(t, s.Err())
@@ -130,8 +130,8 @@ func TestNotWritable(t *testing.T) {
 	require.ErrorContains(t, err, "not a regular file")
 }
 
-// TestRemovedStaysRemoved: neither a store that has not heard of it nor a lost file
-// brings back what was removed, and a host that tells its policy again has one again.
+// TestRemovedStaysRemoved: neither an outdated store nor a lost file restores a removed
+// policy; Learn adds it again.
 func TestRemovedStaysRemoved(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hsts")
 	s, o := open(t, file), open(t, file)
@@ -177,8 +177,8 @@ func TestRemovedStaysRemoved(t *testing.T) {
 	}
 }
 
-// TestShortened: a policy that another process has shortened ends when that says, and
-// the older, longer one is not taken up again once it has.
+// TestShortened: a policy that another process has shortened ends at the new time, and the
+// older, longer one is not restored afterwards.
 func TestShortened(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hsts")
 	synctest.Test(t, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestShortened(t *testing.T) {
 		o.Learn("a.example", []string{"max-age=10"})
 		require.NoError(t, o.Flush(t.Context()))
 		time.Sleep(20 * time.Second)
-		o.Learn("b.example", year) // written without anything that has ended
+		o.Learn("b.example", year) // written without expired records
 		require.NoError(t, o.Flush(t.Context()))
 		require.True(t, s.Known("a.example"), "it has not heard yet")
 		s.Learn("c.example", year)
@@ -210,7 +210,7 @@ func TestShortened(t *testing.T) {
 	})
 }
 
-// TestFirstVersion: a file that does not say when a policy changed.
+// TestFirstVersion: a file of the first version, without times of changes.
 func TestFirstVersion(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hsts")
 	text := `{"format": "netreply hsts", "version": 1, "policies": [
@@ -226,7 +226,8 @@ func TestFirstVersion(t *testing.T) {
 	assert.False(t, s.Known("x.a.example"), "what was learned is newer")
 }
 
-// TestSymlink: the link stays, and a store that has the file by its own name shares it.
+// TestSymlink: the link is kept, and stores by the name of the link and of the file share
+// the file.
 func TestSymlink(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links need privileges")
@@ -251,10 +252,10 @@ func TestSymlink(t *testing.T) {
 	assert.Equal(t, "hsts", to)
 }
 
-// stuckWriter makes a process of the tests end in the middle of writing storeFile.
+// stuckWriter makes the child process stop while it is writing storeFile.
 const stuckWriter = "NETREPLY_TEST_HSTS_STUCK"
 
-// writeForever begins to write as a store does, says so and does not come to an end.
+// writeForever starts to write as a store does, reports that, and never ends.
 func writeForever(file string) {
 	atomicfile.Write(file, func(w io.Writer) error {
 		io.WriteString(w, `{"format": "netreply hsts", "ver`)
@@ -264,8 +265,8 @@ func writeForever(file string) {
 	})
 }
 
-// TestKilledProcess: a process that was killed in the middle of a writing leaves nothing
-// behind once the file is opened again.
+// TestKilledProcess: Open removes the temporary file of a process that was killed while
+// writing.
 func TestKilledProcess(t *testing.T) {
 	if !filelock.Supported {
 		t.Skip("only their age tells which files are left behind")
@@ -300,8 +301,7 @@ func TestKilledProcess(t *testing.T) {
 	assert.Empty(t, temporary())
 }
 
-// TestKilledWhileLearning: whenever a process is killed, the file stays whole and the
-// lock free.
+// TestKilledWhileLearning: whenever a process is killed, the file is valid and not locked.
 func TestKilledWhileLearning(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hsts")
 	for i := range 5 {
@@ -324,7 +324,7 @@ func TestKilledWhileLearning(t *testing.T) {
 	}
 }
 
-// TestConcurrent: everything at the same time, in two stores of one file.
+// TestConcurrent: all methods concurrently, in two stores with one file.
 func TestConcurrent(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hsts")
 	stores := []*hsts.Store{open(t, file), open(t, file)}

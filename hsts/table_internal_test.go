@@ -14,8 +14,8 @@ func at(host string, expires, keep time.Time) record {
 	return record{Policy: Policy{Host: host, Expires: expires}, keep: keep}
 }
 
-// TestEviction: what has ended goes first, then the largest site gives way, and within
-// it what ends first.
+// TestEviction: expired policies are removed first, then those of the largest site,
+// earliest expiry first.
 func TestEviction(t *testing.T) {
 	now := time.Now()
 	after := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
@@ -41,13 +41,13 @@ func TestEviction(t *testing.T) {
 	tab.put(at("third.org", after(10), after(10)), now)
 	has("victim.org", "other.org", "third.org", "b.evil.org")
 	tab.put(at("fourth.org", after(10), after(10)), now)
-	has("fourth.org", "other.org", "third.org", "b.evil.org") // all are as large
+	has("fourth.org", "other.org", "third.org", "b.evil.org") // all sites have the same size
 	tab.put(at("fifth.org", after(20), after(20)), after(11))
 	has("b.evil.org", "fifth.org")
 }
 
-// TestTableKeepsItsOrder: heaps and maps agree after anything.
-func TestTableKeepsItsOrder(t *testing.T) {
+// TestTableInvariants: heaps and maps are consistent after random operations.
+func TestTableInvariants(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	now := time.Now()
 	tab := newTable(50)
@@ -80,7 +80,7 @@ func TestTableKeepsItsOrder(t *testing.T) {
 	}
 }
 
-// TestCost: learning at the limit costs about as much whatever the limit is.
+// TestCost: the cost of learning at the limit hardly depends on the limit.
 func TestCost(t *testing.T) {
 	cost := func(limit int) time.Duration {
 		const rounds, n = 3, 2000

@@ -12,10 +12,10 @@ import (
 	"github.com/netreply/netreply/hsts"
 )
 
-// noContext is nil: what programs pass by mistake.
+// noContext is nil, which programs pass by mistake.
 var noContext context.Context
 
-// TestZeroStore: the zero value is a store in memory, whatever is done to it first.
+// TestZeroStore: the zero value is a store in memory, whatever method is called first.
 func TestZeroStore(t *testing.T) {
 	policy := hsts.Policy{Host: "b.test", Expires: time.Now().Add(time.Hour)}
 	for name, use := range map[string]func(*hsts.Store){
@@ -42,9 +42,8 @@ func TestZeroStore(t *testing.T) {
 	}
 }
 
-// TestOpenNothing: a name that somebody has forgotten to fill in is no reason to keep
-// policies nowhere and say nothing.
-func TestOpenNothing(t *testing.T) {
+// TestOpenEmptyName: an empty file name is an error, not a store without a file.
+func TestOpenEmptyName(t *testing.T) {
 	_, err := hsts.Open("")
 	require.ErrorContains(t, err, "NewStore")
 
