@@ -1,4 +1,4 @@
-// Package api holds the exported surface of the public packages to the file api.txt.
+// Package api compares the exported API of the public packages with the file api.txt.
 package api
 
 import (
@@ -31,11 +31,11 @@ const (
 	module = "github.com/netreply/netreply"
 )
 
-// nested are the public packages that are modules of their own.
+// nested are the public packages that are separate modules.
 var nested = []string{"opensslpsk"}
 
-// TestAPI compares the surface with api.txt, so that a change of it is seen where the change is
-// reviewed. Names of parameters do not count.
+// TestAPI compares the exported API with api.txt, so that changes of it are visible in
+// reviews. Names of parameters are ignored.
 func TestAPI(t *testing.T) {
 	got := surface(t)
 	file := filepath.Join(root, "api.txt")
@@ -51,7 +51,7 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-// difference lists the lines that only one of two surfaces has, a member with its type.
+// difference lists the lines that only one of two APIs has, members with their type.
 func difference(want, got string) string {
 	var b strings.Builder
 	only := func(sign string, lines, others []string) {
@@ -67,7 +67,7 @@ func difference(want, got string) string {
 	return b.String()
 }
 
-// fullLines puts before every line what it belongs to: its package, and for a member its type.
+// fullLines prefixes every line with its package, and that of a member with its type.
 func fullLines(surface string) []string {
 	var pkg, typ string
 	var lines []string
@@ -85,7 +85,7 @@ func fullLines(surface string) []string {
 	return lines
 }
 
-// surface describes all public packages, one line for each thing that a program can name.
+// surface describes all public packages, one line for each exported name.
 func surface(t *testing.T) string {
 	exports := map[string]string{} // import path to file of export data
 	dirs := map[string]string{}    // of the public packages, by import path
@@ -152,8 +152,8 @@ func check(t *testing.T, fset *token.FileSet, imp types.Importer, path, dir stri
 	return pkg
 }
 
-// describe has a line for each exported constant, variable and function of a package, and for
-// each exported type, its fields and its methods.
+// describe returns a line for each exported constant, variable, function and type of a
+// package, and for the fields and methods of types.
 func describe(pkg *types.Package) []string {
 	var consts, vars, funcs, named []string
 	for _, name := range pkg.Scope().Names() {
@@ -225,12 +225,12 @@ func typeText(pkg *types.Package, t types.Type) string {
 	return types.TypeString(anonymous(t), qualifier(pkg))
 }
 
-// signature is what stands behind the name of a function.
+// signature is the text after the name of a function.
 func signature(pkg *types.Package, f types.Object) string {
 	return strings.TrimPrefix(typeText(pkg, f.Type()), "func")
 }
 
-// qualifier leaves out the name of the package itself.
+// qualifier omits the name of the package itself.
 func qualifier(pkg *types.Package) types.Qualifier {
 	return func(p *types.Package) string {
 		if p == pkg {
@@ -240,7 +240,7 @@ func qualifier(pkg *types.Package) types.Qualifier {
 	}
 }
 
-// typeParameters are those of a generic type, with their constraints.
+// typeParameters returns the type parameters of a type, with their constraints.
 func typeParameters(pkg *types.Package, named *types.Named) string {
 	var list []string
 	for p := range named.TypeParams().TypeParams() {
@@ -252,7 +252,7 @@ func typeParameters(pkg *types.Package, named *types.Named) string {
 	return "[" + strings.Join(list, ", ") + "]"
 }
 
-// anonymous takes the names from the parameters and results of a function's type, unless it
+// anonymous removes the names of parameters and results from a function's type, unless it
 // has type parameters.
 func anonymous(t types.Type) types.Type {
 	s, ok := t.(*types.Signature)

@@ -23,10 +23,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// stuckWriter names the file that a process of the tests writes to.
+// stuckWriter is the environment variable with the file that the child process writes.
 const stuckWriter = "NETREPLY_TEST_STUCK_WRITER"
 
-// writeForever begins to write a file, says so, and goes on when its input ends.
+// writeForever starts to write a file, reports that, and continues when its input ends.
 func writeForever(name string) {
 	err := atomicfile.Write(name, func(w io.Writer) error {
 		io.WriteString(w, "half of it")
@@ -60,7 +60,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestWriteFails: the old file stays, and nothing lies about.
+// TestWriteFails: the old file is unchanged, and no temporary file is left.
 func TestWriteFails(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "f")

@@ -18,7 +18,7 @@ import (
 	"github.com/netreply/netreply/internal/atomicfile"
 )
 
-// process is one that is in the middle of writing.
+// process is a child process that is writing.
 type process struct {
 	*exec.Cmd
 	stdin io.Closer
@@ -54,8 +54,8 @@ func files(t *testing.T, dir string) []string {
 	return names
 }
 
-// TestSweep: what a killed process has left goes; the file of a living one, and what
-// only looks similar, stays.
+// TestSweep: the file of a killed process is removed; that of a running process, and files
+// with similar names, are not.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "f")
@@ -84,7 +84,7 @@ func TestSweep(t *testing.T) {
 	require.ErrorIs(t, atomicfile.Sweep(filepath.Join(dir, "no", "f")), os.ErrNotExist)
 }
 
-// TestSweepMeanwhile: writings succeed whatever is swept at the same time.
+// TestSweepMeanwhile: Write succeeds during concurrent Sweeps.
 func TestSweepMeanwhile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "f")
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -107,7 +107,7 @@ func TestSweepMeanwhile(t *testing.T) {
 	assert.Equal(t, []string{"f"}, files(t, filepath.Dir(name)))
 }
 
-// TestSymlink: a link stays one, and what it points to is written, wherever that is.
+// TestSymlink: a link is kept, and its target is written, in any directory.
 func TestSymlink(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "real", "deep"), 0o700))
@@ -120,7 +120,7 @@ func TestSymlink(t *testing.T) {
 	} {
 		link, to := c[0], c[1]
 		require.NoError(t, os.Symlink(to, link))
-		for _, s := range []string{"new", "replaced"} { // dangling first
+		for _, s := range []string{"new", "replaced"} { // first a dangling link
 			require.NoError(t, atomicfile.Write(link, text(s)), link)
 			got, err := os.ReadFile(filepath.Join(dir, "real", "f"))
 			require.NoError(t, err, link)
@@ -133,7 +133,7 @@ func TestSymlink(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, filepath.Base(target) == "f", target)
 		require.NoError(t, os.Remove(filepath.Join(dir, "real", "f")))
-		// what is left behind lies beside the target
+		// the temporary file is in the directory of the target
 		p := startWriting(t, link)
 		p.kill()
 		require.Len(t, files(t, filepath.Join(dir, "real")), 2)
@@ -145,7 +145,7 @@ func TestSymlink(t *testing.T) {
 	require.Error(t, atomicfile.Sweep(filepath.Join(dir, "circle")))
 }
 
-// TestPermissions: a file that is replaced keeps them, and nothing but a file is
+// TestPermissions: a replaced file keeps its permissions, and only regular files are
 // replaced.
 func TestPermissions(t *testing.T) {
 	dir := t.TempDir()

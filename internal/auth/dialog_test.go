@@ -24,7 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// setup is that of a request to a server, for a URL that may have user information.
+// setup returns the Setup of a request to a server, for a URL that may have user
+// information.
 func setup(spaces *auth.Spaces, raw string) auth.Setup {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -101,7 +102,7 @@ func talk(t *testing.T, d *auth.Dialog, script string) {
 	}
 }
 
-// show writes a step as scripts have it.
+// show formats a step as in scripts.
 func show(s auth.Step) string {
 	var text string
 	switch s.Kind {
@@ -163,7 +164,7 @@ const (
 	sha256 = `Digest realm="r", nonce="n", qop=auth, algorithm=SHA-256`
 )
 
-// TestDialog: what one request tries, in a table that knows nothing before.
+// TestDialog: the steps of one request, with an empty table.
 func TestDialog(t *testing.T) {
 	for name, c := range map[string]struct {
 		url    string
@@ -388,7 +389,7 @@ func TestDialog(t *testing.T) {
 	}
 }
 
-// ntlmChallenge is a message of type 2 with a domain and no more.
+// ntlmChallenge is a message of type 2 with only a domain.
 var ntlmChallenge = func() string {
 	info := []byte{2, 0, 6, 0, 'D', 0, 'O', 0, 'M', 0, 0, 0, 0, 0}
 	b := append([]byte("NTLMSSP\x00"), 2, 0, 0, 0)
@@ -400,7 +401,7 @@ var ntlmChallenge = func() string {
 	return base64.StdEncoding.EncodeToString(append(b, info...))
 }()
 
-// TestRounds: no server keeps a request for ever.
+// TestRounds: the number of rounds is bounded.
 func TestRounds(t *testing.T) {
 	d := &auth.Dialog{Setup: setup(&auth.Spaces{}, "http://a:80/")}
 	defer d.Close()
@@ -418,8 +419,8 @@ func TestRounds(t *testing.T) {
 	}
 }
 
-// TestOwnReplaced: once the program has answered in the place of the URL's password, that
-// counts no more.
+// TestOwnReplaced: after the program has given other credentials, the URL's password is not
+// used.
 func TestOwnReplaced(t *testing.T) {
 	d := &auth.Dialog{Setup: setup(&auth.Spaces{}, "http://u:wrong@a:80/")}
 	defer d.Close()
@@ -463,7 +464,7 @@ func TestOffered(t *testing.T) {
 	require.False(t, ok)
 }
 
-// negotiator is one whose scheme takes two legs.
+// negotiator is a Negotiator with two legs.
 type negotiator struct {
 	noKeys bool
 	bad    int // the leg that fails
@@ -494,7 +495,7 @@ func (l *negotiation) Next(token []byte) ([]byte, error) {
 
 func (l *negotiation) Close() error { l.n.open--; return nil }
 
-// TestNegotiator: what the program plugged in comes first, and is closed in any case.
+// TestNegotiator: negotiators are preferred, and are always closed.
 func TestNegotiator(t *testing.T) {
 	token := base64.StdEncoding.EncodeToString([]byte("tok"))
 	for name, c := range map[string]struct {
@@ -573,7 +574,7 @@ func TestNegotiator(t *testing.T) {
 	assert.False(t, s.Spaces.Proven())
 }
 
-// TestStored: what is known beforehand, by origin, realm, user and scheme.
+// TestStored: stored credentials by origin, realm, user and scheme.
 func TestStored(t *testing.T) {
 	stored := func(origin, realm, user string, schemes ...string) auth.Stored {
 		return auth.Stored{Origin: origin, Upgraded: auth.Upgraded(origin), Realm: realm,
@@ -670,7 +671,7 @@ func TestTunnel(t *testing.T) {
 	d.Close()
 }
 
-// TestProof: what a server says of its knowledge of the password.
+// TestProof: the server's proof that it knows the password.
 func TestProof(t *testing.T) {
 	for _, qop := range []string{"auth", "auth-int"} {
 		for good, text := range map[bool]string{true: "body", false: "other"} {
@@ -682,7 +683,7 @@ func TestProof(t *testing.T) {
 			if step.Kind == auth.HashBody {
 				step = d.Hashed()
 			}
-			// the server's side of it, by the same arithmetic
+			// the server's proof, by the same calculation
 			sent := httpauth.Parse([]string{step.Line})[0].Params
 			h := func(s string) string { return fmt.Sprintf("%x", md5hash.Sum([]byte(s))) }
 			ha2 := h(":/")
@@ -721,7 +722,7 @@ func TestProof(t *testing.T) {
 	}
 }
 
-// TestNoSecrets: no error of a dialog has a password in it.
+// TestNoSecrets: errors of a dialog contain no password.
 func TestNoSecrets(t *testing.T) {
 	for _, challenges := range [][]string{{"NTLM", "NTLM AAAA"}, {"NTLM", "NTLM " + ntlmChallenge, "NTLM " + ntlmChallenge}, {"NTLM", "NTLM !"}} {
 		d := &auth.Dialog{Setup: setup(&auth.Spaces{}, "http://u:secret@a:80/")}
@@ -737,7 +738,8 @@ func TestNoSecrets(t *testing.T) {
 	}
 }
 
-// TestForeignStatus: what a proxy has answered proves nothing about a server's password.
+// TestForeignStatus: a response of a proxy does not mean that the server has accepted a
+// password.
 func TestForeignStatus(t *testing.T) {
 	spaces := &auth.Spaces{}
 	for status, proven := range map[int]bool{407: false, 500: true} {
@@ -751,8 +753,8 @@ func TestForeignStatus(t *testing.T) {
 	}
 }
 
-// FuzzDialog: whatever a server asks, a dialog ends, sends only what is a field value, and
-// sends no password in clear that was given for something better.
+// FuzzDialog: for any challenges, a dialog ends, sends only valid field values, and does
+// not send a password in clear text that was given for a stronger scheme.
 func FuzzDialog(f *testing.F) {
 	f.Add(basic, md5, "200", uint8(0))
 	f.Add(sha256, basic, `Digest realm="r", nonce="m", stale=true`, uint8(1))
@@ -768,7 +770,7 @@ func FuzzDialog(f *testing.F) {
 			s.Role = auth.Proxy
 		}
 		n := s.Negotiators[0].(*negotiator)
-		clear := map[string]bool{} // by user: whether the password may go out as it is
+		clear := map[string]bool{} // by user: whether the password may be sent in clear text
 		passwords := 0
 		for range 2 {
 			d := &auth.Dialog{Setup: s}

@@ -14,7 +14,7 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// prove makes a table know credentials for the space of a challenge.
+// prove stores accepted credentials for the space of a challenge.
 func prove(t *testing.T, spaces *auth.Spaces, url, challenge, user, password string) {
 	t.Helper()
 	d := &auth.Dialog{Setup: setup(spaces, url)}
@@ -29,16 +29,16 @@ func prove(t *testing.T, spaces *auth.Spaces, url, challenge, user, password str
 	require.NoError(t, err)
 }
 
-// preemptive is what goes along with a request before anybody asks.
+// preemptive returns the credentials that are sent without a challenge.
 func preemptive(spaces *auth.Spaces, url string) string {
 	d := &auth.Dialog{Setup: setup(spaces, url)}
 	defer d.Close()
 	return show(d.Before())
 }
 
-// TestUnasked: credentials that were accepted go out by themselves where they hold, and
-// nowhere else (D22).
-func TestUnasked(t *testing.T) {
+// TestPreemptive: accepted credentials are sent without a challenge in their protection
+// space, and nowhere else (D22).
+func TestPreemptive(t *testing.T) {
 	digest := func(domain string) string { return md5 + `, domain="` + domain + `"` }
 	for _, c := range []struct{ known, challenge, url, want string }{
 		{"http://a:80/x/y", basic, "http://a:80/x/y", "send Basic u:p"},
@@ -74,14 +74,14 @@ func TestUnasked(t *testing.T) {
 	}
 }
 
-// TestUnaskedLongest: of several spaces the one with the longest path.
-func TestUnaskedLongest(t *testing.T) {
+// TestPreemptiveLongestPath: of several spaces the one with the longest path is used.
+func TestPreemptiveLongestPath(t *testing.T) {
 	spaces := &auth.Spaces{}
 	prove(t, spaces, "http://a:80/x", `Basic realm="outer"`, "outer", "p")
 	prove(t, spaces, "http://a:80/in/x", `Basic realm="inner"`, "inner", "p")
 	assert.Equal(t, "send Basic inner:p", preemptive(spaces, "http://a:80/in/y"))
 	assert.Equal(t, "send Basic outer:p", preemptive(spaces, "http://a:80/y"))
-	// a refusal forgets them
+	// a refusal removes them
 	d := &auth.Dialog{Setup: setup(spaces, "http://a:80/in/y")}
 	talk(t, d, `
 		< before
@@ -94,8 +94,9 @@ func TestUnaskedLongest(t *testing.T) {
 	assert.True(t, spaces.Proven())
 }
 
-// TestForeign: what came with the URL of a redirect is for requests that name its user.
-func TestForeign(t *testing.T) {
+// TestForeignURL: credentials in the URL of a redirect are only used for requests with that
+// user.
+func TestForeignURL(t *testing.T) {
 	spaces := &auth.Spaces{}
 	s := setup(spaces, "http://u:p@a:80/")
 	s.Foreign = true
@@ -109,8 +110,9 @@ func TestForeign(t *testing.T) {
 	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://u@a:80/"))
 }
 
-// TestAlsoElsewhere: a realm that is known is not asked for again below another path.
-func TestAlsoElsewhere(t *testing.T) {
+// TestSameRealmOtherPath: credentials of a known realm are used for other paths without a
+// question.
+func TestSameRealmOtherPath(t *testing.T) {
 	spaces := &auth.Spaces{}
 	prove(t, spaces, "http://a:80/x/", basic, "u", "p")
 	d := &auth.Dialog{Setup: setup(spaces, "http://a:80/y/")}
@@ -125,14 +127,15 @@ func TestAlsoElsewhere(t *testing.T) {
 	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/y/z"))
 }
 
-// waiting is a dialog whose question others may wait for.
+// waiting makes a dialog with Setup.Waits.
 func waiting(spaces *auth.Spaces) *auth.Dialog {
 	s := setup(spaces, "http://a:80/")
 	s.Waits = true
 	return &auth.Dialog{Setup: s}
 }
 
-// TestWait: of those that want the same answer one asks, and the others do what it gets.
+// TestWait: of several dialogs that need the same answer one asks, and the others use the
+// result.
 func TestWait(t *testing.T) {
 	for name, c := range map[string]struct{ second, answer, then string }{
 		"an answer":            {basic, "< answer u:p\n> send Basic u:p", "< waited\n> send Basic u:p"},
@@ -177,7 +180,8 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestWaitAlone: whose URL has a password neither waits nor takes what others were given.
+// TestWaitAlone: a dialog with a password in its URL neither waits nor uses the answers of
+// others.
 func TestWaitAlone(t *testing.T) {
 	spaces := &auth.Spaces{}
 	first := waiting(spaces)
@@ -196,15 +200,15 @@ func TestWaitAlone(t *testing.T) {
 		> ask Basic "r" user u, previous failed`)
 }
 
-// TestBounds: what servers can make a table remember, and that it goes on to work.
+// TestBounds: the size of a table is bounded, and it works at its limit.
 func TestBounds(t *testing.T) {
 	spaces := &auth.Spaces{}
-	for i := range 1100 { // spaces without an answer make room for others
+	for i := range 1100 { // spaces without credentials are removed for others
 		d := &auth.Dialog{Setup: setup(spaces, "http://a:80/")}
 		require.Equal(t, auth.Ask, d.Challenged(t.Context(), http.Header{"Www-Authenticate": {fmt.Sprintf(`Basic realm="%d"`, i)}}, true).Kind)
 		d.Close()
 	}
-	for i := range 1100 { // and proven ones do, one by one
+	for i := range 1100 { // then proven ones, one by one
 		prove(t, spaces, fmt.Sprintf("http://a:80/%d/", i), fmt.Sprintf(`Basic realm="%d"`, i), "u", "p")
 	}
 	known := 0
@@ -223,8 +227,7 @@ func TestBounds(t *testing.T) {
 	assert.Equal(t, "send", preemptive(spaces, "http://a:80/256/"), "beyond, the server has to ask")
 }
 
-// TestClear: requests under way go on when the table is cleared, and what they do does not
-// count for it.
+// TestClear: running requests continue after Clear, and do not change the cleared table.
 func TestClear(t *testing.T) {
 	for _, script := range []string{
 		"< 200", // is accepted afterwards
@@ -255,7 +258,8 @@ func TestClear(t *testing.T) {
 	}
 }
 
-// TestRace: two requests that were let in with different credentials: the first one counts.
+// TestRace: of two requests that were accepted with different credentials, the first is
+// stored.
 func TestRace(t *testing.T) {
 	spaces := &auth.Spaces{}
 	first, second := &auth.Dialog{Setup: setup(spaces, "http://a:80/")}, &auth.Dialog{Setup: setup(spaces, "http://a:80/")}
@@ -266,7 +270,7 @@ func TestRace(t *testing.T) {
 	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/"))
 }
 
-// TestConcurrent: one table for many requests at once.
+// TestConcurrent: one table for many concurrent requests.
 func TestConcurrent(t *testing.T) {
 	spaces := &auth.Spaces{}
 	var wg sync.WaitGroup
@@ -311,7 +315,7 @@ func TestConcurrent(t *testing.T) {
 	assert.False(t, spaces.Proven())
 }
 
-// TestNoCost: a request for which nothing is known allocates nothing.
+// TestNoCost: a request without known credentials does not allocate.
 func TestNoCost(t *testing.T) {
 	spaces := &auth.Spaces{}
 	assert.Zero(t, testing.AllocsPerRun(10, func() { spaces.Proven() }))
@@ -320,8 +324,8 @@ func TestNoCost(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(10, func() { d.Before() }))
 }
 
-// TestWeakest: the scheme that a password was first asked for is the weakest that it goes
-// out by, for its origin.
+// TestWeakest: the scheme of the first challenge is the weakest with which a password is
+// sent to an origin.
 func TestWeakest(t *testing.T) {
 	spaces := &auth.Spaces{}
 	c := &auth.Credentials{User: "u", Password: "p"}

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestKinds: what Qt 6.4.2 finds wrong with each kind of certificate, in its order.
-// The recorded scenarios check most of this once more, over connections.
+// TestKinds: the flaws that Qt 6.4.2 finds for each kind of certificate, in its order. The
+// recorded scenarios check most of these over connections, too.
 func TestKinds(t *testing.T) {
 	p, err := pki.New(t.TempDir())
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestChains(t *testing.T) {
 	future := func(c *x509.Certificate) { c.NotBefore, c.NotAfter = now.AddDate(1, 0, 0), now.AddDate(2, 0, 0) }
 	type at struct {
 		code  certs.Code
-		level int // of the chain, 0 for the leaf
+		level int // index in the chain, 0 for the leaf
 	}
 	for name, c := range map[string]struct {
 		root, inter, leaf func(*x509.Certificate)
@@ -148,7 +148,7 @@ func TestChains(t *testing.T) {
 	}
 }
 
-// TestDepth counts what lies between the leaf and the root.
+// TestDepth: the number of certificates between leaf and root.
 func TestDepth(t *testing.T) {
 	root := make1(t, "root", nil, nil)
 	one := make1(t, "one", root, nil)
@@ -172,8 +172,8 @@ func TestNoCertificate(t *testing.T) {
 	require.False(t, f.Problems[0].Equal(certs.Problem{Code: certs.NoPeerCertificate, Cert: make1(t, "x", nil, nil).cert}), "rule T5")
 }
 
-// TestCircle: two that have signed each other lead nowhere, and end.
-func TestCircle(t *testing.T) {
+// TestCycle: two certificates that have signed each other.
+func TestCycle(t *testing.T) {
 	a := make1(t, "a", nil, nil)
 	b := make1(t, "b", a, nil)
 	again := make1(t, "a", b, nil)
@@ -184,8 +184,7 @@ func TestCircle(t *testing.T) {
 	require.Contains(t, codes(f.Problems), certs.NoLocalIssuer)
 }
 
-// FuzzCheck: whatever a server sends as its chain, there is an answer, and a chain that
-// leads nowhere is never good.
+// FuzzCheck: Check returns for any chain, and never accepts one without a path to a root.
 func FuzzCheck(f *testing.F) {
 	p, err := pki.New(f.TempDir())
 	if err != nil {

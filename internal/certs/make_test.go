@@ -20,14 +20,14 @@ type node struct {
 	key  crypto.Signer
 }
 
-// make1 makes a certificate, a leaf for host.test by the name "leaf", by an issuer or by
-// itself.
+// make1 makes a certificate signed by an issuer or self-signed; "leaf" is a leaf for
+// host.test.
 func make1(t *testing.T, name string, issuer *node, change func(*x509.Certificate)) *node {
 	t.Helper()
 	return makeWith(t, name, issuer, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), change)
 }
 
-// makeWith is make1 for a key.
+// makeWith is make1 with a given key.
 func makeWith(t *testing.T, name string, issuer *node, key crypto.Signer, change func(*x509.Certificate)) *node {
 	t.Helper()
 	c := &x509.Certificate{SerialNumber: must(rand.Int(rand.Reader, big.NewInt(1<<62))), Subject: pkix.Name{CommonName: name},

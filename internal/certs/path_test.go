@@ -21,7 +21,7 @@ import (
 	"github.com/netreply/netreply/internal/certs"
 )
 
-// rsaKeys are those of issue, which take long to make, by the name of the certificate.
+// rsaKeys are the keys of issue, by the name of the certificate; they are slow to generate.
 var rsaKeys sync.Map
 
 // issue makes a certificate with an RSA key, signed with SHA-256, SHA-1 or MD5.
@@ -33,7 +33,8 @@ func issue(t *testing.T, name string, issuer *node, hash crypto.Hash) *node {
 	if hash == crypto.SHA256 {
 		return n
 	}
-	// crypto/x509 makes none: their names differ in the last byte only
+	// crypto/x509 does not sign with MD5: the algorithm identifiers differ only in the last
+	// byte
 	was := must(asn1.Marshal(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}))
 	is := bytes.Clone(was)
 	is[len(is)-1] = map[crypto.Hash]byte{crypto.MD5: 4, crypto.SHA1: 5}[hash]
@@ -76,14 +77,14 @@ func sent(list ...*node) (chain []*x509.Certificate) {
 	return chain
 }
 
-// TestWeakSignatures: a signature with SHA-1 or MD5 is named, wherever it stands below
-// the root, and nothing else is. What the root says of itself does not count.
+// TestWeakSignatures: a signature with SHA-1 or MD5 is the only flaw, at any position below
+// the root. The signature of the root is ignored.
 func TestWeakSignatures(t *testing.T) {
 	const good = crypto.SHA256
 	for _, weak := range []crypto.Hash{crypto.SHA1, crypto.MD5} {
 		for name, c := range map[string]struct {
 			root, first, second, leaf crypto.Hash
-			want                      []int // levels, the leaf is 0
+			want                      []int // indexes, the leaf is 0
 		}{
 			"root":                   {root: weak, first: good, second: good, leaf: good},
 			"below the root":         {root: good, first: weak, second: good, leaf: good, want: []int{2}},
@@ -123,8 +124,8 @@ func TestWeakSignatures(t *testing.T) {
 	}
 }
 
-// TestDamagedBelowRoot: a root that is named as the issuer is the issuer, and the
-// signature is what is wrong; unless what it says of its keys does not fit.
+// TestDamagedBelowRoot: a root with the name and key id of the issuer is the issuer, and
+// the signature is the flaw.
 func TestDamagedBelowRoot(t *testing.T) {
 	root := make1(t, "root", nil, nil)
 	inter := make1(t, "inter", root, nil)
@@ -142,7 +143,7 @@ func TestDamagedBelowRoot(t *testing.T) {
 	require.Equal(t, []certs.Code{certs.NoLocalIssuer}, codes(f.Problems), "of the same name, with another key")
 }
 
-// TestSelfSignedNamesake: one that has signed itself is not taken for one of a root of
+// TestSelfSignedNamesake: a self-signed certificate is not treated as issued by a root of
 // the same name.
 func TestSelfSignedNamesake(t *testing.T) {
 	bare := func(c *x509.Certificate) { c.IsCA, c.KeyUsage, c.BasicConstraintsValid = false, 0, false } // no key ids
@@ -152,8 +153,8 @@ func TestSelfSignedNamesake(t *testing.T) {
 	require.Equal(t, []certs.Code{certs.SelfSigned}, codes(f.Problems))
 }
 
-// TestCrossSigned: with one certificate of a CA from itself, and one from a CA that is
-// trusted, the second is the way.
+// TestCrossSigned: of a self-signed and a cross-signed certificate of a CA, the path
+// continues with the latter.
 func TestCrossSigned(t *testing.T) {
 	root := make1(t, "root", nil, nil)
 	key := must(rsa.GenerateKey(rand.Reader, 2048))
@@ -168,8 +169,8 @@ func TestCrossSigned(t *testing.T) {
 	}
 }
 
-// TestBounded: a server that sends as many certificates as fit into a handshake gets an
-// answer after a bounded number of signature checks, whatever they say of each other.
+// TestBounded: the number of signature checks is bounded for as many certificates as fit
+// into a handshake.
 func TestBounded(t *testing.T) {
 	const n = 600
 	long := []*node{make1(t, "ca", nil, nil)}
@@ -180,14 +181,14 @@ func TestBounded(t *testing.T) {
 		}
 		long = append([]*node{make1(t, name, long[0], nil)}, long...)
 	}
-	// each of one name, with a key of its own, and none of them the issuer of the leaf
+	// all with the same name and different keys, none of them the issuer of the leaf
 	bare := func(c *x509.Certificate) { c.SubjectKeyId, c.AuthorityKeyId = nil, nil }
 	same := []*node{make1(t, "leaf", make1(t, "ca", nil, nil), bare)}
 	same[0].cert.AuthorityKeyId = nil
 	for range n {
 		same = append(same, make1(t, "ca", make1(t, "ca", nil, nil), nil))
 	}
-	// two CAs that have signed each other, over and over
+	// two CAs that have signed each other repeatedly
 	key := must(rsa.GenerateKey(rand.Reader, 2048))
 	pair := []*node{makeWith(t, "a", nil, key, nil), makeWith(t, "b", nil, key, nil)}
 	web := []*node{make1(t, "leaf", pair[0], nil)}

@@ -27,8 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// encoders are what is tested, by the coding and, where there are several, its
-// form.
+// encoders are the tested encoders, by coding and, if there are several, format.
 var encoders = map[string]func(io.Writer) io.WriteCloser{
 	"zstd": func(w io.Writer) io.WriteCloser {
 		e, _ := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
@@ -38,7 +37,7 @@ var encoders = map[string]func(io.Writer) io.WriteCloser{
 	"gzip":        func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 	"deflate":     func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
 	"deflate/raw": func(w io.Writer) io.WriteCloser { f, _ := flate.NewWriter(w, 6); return f },
-	// what servers do that mix the names up
+	// servers that confuse the names
 	"gzip/zlib":    func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
 	"deflate/gzip": func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 }
@@ -62,7 +61,7 @@ func decode(codings []string, data []byte, l coding.Limits) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// text compresses, but not by much.
+// text is hardly compressible text.
 func text(n int) []byte {
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	words := strings.Fields("the reply of a server comes in pieces and the reader takes them as they are 0 1 2 3 4 5 6 7 8 9 αβγ")
@@ -143,8 +142,7 @@ func TestMembers(t *testing.T) {
 	}
 }
 
-// TestCut: a body that ends anywhere before its end is never taken for whole, and
-// what came before is good.
+// TestCut: a truncated body is always an error, and the bytes before it are right.
 func TestCut(t *testing.T) {
 	data := text(3000)
 	for form := range encoders {
@@ -159,8 +157,8 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestFlip: with a checksum no damage goes unseen; without one what comes out is
-// something else, but there is no panic.
+// TestFlip: with a checksum every flipped bit is an error; without one the result is
+// different, but there is no panic.
 func TestFlip(t *testing.T) {
 	data := text(2000)
 	for form := range encoders {
@@ -182,7 +180,7 @@ func TestTrailing(t *testing.T) {
 	for form := range encoders {
 		for _, extra := range []string{"x", "garbage behind the end", "\x00", strings.Repeat("\x00", 100_000)} {
 			if extra[0] == 0 && (form == "gzip" || form == "deflate/gzip") {
-				continue // see TestBehindGzip
+				continue // see TestAfterGzip
 			}
 			for _, wrap := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader} {
 				enc := append(encode(t, form, data), extra...)
@@ -215,7 +213,7 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// TestDictionary: a dictionary that nobody has.
+// TestDictionary: an unknown dictionary.
 func TestDictionary(t *testing.T) {
 	dict := text(1000)
 	var b bytes.Buffer
@@ -259,7 +257,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// zeros is n bytes that compress to nearly nothing.
+// zeros returns n bytes that compress to nearly nothing.
 func zeros(t testing.TB, forms []string, n int) []byte {
 	var b bytes.Buffer
 	ws := []io.WriteCloser{}
@@ -280,8 +278,8 @@ func zeros(t testing.TB, forms []string, n int) []byte {
 	return b.Bytes()
 }
 
-// TestBomb: every coding and stack is stopped soon behind the threshold, at little
-// memory, and passes without one.
+// TestBomb: every coding and stack is stopped soon after the threshold, with little memory,
+// and passes without one.
 func TestBomb(t *testing.T) {
 	const size = 24 << 20
 	stacks := [][]string{{"gzip", "gzip"}, {"br", "gzip"}, {"zstd", "deflate"}, {"zstd", "br"}, {"gzip", "gzip", "gzip"}}
@@ -312,7 +310,7 @@ func TestBomb(t *testing.T) {
 	}
 }
 
-// TestRatioOfStack: no coding alone is beyond its ratio, the stack is.
+// TestRatioOfStack: no coding alone exceeds its ratio, but the stack does.
 func TestRatioOfStack(t *testing.T) {
 	member := encode(t, "gzip", append(bytes.Repeat([]byte{0}, 30_000), text(3_000)...))
 	inner := bytes.Repeat(member, 20)
@@ -337,7 +335,7 @@ func TestThreshold(t *testing.T) {
 	require.NoError(t, err, "an honest ratio")
 }
 
-// TestSourceError: an error of the source is no damage of the data.
+// TestSourceError: an error of the source is returned as it is.
 func TestSourceError(t *testing.T) {
 	broken := errors.New("connection gone")
 	for form := range encoders {
@@ -354,7 +352,7 @@ func TestSourceError(t *testing.T) {
 	}
 }
 
-// TestClose: while a Read waits for the source, and twice.
+// TestClose: Close during a waiting Read, and twice.
 func TestClose(t *testing.T) {
 	for form := range encoders {
 		enc := encode(t, form, text(5000))
@@ -375,7 +373,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestPools: many at once, good and bad ones mixed, never disturb one another.
+// TestPools: many concurrent readers, of valid and invalid data, do not affect each other.
 func TestPools(t *testing.T) {
 	var wg sync.WaitGroup
 	for form := range encoders {

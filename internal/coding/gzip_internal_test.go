@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestGzipAllocations: a decoder that is used again takes a header and a trailer without
-// memory of their own.
+// TestGzipAllocations: a reused decoder parses header and trailer without allocating.
 func TestGzipAllocations(t *testing.T) {
 	var data bytes.Buffer
 	w := gzip.NewWriter(&data)

@@ -15,7 +15,7 @@ import (
 	"github.com/netreply/netreply/internal/coding"
 )
 
-// member is gzip with everything in its header that RFC 1952 knows.
+// member returns a gzip member with all header fields of RFC 1952.
 func member(t testing.TB, data, name, comment string, extra []byte) []byte {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -23,7 +23,7 @@ func member(t testing.TB, data, name, comment string, extra []byte) []byte {
 	_, err := io.WriteString(w, data)
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	// the writer takes no long texts
+	// the writer refuses long texts
 	head := 10 + 2 + len(extra)
 	if extra == nil {
 		head = 10
@@ -39,8 +39,8 @@ func withHeaderSum(gz []byte, size int, flip byte) []byte {
 	return append(append(out, byte(sum)^flip, byte(sum>>8)), gz[size:]...)
 }
 
-// TestGzipHeader: names and comments as long as the limit, checksums, extra fields; cut
-// anywhere it is cut.
+// TestGzipHeader: names and comments up to the limit, checksums, extra fields; truncation
+// at any position.
 func TestGzipHeader(t *testing.T) {
 	long := strings.Repeat("n", 100_000)
 	for what, enc := range map[string][]byte{
@@ -72,9 +72,9 @@ func TestGzipHeader(t *testing.T) {
 	require.ErrorIs(t, err, coding.ErrFormat)
 }
 
-// TestBehindGzip: zeros are ignored, members belong to it, and anything else is said to be
-// there; the data before it is whole in any case.
-func TestBehindGzip(t *testing.T) {
+// TestAfterGzip: after a member, zeros are ignored, further members are decoded, and other
+// bytes are an error; the data before is returned in any case.
+func TestAfterGzip(t *testing.T) {
 	zeros := strings.Repeat("\x00", 100_000)
 	enc := string(encode(t, "gzip", []byte("hello")))
 	for tail, want := range map[string]error{
@@ -101,8 +101,9 @@ func TestBehindGzip(t *testing.T) {
 	}
 }
 
-// TestGzipAsItComes: a member that is whole is given before the next byte has come.
-func TestGzipAsItComes(t *testing.T) {
+// TestGzipWithoutDelay: the data of a complete member is returned before the next byte was
+// received.
+func TestGzipWithoutDelay(t *testing.T) {
 	client, server := io.Pipe()
 	r := coding.NewReader(client, []string{"gzip"}, off, coding.Hooks{})
 	defer r.Close()

@@ -18,8 +18,8 @@ import (
 
 var errFull = errors.New("full")
 
-// TestBudget: what is free is had at once, what is not in the order of asking, for as long
-// as patience and the one who asks allow.
+// TestBudget: free memory is taken at once; otherwise requests are granted in order, until
+// memoryWait or their cancellation.
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(100, errFull)
@@ -30,7 +30,7 @@ func TestBudget(t *testing.T) {
 		require.False(t, b.await(size(101), nil, nil))
 		require.Zero(t, time.Since(began), "more than there will ever be is not waited for")
 
-		results := make(chan int64) // what was had, 0 for a refusal
+		results := make(chan int64) // the memory taken, 0 for a refusal
 		ask := func(n int64, done chan struct{}) {
 			if !b.await(size(n), nil, done) {
 				n = 0
@@ -67,7 +67,7 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// TestBacking: what is received makes room for others.
+// TestBacking: received bytes free the unbacked part of the limit for others.
 func TestBacking(t *testing.T) {
 	b := NewBudget(4*maxUnbacked, errFull)
 	r := &Reader{limits: Limits{Memory: b}}
@@ -92,7 +92,7 @@ func TestBacking(t *testing.T) {
 	assert.Equal(t, amount{1000, 1000}, NewBudget(1000, nil).limit)
 }
 
-// lies are a few bytes that make a decoder allocate much.
+// lies are short inputs that make a decoder allocate much memory.
 var lies = sync.OnceValue(func() map[string][]byte {
 	zeros := make([]byte, 16<<20)
 	var br bytes.Buffer
@@ -101,7 +101,7 @@ var lies = sync.OnceValue(func() map[string][]byte {
 	w.Close()
 	list := map[string][]byte{"br": br.Bytes()}
 
-	// the same behind a short block, where its header cannot be foreseen
+	// the same after a short block, where the header is not visible at the start
 	var late bytes.Buffer
 	w = brotli.NewWriterOptions(&late, brotli.WriterOptions{Quality: 9, LGWin: 24})
 	w.Write(zeros[:100])
@@ -120,7 +120,7 @@ var lies = sync.OnceValue(func() map[string][]byte {
 	// a frame with a window of 8 MiB and one block of 1,000 zeros
 	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3, 1000<<3&0xff | 2, 1000 >> 5, 0, 0}
 	list["zstd"] = frame
-	// behind a skippable frame and a small one
+	// after a skippable frame and a small one
 	list["zstd/late"] = append([]byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello"), frame...)
 	return list
 })
@@ -140,7 +140,7 @@ func (w *bitWriter) put(v, bits int) {
 	}
 }
 
-// stopped gives a body and then tells that it is asked for more, and waits.
+// stopped returns a body, then reports the next Read, and blocks.
 type stopped struct {
 	io.Reader
 	asked, end chan struct{}
@@ -157,14 +157,14 @@ func (s *stopped) Read(p []byte) (int, error) {
 
 func (s *stopped) Close() error { return nil }
 
-// TestMemoryIsCounted: what a decoder holds when it stops is accounted for, wherever the
-// stream says so.
+// TestMemoryIsCounted: the memory of a decoder is counted when it waits, wherever in the
+// stream it was requested.
 func TestMemoryIsCounted(t *testing.T) {
 	for form, data := range lies() {
 		name, _, _ := bytes.Cut([]byte(form), []byte("/"))
 		b := NewBudget(64<<20, errFull)
 		heap := func() int64 {
-			for range 3 { // what the pools hold goes with the second
+			for range 3 { // the second collection empties the pools
 				runtime.GC()
 			}
 			var ms runtime.MemStats
@@ -172,7 +172,7 @@ func TestMemoryIsCounted(t *testing.T) {
 			return int64(ms.HeapAlloc)
 		}
 		before := heap()
-		// a little of the body is read: whatever has been decoded by then is in the decoder
+		// read little of the body: the decoded rest is in the decoder
 		src := &stopped{bytes.NewReader(data[:min(len(data), 60)]), make(chan struct{}), make(chan struct{})}
 		r := NewReader(src, []string{string(name)}, Limits{Threshold: -1, Memory: b}, Hooks{})
 		var err error
@@ -201,7 +201,7 @@ func TestMemoryIsCounted(t *testing.T) {
 	}
 }
 
-// TestMemoryRefused: with its own error, and nothing stays taken.
+// TestMemoryRefused: with its own error, and all memory is returned.
 func TestMemoryRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for form, data := range lies() {
@@ -221,7 +221,8 @@ func TestMemoryRefused(t *testing.T) {
 	})
 }
 
-// TestMemoryIsWaitedFor: bodies with large windows take turns, and Close ends the wait.
+// TestMemoryIsWaitedFor: bodies with large windows are decoded one after the other, and
+// Close ends the wait.
 func TestMemoryIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := lies()["zstd"]
@@ -248,7 +249,7 @@ func TestMemoryIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestMemoryGivenBack: in whatever way a body ends.
+// TestMemoryGivenBack: memory is returned at every kind of end of a body.
 func TestMemoryGivenBack(t *testing.T) {
 	b := NewBudget(64<<20, errFull)
 	for form, data := range lies() {
@@ -266,7 +267,7 @@ func TestMemoryGivenBack(t *testing.T) {
 	}
 }
 
-// TestZstdFrames: the windows of all frames are seen, however the stream is cut.
+// TestZstdFrames: the windows of all frames are found, whatever the sizes of the Reads.
 func TestZstdFrames(t *testing.T) {
 	var all []byte
 	var want []int64
@@ -310,7 +311,7 @@ func TestZstdFrames(t *testing.T) {
 	require.NoError(t, f.scan([]byte("no zstd at all")))
 }
 
-// TestBrotliHeader against what the encoder was told.
+// TestBrotliHeader compares with the parameters of the encoder.
 func TestBrotliHeader(t *testing.T) {
 	for wbits := 10; wbits <= 24; wbits++ {
 		for _, size := range []int{1, 1000, 65_536, 65_537, 300_000} {

@@ -54,7 +54,7 @@ func nameServer(t *testing.T) *net.Resolver {
 				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, TTL: 1},
 					Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
 			case q.Type == dnsmessage.TypeAAAA:
-				// nobody listens there, or there is no such family at all
+				// nothing listens there, or the family is not available
 				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, TTL: 1},
 					Body: &dnsmessage.AAAAResource{AAAA: [16]byte{15: 1}}}}
 			}
@@ -64,7 +64,7 @@ func nameServer(t *testing.T) *net.Resolver {
 		}
 	}()
 	var mu sync.Mutex
-	var asked []net.Conn // package net goes on waiting for an answer that nobody needs
+	var asked []net.Conn // package net still waits for the other answer
 	over := false
 	t.Cleanup(func() {
 		pc.Close()
@@ -97,8 +97,7 @@ func phaseOf(t *testing.T, err error) Phase {
 	return e.Phase
 }
 
-// TestTwoFamilies: when nobody listens at the addresses of one family, the other family is
-// used.
+// TestTwoFamilies: if nothing listens on the addresses of one family, the other is used.
 func TestTwoFamilies(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.Copy(io.Discard, c) })
 	_, port, _ := net.SplitHostPort(s.Addr)
@@ -150,7 +149,7 @@ func TestAttemptsAtTimeout(t *testing.T) {
 	assert.Equal(t, s.Addr, tried[0].Addr.String())
 }
 
-// TestPhases: each failure names the phase in which it happened.
+// TestPhases: each error has the phase that failed.
 func TestPhases(t *testing.T) {
 	d := &Dialer{Resolver: nameServer(t), ConnectTimeout: 200 * time.Millisecond, TLSTimeout: 50 * time.Millisecond}
 	closed := testserver.Refusing(t)

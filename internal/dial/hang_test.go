@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stubborn is a connection that waits for nothing but the test: neither a deadline nor
-// Close ends what it is at.
+// stubborn is a connection whose methods block until the end of the test, despite deadlines
+// and Close.
 type stubborn struct {
 	net.Conn
 	*closing

@@ -14,7 +14,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestLocalhost: names of this machine are not looked up (RFC 6761, section 6.3).
+// TestLocalhost: localhost names are not resolved by DNS (RFC 6761, section 6.3).
 func TestLocalhost(t *testing.T) {
 	for host, is := range map[string]bool{
 		"localhost": true, "LocalHost": true, "localhost.": true, "app.localhost": true, "a.b.localhost.": true, "APP.LOCALHOST": true, "xn--bcher-kva.localhost": true,
@@ -77,7 +77,7 @@ func TestResolverHangs(t *testing.T) {
 	close(hang)
 }
 
-// TestManyAddresses: addresses beyond a limit cost nothing.
+// TestManyAddresses: addresses above the limit are ignored.
 func TestManyAddresses(t *testing.T) {
 	all := make([]netip.Addr, 5000)
 	for i := range all {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scripted is a connection whose peer says the same whatever it hears.
+// scripted is a connection whose peer sends fixed bytes.
 type scripted struct {
 	net.Conn
 	r    *bytes.Reader
@@ -35,8 +35,8 @@ func dialScripted(said []byte, conns *int) *Dialer {
 	}}
 }
 
-// FuzzProxy: whatever a proxy says, there is a tunnel or a *ProxyError, after a bounded
-// number of connections, and what came behind the answer is not lost.
+// FuzzProxy: for any response of a proxy the result is a tunnel or a *ProxyError, after a
+// bounded number of connections, and bytes after the response are not lost.
 func FuzzProxy(f *testing.F) {
 	for _, s := range []string{"", "HTTP/1.1 200 OK\r\n\r\nrest", "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
 		"HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM TlRMTVNTUAACAAAA\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.0 403 No\r\n\r\nsorry",
@@ -85,8 +85,8 @@ func TestTunnelEarlyBytes(t *testing.T) {
 	assert.Equal(t, "early words", string(got))
 }
 
-// TestProxyRememberedChallenge: a challenge of the proxy is answered in the first request of
-// the next time, with the next nonce count (RFC 7616, section 3.4).
+// TestProxyRememberedChallenge: the last challenge of the proxy is answered in the first
+// CONNECT of the next dial, with the next nonce count (RFC 7616, section 3.4).
 func TestProxyRememberedChallenge(t *testing.T) {
 	ask := []byte("HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
 	p := &Proxy{Addr: "proxy.test:1", Credentials: true, User: "u", Password: "p"}

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// addrPorts reads addresses with ports.
+// addrPorts parses addresses with ports.
 func addrPorts(list ...string) (all []netip.AddrPort) {
 	for _, s := range list {
 		all = append(all, netip.MustParseAddrPort(s))
@@ -38,13 +38,13 @@ func (c *closing) RemoteAddr() net.Addr            { return nil }
 func (c *closing) Write(p []byte) (int, error)     { return len(p), nil }
 func (c *closing) SetReadDeadline(time.Time) error { return nil }
 
-// TestHeadStart: every address gets 250 ms before the next one is tried beside it, of either
-// family; after a failure the next one is tried at once.
+// TestHeadStart: the next address is tried 250 ms after the previous one, or at once after
+// its failure, for both families.
 func TestHeadStart(t *testing.T) {
 	const silent, works, refuses = "silent", "works", "refuses"
 	for name, c := range map[string]struct {
 		plan    []string
-		started []time.Duration // each address, from the beginning
+		started []time.Duration // start time of each address
 		winner  int             // -1 for none
 	}{
 		"first works":     {[]string{works, works}, []time.Duration{0}, 0},
@@ -112,7 +112,7 @@ func TestLateConnectionIsClosed(t *testing.T) {
 		second := newClosing()
 		conn, err := race(t.Context(), addrPorts("192.0.2.1:80", "192.0.2.2:80"), func(ctx context.Context, addr string) (net.Conn, error) {
 			if addr == "192.0.2.1:80" {
-				<-ctx.Done() // and it does not care
+				<-ctx.Done() // it ignores its context
 				time.Sleep(time.Second)
 				return late, nil
 			}
@@ -129,7 +129,7 @@ func TestLateConnectionIsClosed(t *testing.T) {
 	})
 }
 
-// TestAlternate: the families take turns, each in its own order.
+// TestAlternate: the families alternate, each in its own order.
 func TestAlternate(t *testing.T) {
 	four := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, i}) }
 	six := func(i byte) netip.Addr { return netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 15: i}) }

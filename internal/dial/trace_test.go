@@ -17,8 +17,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestTraceOrder: the hooks come as from package net, which looks a name up and connects to its
-// addresses. The connections of the resolver are none of them.
+// TestTraceOrder: the hooks are called as by package net for lookup and connecting, and not
+// for connections of the resolver.
 func TestTraceOrder(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.Copy(io.Discard, c) })
 	_, port, err := net.SplitHostPort(s.Addr)

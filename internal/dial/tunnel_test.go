@@ -19,9 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scriptedProxy is an HTTP proxy in memory that answers the nth CONNECT of all with
-// what say gives; "" closes the connection instead, and after "close " it does so behind
-// the rest of the text.
+// scriptedProxy is an HTTP proxy in memory that answers the nth CONNECT with the result of
+// say; "" closes the connection instead, and with the prefix "close " it is closed after
+// the response.
 type scriptedProxy struct {
 	say func(n int, req *http.Request) string
 
@@ -80,7 +80,7 @@ const (
 	whoClose = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\n%sContent-Length: 4\r\n\r\nwho?"
 )
 
-// wants says so until the credentials are right.
+// wants sends the challenge until the credentials are right.
 func wants(refusal string) func(int, *http.Request) string {
 	return func(_ int, req *http.Request) string {
 		if req.Header.Get("Proxy-Authorization") == basic("u", "p") {
@@ -173,8 +173,8 @@ func TestChallengeOnSameConnection(t *testing.T) {
 	}
 }
 
-// TestStallingRefusalBody: the body of a refusal is waited for only shortly, and what came of
-// it is kept.
+// TestStallingRefusalBody: the wait for the body of a refusal is short, and the received
+// part is returned.
 func TestStallingRefusalBody(t *testing.T) {
 	for _, status := range []string{"407 Who", "403 No"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -198,8 +198,8 @@ func TestStallingRefusalBody(t *testing.T) {
 	}
 }
 
-// TestDrippingHead: an endless head, sent byte by byte, ends with the time limit; a slow one is
-// read.
+// TestDrippingHead: an endless head, sent byte by byte, ends by the time limit; a slow one
+// is read.
 func TestDrippingHead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		drip := func(text string) func(context.Context, string, string) (net.Conn, error) {
@@ -293,7 +293,7 @@ func TestCredentialsLater(t *testing.T) {
 	})
 }
 
-// TestParkedTimeout: a connection does not wait for credentials for ever.
+// TestParkedTimeout: a parked connection is closed after parkedFor.
 func TestParkedTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scriptedProxy{say: wants(who)}
@@ -305,8 +305,8 @@ func TestParkedTimeout(t *testing.T) {
 	})
 }
 
-// TestParkingAfterRetire: after Retire no connection waits for credentials, neither one that
-// waits already nor one that is still being opened.
+// TestParkingAfterRetire: after Retire no connection is parked, neither an existing one nor
+// one that is still being opened.
 func TestParkingAfterRetire(t *testing.T) {
 	for _, early := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -343,7 +343,7 @@ func TestConnectFields(t *testing.T) {
 	assert.Equal(t, "[fe80::1]:443", s.asked[0].Host, "a zone is a matter of this machine")
 }
 
-// TestHeadEnd: the end of a head is found in whatever pieces it comes.
+// TestHeadEnd: the end of a head is found for any sizes of the Reads.
 func TestHeadEnd(t *testing.T) {
 	for text, want := range map[string]int{"": 0, "\n": 0, "a\n": 0, "a\r\n": 0, "a\n\n": 3, "a\r\n\r\n": 5, "a\n\r\n": 4, "a\r\n\nrest": 4, "a\r\nb\r\n\r\nrest": 8, "a\r\r\n": 0} {
 		assert.Equal(t, want, headEnd([]byte(text), 0), "%q", text)

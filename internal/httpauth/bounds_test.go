@@ -11,8 +11,7 @@ import (
 	"github.com/netreply/netreply/internal/httpauth"
 )
 
-// TestParseCost: parsing allocates in proportion to what it finds, not to what a peer
-// sends to confuse it.
+// TestParseCost: parsing allocates in proportion to the challenges found, not to the input.
 func TestParseCost(t *testing.T) {
 	for _, unit := range []string{`"`, `a="`, `a `, `a=`, `,`, ` `, `a,`, `@`, `\"`, `="x`, `Basic realm="a" `, `a b c`, "\x80"} {
 		cost := func(n int) float64 {
@@ -25,7 +24,7 @@ func TestParseCost(t *testing.T) {
 	assert.Len(t, httpauth.Parse([]string{strings.Repeat("a b c=d, ", 100_000)}), 32)
 }
 
-// TestDigestBounds: what would be kept, or sent back, is bounded, and clean.
+// TestDigestBounds: parameters that are stored or sent back are bounded and valid.
 func TestDigestBounds(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	for _, c := range []struct {
@@ -68,7 +67,7 @@ func TestDigestBounds(t *testing.T) {
 	}
 }
 
-// TestNextNonceBounds: the same for the nonce that a server wants used next.
+// TestNextNonceBounds: the same for nextnonce.
 func TestNextNonceBounds(t *testing.T) {
 	for line, want := range map[string]string{`nextnonce="m"`: "m", "nextnonce=\"m\x01\"": "", `nextnonce="` + strings.Repeat("m", 10_000) + `"`: ""} {
 		i, ok := httpauth.ParseInfo([]string{line})
@@ -77,7 +76,7 @@ func TestNextNonceBounds(t *testing.T) {
 	}
 }
 
-// TestStrength: the order of what a password may go out by.
+// TestStrength: the order of the schemes.
 func TestStrength(t *testing.T) {
 	digest := func(algorithm string) *httpauth.Digest {
 		d, err := httpauth.NewDigest(httpauth.Parse([]string{"Digest nonce=n, algorithm=" + algorithm})[0])

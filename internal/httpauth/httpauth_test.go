@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 	assert.Len(t, httpauth.Parse([]string{strings.Repeat("X,", 1000)}), 32)
 }
 
-// TestDigest: the examples of RFC 7616, section 3.9, as far as their cnonce lets.
+// TestDigest: the examples of RFC 7616, section 3.9, except for their cnonce.
 func TestDigest(t *testing.T) {
 	c := httpauth.Parse([]string{`Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"`})
 	require.Len(t, c, 1)
@@ -97,7 +97,8 @@ func TestDigestNames(t *testing.T) {
 	assert.Contains(t, line, `username="793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"`)
 }
 
-// TestDigestBody: the answer of qop=auth-int covers the request body, an empty one too.
+// TestDigestBody: the answer for qop=auth-int depends on the request body, also on an empty
+// one.
 func TestDigestBody(t *testing.T) {
 	md5sum := func(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
 	d, err := httpauth.NewDigest(httpauth.Parse([]string{`Digest realm="r", nonce="n", qop="auth-int"`})[0])
@@ -170,7 +171,7 @@ func TestNTLM(t *testing.T) {
 	}
 }
 
-// FuzzParse: no line hurts, and what is understood of it can be answered.
+// FuzzParse: no line causes a panic, and the parsed challenges can be answered.
 func FuzzParse(f *testing.F) {
 	f.Add(`Digest realm="r", nonce="n", qop="auth,auth-int", algorithm=SHA-256-sess, userhash=true, Basic realm=x, NTLM abc==`)
 	f.Add(`Negotiate, Basic realm="a\"b"`)

@@ -8,7 +8,7 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// FuzzParse: what parses can be sent to the parser again and is the same then.
+// FuzzParse: the text of a parsed URL parses to the same URL.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"http://EXAMPLE.org/%zz?ö=%", "http://[::1]:80/a b#c%", "//x/../y", "http://ü.example/", "data:,x", "http://user:p%40ss@h/"} {
 		f.Add(s)
@@ -32,8 +32,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzLocation: whatever a Location says, what is followed can stand in a request, and
-// what is not is told without anything secret or unprintable.
+// FuzzLocation: for any Location, a followed target is valid in a request, and a refusal
+// contains no secret or unprintable text.
 func FuzzLocation(f *testing.F) {
 	for _, seed := range []string{"/b#c", "//user:pw@b.test:8443/x?y z", "http:\\\\b.test", "//[fe80::1%25eth0]/", "https://bücher.test", "//b.test:99999", "?", "#", "..//..", "http:///", "//%00"} {
 		f.Add(seed)

@@ -10,8 +10,8 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// TestParse: percent signs, hosts and queries as browsers and Qt read them, and errors
-// without the URL.
+// TestParse: percent signs, hosts and queries as in browsers and Qt, and errors without the
+// URL.
 func TestParse(t *testing.T) {
 	for raw, want := range map[string]string{
 		"http://EXAMPLE.test/%zz":     "http://example.test/%25zz",
@@ -40,8 +40,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestAddress: what is connected to, what goes into the Host field, and what tells origins
-// apart.
+// TestAddress: the address to connect to, the Host field, and the origin.
 func TestAddress(t *testing.T) {
 	for _, c := range []struct {
 		url                        url.URL
@@ -97,7 +96,7 @@ func TestUnresolvable(t *testing.T) {
 	}
 }
 
-// TestRedacted: no password, wherever a URL that was not parsed has it.
+// TestRedacted: no password is shown, also in a URL that was not parsed.
 func TestRedacted(t *testing.T) {
 	for _, c := range []struct {
 		url  *url.URL

@@ -12,8 +12,8 @@ import (
 
 func asItIs(u *url.URL) *url.URL { return u }
 
-// TestPlanTargets: what a Location makes of http://a.test/dir/x?q=1#old (rules R11 and
-// E20). "" for the target means that it is not followed.
+// TestPlanTargets: the target of a Location at http://a.test/dir/x?q=1#old (rules R11 and
+// E20). "" means that it is not followed.
 func TestPlanTargets(t *testing.T) {
 	for _, c := range []struct{ location, target string }{
 		{"/b", "http://a.test/b#old"},
@@ -76,7 +76,7 @@ func TestPlanTargets(t *testing.T) {
 	}
 }
 
-// TestPlanSeveralLocations: two that differ are an ambiguity that nobody may resolve.
+// TestPlanSeveralLocations: two different Locations are refused.
 func TestPlanSeveralLocations(t *testing.T) {
 	from := &url.URL{Scheme: "http", Host: "a.test", Path: "/"}
 	plan := func(policy httpurl.Policy, locations ...string) httpurl.Plan {
@@ -124,7 +124,8 @@ func TestKeepsCredentials(t *testing.T) {
 	}
 }
 
-// TestPlanUpgrade: HSTS makes of a target of the same origin no other one.
+// TestPlanUpgrade: after an upgrade by HSTS a target of the same origin counts as the same
+// origin.
 func TestPlanUpgrade(t *testing.T) {
 	secure := func(u *url.URL) *url.URL {
 		v := *u
@@ -139,8 +140,8 @@ func TestPlanUpgrade(t *testing.T) {
 	assert.False(t, p.SameOrigin)
 }
 
-// TestPlanPolicies: what each policy refuses, and that the budget comes first (rules R2 to
-// R6 and R12).
+// TestPlanPolicies: the redirects that each policy refuses, after the limit was checked
+// (rules R2 to R6 and R12).
 func TestPlanPolicies(t *testing.T) {
 	followed := httpurl.RefusalKind(255)
 	for _, c := range []struct {

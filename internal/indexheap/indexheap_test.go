@@ -16,7 +16,7 @@ func newHeap(comparisons *int) indexheap.Heap[*item] {
 	return indexheap.New(func(a, b *item) bool { *comparisons++; return a.key < b.key }, func(i *item) *int { return &i.at })
 }
 
-// TestHeap does what a sorted slice does.
+// TestHeap compares with a sorted slice.
 func TestHeap(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var n int
@@ -53,7 +53,7 @@ func TestHeap(t *testing.T) {
 	}
 }
 
-// TestCost: an operation compares about as often as the heap is deep.
+// TestCost: the number of comparisons is proportional to the depth of the heap.
 func TestCost(t *testing.T) {
 	const size = 1 << 16
 	var n int

@@ -1,5 +1,5 @@
-// Package interop tests against servers that others have written. It is a module of its own, so
-// that programs which use netreply do not depend on those servers.
+// Package interop tests against other implementations of servers. It is a separate module,
+// so that programs which use netreply do not depend on these.
 package interop
 
 import (
@@ -40,7 +40,7 @@ func eachProtocol(t *testing.T, test func(*testing.T, *client)) {
 	}
 }
 
-// newManager makes one that remembers nothing of other replies.
+// newManager makes a Manager without state of other replies.
 func (c *client) newManager(t *testing.T) *netreply.Manager {
 	m, err := netreply.NewManager(c.config)
 	require.NoError(t, err)

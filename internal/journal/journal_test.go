@@ -20,7 +20,7 @@ const (
 	end
 )
 
-// read gives what a reader sees from its place on, as kind and A.
+// read returns the entries after a cursor, as kind and A.
 func read(r *journal.Record, c *journal.Cursor) (list [][2]int64) {
 	for {
 		e, ok := r.Next(c)
@@ -50,7 +50,7 @@ func TestOrder(t *testing.T) {
 	assert.Equal(t, int64(1), second.B)
 }
 
-// TestConflate: newer progress takes the place of older, and passes nothing else.
+// TestConflate: newer progress replaces older, and keeps its order with other entries.
 func TestConflate(t *testing.T) {
 	var r journal.Record
 	var early journal.Cursor
@@ -69,7 +69,7 @@ func TestConflate(t *testing.T) {
 	assert.Equal(t, [][2]int64{{int64(up), 999}, {int64(down), 999}, {int64(head), 200}, {int64(down), 1001}}, read(&r, &late))
 }
 
-// TestPassed: a reader has passed an entry also where it saw only what came in its place.
+// TestPassed: a reader has passed an entry also if it has read only its replacement.
 func TestPassed(t *testing.T) {
 	var r journal.Record
 	var c journal.Cursor
@@ -95,7 +95,7 @@ func TestLast(t *testing.T) {
 	assert.EqualValues(t, 200, e.A)
 }
 
-// TestLong: what does not fit beside the record follows in the same order.
+// TestLong: entries beyond the inline array keep the order.
 func TestLong(t *testing.T) {
 	var r journal.Record
 	var c journal.Cursor
@@ -107,7 +107,8 @@ func TestLong(t *testing.T) {
 	}
 }
 
-// TestChanged: who waits is woken by the next entry and by the end, and misses nothing.
+// TestChanged: a waiting reader is woken by the next entry and by Close, and misses
+// nothing.
 func TestChanged(t *testing.T) {
 	const entries = 1000
 	var mu sync.Mutex
@@ -145,7 +146,7 @@ func TestChanged(t *testing.T) {
 	readers.Wait()
 }
 
-// TestAllocations: five kinds of entries, progress among them, allocate nothing.
+// TestAllocations: five kinds of entries, including progress, do not allocate.
 func TestAllocations(t *testing.T) {
 	r := new(journal.Record)
 	assert.Zero(t, testing.AllocsPerRun(100, func() {

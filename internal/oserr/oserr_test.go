@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestIs: the kind is found however deep the error lies, and nothing else is found.
+// TestIs: the kind of an error is found at any depth of wrapping, and no other kind is.
 func TestIs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

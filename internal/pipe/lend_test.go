@@ -14,7 +14,8 @@ import (
 	"github.com/netreply/netreply/internal/pipe"
 )
 
-// lent starts a WriteTo and waits until it waits; the result is there when done is closed.
+// lent starts a WriteTo and waits until it is waiting; the result is valid when done is
+// closed.
 type lent struct {
 	done chan struct{}
 	n    int64
@@ -31,7 +32,7 @@ func writeTo(p *pipe.Pipe, w io.Writer) *lent {
 	return l
 }
 
-// TestLend: a WriteTo that waits reads the body itself, to its end.
+// TestLend: a waiting WriteTo reads the body directly, to its end.
 func TestLend(t *testing.T) {
 	for _, end := range []error{nil, errBroken} {
 		synctest.Test(t, func(t *testing.T) {
@@ -66,7 +67,8 @@ func TestLend(t *testing.T) {
 	}
 }
 
-// TestNotLent: only to a WriteTo that waits, below a limit, while nothing is unread.
+// TestNotLent: the body is lent only to a waiting WriteTo, with a limit, while no bytes are
+// unread.
 func TestNotLent(t *testing.T) {
 	refuses := func(p *pipe.Pipe) {
 		over, err := p.Lend(iotest.ErrReader(errors.New("read")), new(clock))
@@ -75,7 +77,7 @@ func TestNotLent(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := newPipe(10)
-		refuses(p) // nobody is there
+		refuses(p) // no reader
 		put(t, p, "x")
 		refuses(p)
 		go p.Read(make([]byte, 9))
@@ -93,7 +95,8 @@ func TestNotLent(t *testing.T) {
 	})
 }
 
-// TestWriterFailsOnLoan: what the writer has not taken can be read, and the producer goes on.
+// TestWriterFailsOnLoan: bytes that the writer has not accepted can be read, and the
+// producer continues.
 func TestWriterFailsOnLoan(t *testing.T) {
 	full := errors.New("disk full")
 	synctest.Test(t, func(t *testing.T) {
@@ -118,8 +121,8 @@ func TestWriterFailsOnLoan(t *testing.T) {
 	})
 }
 
-// TestFillAndLend: a WriteTo that has been woken for bytes does not wait for the body any more,
-// and may fail before it does again.
+// TestFillAndLend: a WriteTo that was woken for bytes is not waiting for the body, and may
+// fail before it waits again.
 func TestFillAndLend(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
@@ -148,7 +151,7 @@ func (w *failing) Write(b []byte) (int, error) {
 	return n, w.err
 }
 
-// TestWriterPanicsOnLoan: the body is given back.
+// TestWriterPanicsOnLoan: the body is returned.
 func TestWriterPanicsOnLoan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := newPipe(10)
@@ -171,8 +174,8 @@ func TestWriterPanicsOnLoan(t *testing.T) {
 	})
 }
 
-// TestEndOnLoan: the producer does not wait for a reader that stands in the body or in its
-// writer, and what comes after the end does not count.
+// TestEndOnLoan: the producer does not wait for a reader that is blocked in the body or in
+// its writer, and bytes after the end are dropped.
 func TestEndOnLoan(t *testing.T) {
 	for _, end := range []struct {
 		name string
@@ -236,7 +239,7 @@ func TestEndOnLoan(t *testing.T) {
 	}
 }
 
-// TestOneBorrower: of two WriteTo one has the body, and the other waits.
+// TestOneBorrower: of two WriteTo one reads the body, and the other waits.
 func TestOneBorrower(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := newPipe(10)

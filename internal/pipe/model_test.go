@@ -15,12 +15,12 @@ import (
 	"github.com/netreply/netreply/internal/pipe"
 )
 
-// model is what a pipe is: a queue of bytes with a limit and an end.
+// model is a simple model of a pipe: a queue of bytes with a limit and an end.
 type model struct {
 	unread   []byte
 	limit    int64
 	received int64
-	space    int // that Room has returned and Fill has not taken yet; -1 for none
+	space    int // size of the space that Room has returned before Fill; -1 for none
 	stopped  bool
 	closed   bool
 	err      error
@@ -34,7 +34,7 @@ func (m *model) take(n int) []byte {
 	return got
 }
 
-// FuzzModel plays a list of calls to a pipe and to its model, one after the other.
+// FuzzModel compares a pipe with its model for a sequence of calls.
 func FuzzModel(f *testing.F) {
 	f.Add([]byte{0, 1, 200, 1, 255, 2, 9, 4, 3, 0, 6, 0, 7, 0})
 	f.Add([]byte{5, 3, 0, 0, 1, 3, 2, 2, 0, 9, 1, 9, 4, 0, 8, 0, 1, 1, 2, 2})
@@ -43,7 +43,7 @@ func FuzzModel(f *testing.F) {
 	f.Fuzz(play)
 }
 
-// TestModel plays lists of chance, so that a plain run goes through more than the seeds.
+// TestModel runs random sequences, so that a normal test run covers more than the seeds.
 func TestModel(t *testing.T) {
 	for seed := range uint64(500) {
 		calls := make([]byte, 400)
@@ -117,7 +117,7 @@ func play(t *testing.T, calls []byte) {
 		case 4: // Take
 			got := p.Take()
 			require.True(t, bytes.Equal(m.take(len(m.unread)), got))
-			clear(got) // they are the caller's, and no longer the pipe's
+			clear(got) // the caller owns the bytes
 		case 5: // SetLimit
 			m.limit = int64(arg * arg / 4)
 			p.SetLimit(m.limit)
@@ -157,7 +157,7 @@ func play(t *testing.T, calls []byte) {
 				require.Equal(t, m.err, err)
 			}
 		case 9: // Stop
-			if arg < 250 { // seldom: it is the end of most
+			if arg < 250 { // rarely, because little happens afterwards
 				continue
 			}
 			require.Equal(t, m.received, p.Stop())
@@ -191,7 +191,7 @@ func play(t *testing.T, calls []byte) {
 
 var errFull = errors.New("disk full")
 
-// limitedWriter takes so many bytes and then fails.
+// limitedWriter accepts a number of bytes and then fails.
 type limitedWriter struct {
 	b    bytes.Buffer
 	left int
@@ -207,8 +207,8 @@ func (w *limitedWriter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestSchedules: a producer, a reader and somebody who ends it, at random: the reader gets
-// what was sent from its beginning, in order and once; all of it when the body came whole.
+// TestSchedules: with a producer, a reader and an end at random times, the reader gets a
+// prefix of the sent bytes, and all of them if the body was complete.
 func TestSchedules(t *testing.T) {
 	data := make([]byte, 300<<10)
 	rand.NewChaCha8([32]byte{}).Read(data)
@@ -280,7 +280,7 @@ func schedule(t *testing.T, data []byte, seed uint64) {
 	p.Close(errClosed)
 }
 
-// produce is what a transfer does.
+// produce uses the pipe like a transfer.
 func produce(p *pipe.Pipe, body io.Reader, left int64, c *clock) error {
 	for {
 		if over, err := p.Lend(body, c); over {
@@ -304,7 +304,7 @@ func produce(p *pipe.Pipe, body io.Reader, left int64, c *clock) error {
 	}
 }
 
-// consume reads to the end, in changing ways.
+// consume reads to the end with different methods.
 func consume(p *pipe.Pipe, chance *rand.Rand) (got []byte, err error) {
 	for {
 		switch chance.IntN(12) {
@@ -347,7 +347,7 @@ func consume(p *pipe.Pipe, chance *rand.Rand) (got []byte, err error) {
 	}
 }
 
-// pieces gives its data in pieces of random sizes, with pauses.
+// pieces returns its data in pieces of random sizes, with pauses.
 type pieces struct {
 	data   []byte
 	chance *rand.Rand

@@ -15,11 +15,11 @@ import (
 	"github.com/netreply/netreply/internal/pipe"
 )
 
-// owner is a pipe's owner that records what it is told.
+// owner is an Owner that records its calls.
 type owner struct {
 	mu      sync.Mutex
 	arrived []int64
-	refused error       // what MayWait answers
+	refused error       // result of MayWait
 	then    func(int64) // called by Arrived
 }
 
@@ -34,7 +34,7 @@ func (o *owner) Arrived(received int64) {
 
 func (o *owner) MayWait() error { return o.refused }
 
-// clock counts what it is told.
+// clock counts its calls.
 type clock struct {
 	mu                       sync.Mutex
 	touches, pauses, running int
@@ -44,7 +44,7 @@ func (c *clock) Touch()  { c.mu.Lock(); c.touches++; c.mu.Unlock() }
 func (c *clock) Pause()  { c.mu.Lock(); c.pauses++; c.running--; c.mu.Unlock() }
 func (c *clock) Resume() { c.mu.Lock(); c.running++; c.mu.Unlock() }
 
-// counts are those of Touch and Pause; every pause must be over.
+// counts returns the number of Touch and Pause; every pause must have ended.
 func (c *clock) counts(t testing.TB) (touches, pauses int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +58,7 @@ func newPipe(limit int64) (*pipe.Pipe, *owner) {
 	return p, o
 }
 
-// put brings bytes through Room and Fill, in as many pieces as it takes.
+// put writes bytes with Room and Fill.
 func put(t testing.TB, p *pipe.Pipe, s string) {
 	for len(s) > 0 {
 		space, err := p.Room(-1, new(clock))
@@ -71,7 +71,7 @@ func put(t testing.TB, p *pipe.Pipe, s string) {
 
 var errBroken, errClosed, errRefused = errors.New("broken"), errors.New("closed"), errors.New("refused")
 
-// readings are the ways to read a pipe to its end.
+// readings are the methods to read a pipe to its end.
 var readings = map[string]func(*pipe.Pipe) (string, error){
 	"Read": func(p *pipe.Pipe) (string, error) {
 		b, err := io.ReadAll(struct{ io.Reader }{p})
@@ -104,8 +104,8 @@ var readings = map[string]func(*pipe.Pipe) (string, error){
 	},
 }
 
-// TestStates: what a reader gets in each state of a pipe into which "body" has come, what the
-// producer gets, and what counts. The first error of an end stands.
+// TestStates: the results for reader and producer in each state of a pipe that has received
+// "body". The first error of an end is kept.
 func TestStates(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -128,7 +128,7 @@ func TestStates(t *testing.T) {
 				t.Run(row.name+", "+way, func(t *testing.T) {
 					p, o := newPipe(limit)
 					put(t, p, "body")
-					late, err := p.Room(-1, new(clock)) // under way when it ends
+					late, err := p.Room(-1, new(clock)) // running at the end
 					require.NoError(t, err)
 					row.end(p)
 					assert.EqualValues(t, 4, p.Stop())
@@ -167,7 +167,7 @@ func TestAllIsNotNil(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestReaderWaits: every way of reading gets bytes as they come, until the end.
+// TestReaderWaits: every method returns bytes as they arrive, until the end.
 func TestReaderWaits(t *testing.T) {
 	for way, read := range readings {
 		for _, limit := range []int64{0, 3} {
@@ -193,7 +193,7 @@ func TestReaderWaits(t *testing.T) {
 	}
 }
 
-// TestEndWakes: a reader that waits ends with the pipe, however that ends.
+// TestEndWakes: a waiting reader returns at every kind of end.
 func TestEndWakes(t *testing.T) {
 	for way, read := range readings {
 		for _, limit := range []int64{0, 100} {
@@ -213,7 +213,7 @@ func TestEndWakes(t *testing.T) {
 	}
 }
 
-// TestMayWait: a reading that may not wait returns what is there, and why no more.
+// TestMayWait: a reader that may not wait returns the available bytes and the error.
 func TestMayWait(t *testing.T) {
 	for way, read := range readings {
 		for _, limit := range []int64{0, 4} {
@@ -232,7 +232,7 @@ func TestMayWait(t *testing.T) {
 	}
 }
 
-// TestArrivedMayRead: the owner is called without the lock, and told of all bytes.
+// TestArrivedMayRead: Arrived is called without the lock, for all bytes.
 func TestArrivedMayRead(t *testing.T) {
 	p, o := newPipe(0)
 	var got []string
@@ -246,8 +246,8 @@ func TestArrivedMayRead(t *testing.T) {
 	assert.Equal(t, []int64{3, 6}, o.arrived)
 }
 
-// TestFillTellsOfReaders: only of one that waits for bytes.
-func TestFillTellsOfReaders(t *testing.T) {
+// TestFillReportsReaders: Fill returns true only for a reader that was waiting for bytes.
+func TestFillReportsReaders(t *testing.T) {
 	fill := func(p *pipe.Pipe) bool {
 		space, err := p.Room(-1, new(clock))
 		require.NoError(t, err)
@@ -265,13 +265,12 @@ func TestFillTellsOfReaders(t *testing.T) {
 	}
 }
 
-// TestRoomWaits: the producer waits while the limit is reached, with its clock stopped, and no
-// longer than that.
+// TestRoomWaits: the producer waits while the limit is reached, with its clock paused.
 func TestRoomWaits(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		free func(*pipe.Pipe)
-		size int // of the space; 0 when it ends
+		size int // size of the space; 0 at the end
 	}{
 		{"Read", func(p *pipe.Pipe) { p.Read(make([]byte, 3)) }, 3},
 		{"Take", func(p *pipe.Pipe) { p.Take() }, 10},
@@ -309,7 +308,7 @@ func TestRoomWaits(t *testing.T) {
 	}
 }
 
-// TestRoomDoesNotWait: without a limit, and with a free place below it, the clock is left alone.
+// TestRoomDoesNotWait: without a limit, and below it, the clock is not paused.
 func TestRoomDoesNotWait(t *testing.T) {
 	c := new(clock)
 	for _, limit := range []int64{0, 5} {
@@ -324,7 +323,7 @@ func TestRoomDoesNotWait(t *testing.T) {
 	assert.Zero(t, c.pauses)
 }
 
-// TestKeptChunk: a small body of known length is given away without a copy.
+// TestKeptChunk: a small body of known length is returned without a copy.
 func TestKeptChunk(t *testing.T) {
 	for _, read := range []func(*pipe.Pipe) []byte{
 		(*pipe.Pipe).Take,
@@ -341,8 +340,9 @@ func TestKeptChunk(t *testing.T) {
 	}
 }
 
-// TestSpaceIsUsedAgain: a reader that keeps up costs one chunk, and gets a copy of its bytes.
-func TestSpaceIsUsedAgain(t *testing.T) {
+// TestSpaceIsReused: for a fast reader one chunk is enough, and the reader gets a copy of
+// its bytes.
+func TestSpaceIsReused(t *testing.T) {
 	p, _ := newPipe(0)
 	var first *byte
 	var got [][]byte
@@ -359,7 +359,7 @@ func TestSpaceIsUsedAgain(t *testing.T) {
 	assert.Equal(t, "aaabbbccc", string(bytes.Join(got, nil)))
 }
 
-// TestScratch is where bytes do not matter.
+// TestScratch: the scratch space is not part of the body.
 func TestScratch(t *testing.T) {
 	p, _ := newPipe(0)
 	p.Scratch()[0] = 'x'
@@ -370,7 +370,7 @@ func TestScratch(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestAllocations: a small body costs its bytes.
+// TestAllocations: a small body allocates only its bytes.
 func TestAllocations(t *testing.T) {
 	o, c := new(owner), new(clock)
 	o.arrived = make([]int64, 0, 1<<10)
@@ -392,7 +392,7 @@ type panicking struct{}
 
 func (panicking) Write([]byte) (int, error) { panic("writer") }
 
-// TestWriterPanics: the panic is the program's to handle, and the pipe can still be read.
+// TestWriterPanics: after a panic of the writer, the pipe can still be read.
 func TestWriterPanics(t *testing.T) {
 	p, _ := newPipe(0)
 	put(t, p, "body")
@@ -403,12 +403,12 @@ func TestWriterPanics(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// lying claims counts that cannot be.
+// lying is a writer that returns impossible counts.
 type lying int
 
 func (n lying) Write([]byte) (int, error) { return int(n), nil }
 
-// TestBadWriter: a count that cannot be is an error, and a short one too.
+// TestBadWriter: an impossible count is an error, and so is a short write.
 func TestBadWriter(t *testing.T) {
 	p, _ := newPipe(0)
 	put(t, p, "body")
@@ -425,7 +425,7 @@ func TestBadWriter(t *testing.T) {
 	assert.Equal(t, "ody", string(body))
 }
 
-// gate is a writer that stands in Write until it is opened.
+// gate is a writer that blocks until it is opened.
 type gate struct {
 	in, out chan struct{}
 	b       bytes.Buffer
@@ -439,9 +439,9 @@ func (g *gate) Write(b []byte) (int, error) {
 	return g.b.Write(b)
 }
 
-// TestOneReaderTooMany: what a WriteTo is writing is nobody else's, and is not touched by what
-// comes meanwhile.
-func TestOneReaderTooMany(t *testing.T) {
+// TestSecondReader: a second reader does not get the bytes that a WriteTo is writing, and
+// new bytes do not overwrite them.
+func TestSecondReader(t *testing.T) {
 	for way, read := range readings {
 		synctest.Test(t, func(t *testing.T) {
 			p, _ := newPipe(0)
@@ -462,7 +462,7 @@ func TestOneReaderTooMany(t *testing.T) {
 			p.End(nil)
 			g.out <- struct{}{}
 			synctest.Wait()
-			select { // which of the two gets the rest is open
+			select { // either of the two may get the rest
 			case <-g.in:
 				g.out <- struct{}{}
 			default:
@@ -476,7 +476,8 @@ func TestOneReaderTooMany(t *testing.T) {
 	}
 }
 
-// TestCloseWhileWriting: Close does not wait for the writer, and takes nothing from under it.
+// TestCloseWhileWriting: Close does not wait for the writer, and does not free the bytes
+// that it is writing.
 func TestCloseWhileWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := newPipe(0)
@@ -494,10 +495,10 @@ func TestCloseWhileWriting(t *testing.T) {
 	})
 }
 
-// TestMemoryInUse: a chunk that the producer or a writer still works on when the pipe is closed
-// goes to no other pipe before they are done.
+// TestMemoryInUse: a chunk that the producer or a writer still uses after Close is not
+// given to another pipe.
 func TestMemoryInUse(t *testing.T) {
-	const large = 1 << 20 // such bodies have chunks that are used again
+	const large = 1 << 20 // such bodies use pooled chunks
 	room := func(t *testing.T) []byte {
 		p, _ := newPipe(0)
 		space, err := p.Room(large, new(clock))

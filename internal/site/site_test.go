@@ -39,8 +39,8 @@ type fixed string
 
 func (f fixed) PublicSuffix(string) string { return string(f) }
 
-// TestSites: a suffix may lie below a name that is none (*.kobe.jp), with exceptions
-// (!city.kobe.jp), and a dot at the end changes nothing.
+// TestSites: a public suffix may be below a name that is none (*.kobe.jp), with exceptions
+// (!city.kobe.jp); a final dot has no effect.
 func TestSites(t *testing.T) {
 	for host, want := range map[string]string{
 		"www.example.org": "example.org", "a.b.example.org": "example.org", "example.org": "example.org", "org": "org",
