@@ -30,8 +30,15 @@ func (s *Responder) Events() (*EventStream, error) {
 	return &EventStream{s.x}, nil
 }
 
+func (e *EventStream) exchange() *exchange {
+	if e.x == nil {
+		return nobodys
+	}
+	return e.x
+}
+
 // LastEventID is what the client has seen before it lost the connection.
-func (e *EventStream) LastEventID() string { return e.x.r.Header.Get("Last-Event-ID") }
+func (e *EventStream) LastEventID() string { return e.exchange().r.Header.Get("Last-Event-ID") }
 
 // Send sends one event at once. An error means that the client has gone, that the handler
 // has returned, or that the event cannot be sent.
@@ -53,7 +60,7 @@ func (e *EventStream) Send(v Event) error {
 	for line := range strings.SplitSeq(data, "\n") {
 		b = append(append(append(b, "data: "...), line...), '\n')
 	}
-	return e.x.chunk(append(b, '\n'))
+	return e.exchange().chunk(append(b, '\n'))
 }
 
 // Comment sends a line that clients pass over: it keeps a connection alive.
@@ -61,8 +68,8 @@ func (e *EventStream) Comment(text string) error {
 	if strings.ContainsAny(text, "\r\n") {
 		return &HeaderError{"event", "line ends in a comment"}
 	}
-	return e.x.chunk([]byte(": " + text + "\n\n"))
+	return e.exchange().chunk([]byte(": " + text + "\n\n"))
 }
 
 // Close ends the stream.
-func (e *EventStream) Close() error { return e.x.endChunked(nil, Headers{}) }
+func (e *EventStream) Close() error { return e.exchange().endChunked(nil, Headers{}) }

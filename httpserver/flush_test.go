@@ -366,4 +366,7 @@ func TestQuietSource(t *testing.T) {
 		}
 	}
 	pw.Close()
+	rest, err := io.ReadAll(c)
+	assert.NoError(t, err)
+	assert.Empty(t, rest)
 }

@@ -102,7 +102,7 @@ func TestUseAfterReturn(t *testing.T) {
 		"HTTP/1.0":       func() { raw(t, addr, "GET / HTTP/1.0\r\n\r\n") },
 		"h1 with a body": func() { raw(t, addr, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx") },
 		"h2":             func() { frames(t, addr, "GET") },
-		"nobody":         func() { left = new(httpserver.Responder) },
+		"nobody":         func() { left, stream = new(httpserver.Responder), new(httpserver.EventStream) },
 	} {
 		ask()
 		for call, f := range calls {

@@ -300,7 +300,7 @@ func TestNoStallLimit(t *testing.T) {
 
 // TestIdleClients: clients that do nothing hold neither handlers nor connections.
 func TestIdleClients(t *testing.T) {
-	s := newServer(t, httpserver.Config{KeepAliveTimeout: 50 * time.Millisecond})
+	s := newServer(t, httpserver.Config{StallTimeout: 50 * time.Millisecond})
 	var handlers sync.WaitGroup
 	var begun sync.WaitGroup
 	s.Handle("/", func(r *http.Request, w *httpserver.Responder) {

@@ -25,12 +25,11 @@ type source struct {
 	io.Reader
 	size int64 // what it says it has, -1 when only reading tells
 	file bool  // a regular file: reading does not wait
-	once sync.Once
 }
 
 // newSource finds out what a source is without reading it.
-func newSource(src io.Reader) (*source, error) {
-	s := &source{Reader: src, size: -1}
+func newSource(src io.Reader) (s source, err error) {
+	s = source{Reader: src, size: -1}
 	if f, ok := src.(interface{ Stat() (fs.FileInfo, error) }); ok {
 		st, err := f.Stat()
 		if err != nil {
@@ -69,22 +68,26 @@ func newSource(src io.Reader) (*source, error) {
 	return s, nil
 }
 
-// close closes the source, once; whoever calls it second waits until it is closed.
-func (s *source) close() { s.once.Do(func() { closeSource(s.Reader) }) }
-
 func closeSource(src io.Reader) {
 	if c, ok := src.(io.Closer); ok {
 		c.Close()
 	}
 }
 
-// closeWith closes the source when ctx ends. The function that it returns ends that.
-func (s *source) closeWith(ctx context.Context) (stop func()) {
-	if _, ok := s.Reader.(io.Closer); !ok || s.file {
-		return func() {}
+// mayWait tells whether reading can be ended by closing, and need be.
+func (s *source) mayWait() bool {
+	_, ok := s.Reader.(io.Closer)
+	return ok && !s.file
+}
+
+// closeWith closes a source when ctx ends. The function that it returns closes it now.
+func closeWith(ctx context.Context, src io.Reader) (closeNow func()) {
+	closeOnce := sync.OnceFunc(func() { closeSource(src) })
+	stop := context.AfterFunc(ctx, closeOnce)
+	return func() {
+		stop()
+		closeOnce()
 	}
-	end := context.AfterFunc(ctx, s.close)
-	return func() { end() }
 }
 
 // read reads at least a byte, unless there is an error.
@@ -143,21 +146,26 @@ func (s *Responder) reader(src io.Reader, mime string, h Headers, status StatusC
 		return &SourceError{errNoSource}
 	}
 	x := s.exchange()
-	in, err := newSource(src)
-	defer in.close()
-	if taken := x.check(); taken != nil { // before a byte is read that somebody else may want
-		return taken
-	}
-	if err != nil {
+	if err := x.check(); err != nil { // before a byte is read that somebody else may want
+		closeSource(src)
 		return err
 	}
-	if in.size < 0 && x.r.Method == http.MethodHead {
-		return x.stream(in, nil, 0, io.EOF, mime, h, status)
+	in, err := newSource(src)
+	if err != nil {
+		closeSource(src)
+		return err
 	}
-	defer in.closeWith(x.watched())()
+	if in.mayWait() {
+		defer closeWith(x.watched(), src)()
+	} else {
+		defer closeSource(src)
+	}
+	if in.size < 0 && x.r.Method == http.MethodHead {
+		return x.stream(&in, nil, 0, io.EOF, mime, h, status)
+	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	err = x.send(in, *buf, mime, h, status)
+	err = x.send(&in, *buf, mime, h, status)
 	var failed *SourceError
 	if errors.As(err, &failed) && x.ctx.Err() != nil {
 		return context.Cause(x.ctx) // what the source says about being closed is not the reason
