@@ -24,12 +24,12 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// TestCertificate: one that is not in order is asked about in the middle of the handshake. The
-// connection of a yes is for this transfer alone.
+// TestCertificate: flaws are asked about during the handshake. A connection with accepted
+// flaws is used for this transfer only.
 func TestCertificate(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.TLS, testserver.H2} {
 		s := newServer(t, kind, func(http.ResponseWriter, *http.Request) {})
-		s.profile = &wire.Profile{Config: &tls.Config{}} // trusts nobody
+		s.profile = &wire.Profile{Config: &tls.Config{}} // trusts no root
 		accepting := acceptAll(&tls.Config{})
 		for range 2 {
 			r := s.ok(&watcher{certificate: func(f *certs.Failure, ask bool) *wire.Profile {
@@ -51,8 +51,8 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// TestCertificateProfile: what the encryption for a URL accepts nobody is asked about. A
-// connection is kept, unless its encryption is for this transfer alone.
+// TestCertificateProfile: flaws that the profile accepts are not asked about. The
+// connection is kept, unless the profile is for this transfer only.
 func TestCertificateProfile(t *testing.T) {
 	s := newServer(t, testserver.TLS, func(http.ResponseWriter, *http.Request) {})
 	accepting := acceptAll(&tls.Config{ServerName: "named.example"})
@@ -63,8 +63,8 @@ func TestCertificateProfile(t *testing.T) {
 	assert.Equal(t, 1, s.wire.Connections())
 }
 
-// TestCertificateLate: a yes that comes when the handshake waits no more is good for another one.
-// The clock stands still meanwhile.
+// TestCertificateLate: an answer after the end of the handshake is used for another
+// handshake. The clock is paused meanwhile.
 func TestCertificateLate(t *testing.T) {
 	origin, _ := testserver.NewOrigin(t, testserver.TLS, http.NotFoundHandler())
 	cfg := origin.TLS.Clone()
@@ -130,7 +130,7 @@ func TestCertificateLate(t *testing.T) {
 	})
 }
 
-// TestCertificateQuestions: no more than MaxQuestions are asked.
+// TestCertificateQuestions: at most MaxQuestions are asked.
 func TestCertificateQuestions(t *testing.T) {
 	s := newServer(t, testserver.TLS, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) })
 	s.profile = &wire.Profile{Config: &tls.Config{}}
@@ -152,7 +152,7 @@ func TestCertificateQuestions(t *testing.T) {
 	}
 }
 
-// TestKey: other questions of a handshake are asked as they are.
+// TestKey: other questions of a handshake are passed on.
 func TestKey(t *testing.T) {
 	s := newServer(t, testserver.TLS, func(http.ResponseWriter, *http.Request) {})
 	cfg := s.profile.Config

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestClock: each row is what happens to a clock of one second, in steps, and the
-// moment at which it must expire; 0 for never.
+// TestClock: each row is a sequence of calls of a clock with a limit of one second, and the
+// time at which it must expire; 0 for never.
 func TestClock(t *testing.T) {
 	const ms = time.Millisecond
 	type step struct {
@@ -70,8 +70,8 @@ func TestClock(t *testing.T) {
 	require.Zero(t, none.Elapsed())
 }
 
-// TestClockChecksOnce: a check that comes due while a pause begins leaves the clock
-// standing, in whatever order the two meet.
+// TestClockChecksOnce: a check that is due when a pause begins does not restart the clock,
+// in any order of the two.
 func TestClockChecksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 200 {
@@ -92,15 +92,14 @@ func TestClockChecksOnce(t *testing.T) {
 	})
 }
 
-// TestClockAsksOften: while an upload is going on the clock looks itself whether the peer
-// takes it.
-func TestClockAsksOften(t *testing.T) {
+// TestClockPolls: during an upload the clock polls whether the peer accepts bytes.
+func TestClockPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		at := make(chan time.Duration, 1)
 		c := NewClock(time.Second, func() { at <- time.Since(begin) })
 		c.Start()
-		// what the peer takes every second, up to the ninth, is seen
+		// the activity of every second, up to the ninth, is detected
 		taken := begin
 		c.Consult(func() (at time.Time) {
 			if now := time.Now(); now.Sub(begin) < 10*time.Second && now.Sub(taken) >= time.Second {
@@ -112,8 +111,9 @@ func TestClockAsksOften(t *testing.T) {
 	})
 }
 
-// TestClockAsks: what is asked only when the limit has passed gives a whole limit more.
-func TestClockAsks(t *testing.T) {
+// TestClockConsults: activity that is reported when the limit is reached restarts the whole
+// limit.
+func TestClockConsults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		at := make(chan time.Duration, 1)
@@ -129,9 +129,9 @@ func TestClockAsks(t *testing.T) {
 	})
 }
 
-// TestClockAsksOneByOne: a clock that goes on while it is asking does not ask beside that, and
-// expires when the answer is no.
-func TestClockAsksOneByOne(t *testing.T) {
+// TestClockConsultsSerially: a clock that is resumed during a call of activeUntil does not
+// make another one concurrently, and expires without activity.
+func TestClockConsultsSerially(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asking, expired atomic.Int32
 		answer := make(chan time.Time)

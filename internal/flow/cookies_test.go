@@ -20,7 +20,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// showCookies sets the cookie that the query says, and shows those that came.
+// showCookies sets the cookie in the query, and returns the Cookie field of the request.
 func showCookies(w http.ResponseWriter, r *http.Request) {
 	if set := r.URL.RawQuery; set != "" {
 		w.Header().Set("Set-Cookie", set)
@@ -38,15 +38,15 @@ func showCookies(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, r.Header.Get("Cookie"))
 }
 
-// jars are two of different kinds: one that takes lines, and one of net/http.
+// jars are a lineJar and a jar of net/http.
 func jars(t *testing.T) map[string]http.CookieJar {
 	std, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	return map[string]http.CookieJar{"cookies": cookies.NewJar(cookies.Options{}), "net/http": std}
 }
 
-// TestCookies: those of the jar go with every sending, and those that come are there for the next
-// one: of the next hop, and of the answer to a 401 (rules C1 and C10).
+// TestCookies: the jar's cookies are sent with every request, and received ones with the
+// next request: of the next hop, and after a 401 (rules C1 and C10).
 func TestCookies(t *testing.T) {
 	for name, jar := range jars(t) {
 		t.Run(name, func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestCookies(t *testing.T) {
 	}
 }
 
-// TestCookieLines: a jar that takes lines gets them as they came, with what net/http's parser
-// would lose.
+// TestCookieLines: a lineJar gets unchanged lines, with values that net/http's parser would
+// lose.
 func TestCookieLines(t *testing.T) {
 	jar := cookies.NewJar(cookies.Options{})
 	s := newServer(t, testserver.Plain, showCookies, func(c *flow.Config) { c.Jar = jar })
@@ -84,7 +84,7 @@ func TestCookieLines(t *testing.T) {
 	assert.Equal(t, `a="b"c,d`, s.ok(new(watcher), s.get("/")).body)
 }
 
-// TestCookiesOfProxy: a 407 sets none.
+// TestCookiesOfProxy: cookies in a 407 are not stored.
 func TestCookiesOfProxy(t *testing.T) {
 	jar := cookies.NewJar(cookies.Options{})
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(showCookies))
@@ -100,7 +100,7 @@ func TestCookiesOfProxy(t *testing.T) {
 	assert.Zero(t, jar.Len())
 }
 
-// TestCookiesOfSocket: a local socket has none.
+// TestCookiesOfSocket: requests to a local socket use no cookies.
 func TestCookiesOfSocket(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", name)
@@ -120,12 +120,12 @@ func TestCookiesOfSocket(t *testing.T) {
 	assert.Equal(t, 1, jar.Len())
 }
 
-// through makes a list of proxies for every URL; nil in it is directly.
+// through returns a list of proxies for every URL; nil in it means a direct connection.
 func through(list ...*flow.Proxy) func(*url.URL) ([]*flow.Proxy, error) {
 	return func(*url.URL) ([]*flow.Proxy, error) { return list, nil }
 }
 
-// httpProxy is a proxy of HTTP.
+// httpProxy is an HTTP proxy.
 func httpProxy(p *testserver.Proxy) *flow.Proxy {
 	host, _, _ := strings.Cut(p.Addr, ":")
 	return &flow.Proxy{Addr: p.Addr, Host: host, Name: "http://" + p.Addr}

@@ -25,7 +25,7 @@ func zipped(text string) string {
 	return b.String()
 }
 
-// TestDecode: what is decoded, and what is left as it came.
+// TestDecode: the bodies that are decoded, and those that are not.
 func TestDecode(t *testing.T) {
 	text := strings.Repeat("text", 100)
 	body := zipped(text)
@@ -93,9 +93,9 @@ func TestDecode(t *testing.T) {
 	})
 }
 
-// TestDecodeNot: a coding that nobody knows leaves the body as it came, and more than are taken
-// off fail the transfer behind the head.
-func TestDecodeNot(t *testing.T) {
+// TestNotDecoded: a body with an unknown coding is not decoded, and too many codings fail
+// the transfer after the head.
+func TestNotDecoded(t *testing.T) {
 	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", r.URL.RawQuery)
 		io.WriteString(w, "grkg")
@@ -111,7 +111,7 @@ func TestDecodeNot(t *testing.T) {
 	assert.Equal(t, []string{"head 200 final"}, r.told("head", "decoding"))
 }
 
-// TestDecodeLimits: those of the Engine and of the request.
+// TestDecodeLimits: the limits of the Engine and of the request.
 func TestDecodeLimits(t *testing.T) {
 	bomb := zipped(strings.Repeat("0", 1<<20))
 	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// countedBody counts what is read of a body, and whether it is closed.
+// countedBody counts the bytes read from a body, and whether it is closed.
 type countedBody struct {
 	io.Reader
 	read   atomic.Int64
@@ -37,7 +37,7 @@ func (b *countedBody) Close() error {
 	return nil
 }
 
-// TestDrain: a body that is not delivered is read to its end where that is near.
+// TestDrain: a body that is not delivered is read to its end if it is small.
 func TestDrain(t *testing.T) {
 	zeros := func(n int) io.Reader { return bytes.NewReader(make([]byte, n)) }
 	for name, row := range map[string]struct {
@@ -71,8 +71,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestDrainSlowly: a body that does not come is waited for up to a limit.
-func TestDrainSlowly(t *testing.T) {
+// TestDrainTimeLimit: the wait for a slow body is limited.
+func TestDrainTimeLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		src, w := io.Pipe()
@@ -83,8 +83,8 @@ func TestDrainSlowly(t *testing.T) {
 	})
 }
 
-// TestDrainClosed: a body that is closed behind the limit is closed to the end, connection and
-// all, before the next request is sent.
+// TestDrainClosed: a body that exceeds the limit is closed, and its connection returned,
+// before the next request is sent.
 func TestDrainClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, w := io.Pipe()
@@ -108,10 +108,10 @@ func TestDrainClosed(t *testing.T) {
 	})
 }
 
-// errClosed is how a body ends that is closed while it is read.
+// errClosed is the error of a body that is closed during a Read.
 var errClosed = errors.New("closed")
 
-// TestBufferBody: a body is read ahead up to a limit, and given as it is.
+// TestBufferBody: a body is read ahead up to a limit, and returned unchanged.
 func TestBufferBody(t *testing.T) {
 	broken := errors.New("broken")
 	for name, row := range map[string]struct {
@@ -151,8 +151,8 @@ func TestBufferBody(t *testing.T) {
 	assert.Equal(t, http.NoBody, resp.Body)
 }
 
-// TestBufferBodyWaits: a Read waits for bytes that have still to come, and ends with Close, as
-// the reading ahead does.
+// TestBufferBodyWaits: a Read waits for bytes that were not received yet; Close ends it and
+// the reading ahead.
 func TestBufferBodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, w := io.Pipe()

@@ -26,10 +26,10 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// TestPhases: how far a transfer has come, in the order of what it is told of.
+// TestPhases: the phases of a transfer, in order.
 func TestPhases(t *testing.T) {
 	eachKind(t, func(http.ResponseWriter, *http.Request) {}, func(t *testing.T, s *server) {
-		// phases without repetitions, which mean nothing
+		// phases without repetitions
 		told := func(r result) []string { return slices.Compact(r.told()) }
 		encrypted := []string{"encrypted"}
 		if !strings.HasPrefix(s.URL, "https") {
@@ -44,7 +44,7 @@ func TestPhases(t *testing.T) {
 	})
 }
 
-// TestPhaseQueue: a transfer that waits for one of our own connections does not wait for its peer.
+// TestPhaseQueue: waiting for a free connection is not waiting for the peer.
 func TestPhaseQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answer := make(chan struct{})
@@ -87,8 +87,8 @@ func TestPhaseQueue(t *testing.T) {
 	})
 }
 
-// TestBadAddresses: hosts that cannot be written as an address, and names that no resolver knows;
-// the latter are those of the dialer where it looks names up itself.
+// TestBadAddresses: invalid hosts, and names that cannot be resolved by definition; the
+// latter are passed to a dialer that resolves names itself.
 func TestBadAddresses(t *testing.T) {
 	for address, kind := range map[string]flow.Kind{
 		"http://a.invalid/": flow.Unresolvable, "http://1.2.3.4.5/": flow.Unresolvable, "http://ö_/": flow.BadAddress,
@@ -106,7 +106,7 @@ func TestBadAddresses(t *testing.T) {
 	c.ok(new(watcher), get("http://a.invalid/"))
 }
 
-// TestRequestForm: what of a URL and of a request is sent.
+// TestRequestForm: the parts of a URL and of a request that are sent.
 func TestRequestForm(t *testing.T) {
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s %q %q %q", r.Host, r.RequestURI, r.UserAgent(), r.Header.Get("Authorization"), r.Header.Values("A"))
@@ -124,7 +124,7 @@ func TestRequestForm(t *testing.T) {
 	assert.Equal(t, "engine", s.ok(new(watcher), s.get("/")).body)
 }
 
-// TestHead: what a Watcher is told of a response head.
+// TestHead: the fields of Head.
 func TestHead(t *testing.T) {
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("a", "1")
@@ -148,7 +148,8 @@ func TestHead(t *testing.T) {
 	})
 }
 
-// TestHeadLate: the time for a head begins at the end of the request, with each sending anew.
+// TestHeadLate: the time limit for a head begins at the end of the request, again for each
+// exchange.
 func TestHeadLate(t *testing.T) {
 	late := errors.New("late")
 	// slow is a body that takes an hour
@@ -178,7 +179,7 @@ func TestHeadLate(t *testing.T) {
 		path  string
 		body  func() *flow.Payload
 		serve func(*testserver.Conn)
-		late  time.Duration // when it is; 0 for never
+		late  time.Duration // time of HeadLate; 0 for never
 	}{
 		"in time":            {"/", nil, after(time.Second - 1), 0},
 		"never":              {"/", nil, never, time.Second},
@@ -237,7 +238,7 @@ func TestHeadLate(t *testing.T) {
 	}
 }
 
-// TestInterim: interim responses are told of as they come, up to MaxInterim.
+// TestInterim: interim responses are reported, up to MaxInterim.
 func TestInterim(t *testing.T) {
 	for _, n := range []int{3, flow.MaxInterim, flow.MaxInterim + 1} {
 		servers := map[string]func() (string, wire.Protocol){
@@ -287,8 +288,8 @@ func TestInterim(t *testing.T) {
 	}
 }
 
-// TestContext: a transfer ends with its context, for its cause: before anything is sent, while it
-// connects, and while it waits for a head.
+// TestContext: a transfer ends with its context and the cause of that: before anything is
+// sent, while it connects, and while it waits for a head.
 func TestContext(t *testing.T) {
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, func(t *testing.T, s *server) {
 		for _, at := range []string{"", "connecting", "carrier new", "sent"} {
@@ -311,7 +312,7 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// TestOpen: connections that are opened for requests to come carry them, also through proxies,
+// TestOpen: later requests use connections that Open has opened, also through proxies,
 // which are tried in turn.
 func TestOpen(t *testing.T) {
 	dead := &flow.Proxy{Addr: testserver.Refusing(t), Name: "dead"}
@@ -342,7 +343,7 @@ func TestOpen(t *testing.T) {
 			assert.Equal(t, dead, f.Proxy)
 			assert.Equal(t, "127.0.0.1", f.Host)
 			if kind == testserver.Plain {
-				return // it is asked with a request only
+				return // asked only for a request
 			}
 			p.proxy.RequireLogin("u", "p")
 			require.ErrorAs(t, open(live), &f)
@@ -362,13 +363,13 @@ func TestOpen(t *testing.T) {
 	assert.Equal(t, flow.BadAddress, e.Kind)
 }
 
-// pipeOwner owns a pipe that nobody watches.
+// pipeOwner is an Owner that does nothing.
 type pipeOwner struct{}
 
 func (pipeOwner) Arrived(int64)  {}
 func (pipeOwner) MayWait() error { return nil }
 
-// receive carries a request out as doIn does, its body by Receive.
+// receive is doIn with Receive for the body.
 func (c *client) receive(ctx context.Context, q flow.Request, set func(*flow.Transfer)) (string, error) {
 	t := c.engine.NewTransfer(ctx, &watcher{profile: c.profile})
 	t.Request = q
@@ -387,7 +388,7 @@ func (c *client) receive(ctx context.Context, q flow.Request, set func(*flow.Tra
 	return string(body), err
 }
 
-// TestReceive: the body of the final response, where there is one.
+// TestReceive: the body of the final response, if there is one.
 func TestReceive(t *testing.T) {
 	text := strings.Repeat("text", 1<<16)
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
@@ -420,8 +421,8 @@ func TestReceive(t *testing.T) {
 	})
 }
 
-// TestRateMeasured: the rate counts while a body is sent, and while one is received, and not
-// while a head is waited for.
+// TestRateMeasured: the rate is measured while a body is sent or received, and not while
+// the transfer waits for a head.
 func TestRateMeasured(t *testing.T) {
 	slow := errors.New("slow")
 	hour := func(next func()) func(*testserver.Conn) {
@@ -474,7 +475,7 @@ func TestRateMeasured(t *testing.T) {
 	}
 }
 
-// TestAbandon: a Watcher that panics leaves neither a response nor a source open.
+// TestAbandon: after a panic of the Watcher, response and source are closed.
 func TestAbandon(t *testing.T) {
 	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestSteps: which steps there are, and their order.
+// TestSteps: the list of steps.
 func TestSteps(t *testing.T) {
 	var names []string
 	for _, s := range NewEngine(Config{}).steps {
@@ -19,20 +19,20 @@ func TestSteps(t *testing.T) {
 	assert.Equal(t, "decode redirect hsts login cookies proxy retry send", strings.Join(names, " "))
 }
 
-// script makes steps a, b, c … that write down when they are called. fails and again say, by
-// "name before" or "name after", how often that happens there; a step that wants to go again
-// takes the error away.
+// script makes steps a, b, c … that record their calls. fails and again say, by "name
+// before" or "name after", how often that call fails or returns true; a step that returns
+// true clears the error.
 type script struct {
 	calls        []string
 	fails, again map[string]int
 }
 
-// errStep is what a step of a script fails with.
+// errStep is the error of a step of a script.
 type errStep string
 
 func (e errStep) Error() string { return string(e) }
 
-// use reports whether m still has something to happen at a call, which it takes away.
+// use decrements m for a call, and reports whether it was positive.
 func use(m map[string]int, call string) bool {
 	if m[call] == 0 {
 		return false
@@ -65,7 +65,7 @@ func (s *script) step(name string) step {
 	}
 }
 
-// TestRun: the order of the calls, what an error of a step reaches, and where a repetition
+// TestRun: the order of the calls, the steps that see an error, and where a repetition
 // begins.
 func TestRun(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -118,7 +118,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunSkips: a step may have nothing to do in one direction, or in both.
+// TestRunSkips: before and after may be nil.
 func TestRunSkips(t *testing.T) {
 	s := &script{}
 	a, c := s.step("a"), s.step("c")
@@ -137,7 +137,7 @@ type closeCounter struct {
 
 func (c *closeCounter) Close() error { c.n++; return nil }
 
-// TestFail: an error takes the place of a response, whose body is closed.
+// TestFail: an error replaces a response, whose body is closed.
 func TestFail(t *testing.T) {
 	body := &closeCounter{Reader: strings.NewReader("body")}
 	h := &Hop{resp: &http.Response{Body: body}}

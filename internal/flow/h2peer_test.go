@@ -12,7 +12,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// h2Peer is the server's end of an HTTP/2 connection, which says frame by frame what a test wants.
+// h2Peer is the server side of an HTTP/2 connection, with control of each frame.
 type h2Peer struct {
 	*testserver.Conn
 	*http2.Framer
@@ -20,7 +20,7 @@ type h2Peer struct {
 	buf bytes.Buffer
 }
 
-// serveH2 gives the streams of a connection to answer, each when it has ended.
+// serveH2 calls answer for each complete request of a connection.
 func serveH2(c *testserver.Conn, answer func(p *h2Peer, stream uint32)) {
 	if _, err := io.ReadFull(c.R, make([]byte, len(http2.ClientPreface))); err != nil {
 		return
@@ -56,7 +56,7 @@ func newH2Server(t *testing.T, answer func(p *h2Peer, stream uint32)) *testserve
 	return testserver.NewRaw(t, nil, func(c *testserver.Conn) { serveH2(c, answer) })
 }
 
-// ok is a whole response.
+// ok sends a complete response.
 func (p *h2Peer) ok(stream uint32, body string) {
 	p.buf.Reset()
 	p.enc.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
@@ -64,7 +64,7 @@ func (p *h2Peer) ok(stream uint32, body string) {
 	p.WriteData(stream, true, []byte(body))
 }
 
-// negotiated is the protocol that a TLS connection has agreed on.
+// negotiated is the negotiated protocol of a TLS connection.
 func negotiated(c *testserver.Conn) string {
 	tc := c.Conn.(*tls.Conn)
 	if tc.Handshake() != nil {

@@ -18,13 +18,13 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// acceptAll is an encryption that takes every certificate.
+// acceptAll is a profile that accepts every certificate.
 func acceptAll(cfg *tls.Config) *wire.Profile {
 	return &wire.Profile{Config: cfg, Accept: func(*certs.Failure) bool { return true }}
 }
 
-// TestHSTSLearns: from every response that came over TLS from a server that has proved its name
-// (rule K4), but for a 401 that is answered.
+// TestHSTSLearns: policies are learned from every response over TLS with a verified
+// certificate (rule K4), except from a 401 that is answered.
 func TestHSTSLearns(t *testing.T) {
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/elsewhere" && (r.URL.Path != "/login" || r.Header.Get("Authorization") == "") {
@@ -91,8 +91,7 @@ func TestHSTSLearns(t *testing.T) {
 	}
 }
 
-// TestHSTSRedirect: a redirect to a host that is known to want TLS goes there by https, and is
-// told of so.
+// TestHSTSRedirect: a redirect to a host with a policy is reported and followed with https.
 func TestHSTSRedirect(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/a" {

@@ -29,7 +29,7 @@ var (
 
 const rightLine = "Basic dTpw"
 
-// answers gives one after the other, and none behind the last.
+// answers returns the answers in turn, and none after the last.
 func answers(list ...*auth.Credentials) func(*flow.PasswordQuestion) *auth.Credentials {
 	return func(*flow.PasswordQuestion) (c *auth.Credentials) {
 		if len(list) > 0 {
@@ -39,7 +39,7 @@ func answers(list ...*auth.Credentials) func(*flow.PasswordQuestion) *auth.Crede
 	}
 }
 
-// askBasic wants right by Basic, and shows the body that came with it.
+// askBasic requires the credentials right with Basic, and returns the request body.
 func askBasic(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	if r.Header.Get("Authorization") == rightLine {
@@ -53,7 +53,8 @@ func askBasic(w http.ResponseWriter, r *http.Request) {
 
 var challenged = strings.Repeat("who? ", 5000)
 
-// TestLogin: a 401 is answered by who is asked, and what was right goes out unasked from then on.
+// TestLogin: a 401 is answered with the credentials of the Watcher, and accepted
+// credentials are sent without a challenge from then on.
 func TestLogin(t *testing.T) {
 	eachKind(t, askBasic, func(t *testing.T, s *server) {
 		q := s.request(http.MethodPost, "/", inMemory("text"))
@@ -72,8 +73,8 @@ func TestLogin(t *testing.T) {
 	})
 }
 
-// TestLoginFreesConnection: the connection of a challenge is free while the program is asked; one
-// that the server ends nobody is told of.
+// TestLoginFreesConnection: the connection of a challenge is free during the question; its
+// end is not reported.
 func TestLoginFreesConnection(t *testing.T) {
 	for _, ends := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -119,7 +120,7 @@ func TestLoginFreesConnection(t *testing.T) {
 }
 
 // TestLoginGivenUp: without an answer, and with one that was refused before, the 401 is the
-// response, with its body.
+// final response, with its body.
 func TestLoginGivenUp(t *testing.T) {
 	eachKind(t, askBasic, func(t *testing.T, s *server) {
 		for name, row := range map[string]struct {
@@ -142,9 +143,9 @@ func TestLoginGivenUp(t *testing.T) {
 	})
 }
 
-// TestLoginTold: who answers challenges alone is told of the question (rule A12); own
-// credentials are neither asked about nor replaced (rule U4).
-func TestLoginTold(t *testing.T) {
+// TestLoginReported: with NoLogin the question is only reported (rule A12); an
+// Authorization field of the program is neither asked about nor replaced (rule U4).
+func TestLoginReported(t *testing.T) {
 	s := newServer(t, testserver.Plain, askBasic)
 	q := s.get("/")
 	q.NoLogin = true
@@ -164,7 +165,7 @@ func TestLoginTold(t *testing.T) {
 	assert.Equal(t, "in ", s.ok(new(watcher), q).body)
 }
 
-// TestLoginAborted: while the program is asked, or only told; nothing is sent afterwards.
+// TestLoginAborted: after an abort during a question or a report, nothing is sent.
 func TestLoginAborted(t *testing.T) {
 	s := newServer(t, testserver.Plain, askBasic)
 	for _, told := range []bool{true, false} {
@@ -180,7 +181,7 @@ func TestLoginAborted(t *testing.T) {
 	}
 }
 
-// TestLoginOfURL: user information of the URL is an answer, of which nobody is told.
+// TestLoginOfURL: user information of the URL is used without a question.
 func TestLoginOfURL(t *testing.T) {
 	s := newServer(t, testserver.Plain, askBasic)
 	q := s.get("/")
@@ -190,7 +191,7 @@ func TestLoginOfURL(t *testing.T) {
 	assert.Empty(t, r.told("password"))
 }
 
-// TestLoginStored: so is what the Engine has.
+// TestLoginStored: stored credentials are used without a question.
 func TestLoginStored(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(askBasic))
 	c := newClient(t, nil, "", func(c *flow.Config) { c.Stored = []auth.Stored{{Origin: s.URL, Credentials: right}} })
@@ -199,7 +200,7 @@ func TestLoginStored(t *testing.T) {
 	assert.Empty(t, r.told("password"))
 }
 
-// TestLoginRounds: a server that is never content fails the transfer in the end.
+// TestLoginRounds: a server that refuses all credentials fails the transfer.
 func TestLoginRounds(t *testing.T) {
 	var n atomic.Int64
 	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
@@ -217,7 +218,7 @@ func TestLoginRounds(t *testing.T) {
 	assert.EqualValues(t, auth.MaxRounds, n.Load())
 }
 
-// TestLoginQuestions: however many hops there are, no more than MaxQuestions are asked.
+// TestLoginQuestions: at most MaxQuestions are asked for all hops together.
 func TestLoginQuestions(t *testing.T) {
 	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
 		if user, _, _ := r.BasicAuth(); user != r.URL.RawQuery {
@@ -234,8 +235,8 @@ func TestLoginQuestions(t *testing.T) {
 	assert.Len(t, r.told("password"), flow.MaxQuestions)
 }
 
-// TestLoginNotResent: a body that cannot be sent again fails the transfer, but what was answered
-// goes out with the next one.
+// TestLoginNotResent: a body that cannot be sent again fails the transfer, but the answer
+// is used for the next one.
 func TestLoginNotResent(t *testing.T) {
 	eachKind(t, askBasic, func(t *testing.T, s *server) {
 		q := s.request(http.MethodPost, "/", onlyOnce("text"))
@@ -249,8 +250,8 @@ func TestLoginNotResent(t *testing.T) {
 	})
 }
 
-// TestLoginTakesTurns: of several transfers that want the same answer one asks, and the others
-// wait for it.
+// TestLoginTakesTurns: of several transfers that need the same answer one asks, and the
+// others wait for it.
 func TestLoginTakesTurns(t *testing.T) {
 	const transfers = 5
 	var challenges sync.WaitGroup
@@ -282,8 +283,8 @@ func TestLoginTakesTurns(t *testing.T) {
 	assert.EqualValues(t, 1, asked.Load())
 }
 
-// TestLoginStopsClock: whoever finds an answer or a token may take his time.
-func TestLoginStopsClock(t *testing.T) {
+// TestLoginPausesClock: an answer or a token may take any time.
+func TestLoginPausesClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newMemoryClient(t, func(c *testserver.Conn) {
 			for {
@@ -319,8 +320,8 @@ func TestLoginStopsClock(t *testing.T) {
 	})
 }
 
-// TestBearer: a token goes out unasked, and another one, once, if it is refused. It stays with
-// its origin.
+// TestBearer: a token is sent without a challenge, and another one, once, if it is refused.
+// It is sent to its origin only.
 func TestBearer(t *testing.T) {
 	ask := func(w http.ResponseWriter, r *http.Request) {
 		if to := r.URL.Query().Get("to"); to != "" {
@@ -373,7 +374,7 @@ func TestBearer(t *testing.T) {
 	assert.Equal(t, "in Bearer two", r.body)
 }
 
-// askDigestOfBody wants the password p by a Digest that covers the body.
+// askDigestOfBody requires the password p with Digest and qop=auth-int.
 func askDigestOfBody(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	if line := r.Header.Get("Authorization"); strings.Contains(line, "qop=auth-int") {
@@ -387,8 +388,8 @@ func askDigestOfBody(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// TestLoginHashesBody: a digest that covers the body has it read before it is sent, and sent from
-// its beginning; one that cannot be read twice fails the transfer.
+// TestLoginHashesBody: for auth-int the body is read before it is sent from its beginning;
+// one that cannot be read twice fails the transfer.
 func TestLoginHashesBody(t *testing.T) {
 	for name, body := range map[string]func(string) *flow.Payload{"memory": inMemory, "source": fromSource} {
 		t.Run(name, func(t *testing.T) {
@@ -399,7 +400,7 @@ func TestLoginHashesBody(t *testing.T) {
 				r := s.ok(new(watcher), s.request(http.MethodPost, "/last", body("more text")))
 				assert.Equal(t, "more text", r.body)
 				assert.Len(t, r.told("sent"), 1, "unasked")
-				if !s.http2() { // the connection was ended
+				if !s.http2() { // the connection was closed
 					r = s.ok(new(watcher), s.request(http.MethodPost, "/", body("text")))
 					assert.Equal(t, "text", r.body)
 					assert.Len(t, r.told("sent"), 1)
@@ -417,8 +418,8 @@ func TestLoginHashesBody(t *testing.T) {
 	}
 }
 
-// TestLoginHashesAfterRead: a source whose Read may block, and is going on still when a 401 comes,
-// is read for the digest when that Read has returned, and not beside it.
+// TestLoginHashesAfterRead: if a Read of the source is running when a 401 arrives, the
+// source is read for the digest after that Read has returned.
 func TestLoginHashesAfterRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newSlowSource()
@@ -452,8 +453,8 @@ func TestLoginHashesAfterRead(t *testing.T) {
 	})
 }
 
-// TestLoginHashingAborted: a source that blocks while it is read for a digest does not keep the
-// transfer.
+// TestLoginHashingAborted: a source that blocks while it is read for a digest does not
+// block the transfer.
 func TestLoginHashingAborted(t *testing.T) {
 	s := newServer(t, testserver.Plain, askDigestOfBody)
 	source := newSlowSource()
@@ -505,7 +506,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestLoginOfConnection: NTLM stays on one connection, whose requests need no credentials
+// TestLoginOfConnection: NTLM uses one connection, whose requests need no credentials
 // afterwards.
 func TestLoginOfConnection(t *testing.T) {
 	var mu sync.Mutex
@@ -528,8 +529,8 @@ func TestLoginOfConnection(t *testing.T) {
 	assert.Equal(t, []string{"carrier reused"}, r.told("carrier"))
 }
 
-// TestLoginProof: a server that cannot prove that it knows the password fails the transfer, at
-// the end of the body where that is what it signs.
+// TestLoginProof: a wrong proof of the server fails the transfer, at the end of the body if
+// the proof covers it.
 func TestLoginProof(t *testing.T) {
 	for qop, late := range map[string]bool{"auth": false, "auth-int": true} {
 		s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {

@@ -25,7 +25,7 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// proxied is a server behind a proxy, and a client of it.
+// proxied is a server, a proxy, and a client that uses both.
 type proxied struct {
 	*client
 	proxy  *testserver.Proxy
@@ -38,20 +38,20 @@ func newProxied(t *testing.T, kind testserver.Kind, h http.HandlerFunc, change .
 	return &proxied{newClient(t, cfg, "", change...), testserver.NewProxy(t, addr, nil), addr}
 }
 
-// get is a request that may have a proxy.
+// get returns a request with Proxied set.
 func (p *proxied) get(address string) flow.Request {
 	q := get(address)
 	q.Proxied = true
 	return q
 }
 
-// via shows what a request has come with.
+// via returns the relevant fields of a request.
 func via(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, r.Host, " ", r.Header.Get("X-Via"), " ", r.Header.Get("Proxy-Authorization"))
 }
 
-// TestProxyKinds: HTTP is forwarded, and goes through a tunnel where it must be HTTP/2; TLS goes
-// through a tunnel; SOCKS is one for everything.
+// TestProxyKinds: HTTP/1 is forwarded; HTTP/2 and TLS use a tunnel; SOCKS is a tunnel for
+// everything.
 func TestProxyKinds(t *testing.T) {
 	for name, row := range map[string]struct {
 		kind     testserver.Kind
@@ -87,8 +87,8 @@ func TestProxyKinds(t *testing.T) {
 	}
 }
 
-// TestProxyUnasked: where there can be none nobody is asked for one, nor for a local socket.
-func TestProxyUnasked(t *testing.T) {
+// TestProxyNotAsked: Proxies is not called without Proxied, nor for a local socket.
+func TestProxyNotAsked(t *testing.T) {
 	p := newProxied(t, testserver.Plain, via)
 	q := p.get("http://" + p.server + "/")
 	q.Proxied = false
@@ -101,7 +101,8 @@ func TestProxyUnasked(t *testing.T) {
 	assert.Empty(t, p.proxy.Requests())
 }
 
-// TestProxyEachHop: every hop has its own, and a repetition has that of its hop.
+// TestProxyEachHop: the proxy is chosen for every hop, and a repetition uses that of its
+// hop.
 func TestProxyEachHop(t *testing.T) {
 	p := newProxied(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/a" {
@@ -124,7 +125,7 @@ func TestProxyEachHop(t *testing.T) {
 	assert.Len(t, r.told("proxies"), 2)
 }
 
-// TestProxyChoiceFails: the error of the choice is the transfer's.
+// TestProxyChoiceFails: an error of Proxies fails the transfer.
 func TestProxyChoiceFails(t *testing.T) {
 	p := newProxied(t, testserver.Plain, via)
 	bad := errors.New("bad PAC file")
@@ -134,7 +135,7 @@ func TestProxyChoiceFails(t *testing.T) {
 }
 
 // TestProxyList: the proxies of a list are tried in turn (rule X3), with the body from its
-// beginning; nil among them is directly.
+// beginning; nil means a direct connection.
 func TestProxyList(t *testing.T) {
 	dead := &flow.Proxy{Addr: testserver.Refusing(t), Host: "127.0.0.1", Name: "dead"}
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
@@ -184,7 +185,7 @@ func TestProxyList(t *testing.T) {
 	}
 }
 
-// TestProxyListCloses: what was opened for a proxy that could not be reached is closed.
+// TestProxyListCloses: the body that was opened for an unreachable proxy is closed.
 func TestProxyListCloses(t *testing.T) {
 	dead := &flow.Proxy{Addr: testserver.Refusing(t), Host: "127.0.0.1", Name: "dead"}
 	p := newProxied(t, testserver.Plain, echo)
@@ -202,8 +203,8 @@ func TestProxyListCloses(t *testing.T) {
 	assert.EqualValues(t, 4, closed.Load())
 }
 
-// TestProxyListEnds: where the Engine does not want another one to be tried, and with the
-// context.
+// TestProxyListEnds: no further proxy is tried if NextProxy says so, or after the end of
+// the context.
 func TestProxyListEnds(t *testing.T) {
 	dead := &flow.Proxy{Addr: testserver.Refusing(t), Host: "127.0.0.1", Name: "dead"}
 	var asked atomic.Int64
@@ -227,7 +228,7 @@ func TestProxyListEnds(t *testing.T) {
 	assert.EqualValues(t, 1, asked.Load())
 }
 
-// TestProxyListHeaders: what was for one proxy does not go to the next one, and what was not does.
+// TestProxyListHeaders: fields for one proxy are not sent to the next one; the others are.
 func TestProxyListHeaders(t *testing.T) {
 	jar := cookies.NewJar(cookies.Options{})
 	jar.SetHeader(get("http://a.example/").URL, []string{"a=1"})
@@ -242,13 +243,14 @@ func TestProxyListHeaders(t *testing.T) {
 	assert.Equal(t, ",2,mine,a=1", p.ok(&watcher{proxies: through(first, second)}, q).body)
 }
 
-// TestProxyLogin: what a proxy asks is answered, and the answer goes out unasked afterwards.
+// TestProxyLogin: challenges of a proxy are answered, and accepted credentials are sent
+// without a challenge afterwards.
 func TestProxyLogin(t *testing.T) {
 	for name, row := range map[string]struct {
 		kind  testserver.Kind
 		url   string
 		socks bool
-		// asked are the questions of a request with no password, and one with a wrong one.
+		// asked are the questions of a request without a password and with a wrong one.
 		asked, wrong []string
 	}{
 		"forwarding": {kind: testserver.Plain, url: "http://a.example/",
@@ -297,7 +299,8 @@ func TestProxyLogin(t *testing.T) {
 	}
 }
 
-// TestProxyLoginBody: a body goes out from its beginning behind a 407; one for once fails.
+// TestProxyLoginBody: after a 407 a body is sent from its beginning; one that cannot be
+// read again fails.
 func TestProxyLoginBody(t *testing.T) {
 	p := newProxied(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	p.proxy.RequireLogin("u", "p")
@@ -317,9 +320,9 @@ func TestProxyLoginBody(t *testing.T) {
 	}
 }
 
-// TestProxyOwnWord: a Proxy-Authorization of the program's is sent to the proxy alone, and a 407
-// to it is the response.
-func TestProxyOwnWord(t *testing.T) {
+// TestProxyOwnAuthorization: a Proxy-Authorization of the program is sent to the proxy
+// only, and a 407 to it is final.
+func TestProxyOwnAuthorization(t *testing.T) {
 	p := newProxied(t, testserver.Plain, via)
 	p.proxy.RequireLogin("u", "p")
 	q := p.get("http://a.example/")
@@ -344,7 +347,8 @@ func TestProxyOwnWord(t *testing.T) {
 	assert.Empty(t, r.told("password"))
 }
 
-// TestProxyBothAsk: the proxy and then the server, each with its own answer.
+// TestProxyBothAsk: challenges of the proxy and then of the server, each with its own
+// answer.
 func TestProxyBothAsk(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		p := newProxied(t, kind, func(w http.ResponseWriter, r *http.Request) {
@@ -372,8 +376,8 @@ func TestProxyBothAsk(t *testing.T) {
 	}
 }
 
-// TestProxyFailures: what a proxy fails with is its own failure, also while it forwards, and what
-// the target does is not.
+// TestProxyFailures: failures of a proxy, also while forwarding, are distinguished from
+// those of the target.
 func TestProxyFailures(t *testing.T) {
 	for name, row := range map[string]struct {
 		url        string
@@ -427,7 +431,7 @@ func TestProxyFailures(t *testing.T) {
 	}
 }
 
-// TestProxyTargetRefused: a host that a forwarding proxy must not be asked for is not.
+// TestProxyTargetRefused: a refused host is not requested from a forwarding proxy.
 func TestProxyTargetRefused(t *testing.T) {
 	bad := errors.New("inside")
 	p := newProxied(t, testserver.Plain, via, func(c *flow.Config) {
@@ -445,7 +449,7 @@ func TestProxyTargetRefused(t *testing.T) {
 	p.ok(w(), p.get("http://good.example/"))
 }
 
-// TestProxyOverTLS: the proxy itself may be spoken to over TLS.
+// TestProxyOverTLS: the connection to the proxy may use TLS.
 func TestProxyOverTLS(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(via))
 	cert, cfg := testserver.NewOrigin(t, testserver.TLS, http.NotFoundHandler())
@@ -462,8 +466,8 @@ func TestProxyOverTLS(t *testing.T) {
 	assert.Equal(t, 1, p.Connections())
 }
 
-// TestProxyParked: the connection on which a proxy waits for credentials is the one that they go
-// out on, unless it was closed meanwhile.
+// TestProxyParked: credentials are sent on the parked connection of the challenge, unless
+// it was closed meanwhile.
 func TestProxyParked(t *testing.T) {
 	for _, closes := range []bool{false, true} {
 		p := newProxied(t, testserver.TLS, via)
@@ -481,8 +485,8 @@ func TestProxyParked(t *testing.T) {
 	}
 }
 
-// TestProxyParkedInVain: where nobody is asked, or has an answer, no connection waits.
-func TestProxyParkedInVain(t *testing.T) {
+// TestProxyNotParked: without a question or without an answer, no connection is parked.
+func TestProxyNotParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan struct{}, 1)
 		c := newMemoryClient(t, func(c *testserver.Conn) {

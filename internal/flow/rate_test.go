@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestRateGuard: each row is what moves in the seconds of a body, and the second at which it
-// was too little; 0 for never.
+// TestRateGuard: each row has the bytes transferred in each second, and the second at which
+// the guard must fire; 0 for never.
 func TestRateGuard(t *testing.T) {
 	const min = 100 // bytes per second
 	steady := func(rate int64) func(int) int64 { return func(int) int64 { return rate } }
@@ -40,7 +40,7 @@ func TestRateGuard(t *testing.T) {
 					calls.Add(1)
 				})
 				g.Begin()
-				time.Sleep(time.Millisecond) // what moves in a second has moved at its end
+				time.Sleep(time.Millisecond) // the bytes of a second are counted at its end
 				for s := range 60 {
 					paused := row.pauses != nil && row.pauses(s)
 					if paused {
@@ -65,7 +65,8 @@ func TestRateGuard(t *testing.T) {
 	}
 }
 
-// TestRateGuardEnds: nothing is measured before Begin and behind End, and Begin begins anew.
+// TestRateGuardEnds: nothing is measured before Begin and after End, and Begin starts a new
+// window.
 func TestRateGuardEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()

@@ -18,25 +18,25 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// pipeOwner counts what a pipe tells.
+// pipeOwner counts the calls of a pipe.
 type pipeOwner struct{ received int64 }
 
 func (o *pipeOwner) Arrived(received int64) { o.received = received }
 func (o *pipeOwner) MayWait() error         { return nil }
 
-// stalling is a body that gives no bytes and no error.
+// stalling is a body that returns no bytes and no error.
 type stalling struct{}
 
 func (stalling) Read([]byte) (int, error) { return 0, nil }
 
-// TestReceiveBody: a body ends where it says, or with its length and nothing behind that.
+// TestReceiveBody: a body ends with its io.EOF, or after its length without further bytes.
 func TestReceiveBody(t *testing.T) {
 	broken := errors.New("broken")
 	for _, row := range []struct {
 		name   string
 		body   io.Reader
 		length int64
-		err    error // nil for a whole body
+		err    error // nil for a complete body
 		fault  wire.Fault
 	}{
 		{name: "unknown length", body: iotest.OneByteReader(strings.NewReader("body")), length: -1},
@@ -70,13 +70,14 @@ func TestReceiveBody(t *testing.T) {
 	}
 }
 
-// TestReceiveEnds: with its context and its pipe, for the cause of the context, whether the
-// reader is waited for or has the body; with the body while that is read.
+// TestReceiveEnds: with the end of context and pipe it returns the cause of the context,
+// while it waits for the reader and while the body is lent; with the error of the body
+// while it reads that.
 func TestReceiveEnds(t *testing.T) {
 	cause := errors.New("aborted")
 	for name, row := range map[string]struct {
 		limit int64
-		read  func(*pipe.Pipe) // beside it
+		read  func(*pipe.Pipe) // concurrently
 	}{
 		"reading the body": {},
 		"waiting for room": {limit: 4},
@@ -116,8 +117,8 @@ func TestReceiveEnds(t *testing.T) {
 	}
 }
 
-// TestReceiveStopsTheClock: while the reader is waited for the peer is not.
-func TestReceiveStopsTheClock(t *testing.T) {
+// TestReceivePausesClock: the clock is paused while the reader is waited for.
+func TestReceivePausesClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pipe.Pipe
 		p.Init(new(pipeOwner), 4)

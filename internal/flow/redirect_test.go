@@ -26,7 +26,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestRedirectFollowed: every hop is told of by its head, and then by the redirect.
+// TestRedirectFollowed: for every hop its head and then the redirect are reported.
 func TestRedirectFollowed(t *testing.T) {
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -52,7 +52,7 @@ func TestRedirectFollowed(t *testing.T) {
 	})
 }
 
-// TestRedirectDenied: by the program; nothing is sent any more.
+// TestRedirectDenied: after a denied redirect nothing is sent.
 func TestRedirectDenied(t *testing.T) {
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/b", http.StatusFound)
@@ -67,8 +67,8 @@ func TestRedirectDenied(t *testing.T) {
 	})
 }
 
-// TestRedirectAborted: nothing is sent behind the end of the context, whatever the answer was
-// (rule D6), and its cause is the error.
+// TestRedirectAborted: after the end of the context nothing is sent, whatever the answer
+// (rule D6), and the error is its cause.
 func TestRedirectAborted(t *testing.T) {
 	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/b", http.StatusFound) })
 	aborted := errors.New("aborted")
@@ -79,8 +79,8 @@ func TestRedirectAborted(t *testing.T) {
 	assert.Len(t, r.told("sent"), 1)
 }
 
-// TestRedirectRefused: what is not followed, and why. The head tells where to, the Watcher is
-// not asked.
+// TestRedirectRefused: the redirects that are refused, and their errors. The head has the
+// target, the Watcher is not asked.
 func TestRedirectRefused(t *testing.T) {
 	s := newServer(t, testserver.TLS, func(w http.ResponseWriter, r *http.Request) {
 		for _, l := range r.URL.Query()["to"] {
@@ -123,7 +123,7 @@ func TestRedirectRefused(t *testing.T) {
 	}
 }
 
-// TestRedirectNotFollowed: what is a response like any other.
+// TestRedirectNotFollowed: 3xx responses that are final.
 func TestRedirectNotFollowed(t *testing.T) {
 	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/none" {
@@ -155,8 +155,8 @@ func TestRedirectNotFollowed(t *testing.T) {
 	}
 }
 
-// TestRedirectBudget: as many as are allowed, and one more is refused.
-func TestRedirectBudget(t *testing.T) {
+// TestRedirectLimit: MaxRedirects are followed, and one more is refused.
+func TestRedirectLimit(t *testing.T) {
 	s := newServer(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) })
 	q := s.get("/")
 	q.MaxRedirects = 3
@@ -169,8 +169,8 @@ func TestRedirectBudget(t *testing.T) {
 	assert.Empty(t, s.do(new(watcher), q).told("connecting"), "the connection is good still")
 }
 
-// TestRedirectBody: a body goes along where the method stays, from its beginning, and is dropped
-// with what describes it where that becomes GET (rule R13).
+// TestRedirectBody: the body is sent again from its beginning if the method is kept; it is
+// dropped, with the fields that describe it, if the method becomes GET (rule R13).
 func TestRedirectBody(t *testing.T) {
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -202,8 +202,8 @@ func TestRedirectBody(t *testing.T) {
 	})
 }
 
-// TestRedirectNotRewindable: a body that cannot be read again cannot follow a redirect. One that
-// is dropped needs not.
+// TestRedirectNotRewindable: a redirect that needs a body which cannot be read again is
+// refused; one that drops the body is followed.
 func TestRedirectNotRewindable(t *testing.T) {
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -246,9 +246,9 @@ func TestRedirectSourceFails(t *testing.T) {
 	assert.Nil(t, r.resp)
 }
 
-// TestRedirectUnseenBody: the body of a redirect is read behind the announcement and before
-// anybody is waited for, so that its connection is free then; one without an end is given up.
-func TestRedirectUnseenBody(t *testing.T) {
+// TestRedirectDrained: the body of a redirect is drained after the report and before the
+// wait for the program, so that its connection is free then; one without an end is closed.
+func TestRedirectDrained(t *testing.T) {
 	for _, endless := range []bool{false, true} {
 		t.Run(fmt.Sprint("endless ", endless), func(t *testing.T) {
 			free := make(chan struct{})
@@ -285,8 +285,8 @@ func TestRedirectUnseenBody(t *testing.T) {
 	}
 }
 
-// TestRedirectStopsClock: whoever decides may take his time.
-func TestRedirectStopsClock(t *testing.T) {
+// TestRedirectPausesClock: the decision may take any time.
+func TestRedirectPausesClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newMemoryClient(t, func(c *testserver.Conn) {
 			req, _, ok := c.Request()
@@ -311,8 +311,8 @@ func TestRedirectStopsClock(t *testing.T) {
 	})
 }
 
-// newMemoryClient makes a client whose connections all are served by a function, without a
-// network: for tests in fake time.
+// newMemoryClient makes a client whose connections are served by a function in memory, for
+// tests in fake time.
 func newMemoryClient(t *testing.T, serve func(*testserver.Conn), change ...func(*flow.Config)) *client {
 	d := &dial.Dialer{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -325,9 +325,9 @@ func newMemoryClient(t *testing.T, serve func(*testserver.Conn), change ...func(
 	return newClientOf(t, d, nil, change...)
 }
 
-// TestRedirectElsewhere: what belongs to an origin stays there (rule D11), and the user
-// information of the first URL serves its origin alone (rule R18).
-func TestRedirectElsewhere(t *testing.T) {
+// TestRedirectOtherOrigin: secret fields are not sent to another origin (rule D11), and the
+// user information of the first URL is used for its origin only (rule R18).
+func TestRedirectOtherOrigin(t *testing.T) {
 	show := func(w http.ResponseWriter, r *http.Request) {
 		if to := r.URL.Query().Get("to"); to != "" {
 			http.Redirect(w, r, to, http.StatusFound)

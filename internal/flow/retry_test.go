@@ -23,8 +23,8 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// echoOnce serves one request of each connection, with its body, and hears the next one before
-// it says end.
+// echoOnce serves one request of each connection, with its body, and reads the next one
+// before it sends end.
 func echoOnce(heard func(), end string) func(*testserver.Conn) {
 	return func(c *testserver.Conn) {
 		_, body, ok := c.Request()
@@ -39,8 +39,8 @@ func echoOnce(heard func(), end string) func(*testserver.Conn) {
 	}
 }
 
-// TestRetryReused: what breaks on a connection that was used before is sent again, if that can
-// do no harm and the body can be read again (rule D33).
+// TestRetryReused: a request that fails on a reused connection is sent again, if that is
+// safe and the body can be read again (rule D33).
 func TestRetryReused(t *testing.T) {
 	for name, row := range map[string]struct {
 		method     string
@@ -48,7 +48,7 @@ func TestRetryReused(t *testing.T) {
 		idempotent bool
 		end        string
 		ok         bool
-		kind       flow.Kind // of the error; 0 for one of the wire
+		kind       flow.Kind // kind of the error; 0 for a *wire.Error
 	}{
 		"GET":                             {method: http.MethodGet, ok: true},
 		"HEAD":                            {method: http.MethodHead, ok: true},
@@ -96,7 +96,7 @@ func TestRetryReused(t *testing.T) {
 	}
 }
 
-// TestRetryTakesNew: a repetition does not try one old connection after the other.
+// TestRetryTakesNew: a repetition uses a new connection, not another idle one.
 func TestRetryTakesNew(t *testing.T) {
 	const old = wire.DefaultConnsPerHost
 	var all sync.WaitGroup
@@ -124,7 +124,7 @@ func TestRetryTakesNew(t *testing.T) {
 	assert.Equal(t, []string{"carrier reused", "carrier new"}, c.ok(new(watcher), get(s.URL())).told("carrier"))
 }
 
-// TestRetryNew: what breaks on a new connection is not sent again.
+// TestRetryNew: a request that fails on a new connection is not sent again.
 func TestRetryNew(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) { c.Request() })
 	r := newClient(t, nil, "").do(new(watcher), get(s.URL()))
@@ -134,7 +134,7 @@ func TestRetryNew(t *testing.T) {
 	assert.Equal(t, 1, s.Connections())
 }
 
-// TestRetryAborted: nor behind the end of the context.
+// TestRetryAborted: nothing is sent again after the end of the context.
 func TestRetryAborted(t *testing.T) {
 	aborted := errors.New("aborted")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -146,8 +146,8 @@ func TestRetryAborted(t *testing.T) {
 	assert.Equal(t, 1, s.Connections())
 }
 
-// TestRetryRefusedStream: one that the server has not acted on is sent again on the same
-// connection, whatever its method, MaxRepeats times at most.
+// TestRetryRefusedStream: a refused stream is sent again on the same connection, whatever
+// its method, at most MaxRepeats times.
 func TestRetryRefusedStream(t *testing.T) {
 	for _, refusals := range []int{1, flow.MaxRepeats, flow.MaxRepeats + 1} {
 		var n atomic.Int64
@@ -197,8 +197,8 @@ func TestRetryGoAway(t *testing.T) {
 	}
 }
 
-// TestRetryKeepsRefusal: when no other connection can be had, what the server has said before says
-// more.
+// TestRetryKeepsRefusal: if no other connection is available, the error is the server's
+// earlier refusal.
 func TestRetryKeepsRefusal(t *testing.T) {
 	s := newH2Server(t, func(p *h2Peer, _ uint32) { p.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) })
 	var dials atomic.Int64
@@ -218,8 +218,8 @@ func TestRetryKeepsRefusal(t *testing.T) {
 	assert.EqualValues(t, 2, dials.Load())
 }
 
-// TestRetryHTTP11Required: a server that asks for HTTP/1.1 gets it, with every request from then on
-// (rule E30); who insists on HTTP/2 fails.
+// TestRetryHTTP11Required: after HTTP_1_1_REQUIRED this request and all later ones use
+// HTTP/1.1 (rule E30); a request that requires HTTP/2 fails.
 func TestRetryHTTP11Required(t *testing.T) {
 	for name, refuse := range map[string]func(*h2Peer, uint32){
 		"stream":     func(p *h2Peer, stream uint32) { p.WriteRSTStream(stream, http2.ErrCodeHTTP11Required) },
@@ -263,8 +263,8 @@ func TestRetryHTTP11Required(t *testing.T) {
 	}
 }
 
-// TestRetryExpectation: a request whose expectation is refused goes out without it, once, and so
-// does what follows it (RFC 9110, section 10.1.1); a body for once cannot.
+// TestRetryExpectation: after a 417 the request is sent once without Expect, and so are the
+// following hops (RFC 9110, section 10.1.1); not with a body that cannot be read again.
 func TestRetryExpectation(t *testing.T) {
 	var got []string
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -311,8 +311,8 @@ func TestRetryExpectation(t *testing.T) {
 	}
 }
 
-// TestRetryExpectationEarly: a server may refuse an expectation that it cannot have seen, while the
-// head is still being written.
+// TestRetryExpectationEarly: a 417 may arrive while the request head is still being
+// written.
 func TestRetryExpectationEarly(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		if _, err := c.R.ReadByte(); err == nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Tests of what decides by values alone.
+// Tests of pure functions.
 
 // TestMayRepeat: rule D33.
 func TestMayRepeat(t *testing.T) {
@@ -63,7 +63,7 @@ func TestIdempotentMethod(t *testing.T) {
 	}
 }
 
-// TestMergeCookies: the caller's stand first and win (rule C1).
+// TestMergeCookies: the program's cookies are first and take precedence (rule C1).
 func TestMergeCookies(t *testing.T) {
 	for _, row := range []struct {
 		own  []string
@@ -84,7 +84,7 @@ func TestMergeCookies(t *testing.T) {
 	}
 }
 
-// TestToMap: which fields are written, under which names.
+// TestToMap: the fields that are sent, and their names.
 func TestToMap(t *testing.T) {
 	h := headers.New("host", "a", "content-length", "1", "Transfer-Encoding", "chunked", "x-MINE", "1", "X-Mine", "2", "user-agent", "me",
 		"EXPECT", "100-continue", "x-MINE", "3", "proxy-authorization", "p")
@@ -100,14 +100,14 @@ func TestAsksForCodings(t *testing.T) {
 	assert.False(t, asksForCodings(headers.New("range", "bytes=0-")))
 }
 
-// TestExpectsContinue: the one expectation there is.
+// TestExpectsContinue: only 100-continue.
 func TestExpectsContinue(t *testing.T) {
 	for value, want := range map[string]bool{"100-continue": true, " 100-Continue\t": true, "": false, "101-continue": false} {
 		assert.Equal(t, want, expectsContinue(http.Header{"Expect": {value}}), value)
 	}
 }
 
-// TestHTTP11Origins: they are told apart by scheme and address, and there is a limit to them.
+// TestHTTP11Origins: the key is scheme and address, and the number is limited.
 func TestHTTP11Origins(t *testing.T) {
 	e := NewEngine(Config{})
 	defer e.Close()
@@ -123,12 +123,12 @@ func TestHTTP11Origins(t *testing.T) {
 	}
 	assert.Len(t, e.http11.origins, maxHTTP11Origins)
 	for range 2 * maxHTTP11Origins {
-		e.http11.add("https", "again:1") // takes the place of one other
+		e.http11.add("https", "again:1") // replaces another one
 	}
 	assert.Len(t, e.http11.origins, maxHTTP11Origins)
 }
 
-// TestRoutes: what makes a way another one.
+// TestRoutes: the properties that distinguish routes.
 func TestRoutes(t *testing.T) {
 	e := NewEngine(Config{UserAgent: "engine"})
 	defer e.Close()
@@ -143,7 +143,7 @@ func TestRoutes(t *testing.T) {
 	base := e.route(&proxy, &Request{}, tls, nil)
 	assert.Equal(t, dial.Tunnel, base.Kind)
 	assert.Equal(t, [][2]string{{"User-Agent", "engine"}}, base.Fields)
-	same := proxy // another value that says the same
+	same := proxy // an equal value
 	assert.Same(t, base, e.route(&same, &Request{}, at("https://b/c"), nil))
 
 	other := map[string]*dial.Proxy{
@@ -180,7 +180,7 @@ func TestRoutes(t *testing.T) {
 	assert.Empty(t, e.routes.byKey, "none is kept any more")
 }
 
-// TestErrors: they say what was wrong, and keep the cause.
+// TestErrors: texts and causes of the errors.
 func TestErrors(t *testing.T) {
 	cause := errors.New("cause")
 	e := &Error{Kind: BodySource, Err: cause}

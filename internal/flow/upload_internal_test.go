@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestNextPiece: a fast peer gets large pieces soon, a slow one small ones at once.
+// TestNextPiece: pieces grow for a fast peer, and become small at once for a slow one.
 func TestNextPiece(t *testing.T) {
 	for _, c := range []struct {
 		size int

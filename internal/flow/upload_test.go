@@ -22,7 +22,7 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// echo answers with the body, its type and its length as the head told it.
+// echo returns the body, its type and the Content-Length.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("X-Type", r.Header.Get("Content-Type"))
@@ -30,10 +30,10 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	w.Write(body)
 }
 
-// TestUploads: what is told of a body on its way. Over HTTP/1 it is sent with its first bytes, over
-// HTTP/2 before them (rules S36 and S42).
+// TestUploads: the reports during an upload. Over HTTP/1 Sent is reported with the first
+// bytes, over HTTP/2 before them (rules S36 and S42).
 func TestUploads(t *testing.T) {
-	large := strings.Repeat("0123456789abcdef", 2<<10) // two of the smallest pieces
+	large := strings.Repeat("0123456789abcdef", 2<<10) // two pieces of minimum size
 	unknown := func(text string) *flow.Payload {
 		p := fromSource(text)
 		p.Size = -1
@@ -43,7 +43,7 @@ func TestUploads(t *testing.T) {
 		body   *flow.Payload
 		text   string
 		h1, h2 string
-		length string // as the head told it
+		length string // Content-Length of the request
 	}{
 		"memory":                {inMemory("text"), "text", "uploaded 4/4, sent", "sent, uploaded 4/4", "4"},
 		"source":                {fromSource("text"), "text", "uploads, uploaded 4/4, sent", "uploads, sent, uploaded 4/4", "4"},
@@ -76,7 +76,7 @@ func TestUploads(t *testing.T) {
 	}
 }
 
-// TestUploadType: the type of a body is that of its payload, unless the request has one.
+// TestUploadType: the Content-Type is that of the payload, unless the request has one.
 func TestUploadType(t *testing.T) {
 	s := newServer(t, testserver.Plain, echo)
 	p := inMemory("text")
@@ -87,7 +87,7 @@ func TestUploadType(t *testing.T) {
 	assert.Equal(t, "text/html", s.ok(new(watcher), q).resp.Header.Get("X-Type"))
 }
 
-// TestUploadFails: the source of a body does not open, breaks, or ends too early.
+// TestUploadFails: the source of a body fails to open, fails to read, or ends too early.
 func TestUploadFails(t *testing.T) {
 	broken := errors.New("broken")
 	source := func(src io.Reader) func() (io.Reader, error) { return func() (io.Reader, error) { return src, nil } }
@@ -127,8 +127,8 @@ type countedSource struct {
 
 func (c countedSource) Close() error { c.closed.Add(1); return nil }
 
-// TestUploadCloses: what was opened for a sending is closed, once, when the transfer is over at
-// the latest; what is the program's is not.
+// TestUploadCloses: an opened source is closed once, at the latest at the end of the
+// transfer; a source of the program is not closed.
 func TestUploadCloses(t *testing.T) {
 	eachKind(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -187,7 +187,7 @@ func TestUploadAborted(t *testing.T) {
 	})
 }
 
-// TestUploadEarlyHead: a response that comes before the first byte of a body tells that the request
+// TestUploadEarlyHead: a response before the first byte of a body reports that the request
 // was sent.
 func TestUploadEarlyHead(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -201,8 +201,8 @@ func TestUploadEarlyHead(t *testing.T) {
 	assert.Equal(t, []string{"uploads", "sent", "head 403 final"}, r.told("uploads", "uploaded", "sent", "head"))
 }
 
-// TestUploadStopsClock: while the source is read or opened it is not the peer that is waited for.
-func TestUploadStopsClock(t *testing.T) {
+// TestUploadPausesClock: the clock is paused while the source is read or opened.
+func TestUploadPausesClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newMemoryClient(t, func(c *testserver.Conn) {
 			if _, body, ok := c.Request(); ok {
@@ -227,8 +227,8 @@ func TestUploadStopsClock(t *testing.T) {
 	})
 }
 
-// TestSequential: a source that can be read once is opened again until a byte of it was asked
-// for, and a reading whose place was taken gets none.
+// TestSequential: a sequential source can be opened again until it was read, and a replaced
+// reader gets no bytes.
 func TestSequential(t *testing.T) {
 	s := &flow.Sequential{Source: strings.NewReader("text")}
 	first, err := s.Open()

@@ -28,12 +28,12 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// watcher is a flow.Watcher that writes down what it is told, in order, and answers as its
-// functions say. Without them it follows redirects, accepts no certificate, knows no password
-// and no proxy.
+// watcher is a flow.Watcher that logs its calls in order, and answers with its functions.
+// Without them it follows redirects, accepts no certificate flaws, and has no password and
+// no proxy.
 type watcher struct {
 	profile     *wire.Profile
-	once        bool // what Profile tells
+	once        bool // results of Profile
 	redirect    func(r *flow.Redirection, meanwhile func()) bool
 	certificate func(f *certs.Failure, ask bool) *wire.Profile
 	key         func(about any)
@@ -49,7 +49,7 @@ type watcher struct {
 	sent  *atomic.Int64 // the last counter
 }
 
-// tell writes a line of the log.
+// tell adds a line to the log.
 func (w *watcher) tell(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	w.mu.Lock()
@@ -60,7 +60,7 @@ func (w *watcher) tell(format string, args ...any) {
 	}
 }
 
-// told gives the lines of the log that begin with one of the words, all without any.
+// told returns the lines of the log that begin with one of the words, or all.
 func (w *watcher) told(words ...string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -168,7 +168,7 @@ func (w *watcher) Proxies(u *url.URL) ([]*flow.Proxy, error) {
 	return w.proxies(u)
 }
 
-// client is an Engine over a real wire.
+// client is an Engine with a real Transport.
 type client struct {
 	*testing.T
 	engine  *flow.Engine
@@ -176,8 +176,8 @@ type client struct {
 	profile *wire.Profile // of https
 }
 
-// newClient makes a client that trusts what cfg does. addr is where all connections go,
-// "" for where the URL says.
+// newClient makes a client with the roots of cfg. addr is the address of all connections,
+// "" for that of the URL.
 func newClient(t *testing.T, cfg *tls.Config, addr string, change ...func(*flow.Config)) *client {
 	d := &dial.Dialer{ConnectTimeout: 20 * time.Second, TLSTimeout: 20 * time.Second}
 	if addr != "" {
@@ -188,7 +188,7 @@ func newClient(t *testing.T, cfg *tls.Config, addr string, change ...func(*flow.
 	return newClientOf(t, d, cfg, change...)
 }
 
-// newClientOf is newClient for a dialer.
+// newClientOf is newClient with a dialer.
 func newClientOf(t *testing.T, d *dial.Dialer, cfg *tls.Config, change ...func(*flow.Config)) *client {
 	if cfg == nil {
 		cfg = &tls.Config{}
@@ -209,31 +209,31 @@ func (c *client) close() {
 	c.engine.Close()
 }
 
-// anyProxyFailure tries the next proxy whatever has gone wrong with the one before.
+// anyProxyFailure tries the next proxy after any failure.
 func anyProxyFailure(err error) bool {
 	var f *flow.ProxyFailure
 	return errors.As(err, &f)
 }
 
-// result is what has become of a transfer.
+// result is the result of a transfer.
 type result struct {
 	*watcher
-	resp *http.Response // nil with an error of the head
+	resp *http.Response // nil if there was no head
 	body string
 	err  error
 }
 
-// errLate ends a test that waits for too long.
+// errLate ends a test that takes too long.
 var errLate = errors.New("the test has waited for too long")
 
-// do carries a request out, from a goroutine of the test.
+// do runs a transfer on the calling goroutine.
 func (c *client) do(w *watcher, q flow.Request) result {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 20*time.Second, errLate)
 	defer cancel()
 	return c.doIn(ctx, w, q, nil)
 }
 
-// doIn is do within a context. set may change the transfer.
+// doIn is do with a context. set may change the transfer.
 func (c *client) doIn(ctx context.Context, w *watcher, q flow.Request, set func(*flow.Transfer)) result {
 	if w.profile == nil {
 		w.profile = c.profile
@@ -280,7 +280,7 @@ func inMemory(text string) *flow.Payload {
 	return p
 }
 
-// fromSource is a body that is read from a source, which can be done again.
+// fromSource is a body from a source that can be opened again.
 func fromSource(text string) *flow.Payload {
 	return &flow.Payload{Size: int64(len(text)), Rewindable: true, Open: func() (io.Reader, error) { return strings.NewReader(text), nil }}
 }
@@ -298,7 +298,7 @@ func eachKind(t *testing.T, h http.HandlerFunc, test func(t *testing.T, s *serve
 	}
 }
 
-// server is a handler and a client of it.
+// server is a handler and a client for it.
 type server struct {
 	*client
 	URL  string
@@ -321,5 +321,5 @@ func (s *server) request(method, path string, body *flow.Payload) flow.Request {
 	return q
 }
 
-// http2 tells that the server speaks it.
+// http2 reports that the server uses HTTP/2.
 func (s *server) http2() bool { return s.kind == testserver.H2 || s.kind == testserver.H2C }

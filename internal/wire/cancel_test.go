@@ -33,7 +33,7 @@ func TestCancelInEveryPhase(t *testing.T) {
 		name  string
 		serve func(*testserver.Conn)
 		tls   bool
-		// source: the body is one that blocks until the context ends
+		// source: the body blocks until the context ends
 		source bool
 		call   call
 	}{

@@ -21,8 +21,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestConnectionLimit: no more connections than allowed are open, exchanges that give up leave
-// no gap in the count, and high priority goes first.
+// TestConnectionLimit: the limit of connections holds, also after cancelled exchanges, and
+// high priority is served first.
 func TestConnectionLimit(t *testing.T) {
 	const limit, workers, rounds = 4, 50, 20
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
@@ -57,15 +57,15 @@ func TestConnectionLimit(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		// a connection leaves the books before it is closed, and its successor may be
-		// there already
+		// a connection is removed from the pool before it is closed, and its successor may
+		// be open already
 		assert.LessOrEqual(t, most.Load(), int64(2*limit))
-		// all places are there again
+		// all connections are available again
 		for range 2 * limit {
 			_, _, err := b.fetch(call{url: s.URL})
 			require.NoError(t, err)
 		}
-		// and the books are right, once the last dial that was under way has ended
+		// and the counts are right, after the end of the last dial
 		require.Eventually(t, func() bool {
 			b.tr.mu.Lock()
 			defer b.tr.mu.Unlock()
@@ -79,7 +79,7 @@ func TestConnectionLimit(t *testing.T) {
 	})
 }
 
-// countedConn tells when it is closed, once.
+// countedConn reports its Close, once.
 type countedConn struct {
 	net.Conn
 	once   sync.Once
@@ -165,15 +165,15 @@ func TestMultiplexing(t *testing.T) {
 				for i := range 100 {
 					wg.Go(func() {
 						path := fmt.Sprintf("/%d", i)
-						// before its SETTINGS have come, a server may refuse what goes beyond
-						// its limit; fetch repeats that
+						// before its SETTINGS arrive, a server may refuse streams above its
+						// limit; fetch repeats those
 						_, body, err := b.fetch(call{url: s.URL + path, proto: proto})
 						assert.NoError(t, err)
 						assert.Equal(t, path, body)
 					})
 				}
 				wg.Wait()
-				// one; a second when the burst was faster than the server's SETTINGS
+				// one; two if the burst was faster than the server's SETTINGS
 				assert.LessOrEqual(t, conns.Load(), int64(2))
 				b.tr.Close()
 			})

@@ -13,7 +13,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestFraming: responses as servers send them, and what becomes of each.
+// TestFraming: how responses are framed.
 func TestFraming(t *testing.T) {
 	type row struct {
 		name   string
@@ -61,7 +61,7 @@ func TestFraming(t *testing.T) {
 	}
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		for _, r := range rows {
-			// a response that comes in pieces of three bytes is the same response
+			// the same response in pieces of three bytes
 			for _, piece := range []int{0, 3} {
 				if piece > 0 && len(r.answer) > 1000 {
 					continue
@@ -97,8 +97,8 @@ func TestFraming(t *testing.T) {
 	})
 }
 
-// TestHeadAsReceived: order, spelling, duplicates and folding of fields are those of the wire,
-// in whatever pieces the head comes and after interim responses.
+// TestHeadAsReceived: order, spelling, duplicates and folding of fields are unchanged, for
+// any sizes of the Reads and after interim responses.
 func TestHeadAsReceived(t *testing.T) {
 	const answer = "HTTP/1.1 103 Early\r\nA: hint\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Fine Indeed\r\nX-MiXeD: 1\r\na-lower: 2\r\nx-mixed: 3\r\nPragma: no-cache\r\n" +
 		"Folded: a\r\n  b\r\nEmpty:\r\nConnection: keep-alive\r\nContent-Length: 20\r\n\r\nHTTP/1.1 404 X\r\n\r\n  "
@@ -162,7 +162,7 @@ func TestSurplusResponse(t *testing.T) {
 	})
 }
 
-// TestSwitchingProtocols: 101 hands the connection over.
+// TestSwitchingProtocols: after 101 the body is the connection.
 func TestSwitchingProtocols(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {

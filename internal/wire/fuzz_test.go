@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// FuzzHead: what the tap hands on is one response, which net/http reads as the tap does:
-// the same head, and a body that ends where the tap says, whatever the pieces it comes in.
+// FuzzHead: the tap passes on one response, which net/http parses in the same way: the same
+// head, and the same end of the body, for any sizes of the Reads.
 func FuzzHead(f *testing.F) {
 	for _, s := range []string{
 		"HTTP/1.1 200 OK\r\nA: b\r\nA: c\r\n\r\nbody", "HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\nX-y:z\n\n", "HTTP/1.1 200 OK\r\nA: b\r\n\t c\r\nEmpty:\r\n\r\n", "HTTP/1.0 200\n0:0\n \n\n",
@@ -51,7 +51,7 @@ func FuzzHead(f *testing.F) {
 		for {
 			var err error
 			if resp, err = http.ReadResponse(r, &http.Request{Method: method}); err != nil {
-				return // the tap leaves to net/http what it knows better
+				return // not checked by the tap
 			}
 			if resp.StatusCode/100 != 1 || resp.StatusCode == 101 {
 				break
@@ -74,7 +74,7 @@ func FuzzHead(f *testing.F) {
 	})
 }
 
-// agree compares the fields of a head with those that net/http found.
+// agree compares the fields of a head with those of net/http.
 func agree(t *testing.T, head string, resp *http.Response) {
 	_, fields := ParseHead(head)
 	found := http.Header{}
@@ -87,13 +87,13 @@ func agree(t *testing.T, head string, resp *http.Response) {
 	}
 	for key, values := range resp.Header {
 		if key == "Content-Length" || key == "Cache-Control" && len(found["Pragma"]) > 0 {
-			continue // net/http takes the first for all, and makes one
+			continue // net/http keeps the first of equal ones
 		}
 		if len(values) != len(found[key]) {
 			t.Fatalf("%s of %q: %q and %q", key, head, values, found[key])
 		}
 		for i, v := range values {
-			// net/http leaves a blank behind a value whose last line is empty
+			// net/http leaves a space after a value whose last line is empty
 			if textproto.TrimString(v) != found[key][i] {
 				t.Fatalf("%s of %q: %q and %q", key, head, v, found[key][i])
 			}

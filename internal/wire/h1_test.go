@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// says answers every request on a connection with the same bytes, in pieces; 0 means in
-// one.
+// says answers every request on a connection with the same bytes, in pieces of the given
+// size; 0 means one piece.
 func says(t *testing.T, answer string, piece int) *testserver.Raw {
 	return testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
@@ -39,8 +39,8 @@ func says(t *testing.T, answer string, piece int) *testserver.Raw {
 	})
 }
 
-// TestMalformed: a response that breaks the rules is refused as soon as that is seen, while
-// the connection stays open. What is no fault is in the second list.
+// TestMalformed: a malformed response is refused at the first invalid byte, while the
+// connection is still open. The second list has valid responses.
 func TestMalformed(t *testing.T) {
 	const ok, chunked = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for name, answer := range map[string]string{
@@ -144,8 +144,8 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// TestTruncatedResponse: a connection that ends inside a response is closed, not malformed,
-// wherever it ends.
+// TestTruncatedResponse: the end of the connection inside a response is Closed, not
+// Malformed, at any position.
 func TestTruncatedResponse(t *testing.T) {
 	const answer = "HTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nTrailer: t\r\n\r\n"
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
@@ -163,8 +163,8 @@ func TestTruncatedResponse(t *testing.T) {
 	})
 }
 
-// TestNotReused: a connection on which the end of the response is doubtful, or that the server
-// closes, serves no other exchange.
+// TestNotReused: a connection is not reused if the end of the response is ambiguous, or if
+// the server announces to close it.
 func TestNotReused(t *testing.T) {
 	for _, r := range []struct {
 		name, method, answer string
@@ -203,8 +203,8 @@ func TestNotReused(t *testing.T) {
 	}
 }
 
-// TestUnsolicitedBytes: bytes that a server sends after a response belong to no exchange: they
-// neither answer nor spoil the next one, and net/http does not log them.
+// TestUnsolicitedBytes: bytes after a response belong to no exchange: they neither answer
+// nor fail the next one, and net/http does not log them.
 func TestUnsolicitedBytes(t *testing.T) {
 	logged := captureLog(t)
 	const evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -249,8 +249,8 @@ func TestUnsolicitedBytes(t *testing.T) {
 								received <- struct{}{}
 							}
 							<-sent
-							// a POST must not be sent twice: it can be right only if it went
-							// elsewhere before
+							// a POST must not be sent twice: it can succeed only if it used
+							// another connection at once
 							order := func() io.Reader { return strings.NewReader("x") }
 							_, body, err := b.fetch(call{method: "POST", body: order(), again: order, url: s.URL() + "/innocent"})
 							require.NoError(t, err)
@@ -264,8 +264,8 @@ func TestUnsolicitedBytes(t *testing.T) {
 	assert.Empty(t, logged.String())
 }
 
-// TestStrayBytes: bytes on a reused connection that do not even begin a response are told from
-// a malformed response: the request may be repeated.
+// TestStrayBytes: bytes on a reused connection that are not the start of a response are
+// Stray, so that the request may be repeated.
 func TestStrayBytes(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -287,8 +287,8 @@ func TestStrayBytes(t *testing.T) {
 	})
 }
 
-// TestResponseBeforeRequest: a response that comes before the request, as an overloaded server
-// may send it, is accepted on a new connection; on an idle one it ends the connection.
+// TestResponseBeforeRequest: a response before the request, which an overloaded server may
+// send, is accepted on a new connection; on an idle one it ends the connection.
 func TestResponseBeforeRequest(t *testing.T) {
 	logged := captureLog(t)
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
@@ -321,8 +321,8 @@ func TestResponseBeforeRequest(t *testing.T) {
 	assert.Empty(t, logged.String())
 }
 
-// TestKeepAliveTimeout: a connection is not used when the server has announced to close it
-// about now.
+// TestKeepAliveTimeout: a connection is not reused when the announced Keep-Alive timeout is
+// nearly over.
 func TestKeepAliveTimeout(t *testing.T) {
 	assert.Equal(t, time.Duration(0), keepMargin(0))
 	assert.Equal(t, 500*time.Millisecond, keepMargin(time.Second))
@@ -367,13 +367,13 @@ func TestHeadCostIsLinear(t *testing.T) {
 				}
 				return best
 			}
-			// 20 times as much takes about 20 times as long; 400 times if quadratic
+			// 20 times the size takes about 20 times as long; 400 times if quadratic
 			assert.Less(t, cost(40000), 100*max(cost(2000), 50*time.Microsecond))
 		})
 	}
 }
 
-// TestManyFields: a head within the limit costs no more than an order of magnitude over
+// TestManyFields: a head within the limit costs at most ten times as much as with
 // net/http's own client, and the end of the context interrupts it.
 func TestManyFields(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestH2EarlyResponseWithoutContent: a server that responds to an upload with a head alone and
-// reads no more keeps neither a stream nor a goroutine once the exchange is over.
+// TestH2EarlyResponseWithoutContent: after a response to an upload that consists of a head
+// only, and without further reading by the server, the exchange ends without a leaked
+// stream or goroutine.
 func TestH2EarlyResponseWithoutContent(t *testing.T) {
 	settings := []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 100}, {ID: http2.SettingMaxConcurrentStreams, Val: 1}}
 	for _, status := range []string{"200", "204", "404"} {

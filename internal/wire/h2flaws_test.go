@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// flawedResponses are malformed responses, each with what its error says.
+// flawedResponses are malformed responses with part of the error text.
 var flawedResponses = map[string]struct {
 	answer func(p *h2Peer, id uint32)
 	want   string
@@ -148,9 +148,9 @@ func init() {
 	}
 }
 
-// TestH2MalformedResponses: a malformed response is an error of its exchange, which says what
-// is wrong, and changes nothing for the other exchanges on the connection. The log of the
-// process stays empty.
+// TestH2MalformedResponses: a malformed response fails its exchange with a descriptive
+// error, and does not affect the other exchanges on the connection. The log of the process
+// stays empty.
 func TestH2MalformedResponses(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		for name, flaw := range flawedResponses {
@@ -199,7 +199,7 @@ func TestH2MalformedResponses(t *testing.T) {
 	}
 }
 
-// captureLog gives what is written to the log of the process during a test.
+// captureLog returns the log of the process during a test.
 func captureLog(t *testing.T) *bytes.Buffer {
 	var b bytes.Buffer
 	old := log.Writer()

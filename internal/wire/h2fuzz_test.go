@@ -18,7 +18,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// pieces is a connection that gives data in pieces of changing size, and takes anything.
+// pieces is a connection that returns data in pieces of varying size, and accepts all
+// writes.
 type pieces struct {
 	net.Conn
 	data []byte
@@ -37,9 +38,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 func (p *pieces) Write(b []byte) (int, error) { return len(b), nil }
 func (p *pieces) Close() error                { return nil }
 
-// guarded gives what a guard lets through of what a server sends, where the streams 1, 3
-// and 5 have been opened, 3 for HEAD. sizes decides how much is read at a time, on
-// either side.
+// guarded returns the output of a guard for the bytes of a server. The streams 1, 3 and 5
+// are open, 3 for HEAD. sizes are the sizes of Reads on both sides.
 func guarded(t testing.TB, server []byte, sizes func() int) []byte {
 	g := newH2Guard(&pieces{data: server, size: sizes}, 4<<10)
 	g.Write([]byte(http2.ClientPreface))
@@ -70,8 +70,9 @@ func guarded(t testing.TB, server []byte, sizes func() int) []byte {
 
 const poisonSize = frameHeadLen + 4 + len(poisonName)
 
-// FuzzH2Guard: whatever a server sends, in whatever pieces it comes, the guard ends, gives
-// net/http the same, never much more than came, and nothing but whole frames that are in order.
+// FuzzH2Guard: for any bytes of a server, the guard ends, its output does not depend on the
+// sizes of the Reads, is not much larger than the input, and consists of complete valid
+// frames.
 func FuzzH2Guard(f *testing.F) {
 	for _, s := range h2Seeds() {
 		f.Add(s, uint64(1))
@@ -83,7 +84,7 @@ func FuzzH2Guard(f *testing.F) {
 		whole := guarded(t, server, func() int { return 64 << 10 })
 		r := rand.New(rand.NewPCG(seed, 0))
 		cut := guarded(t, server, func() int { return 1 + r.IntN(40) })
-		// the end may come in the middle of a frame, of which more has passed one way
+		// at the end inside a frame, the lengths may differ
 		n := min(len(whole), len(cut))
 		if !bytes.Equal(whole[:n], cut[:n]) {
 			t.Fatalf("other bytes in other pieces:\n%x\n%x", whole, cut)
@@ -108,7 +109,7 @@ func FuzzH2Guard(f *testing.F) {
 	})
 }
 
-// h2Seeds are beginnings of what a server may send.
+// h2Seeds are typical starts of server bytes.
 func h2Seeds() [][]byte {
 	var seeds [][]byte
 	add := func(write func(*h2Peer)) {
@@ -148,8 +149,7 @@ func h2Seeds() [][]byte {
 	return append(seeds, []byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 }
 
-// FuzzH2Passes: what breaks no rule comes through as it is. The bytes choose what the
-// server sends.
+// FuzzH2Passes: valid frames pass unchanged. The input selects the frames.
 func FuzzH2Passes(f *testing.F) {
 	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyz"), uint64(1))
 	f.Add(bytes.Repeat([]byte{1, 7, 3, 9, 200, 4}, 50), uint64(2))
@@ -163,7 +163,7 @@ func FuzzH2Passes(f *testing.F) {
 		p.fr.WriteSettings()
 		heads := map[uint32]bool{}
 		done := map[uint32]bool{}
-		interims := map[uint32]int{} // all heads of a stream count for its limit of 4 KiB
+		interims := map[uint32]int{} // all heads of a stream count against its limit of 4 KiB
 		for i, c := range choices {
 			id := []uint32{1, 5}[c&1]
 			text := strings.Repeat("v", int(c))
@@ -211,8 +211,8 @@ func FuzzH2Passes(f *testing.F) {
 	})
 }
 
-// FuzzH2Block: the reader of header blocks sees what the decoder sees that net/http uses.
-// The first byte says where the second block begins.
+// FuzzH2Block: hpackScan and net/http's decoder agree. The first byte is the start of the
+// second block.
 func FuzzH2Block(f *testing.F) {
 	var p h2Peer
 	p.enc = hpack.NewEncoder(&p.buf)
@@ -247,8 +247,8 @@ func FuzzH2Block(f *testing.F) {
 	})
 }
 
-// FuzzH2Client: net/http behind the guard answers two requests, whatever the server sends
-// behind its SETTINGS, and says nothing to the log.
+// FuzzH2Client: net/http on a guard ends two requests, for any bytes of the server after
+// its SETTINGS, and writes nothing to the log.
 func FuzzH2Client(f *testing.F) {
 	for _, s := range h2Seeds() {
 		f.Add(s)

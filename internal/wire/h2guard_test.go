@@ -16,8 +16,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// TestH2SurplusFrames: frames without meaning, and frames that come too late, change nothing,
-// and net/http does not log them.
+// TestH2SurplusFrames: meaningless and late frames have no effect, and net/http does not
+// log them.
 func TestH2SurplusFrames(t *testing.T) {
 	surplus := map[string]func(p *h2Peer, id uint32){
 		"unknown frames": func(p *h2Peer, id uint32) {
@@ -95,8 +95,8 @@ func TestH2ContentOfHead(t *testing.T) {
 	assert.Empty(t, logged.String())
 }
 
-// TestH2ConnectionErrors: a violation of the protocol ends the connection, with an error that
-// names it, and without a log line.
+// TestH2ConnectionErrors: a protocol violation ends the connection with a descriptive
+// error, and without a log line.
 func TestH2ConnectionErrors(t *testing.T) {
 	violations := map[string]struct {
 		send func(p *h2Peer, id uint32)
@@ -188,7 +188,7 @@ func TestH2Floods(t *testing.T) {
 	}
 }
 
-// TestH2FirstFrame: a server that does not begin with SETTINGS does not speak HTTP/2.
+// TestH2FirstFrame: a server whose first frame is not SETTINGS violates HTTP/2.
 func TestH2FirstFrame(t *testing.T) {
 	for begin, want := range map[string]string{
 		"HTTP/1.1 400 Bad Request\r\n\r\n":             "HTTP/1",
@@ -289,7 +289,7 @@ func TestH2BurstBeforeSettings(t *testing.T) {
 	assert.Equal(t, 1, b.tr.Connections())
 }
 
-// TestH2IdleGoAway: an idle connection leaves the pool as soon as GOAWAY comes.
+// TestH2IdleGoAway: an idle connection is removed from the pool when GOAWAY arrives.
 func TestH2IdleGoAway(t *testing.T) {
 	url := newH2Peer(t, false, nil, func(p *h2Peer, r peerRequest) {
 		p.ok(r.stream, "ok")
@@ -303,7 +303,7 @@ func TestH2IdleGoAway(t *testing.T) {
 	assert.Eventually(t, func() bool { return b.tr.Connections() == 0 }, soonEnough, tick)
 }
 
-// TestH2GuardAllocations: the guard allocates nothing for a request once it has its buffers.
+// TestH2GuardAllocations: after its buffers, the guard allocates nothing for a request.
 func TestH2GuardAllocations(t *testing.T) {
 	var server bytes.Buffer
 	p := &h2Peer{fr: http2.NewFramer(&server, nil)}
@@ -326,7 +326,7 @@ func TestH2GuardAllocations(t *testing.T) {
 	read()
 	own := make([]byte, 0, 100)
 	id := uint32(1)
-	// :status 200, date and content-length by a literal each, the first in Huffman code
+	// :status 200, and literals for date, in Huffman code, and content-length
 	head := append([]byte{0x88, 0x61, 0x80 | byte(hpack.HuffmanEncodeLength("today"))}, hpack.AppendHuffmanString(nil, "today")...)
 	head = append(head, 0x5c, 4, '1', '0', '2', '4')
 	perRequest := testing.AllocsPerRun(1000, func() {

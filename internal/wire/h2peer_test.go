@@ -18,7 +18,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// h2Peer is a server that sends what a test says, frame by frame.
+// h2Peer is a server with control of each frame.
 type h2Peer struct {
 	*testserver.Conn
 	fr  *http2.Framer
@@ -26,14 +26,14 @@ type h2Peer struct {
 	buf bytes.Buffer
 }
 
-// peerRequest is a request that an h2Peer has got.
+// peerRequest is a request to an h2Peer.
 type peerRequest struct {
 	stream uint32
 	path   string
 }
 
-// newH2Peer gives the requests of every connection to answer, in the order in which they
-// come, and gives the URL.
+// newH2Peer calls answer for the requests of every connection, in order, and returns the
+// URL.
 func newH2Peer(t *testing.T, encrypted bool, settings []http2.Setting, answer func(*h2Peer, peerRequest)) string {
 	var cfg *tls.Config
 	if encrypted {
@@ -89,13 +89,13 @@ func (p *h2Peer) encode(fields ...string) []byte {
 	return p.buf.Bytes()
 }
 
-// ok is a whole response.
+// ok sends a complete response.
 func (p *h2Peer) ok(stream uint32, body string) {
 	p.head(stream, false, ":status", "200")
 	p.fr.WriteData(stream, true, []byte(body))
 }
 
-// raw sends a frame that the Framer would not.
+// raw sends a frame that the Framer would refuse.
 func (p *h2Peer) raw(kind, flags byte, stream uint32, payload ...byte) {
 	head := binary.BigEndian.AppendUint32([]byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags}, stream)
 	p.Conn.Write(append(head, payload...))
@@ -111,7 +111,7 @@ func newRig(t *testing.T, c Config) *rig {
 	return b
 }
 
-// h2Protocol is how HTTP/2 is asked for.
+// h2Protocol is the Protocol for HTTP/2.
 func h2Protocol(encrypted bool) Protocol {
 	if encrypted {
 		return Negotiate
@@ -132,7 +132,7 @@ func (b *rig) exchangeOnce(c call) (*http.Response, string, error) {
 	return resp, string(body), err
 }
 
-// newRawH2 gives each connection to serve, behind the client's preface.
+// newRawH2 calls serve for each connection, after the client's preface.
 func newRawH2(t *testing.T, serve func(io.ReadWriter)) string {
 	return testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		if _, err := io.ReadFull(c.R, make([]byte, len(http2.ClientPreface))); err == nil {
@@ -144,7 +144,7 @@ func newRawH2(t *testing.T, serve func(io.ReadWriter)) string {
 	}).URL()
 }
 
-// How long something may take that has no signal of its own, and how often one looks.
+// Limit and interval for polling of conditions without a signal.
 const (
 	soonEnough = 20 * time.Second
 	tick       = 5 * time.Millisecond

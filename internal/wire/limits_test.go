@@ -11,7 +11,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestNoHeaderLimit: the largest header limit means none.
+// TestNoHeaderLimit: the largest MaxHeaderBytes works without overflow.
 func TestNoHeaderLimit(t *testing.T) {
 	for kind, proto := range map[testserver.Kind]Protocol{testserver.Plain: HTTP1, testserver.H2C: HTTP2} {
 		s, _ := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

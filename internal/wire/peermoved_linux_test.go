@@ -14,8 +14,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestPeerMoved: whether the peer takes bytes out of the socket buffer of an upload is seen,
-// both ways.
+// TestPeerMoved: detects whether the peer accepts bytes from the socket buffer of an
+// upload, for both protocols.
 func TestPeerMoved(t *testing.T) {
 	take := make(chan int64)
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -37,7 +37,7 @@ func TestPeerMoved(t *testing.T) {
 		tr.RoundTrip(req, x)
 	}()
 	<-sending
-	// the system takes what it can; from then on nothing moves
+	// the system's buffers are full from then on
 	for still, last := 0, int32(-1); still < 5; time.Sleep(20 * time.Millisecond) {
 		if tr.PeerMoved(x); x.unacked != last {
 			still, last = 0, x.unacked

@@ -19,13 +19,13 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// scripted is a connection that does what a test says.
+// scripted is a connection controlled by a test.
 type scripted struct {
 	streams atomic.Int64
 	going   atomic.Bool
-	stuck   chan struct{} // what asks or closes it waits for this, when it is not nil
+	stuck   chan struct{} // if not nil, its methods wait for this
 	closed  atomic.Bool
-	spoilt  bool // something came on it while nobody expected anything
+	spoilt  bool // unexpected bytes were received
 	end     chan struct{}
 }
 
@@ -50,7 +50,7 @@ func (s *scripted) close() {
 	s.closed.Store(true)
 }
 
-// introduceScripted brings a scripted connection into a pool as if it had been dialled.
+// introduceScripted adds a scripted connection to a pool like a dialled one.
 func introduceScripted(t *Transport, key Key, http2 bool, s *scripted) *conn {
 	near, far := net.Pipe()
 	far.Close()
@@ -62,7 +62,7 @@ func introduceScripted(t *Transport, key Key, http2 bool, s *scripted) *conn {
 	return c
 }
 
-// noDialer is for pools in which nothing is dialled.
+// noDialer is for pools without dials.
 func noDialer() *dial.Dialer {
 	return &dial.Dialer{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
@@ -70,8 +70,8 @@ func noDialer() *dial.Dialer {
 	}}
 }
 
-// TestHangingConnection: a connection whose Close or liveness check hangs keeps no exchange
-// from using the pool, and Close does not wait for it for ever.
+// TestHangingConnection: a connection whose Close or liveness check hangs does not block
+// other exchanges, and Transport.Close does not wait forever.
 func TestHangingConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 1})
@@ -82,7 +82,7 @@ func TestHangingConnection(t *testing.T) {
 		c, err := tr.acquire(t.Context(), x)
 		require.NoError(t, err)
 		go tr.put(c, true)
-		synctest.Wait() // it asks whether the connection can be used again
+		synctest.Wait() // it checks whether the connection can be reused
 
 		x = &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "good:80"}}
 		for range 3 {
@@ -105,8 +105,8 @@ func TestHangingConnection(t *testing.T) {
 	})
 }
 
-// TestIdleExpiry: each connection is closed when its own idle time is over, however many there
-// are; use restarts the time.
+// TestIdleExpiry: each connection is closed at the end of its idle time, with any number of
+// connections; use restarts the time.
 func TestIdleExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hosts = 3 * expiryBatch
@@ -146,8 +146,8 @@ func TestIdleExpiry(t *testing.T) {
 	})
 }
 
-// TestStreams: an HTTP/2 connection carries as many exchanges as its peer allows, follows
-// changes of that, and is closed after the last one when the peer takes no more.
+// TestStreams: an HTTP/2 connection carries as many exchanges as its peer allows, also
+// after changes, and is closed after the last one when the peer accepts no more.
 func TestStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer()})
@@ -198,8 +198,8 @@ func TestStreams(t *testing.T) {
 	})
 }
 
-// TestBytesOnIdleConnection: bytes that come on an idle connection make it unusable; on a new
-// one, also one that had to wait for an answer, they belong to the handshake.
+// TestBytesOnIdleConnection: bytes on an idle connection make it unusable; on a new one,
+// also after a question, they belong to the handshake.
 func TestBytesOnIdleConnection(t *testing.T) {
 	tr := NewTransport(Config{Dialer: noDialer()})
 	defer tr.Close()
@@ -217,8 +217,8 @@ func TestBytesOnIdleConnection(t *testing.T) {
 	require.Zero(t, tr.Connections())
 }
 
-// TestFreshConnectionAtLimit: an exchange that needs an unused connection gets one, although
-// all that are allowed have been used and are idle.
+// TestFreshConnectionAtLimit: a Fresh exchange gets a new connection although the limit is
+// reached by used, idle ones.
 func TestFreshConnectionAtLimit(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
@@ -244,8 +244,8 @@ func TestFreshConnectionAtLimit(t *testing.T) {
 	})
 }
 
-// TestLeaveEndsQuestion: a dial that has asked an exchange which is gone does not wait for the
-// answer.
+// TestLeaveEndsQuestion: a dial does not wait for the answer of an exchange that does not
+// wait any more.
 func TestLeaveEndsQuestion(t *testing.T) {
 	tr := NewTransport(Config{Dialer: noDialer()})
 	defer tr.Close()
@@ -259,7 +259,7 @@ func TestLeaveEndsQuestion(t *testing.T) {
 	<-q.seen
 }
 
-// BenchmarkLeave: leaving costs the same however many wait.
+// BenchmarkLeave: the cost of leaving does not depend on the number of waiters.
 func BenchmarkLeave(b *testing.B) {
 	for _, n := range []int{100, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -281,7 +281,7 @@ func BenchmarkLeave(b *testing.B) {
 	}
 }
 
-// BenchmarkExpiry: what an idle connection costs, with many other hosts.
+// BenchmarkExpiry: the cost of an idle connection, with many other hosts.
 func BenchmarkExpiry(b *testing.B) {
 	for _, n := range []int{100, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -18,7 +18,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// decider answers the question about a certificate when it is let go.
+// decider answers the question about a certificate when it is released.
 type decider struct {
 	recorder
 	asked, answer chan struct{}
@@ -31,8 +31,7 @@ func (d *decider) Question(q *Question) {
 	q.Profile = d.profile
 }
 
-// TestQuestionToNextOwner: the exchange that takes over the dial of another one is asked in its
-// place.
+// TestQuestionToNextOwner: the exchange that takes over a dial gets its question.
 func TestQuestionToNextOwner(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
 	let := make(chan struct{})
@@ -77,8 +76,8 @@ func TestQuestionToNextOwner(t *testing.T) {
 	require.NoError(t, <-second)
 }
 
-// TestAcceptedConnectionIsPrivate: a connection that one exchange has accepted goes to that
-// exchange only, even if it got another one meanwhile, and others wait for their own.
+// TestAcceptedConnectionIsPrivate: a connection with flaws that one exchange has accepted
+// is assigned to that exchange only, even if it got another one meanwhile.
 func TestAcceptedConnectionIsPrivate(t *testing.T) {
 	w := &waiter{x: &Exchange{}}
 	h := &host{}

@@ -14,7 +14,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestConnectionReuse: when a connection serves the next exchange, and when not.
+// TestConnectionReuse: when a connection is reused, and when not.
 func TestConnectionReuse(t *testing.T) {
 	for _, r := range []struct {
 		name   string
@@ -52,8 +52,8 @@ func TestConnectionReuse(t *testing.T) {
 	}
 }
 
-// TestIdleConnectionClosedByServer: a connection that its server closes while idle leaves the
-// pool, and the next exchange gets a new one.
+// TestIdleConnectionClosedByServer: an idle connection that the server closes is removed
+// from the pool, and the next exchange gets a new one.
 func TestIdleConnectionClosedByServer(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {

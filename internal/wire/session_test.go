@@ -12,7 +12,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestSession: the exchanges of a session stay on one connection, which nothing else uses
+// TestSession: the exchanges of a session use one connection, which is not used by others
 // before the session ends; a connection with an owner is used by that owner only.
 func TestSession(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {

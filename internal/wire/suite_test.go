@@ -20,13 +20,12 @@ import (
 	"github.com/netreply/netreply/internal/dial"
 )
 
-// engines are the connections that the suite holds to the same behaviour: one
-// more makes one more line.
+// engines are the kinds of connections with which the suite is run.
 var engines = map[string]func(Config) *Transport{
 	"net/http": NewTransport,
 }
 
-// rig is a pool of one engine, and what a test needs around it.
+// rig is a pool of one engine, with helpers for tests.
 type rig struct {
 	*testing.T
 	tr  *Transport
@@ -48,7 +47,7 @@ func eachEngine(t *testing.T, f func(*testing.T, func(Config) *rig)) {
 	}
 }
 
-// recorder records what an Observer is told.
+// recorder is an Observer that records its calls.
 type recorder struct {
 	mu     sync.Mutex
 	told   []string
@@ -128,8 +127,7 @@ func (b *rig) send(ctx context.Context, c call) (*http.Response, *Exchange, erro
 	return resp, x, err
 }
 
-// fetch repeats what was not sent, or what the server has promised not to have seen, as
-// the layer above does.
+// fetch repeats exchanges that were not sent or not processed, as the layer above does.
 func (b *rig) fetch(c call) (status int, body string, err error) {
 	for range 4 {
 		if status, body, err = b.fetchOnce(c); err == nil || c.body != nil && c.again == nil {

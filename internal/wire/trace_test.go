@@ -24,8 +24,7 @@ import (
 
 // hooks records the hooks of a trace.
 type hooks struct {
-	// gate lets the server go on, so that what it sends does not overtake what is being said
-	// about the request.
+	// gate delays the response of the server until the hooks for the request were called.
 	gate chan struct{}
 
 	mu   sync.Mutex
@@ -38,7 +37,7 @@ func (h *hooks) add(format string, args ...any) {
 	h.told = append(h.told, fmt.Sprintf(format, args...))
 }
 
-// list gives what was recorded since the last call.
+// list returns the hooks called since the last call.
 func (h *hooks) list() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -57,7 +56,7 @@ func (h *hooks) trace() *httptrace.ClientTrace {
 		GotFirstResponseByte: func() { h.add("GotFirstResponseByte") },
 		Got100Continue:       func() { h.add("Got100Continue") },
 		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
-			if code != http.StatusContinue { // Got100Continue tells of it, and is what the body waits for
+			if code != http.StatusContinue { // reported by Got100Continue, for which the body waits
 				h.add("Got1xxResponse %d", code)
 			}
 			return nil
@@ -102,7 +101,7 @@ func TestTrace(t *testing.T) {
 					io.Copy(io.Discard, r.Body)
 				}
 				<-h.gate
-				if r.Header.Get("X-Via") == "" { // which that proxy would take for the final head
+				if r.Header.Get("X-Via") == "" { // that proxy would treat it as the final head
 					w.WriteHeader(http.StatusEarlyHints)
 				}
 				io.WriteString(w, "text")
@@ -165,7 +164,7 @@ func TestTrace(t *testing.T) {
 					return h.list()
 				}
 				if method == http.MethodPost && c.name == "forwarding proxy" {
-					continue // this one takes a request as a whole and does not answer Expect
+					continue // this one reads the whole request and ignores Expect
 				}
 				want, got := run(std.RoundTrip), run(ours)
 				require.Contains(t, want, "GotConn")
@@ -180,8 +179,8 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// behindGetConn is a list without GetConn, of which net/http's HTTP/2 tells twice for one
-// connection in clear text, and names the target of one that is kept behind a proxy.
+// behindGetConn removes GetConn from a list: net/http's HTTP/2 reports it twice for a
+// connection in clear text, and with the target for a kept connection to a proxy.
 func behindGetConn(list string) string {
 	for strings.HasPrefix(list, "GetConn ") {
 		_, list, _ = strings.Cut(list, "\n")
@@ -189,8 +188,8 @@ func behindGetConn(list string) string {
 	return list
 }
 
-// TestTraceOfDial: the hooks of a dial go to the exchange that it was begun for, and GotConn to
-// the exchange that gets the connection.
+// TestTraceOfDial: the hooks of a dial are called for the exchange for which it was
+// started, and GotConn for the exchange that gets the connection.
 func TestTraceOfDial(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "text") }))
 	dials, let := make(chan struct{}, 2), make(chan struct{})
@@ -230,7 +229,7 @@ func TestTraceOfDial(t *testing.T) {
 	assert.Empty(t, dials)
 }
 
-// queueWatch tells when an exchange waits.
+// queueWatch reports when an exchange waits.
 type queueWatch struct {
 	recorder
 	queued chan<- struct{}
@@ -238,8 +237,8 @@ type queueWatch struct {
 
 func (w *queueWatch) Waiting(bool) { w.queued <- struct{}{} }
 
-// TestTraceWithoutHooks: a trace without these hooks, as every request of this module has one,
-// costs a kept connection no allocation.
+// TestTraceWithoutHooks: a trace without these hooks, which every request of this module
+// has, causes no allocation for a kept connection.
 func TestTraceWithoutHooks(t *testing.T) {
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error { return nil }})
 	x := &Exchange{Key: Key{Scheme: "http", Addr: "h:80"}}

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUnacked: bytes that a peer does not read stay in the socket buffer until it does.
+// TestUnacked: bytes that the peer does not read stay in the socket buffer.
 func TestUnacked(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux is asked")
@@ -42,7 +42,7 @@ func TestUnacked(t *testing.T) {
 	require.Equal(t, -1, Conn{nc: pipe}.Unacked())
 }
 
-// wrapped is a connection over another, as TLS is.
+// wrapped is a connection on top of another, like TLS.
 type wrapped struct{ inner net.Conn }
 
 func (w wrapped) NetConn() net.Conn                { return w.inner }

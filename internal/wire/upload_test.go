@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestEarlyResponse: the response to an upload that the server refuses arrives, however the
-// server ends the connection.
+// TestEarlyResponse: the response to a refused upload arrives, however the server closes
+// the connection.
 func TestEarlyResponse(t *testing.T) {
 	const tries, size = 100, 8 << 20
 	ends := map[string]func(*testserver.Conn){
@@ -65,8 +65,8 @@ func TestEarlyResponse(t *testing.T) {
 	})
 }
 
-// TestRequestBodyError: an error of the request body is reported as such, and a body whose Read
-// blocks is told when the connection ends.
+// TestRequestBodyError: an error of the request body is reported as such, and Conn.Ended is
+// closed while a Read of the body blocks.
 func TestRequestBodyError(t *testing.T) {
 	bad := errors.New("the disk is gone")
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
@@ -100,9 +100,9 @@ func TestRequestBodyError(t *testing.T) {
 	})
 }
 
-// TestRequestBodyClosed: the request body of an exchange that had a connection is closed on every
-// path, and before its source may be used again. One that had none leaves it to the caller,
-// who may try again.
+// TestRequestBodyClosed: the request body of an exchange with a connection is always
+// closed, before its source may be used again. Without a connection it is left to the
+// caller, who may try again.
 func TestRequestBodyClosed(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {

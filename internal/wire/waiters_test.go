@@ -14,8 +14,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestFreshIsNotPassedOver: an exchange that needs an unused connection is not passed over by
-// later ones that take any, however many there are.
+// TestFreshIsNotPassedOver: a Fresh exchange is served before later ones that accept any
+// connection.
 func TestFreshIsNotPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 2})
@@ -48,7 +48,7 @@ func TestFreshIsNotPassedOver(t *testing.T) {
 			assert.Equal(t, dials, h.shared)
 		}
 		tr.put(busy[0], true)
-		expect(1, 0) // the first one, who takes any
+		expect(1, 0) // the first one, which accepts any
 		tr.put(busy[1], true)
 		expect(1, 1) // it ends to make room
 		tr.put(busy[0], true)
@@ -60,8 +60,8 @@ func TestFreshIsNotPassedOver(t *testing.T) {
 	})
 }
 
-// TestSlowObserver: an exchange whose observer is slow, while dial after dial goes to others,
-// keeps no exchange from using the pool, and gets its connection in the end.
+// TestSlowObserver: an exchange with a slow observer, whose dials are assigned to others,
+// blocks no other exchange, and finally gets a connection.
 func TestSlowObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer()})
@@ -99,8 +99,8 @@ func TestConnectionEndsWhileOpening(t *testing.T) {
 	})
 }
 
-// TestOpenIsGivenUp: a connection that Open got at the moment at which it was given up still
-// counts as unused.
+// TestOpenIsGivenUp: a connection that is assigned to a cancelled Open still counts as
+// unused.
 func TestOpenIsGivenUp(t *testing.T) {
 	tr := NewTransport(Config{Dialer: noDialer()})
 	defer tr.Close()
@@ -117,8 +117,8 @@ func TestOpenIsGivenUp(t *testing.T) {
 	require.Same(t, c, h.unused.first)
 }
 
-// TestPeerWithoutStreams: a connection whose peer allows no stream does not count as our own
-// limit, and when it ends another one is opened for the waiting exchanges.
+// TestPeerWithoutStreams: waiting for a connection whose peer allows no streams is not
+// waiting in the queue, and at its end another one is opened for the waiters.
 func TestPeerWithoutStreams(t *testing.T) {
 	for name, end := range map[string]func(*Transport){
 		"idle for too long": func(*Transport) { time.Sleep(time.Minute) },
@@ -160,8 +160,8 @@ func TestPeerWithoutStreams(t *testing.T) {
 	}
 }
 
-// TestLastQueuedWithConnection: an exchange that has waited for one of our own connections, and has
-// got it, has waited until then: not for its peer.
+// TestLastQueuedWithConnection: for an exchange that has waited in the queue, LastQueued is
+// the time when it got its connection.
 func TestLastQueuedWithConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := NewTransport(Config{Dialer: noDialer(), ConnsPerHost: 1})

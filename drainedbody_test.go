@@ -17,9 +17,9 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// unseenBodies are what comes behind the head of a response that is not shown: each
+// drainedBodies are what comes behind the head of a response that is not shown: each
 // names what the server does then.
-var unseenBodies = []struct{ name, rest, then string }{
+var drainedBodies = []struct{ name, rest, then string }{
 	{"cut", "Content-Length: 178\r\n\r\n<p>", "close"},
 	{"stalled", "Content-Length: 178\r\n\r\n<p>", "stall"},
 	{"stalled at once", "Content-Length: 178\r\n\r\n", "stall"},
@@ -30,8 +30,8 @@ var unseenBodies = []struct{ name, rest, then string }{
 	{"too long", "Content-Length: 1000000\r\n\r\n" + strings.Repeat("x", 1000), "stall"},
 }
 
-// serveUnseen answers /old without the field with head and rest, and all else with ok.
-func serveUnseen(t *testing.T, field, head, rest, then string) *testserver.Raw {
+// serveDrained answers /old without the field with head and rest, and all else with ok.
+func serveDrained(t *testing.T, field, head, rest, then string) *testserver.Raw {
 	return testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
 			req, ok := c.Head()
@@ -53,17 +53,17 @@ func serveUnseen(t *testing.T, field, head, rest, then string) *testserver.Raw {
 	})
 }
 
-// TestUnseenBody: the body of a redirect, or of a 401 or 407 that is answered, decides nothing,
+// TestDrainedBody: the body of a redirect, or of a 401 or 407 that is answered, decides nothing,
 // however it ends.
-func TestUnseenBody(t *testing.T) {
-	for _, c := range unseenBodies {
+func TestDrainedBody(t *testing.T) {
+	for _, c := range drainedBodies {
 		t.Run(c.name, func(t *testing.T) {
-			s := serveUnseen(t, "X-None", "HTTP/1.1 302 F\r\nLocation: /new\r\n", c.rest, c.then)
+			s := serveDrained(t, "X-None", "HTTP/1.1 302 F\r\nLocation: /new\r\n", c.rest, c.then)
 			r := newManager(t, netreply.Config{}).Get(deadline(t), newRequest(t, s.URL()+"/old"))
 			assert.Equal(t, "ok", readBody(t, r))
 			assert.Regexp(t, "^connecting sent head redirected (connecting )?sent head ready (down )?down finished$", strings.Replace(strings.Join(signalNames(t, r), " "), "ready down finished", "ready down down finished", 1))
 
-			s = serveUnseen(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", c.rest, c.then)
+			s = serveDrained(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", c.rest, c.then)
 			for _, ask := range []netreply.QuestionKinds{0, netreply.AskAuthentication} {
 				req := newRequest(t, s.URL()+"/old")
 				req.Ask = ask
@@ -71,7 +71,7 @@ func TestUnseenBody(t *testing.T) {
 				assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(deadline(t), req)))
 			}
 
-			s = serveUnseen(t, "Proxy-Authorization", "HTTP/1.1 407 P\r\nProxy-Authenticate: Basic realm=\"x\"\r\n", c.rest, c.then)
+			s = serveDrained(t, "Proxy-Authorization", "HTTP/1.1 407 P\r\nProxy-Authenticate: Basic realm=\"x\"\r\n", c.rest, c.then)
 			u, _ := url.Parse(s.URL())
 			port, _ := strconv.ParseUint(u.Port(), 10, 16)
 			m := newManager(t, netreply.Config{Proxy: &netreply.Proxy{Type: netreply.HTTPProxy, Host: u.Hostname(), Port: uint16(port), User: "u", Password: "p"}})
@@ -80,16 +80,16 @@ func TestUnseenBody(t *testing.T) {
 	}
 }
 
-// TestUnseenBodyTimeout: silence in such a body does not count for the transfer timeout.
-func TestUnseenBodyTimeout(t *testing.T) {
-	s := serveUnseen(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", "Content-Length: 178\r\n\r\n", "stall")
+// TestDrainedBodyTimeout: silence in such a body does not count for the transfer timeout.
+func TestDrainedBodyTimeout(t *testing.T) {
+	s := serveDrained(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", "Content-Length: 178\r\n\r\n", "stall")
 	req := newRequest(t, strings.Replace(s.URL(), "http://", "http://u:p@", 1)+"/old")
 	req.TransferTimeout = 50 * time.Millisecond // shorter than such a body is waited for
 	assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(deadline(t), req)))
 }
 
-// TestRedirectedBeforeUnseenBody: the redirected signal comes before the body is read.
-func TestRedirectedBeforeUnseenBody(t *testing.T) {
+// TestRedirectedBeforeDrainedBody: the redirected signal comes before the body is read.
+func TestRedirectedBeforeDrainedBody(t *testing.T) {
 	told := make(chan struct{})
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
@@ -116,8 +116,8 @@ func TestRedirectedBeforeUnseenBody(t *testing.T) {
 	assert.Equal(t, 1, s.Connections(), "what was there in time costs no connection")
 }
 
-// TestUnseenBodyKeepsConnection: small bodies are read, and the connection is kept.
-func TestUnseenBodyKeepsConnection(t *testing.T) {
+// TestDrainedBodyKeepsConnection: small bodies are read, and the connection is kept.
+func TestDrainedBodyKeepsConnection(t *testing.T) {
 	for _, rest := range []string{"Content-Length: 60000\r\n\r\n" + strings.Repeat("x", 60_000), "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "Content-Length: 0\r\n\r\n"} {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 			for {
@@ -140,8 +140,8 @@ func TestUnseenBodyKeepsConnection(t *testing.T) {
 	}
 }
 
-// TestUnseenBodyResetsStream: over HTTP/2 the stream is reset, and the connection kept.
-func TestUnseenBodyResetsStream(t *testing.T) {
+// TestDrainedBodyResetsStream: over HTTP/2 the stream is reset, and the connection kept.
+func TestDrainedBodyResetsStream(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.H2, testserver.H2C} {
 		reset := make(chan struct{}, 2)
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -211,11 +211,11 @@ func TestUnansweredChallengeBody(t *testing.T) {
 	}
 }
 
-// TestUnseenBodyAborted: a context that ends while such a body is read, or while a question is
+// TestDrainedBodyAborted: a context that ends while such a body is read, or while a question is
 // open, leaves nothing behind.
-func TestUnseenBodyAborted(t *testing.T) {
+func TestDrainedBodyAborted(t *testing.T) {
 	for _, head := range []string{"HTTP/1.1 302 F\r\nLocation: /new\r\n", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n"} {
-		s := serveUnseen(t, "X-None", head, "Content-Length: 178\r\n\r\n<p>", "stall")
+		s := serveDrained(t, "X-None", head, "Content-Length: 178\r\n\r\n<p>", "stall")
 		ctx, cancel := context.WithCancel(t.Context())
 		req := newRequest(t, s.URL()+"/old")
 		req.Ask = netreply.AskAuthentication

@@ -9,37 +9,37 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// books is a pool without a Transport: nothing is done of what it decides.
-type books struct {
+// decisions is a pool without a Transport, which carries out none of its decisions.
+type decisions struct {
 	*pool
 	h *host
 }
 
-func newBooks(t *testing.T, key Key) books {
+func newDecisions(t *testing.T, key Key) decisions {
 	timer := time.NewTimer(time.Hour)
 	t.Cleanup(func() { timer.Stop() })
 	p := &pool{ctx: t.Context(), connsPerHost: 2, hosts: map[Key]*host{}, expiry: expiry{limit: time.Hour, timer: timer}}
-	return books{p, p.host(key)}
+	return decisions{p, p.host(key)}
 }
 
 // ask makes an exchange wait.
-func (b books) ask(fresh bool) *waiter {
+func (b decisions) ask(fresh bool) *waiter {
 	w := b.h.enqueue(&waiter{x: &Exchange{Priority: Normal, Fresh: fresh}})
 	b.h.startDials()
 	return w
 }
 
-// decided is what was, since the last call.
-func (b books) decided() todo {
+// decided returns the decisions since the last call.
+func (b decisions) decided() todo {
 	d := b.todo
 	b.todo = todo{}
 	return d
 }
 
-// TestOneDialUntilProtocolIsKnown: while a server may speak HTTP/2 one connection is opened for
-// all that wait, and as many as allowed once it does not.
+// TestOneDialUntilProtocolIsKnown: while a server may support HTTP/2, one connection is
+// opened for all waiters, and as many as allowed when it does not.
 func TestOneDialUntilProtocolIsKnown(t *testing.T) {
-	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
+	b := newDecisions(t, Key{Scheme: "https", Addr: "h:443"})
 	first, second, third := b.ask(false), b.ask(false), b.ask(false)
 	d := b.decided()
 	require.Len(t, d.dial, 1)
@@ -51,7 +51,7 @@ func TestOneDialUntilProtocolIsKnown(t *testing.T) {
 	assert.Same(t, second, d.dial[0].owner)
 	assert.Nil(t, third.dial)
 
-	b = newBooks(t, Key{Scheme: "https", Addr: "h:443"})
+	b = newDecisions(t, Key{Scheme: "https", Addr: "h:443"})
 	all := []*waiter{b.ask(false), b.ask(false), b.ask(false)}
 	s := &scripted{}
 	s.streams.Store(100)
@@ -62,10 +62,10 @@ func TestOneDialUntilProtocolIsKnown(t *testing.T) {
 	assert.True(t, b.todo.empty(), "%+v", b.todo)
 }
 
-// TestQuestionFreesDial: a dial that has asked its owner belongs to that owner alone, so that
-// another dial begins for the others; its failure is the owner's only.
+// TestQuestionFreesDial: after a question a dial is for its owner only, so that another one
+// is started for the other waiters; its failure concerns only the owner.
 func TestQuestionFreesDial(t *testing.T) {
-	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
+	b := newDecisions(t, Key{Scheme: "https", Addr: "h:443"})
 	owner, other := b.ask(false), b.ask(false)
 	asked := b.decided().dial[0]
 	q := &Question{}
@@ -82,11 +82,11 @@ func TestQuestionFreesDial(t *testing.T) {
 	assert.False(t, asked.asks(q, 1), "nobody is there any more")
 }
 
-// TestAcceptedIsAnotherHost: a connection that its owner has accepted belongs to that owner,
-// and is counted for the profile that accepts it.
+// TestAcceptedIsAnotherHost: a connection with accepted flaws is for its owner only, and
+// counts for the host with the accepting profile.
 func TestAcceptedIsAnotherHost(t *testing.T) {
 	key := Key{Scheme: "https", Addr: "h:443", Profile: &Profile{}}
-	b := newBooks(t, key)
+	b := newDecisions(t, key)
 	owner, other := b.ask(false), b.ask(false)
 	d := b.decided().dial[0]
 	require.True(t, d.asks(&Question{}, 0))
@@ -100,10 +100,10 @@ func TestAcceptedIsAnotherHost(t *testing.T) {
 	assert.Len(t, b.decided().dial, 1)
 }
 
-// TestLeavingFreesDial: the dial of an exchange that leaves goes to the next one without a
-// dial, and is cancelled when there is none.
+// TestLeavingFreesDial: the dial of an exchange that leaves is assigned to the next waiter
+// without one, and cancelled if there is none.
 func TestLeavingFreesDial(t *testing.T) {
-	b := newBooks(t, Key{Scheme: "https", Addr: "h:443"})
+	b := newDecisions(t, Key{Scheme: "https", Addr: "h:443"})
 	first, second := b.ask(false), b.ask(false)
 	dialed := b.decided().dial[0]
 	b.h.abandon(first, false)
@@ -117,11 +117,11 @@ func TestLeavingFreesDial(t *testing.T) {
 	assert.Empty(t, b.hosts)
 }
 
-// TestUnkeptEnds: a connection that is not to be kept goes to whoever waits, and ends where those
-// that wait want one that nothing was sent on.
-func TestUnkeptEnds(t *testing.T) {
+// TestNotKept: a connection that is not to be kept is assigned to a waiter, and closed if
+// all waiters are Fresh.
+func TestNotKept(t *testing.T) {
 	for fresh, ends := range map[bool]bool{false: false, true: true} {
-		b := newBooks(t, Key{Scheme: "http", Addr: "h:80"})
+		b := newDecisions(t, Key{Scheme: "http", Addr: "h:80"})
 		first := b.h.enqueue(&waiter{x: &Exchange{Priority: Normal, IdleTimeout: -1}})
 		b.h.startDials()
 		c := &conn{connection: &scripted{}}
@@ -135,10 +135,10 @@ func TestUnkeptEnds(t *testing.T) {
 	}
 }
 
-// TestCloseEndsEverything: idle connections are shut down in order, others at once, and every
-// waiting exchange fails.
+// TestCloseEndsEverything: idle connections are closed gracefully, others at once, and all
+// waiters fail.
 func TestCloseEndsEverything(t *testing.T) {
-	b := newBooks(t, Key{Scheme: "http", Addr: "h:80"})
+	b := newDecisions(t, Key{Scheme: "http", Addr: "h:80"})
 	all := []*waiter{b.ask(false), b.ask(false), b.ask(false)}
 	dials := b.decided().dial
 	require.Len(t, dials, 2)
