@@ -226,9 +226,6 @@ func (b *requestBody) end() {
 			b.turn.Wait()
 		}
 	}
-	if b.err == nil {
-		b.bound()
-	}
 }
 
 // atEOF tells whether all of the body has come.

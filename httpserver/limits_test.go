@@ -53,9 +53,14 @@ func (p *pipes) dial() net.Conn {
 
 // bubble runs f with a server in a synctest bubble.
 func bubble(t *testing.T, c httpserver.Config, handle answer, f func(t *testing.T, l *pipes)) {
+	bubbleAt(t, c, "/", handle, f)
+}
+
+// bubbleAt is bubble with a server that knows nothing but a pattern.
+func bubbleAt(t *testing.T, c httpserver.Config, pattern string, handle answer, f func(t *testing.T, l *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, c)
-		s.Handle("/", handle)
+		s.Handle(pattern, handle)
 		l := newPipes()
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(l) }()
@@ -266,9 +271,11 @@ func TestSlowRest(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /missing HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /missing HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n",
 	} {
 		handle := func(_ *http.Request, s *httpserver.Responder) { assert.NoError(t, s.WriteData([]byte("x"), "a/b")) }
-		bubble(t, patient, handle, func(t *testing.T, l *pipes) {
+		bubbleAt(t, patient, "/{$}", handle, func(t *testing.T, l *pipes) {
 			conn := l.dial()
 			defer conn.Close()
 			io.WriteString(conn, request)
@@ -295,6 +302,30 @@ func TestNoStallLimit(t *testing.T) {
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		require.NoError(t, err)
 		assert.Equal(t, 200, resp.StatusCode)
+	})
+}
+
+// TestUnwrappedDeadlines: whoever writes by itself takes the time it likes.
+func TestUnwrappedDeadlines(t *testing.T) {
+	handle := func(r *http.Request, s *httpserver.Responder) {
+		w := s.Unwrap()
+		_, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		for range 3 {
+			time.Sleep(time.Minute)
+			_, err := io.WriteString(w, "x")
+			assert.NoError(t, errors.Join(err, http.NewResponseController(w).Flush()))
+		}
+	}
+	bubble(t, patient, handle, func(t *testing.T, l *pipes) {
+		conn := l.dial()
+		defer conn.Close()
+		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		got, err := io.ReadAll(resp.Body)
+		assert.NoError(t, err)
+		assert.Equal(t, "xxx", string(got))
 	})
 }
 

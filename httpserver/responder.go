@@ -245,11 +245,14 @@ func (s *Responder) LocalAddr() net.Addr {
 
 // Unwrap is the writer beneath, for http.NewResponseController, and to take the
 // connection over. The answer is the handler's own then, if it gives none by the
-// Responder.
+// Responder, and on HTTP/1 so are its deadlines.
 func (s *Responder) Unwrap() http.ResponseWriter {
 	x := s.exchange()
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.limited() && x.r.ProtoMajor == 1 && !x.lent && x.state == fresh {
+		setDeadlines(x.w, x.deadline, x.body != nil)
+	}
 	x.lent = true
 	return x.w
 }

@@ -62,10 +62,13 @@ type Config struct {
 
 // check fills in what is not set. The error names the field that cannot be used.
 func (c *Config) check() error {
-	for name, negative := range map[string]bool{"MaxConnections": c.MaxConnections < 0, "MaxConnectionsPerHost": c.MaxConnectionsPerHost < 0,
-		"RateLimit": c.RateLimit < 0, "KeepAliveTimeout": c.KeepAliveTimeout < 0} {
-		if negative {
-			return errors.New("httpserver: Config." + name + " must not be negative")
+	for _, f := range []struct {
+		name     string
+		negative bool
+	}{{"MaxConnections", c.MaxConnections < 0}, {"MaxConnectionsPerHost", c.MaxConnectionsPerHost < 0},
+		{"RateLimit", c.RateLimit < 0}, {"KeepAliveTimeout", c.KeepAliveTimeout < 0}} {
+		if f.negative {
+			return errors.New("httpserver: Config." + f.name + " must not be negative")
 		}
 	}
 	for _, f := range []struct {
@@ -199,6 +202,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		handler(s, func(_ *http.Request, w *Responder) { w.WriteStatus(status) }).ServeHTTP(w, r)
 		return
 	}
+	if s.cfg.StallTimeout > 0 && r.ProtoMajor == 1 {
+		// For ServeMux's own answers and net/http's reading of the rest; Responders set their own.
+		setDeadlines(w, time.Now().Add(s.cfg.StallTimeout), r.ContentLength != 0)
+	}
 	if s.missing != nil {
 		if _, pattern := s.mux.Handler(r); pattern == "" {
 			s.missing.ServeHTTP(w, r)
@@ -206,6 +213,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// setDeadlines bounds what is written, and what is read of a body.
+func setDeadlines(w http.ResponseWriter, t time.Time, body bool) {
+	c := http.NewResponseController(w)
+	c.SetWriteDeadline(t)
+	if body {
+		c.SetReadDeadline(t)
+	}
 }
 
 // refuse is the status for a request beyond the limits, 0 for one within.
