@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -76,6 +77,69 @@ func TestFileserverNames(t *testing.T) {
 	}
 }
 
+// TestFileserverKeeps: nothing is replaced by who asks for that, nor by half a file, and everybody hears of what failed.
+func TestFileserverKeeps(t *testing.T) {
+	base := startFileserver(t, t.TempDir())
+	defer http.DefaultClient.CloseIdleConnections()
+	do := func(method, body string, fields ...string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(method, base+"/files/f", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(fields); i += 2 {
+			req.Header.Set(fields[i], fields[i+1])
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		got, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(got)
+	}
+	for _, c := range []struct {
+		body   string
+		fields []string
+		status int
+		kept   string
+	}{
+		{"one", []string{"If-None-Match", "*"}, http.StatusCreated, "one"},
+		{"two", []string{"If-None-Match", "*"}, http.StatusPreconditionFailed, "one"},
+		{"three", nil, http.StatusNoContent, "three"},
+	} {
+		if status, text := do("PUT", c.body, c.fields...); status != c.status {
+			t.Errorf("PUT %s: %d %s", c.body, status, text)
+		}
+		if _, kept := do("GET", ""); kept != c.kept {
+			t.Errorf("after %s the file is %q", c.body, kept)
+		}
+	}
+
+	half, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(half, "PUT /files/f HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+	half.Close()
+	events, err := http.Get(base + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Body.Close()
+	for lines := bufio.NewScanner(events.Body); lines.Scan(); {
+		if strings.Contains(lines.Text(), `"fault":"the file did not come whole"`) {
+			break
+		}
+	}
+	if _, kept := do("GET", ""); kept != "three" {
+		t.Errorf("after half a file the file is %q", kept)
+	}
+}
+
 // TestFileserverPage is the page in a real browser: a file is uploaded with its
 // progress shown, everybody sees the transfer, the file can be taken off again and
 // deleted.
@@ -109,8 +173,9 @@ func TestFileserverPage(t *testing.T) {
 	title := do(t, ctx, chromedp.Title())
 	do(t, ctx, chromedp.WaitVisible("#list .empty"))
 	do(t, ctx, chromedp.SetUploadFiles("#files", []string{file}))
-	do(t, ctx, chromedp.Poll[bool](`document.querySelector('#status').textContent.endsWith('is there.')`))
-	status := do(t, ctx, chromedp.Text("#status"))
+	do(t, ctx, chromedp.Poll[bool](`document.querySelector('#reports li')?.textContent.endsWith('is there.')`))
+	status := do(t, ctx, chromedp.Text("#reports li"))
+	bar := do(t, ctx, chromedp.Evaluate[bool](`document.querySelector('#bar').hidden`))
 	seen := do(t, ctx, chromedp.Evaluate[int](`Number(document.querySelector('#bar').dataset.seen)`))
 	do(t, ctx, chromedp.WaitVisible("#list a"))
 	listed := do(t, ctx, chromedp.Text("#list a"))
@@ -119,10 +184,17 @@ func TestFileserverPage(t *testing.T) {
 	fetched := do(t, ctx, chromedp.Evaluate[string](
 		`fetch(document.querySelector('#list a').href, {headers: {Range: 'bytes=0-4'}}).then(r => r.text().then(b => r.status + ' ' + b.length))`,
 		chromedp.EvalAwaitPromise))
+	// the same file again: nothing is replaced unasked
+	do(t, ctx, chromedp.SetUploadFiles("#files", []string{file}))
+	do(t, ctx, chromedp.WaitVisible("#reports button"))
+	do(t, ctx, chromedp.Click("#reports button"))
+	do(t, ctx, chromedp.Poll[bool](`document.querySelectorAll('#reports li').length === 2 && !document.querySelector('#reports .wrong')`))
+	do(t, ctx, chromedp.Click("#list button"))
+	asked := do(t, ctx, chromedp.Text("#list button"))
 	do(t, ctx, chromedp.Click("#list button"))
 	do(t, ctx, chromedp.WaitVisible("#list .empty"))
-	if title != "Files" || listed != name || shown != name || !strings.HasPrefix(status, name) || seen == 0 || fetched != "206 5" {
-		t.Errorf("title %q, listed %q, shown %q, status %q, progress seen %d times, fetched %q", title, listed, shown, status, seen, fetched)
+	if title != "Files" || listed != name || shown != name || !strings.HasPrefix(status, name) || seen == 0 || !bar || fetched != "206 5" || asked != "Delete it?" {
+		t.Errorf("title %q, listed %q, shown %q, status %q, progress seen %d times, its bar hidden %v, fetched %q, asked %q", title, listed, shown, status, seen, bar, fetched, asked)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

@@ -62,7 +62,6 @@ func run(ctx context.Context, addr, dir string, show bool) error {
 			return err
 		}
 	}
-	files.transfers.close() // ends the event streams, which would keep Shutdown waiting
 	late, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if downErr := srv.Shutdown(late); downErr != nil {

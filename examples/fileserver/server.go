@@ -102,9 +102,20 @@ func (s *store) download(r *http.Request, w *httpserver.Responder) {
 		return
 	}
 	t := s.transfers.start("download", name, st.Size())
-	defer t.end()
-	w.WriteContent(name, st.ModTime(), &counting{f, t}, headers.New(
+	err = w.WriteContent(name, st.ModTime(), &counting{f, t}, headers.New(
 		"Content-Disposition", "attachment; filename*=UTF-8''"+url.PathEscape(name), "X-Content-Type-Options", "nosniff"))
+	var file *httpserver.SourceError
+	switch {
+	case err == nil:
+		t.end("")
+	case errors.As(err, &file):
+		t.end("the file cannot be read")
+		if !w.Responded() {
+			w.WriteStatus(httpserver.InternalServerError)
+		}
+	default:
+		t.end("the client has gone")
+	}
 }
 
 // counting tells of what is read of a file.
@@ -119,7 +130,7 @@ func (c *counting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// upload takes a file whole or not at all.
+// upload takes a file whole or not at all. With If-None-Match: * it takes the place of none.
 func (s *store) upload(r *http.Request, w *httpserver.Responder) {
 	name := r.PathValue("name")
 	path := s.path(name)
@@ -127,30 +138,75 @@ func (s *store) upload(r *http.Request, w *httpserver.Responder) {
 		w.WriteData([]byte("not a name for a file\n"), "text/plain", httpserver.BadRequest)
 		return
 	}
-	f, err := os.CreateTemp(s.dir, ".upload-*")
-	if err != nil {
-		w.WriteStatus(httpserver.InsufficientStorage)
+	_, err := os.Lstat(path)
+	there := err == nil
+	onlyNew := r.Header.Get("If-None-Match") == "*"
+	if there && onlyNew {
+		w.WriteStatus(httpserver.PreconditionFailed) // before the body comes
 		return
 	}
-	defer os.Remove(f.Name()) // gone already when all is well
 	t := s.transfers.start("upload", name, r.ContentLength)
-	defer t.end()
-	_, err = io.Copy(f, io.TeeReader(r.Body, t))
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	var large *http.MaxBytesError
+	status, fault := s.take(r.Body, path, onlyNew, t)
+	t.end(fault)
 	switch {
-	case errors.As(err, &large):
-		w.WriteStatus(httpserver.PayloadTooLarge)
-	case err != nil:
-		w.WriteStatus(httpserver.InternalServerError)
+	case fault != "":
+		w.WriteData([]byte(fault+"\n"), "text/plain", status)
+	case there:
+		w.WriteStatus(httpserver.NoContent)
 	default:
 		w.WriteHeaders(headers.New("Location", "/files/"+url.PathEscape(name)), httpserver.Created)
 	}
+}
+
+// take puts a body in the place of a file, or says why not.
+func (s *store) take(body io.Reader, path string, onlyNew bool, t *transfer) (status httpserver.StatusCode, fault string) {
+	f, err := os.CreateTemp(s.dir, ".upload-*")
+	if err != nil {
+		return httpserver.InsufficientStorage, "there is no place for it"
+	}
+	defer os.Remove(f.Name()) // gone already when it was renamed
+	in := &incoming{Reader: io.TeeReader(body, t)}
+	_, err = io.Copy(f, in)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(in.err, &large):
+		return httpserver.PayloadTooLarge, "the file is too large"
+	case errors.Is(in.err, os.ErrDeadlineExceeded):
+		return httpserver.RequestTimeout, "the file came too slowly"
+	case in.err != nil:
+		return httpserver.BadRequest, "the file did not come whole"
+	case err != nil:
+		return httpserver.InsufficientStorage, "the file cannot be written"
+	}
+	if onlyNew {
+		err = os.Link(f.Name(), path) // unlike Rename it replaces nothing
+	} else {
+		err = os.Rename(f.Name(), path)
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return httpserver.PreconditionFailed, "there is a file of that name"
+	case err != nil:
+		return httpserver.InternalServerError, "the file cannot be put in its place"
+	}
+	return httpserver.Ok, ""
+}
+
+// incoming keeps the error of a client, which is another than that of the disk.
+type incoming struct {
+	io.Reader
+	err error
+}
+
+func (i *incoming) Read(p []byte) (int, error) {
+	n, err := i.Reader.Read(p)
+	if err != io.EOF {
+		i.err = err
+	}
+	return n, err
 }
 
 func (s *store) remove(r *http.Request) *httpserver.Response {
@@ -167,7 +223,8 @@ func (s *store) remove(r *http.Request) *httpserver.Response {
 	return httpserver.StatusResponse(httpserver.NoContent)
 }
 
-// events tells of every transfer, the newest state of each.
+// events tells of every transfer, the newest state of each, until the client goes or the
+// server shuts down.
 func (s *store) events(_ *http.Request, w *httpserver.Responder) {
 	stream, err := w.Events()
 	if err != nil {
@@ -178,7 +235,7 @@ func (s *store) events(_ *http.Request, w *httpserver.Responder) {
 	alive := time.NewTicker(15 * time.Second)
 	defer alive.Stop()
 	for {
-		all, changed, open := s.transfers.news()
+		all, changed := s.transfers.news()
 		for _, v := range all {
 			if seen[v.ID] == v {
 				continue
@@ -188,9 +245,6 @@ func (s *store) events(_ *http.Request, w *httpserver.Responder) {
 			if err != nil || stream.Send(httpserver.Event{Name: "transfer", Data: string(data)}) != nil {
 				return
 			}
-		}
-		if !open {
-			return
 		}
 		select {
 		case <-changed:

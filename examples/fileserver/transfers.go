@@ -14,6 +14,7 @@ type state struct {
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"` // -1 when not known
 	Over  bool   `json:"over"`
+	Fault string `json:"fault,omitempty"` // why it is over, when it is not whole
 }
 
 // transfers are those that go on, and the last ones that are over.
@@ -22,7 +23,6 @@ type transfers struct {
 	last    int
 	states  []state
 	changed chan struct{} // closed with the next change
-	closed  bool
 }
 
 func newTransfers() *transfers { return &transfers{changed: make(chan struct{})} }
@@ -55,18 +55,10 @@ func (t *transfers) publish(s state) int {
 }
 
 // news gives all states and what is closed when they change.
-func (t *transfers) news() (all []state, changed <-chan struct{}, open bool) {
+func (t *transfers) news() (all []state, changed <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Clone(t.states), t.changed, !t.closed
-}
-
-func (t *transfers) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closed = true
-	close(t.changed)
-	t.changed = make(chan struct{})
+	return slices.Clone(t.states), t.changed
 }
 
 // transfer is one that goes on, of one goroutine.
@@ -97,7 +89,8 @@ func (t *transfer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *transfer) end() {
-	t.now.Over = true
+// end says how a transfer has ended; "" is well.
+func (t *transfer) end(fault string) {
+	t.now.Over, t.now.Fault = true, fault
 	t.all.publish(t.now)
 }
