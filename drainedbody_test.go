@@ -17,8 +17,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// drainedBodies are what comes behind the head of a response that is not shown: each
-// names what the server does then.
+// drainedBodies are the bytes after the head of a response that is not delivered, and the
+// server's next action.
 var drainedBodies = []struct{ name, rest, then string }{
 	{"cut", "Content-Length: 178\r\n\r\n<p>", "close"},
 	{"stalled", "Content-Length: 178\r\n\r\n<p>", "stall"},
@@ -30,7 +30,8 @@ var drainedBodies = []struct{ name, rest, then string }{
 	{"too long", "Content-Length: 1000000\r\n\r\n" + strings.Repeat("x", 1000), "stall"},
 }
 
-// serveDrained answers /old without the field with head and rest, and all else with ok.
+// serveDrained answers /old without the field with head and rest, and all other requests
+// with ok.
 func serveDrained(t *testing.T, field, head, rest, then string) *testserver.Raw {
 	return testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
@@ -53,8 +54,8 @@ func serveDrained(t *testing.T, field, head, rest, then string) *testserver.Raw 
 	})
 }
 
-// TestDrainedBody: the body of a redirect, or of a 401 or 407 that is answered, decides nothing,
-// however it ends.
+// TestDrainedBody: the body of a redirect, or of an answered 401 or 407, does not affect
+// the outcome, however it ends.
 func TestDrainedBody(t *testing.T) {
 	for _, c := range drainedBodies {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,11 +85,11 @@ func TestDrainedBody(t *testing.T) {
 func TestDrainedBodyTimeout(t *testing.T) {
 	s := serveDrained(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", "Content-Length: 178\r\n\r\n", "stall")
 	req := newRequest(t, strings.Replace(s.URL(), "http://", "http://u:p@", 1)+"/old")
-	req.TransferTimeout = 50 * time.Millisecond // shorter than such a body is waited for
+	req.TransferTimeout = 50 * time.Millisecond // shorter than the time for draining
 	assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(deadline(t), req)))
 }
 
-// TestRedirectedBeforeDrainedBody: the redirected signal comes before the body is read.
+// TestRedirectedBeforeDrainedBody: Redirected is emitted before the body is drained.
 func TestRedirectedBeforeDrainedBody(t *testing.T) {
 	told := make(chan struct{})
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -174,7 +175,7 @@ func TestDrainedBodyResetsStream(t *testing.T) {
 	}
 }
 
-// TestUnansweredChallengeBody: the body of a 401 that nobody answers can be read, with its
+// TestUnansweredChallengeBody: the body of a 401 without an answer can be read, with its
 // errors.
 func TestUnansweredChallengeBody(t *testing.T) {
 	for _, ask := range []netreply.QuestionKinds{0, netreply.AskAuthentication} {
@@ -211,8 +212,8 @@ func TestUnansweredChallengeBody(t *testing.T) {
 	}
 }
 
-// TestDrainedBodyAborted: a context that ends while such a body is read, or while a question is
-// open, leaves nothing behind.
+// TestDrainedBodyAborted: the end of the context during draining or a question leaks
+// nothing.
 func TestDrainedBodyAborted(t *testing.T) {
 	for _, head := range []string{"HTTP/1.1 302 F\r\nLocation: /new\r\n", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n"} {
 		s := serveDrained(t, "X-None", head, "Content-Length: 178\r\n\r\n<p>", "stall")

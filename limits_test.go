@@ -21,8 +21,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestMaxBodySize: bodies up to the limit pass; of larger ones that many bytes can be read,
-// unless their length was known beforehand.
+// TestMaxBodySize: bodies up to the limit pass; of larger ones the bytes up to the limit
+// can be read, unless the Content-Length exceeds it.
 func TestMaxBodySize(t *testing.T) {
 	const size = 100_000
 	data := bytes.Repeat([]byte("0123456789"), size/10)
@@ -60,7 +60,7 @@ func TestMaxBodySize(t *testing.T) {
 				r := s.m.Get(t.Context(), req)
 				var b bytes.Buffer
 				if buffer > 0 {
-					_, err = io.Copy(&b, r) // the way that lends the body out
+					_, err = io.Copy(&b, r) // with a lent body
 				} else {
 					_, err = b.ReadFrom(struct{ io.Reader }{r})
 				}
@@ -112,7 +112,7 @@ func TestMaxBodySize(t *testing.T) {
 	assert.Equal(t, "Config.MaxBodySize", fe.Field)
 }
 
-// greedy are bodies of few bytes whose decoding takes much memory.
+// greedy are short bodies whose decoding needs much memory.
 func greedy(t testing.TB) map[string][]byte {
 	zeros := make([]byte, 16<<20)
 	var br, z bytes.Buffer
@@ -126,8 +126,8 @@ func greedy(t testing.TB) map[string][]byte {
 	return map[string][]byte{"br": br.Bytes()[:min(br.Len(), 52)], "zstd": z.Bytes()}
 }
 
-// TestDecoderMemory: a thousand replies that nobody reads, of few bytes each and whatever
-// window, stay below 64 MiB together. Those that find nothing left say what to do.
+// TestDecoderMemory: a thousand unread replies, of few bytes each and with any window, use
+// less than 64 MiB together. Those without memory fail with the name of the setting.
 func TestDecoderMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory")
@@ -181,8 +181,8 @@ func TestDecoderMemory(t *testing.T) {
 	}
 }
 
-// TestDecoderMemoryOfUsualBodies: a hundred at once are not refused by default, and large
-// ones take turns.
+// TestDecoderMemoryOfUsualBodies: a hundred concurrent ones are not refused by default, and
+// large ones are decoded in turn.
 func TestDecoderMemoryOfUsualBodies(t *testing.T) {
 	const n = 100
 	rng := rand.New(rand.NewPCG(1, 2))

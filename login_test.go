@@ -15,8 +15,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestProxyAnswerKeepsURLPassword: an answer in the place of the proxy's password says
-// nothing about the one in the URL, which goes to the server.
+// TestProxyAnswerKeepsURLPassword: other credentials for the proxy do not affect those in
+// the URL, which are sent to the server.
 func TestProxyAnswerKeepsURLPassword(t *testing.T) {
 	px := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
@@ -45,8 +45,8 @@ func TestProxyAnswerKeepsURLPassword(t *testing.T) {
 	assert.NotContains(t, signalNames(t, r), "question")
 }
 
-// TestManualQuestionNamesUser: a question that is only told of names the user of the URL, too
-// (rule A12).
+// TestManualQuestionNamesUser: a question that is only reported has the user of the URL,
+// too (rule A12).
 func TestManualQuestionNamesUser(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, &basicServer{})
 	m := newManager(t, netreply.Config{})
@@ -59,7 +59,7 @@ func TestManualQuestionNamesUser(t *testing.T) {
 	assert.Equal(t, []string{"someone"}, users)
 }
 
-// TestTooManyRounds: the errors of an authentication that has failed, by server and by proxy.
+// TestTooManyRounds: the errors of a failed authentication, for server and proxy.
 func TestTooManyRounds(t *testing.T) {
 	for _, proxied := range []bool{false, true} {
 		var n atomic.Int64
@@ -109,8 +109,8 @@ func TestTooManyRounds(t *testing.T) {
 	}
 }
 
-// TestTokenOfAnotherRequest: a token that another request could not get is this request's
-// failure, with the other one as its cause.
+// TestTokenOfAnotherRequest: a failed fetch of a token for another request fails this one,
+// too, with that error as its cause.
 func TestTokenOfAnotherRequest(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	req := newRequest(t, "http://127.0.0.1:1/")
@@ -126,7 +126,7 @@ func TestTokenOfAnotherRequest(t *testing.T) {
 	assert.Equal(t, "http://127.0.0.1:1/", e.URL)
 }
 
-// TestProxyDigestProof: a proxy that signs a body with a password has to know it.
+// TestProxyDigestProof: the rspauth of a proxy must prove that it knows the password.
 func TestProxyDigestProof(t *testing.T) {
 	px := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
@@ -151,8 +151,8 @@ func TestProxyDigestProof(t *testing.T) {
 	require.ErrorAs(t, err, &pe)
 }
 
-// TestDigestOfBodyBeforehand: a digest that covers the body is computed before the server asks
-// again, and the body goes out whole.
+// TestDigestOfBodyBeforehand: for a known challenge with auth-int the body is hashed first,
+// and then sent completely.
 func TestDigestOfBodyBeforehand(t *testing.T) {
 	server := &digestServer{challenge: "qop=auth-int", user: "u"}
 	s, _ := testserver.NewOrigin(t, testserver.Plain, server)

@@ -46,12 +46,12 @@ func newRequest(t testing.TB, url string) *netreply.Request {
 	return req
 }
 
-// fixture is a server of some kind and a Manager that reaches it.
+// fixture is a server of some kind and a Manager that trusts it.
 type fixture struct {
 	*httptest.Server
 	m    *netreply.Manager
 	kind testserver.Kind
-	cfg  *tls.Config // that trusts it
+	cfg  *tls.Config // trusts the server
 	t    testing.TB
 }
 
@@ -74,10 +74,10 @@ func eachProtocol(t *testing.T, h http.HandlerFunc, c netreply.Config, f func(*t
 	}
 }
 
-// discardLog is for servers that are refused on purpose.
+// discardLog is for servers whose errors are expected.
 var discardLog = log.New(io.Discard, "", 0)
 
-// dialTo dials one address, whatever the name.
+// dialTo dials one address for all names.
 func dialTo(addr string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, addr)
@@ -136,8 +136,8 @@ func signalName(e netreply.Event) string {
 	return "?"
 }
 
-// startProgram runs a server of Debian's until the test ends, when it gets a signal, and waits
-// for its address.
+// startProgram starts an installed server, waits until it listens, and stops it with a
+// signal at the end of the test.
 func startProgram(t *testing.T, stop os.Signal, name, addr string, args ...string) {
 	bin, err := exec.LookPath(name)
 	if err != nil {

@@ -22,13 +22,13 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// memoryURL is set for the process whose memory is measured.
+// memoryURL is set for the child process whose memory is measured.
 const memoryURL = "NETREPLY_TEST_MEMORY_URL"
 
 const memoryBytes = 4 << 30
 
-// TestMemory: moving 4 GiB each way takes less than 20 MB of a process of its
-// own.
+// TestMemory: transferring 4 GiB in each direction needs less than 20 MB in a separate
+// process.
 func TestMemory(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("moves 8 GiB")
@@ -52,8 +52,8 @@ func TestMemory(t *testing.T) {
 	assert.Less(t, kb, 20_000, "kB of memory at the peak")
 }
 
-// TestBombMemory: 128 MiB of zeros are refused at less than 32 MB of a
-// process of its own, though nobody reads it.
+// TestBombMemory: 128 MiB of zeros are refused with less than 32 MB in a separate process,
+// although the reply is not read.
 func TestBombMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory")
@@ -74,7 +74,7 @@ func TestBombMemory(t *testing.T) {
 		enc.Close()
 	}))
 	for _, codings := range []string{"gzip", "deflate", "br", "zstd", "gzip,gzip", "gzip,br", "br,zstd"} {
-		// when the garbage collector runs is a matter of luck: the best of three
+		// the garbage collector runs at random times: take the best of three
 		kb := math.MaxInt
 		for try := 0; try < 3 && kb >= 32_000; try++ {
 			_, peak := peakOf(t, s.URL+"/bomb/"+codings)
@@ -85,8 +85,8 @@ func TestBombMemory(t *testing.T) {
 	}
 }
 
-// peakOf is the peak memory in kB of a process that moves the bytes of a URL: what
-// was resident, the program's own code included, and what Go's runtime asked for.
+// peakOf returns the peak memory in kB of a process that transfers a URL: resident memory,
+// including code, and memory obtained by Go's runtime.
 func peakOf(t *testing.T, url string) (resident, runtime int) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), memoryURL+"="+url)
@@ -97,7 +97,7 @@ func peakOf(t *testing.T, url string) (resident, runtime int) {
 	return resident, runtime
 }
 
-// memoryClient moves the bytes and prints its peak memory.
+// memoryClient transfers the bytes and prints its peak memory.
 func memoryClient(url string) int {
 	move := moveBytes
 	if strings.Contains(url, "/bomb/") {
@@ -119,7 +119,7 @@ func memoryClient(url string) int {
 	return 0
 }
 
-// takeBomb waits for a reply whose body it does not read.
+// takeBomb waits for a reply without reading its body.
 func takeBomb(url string) error {
 	m, err := netreply.NewManager(netreply.Config{})
 	if err != nil {

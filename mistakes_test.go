@@ -11,7 +11,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestMistakesAreExplained: the error for a mistake names the field, and a value that it takes.
+// TestMistakesAreExplained: the error for a mistake names the field, and a valid value.
 func TestMistakesAreExplained(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	request := func(f func(*netreply.Request)) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// takeApart writes down what a multipart body holds, in brackets what lies in a part.
+// takeApart describes a multipart body, with nested parts in brackets.
 func takeApart(w io.Writer, contentType string, body io.Reader) {
 	typ, params, err := mime.ParseMediaType(contentType)
 	if err != nil || params["boundary"] == "" {
@@ -33,7 +33,7 @@ func takeApart(w io.Writer, contentType string, body io.Reader) {
 	fmt.Fprint(w, "] ")
 }
 
-// TestMultipartTypes: what the type of a part is, where the program does not say.
+// TestMultipartTypes: the default types of bodies and parts.
 func TestMultipartTypes(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { takeApart(w, r.Header.Get("Content-Type"), r.Body) },
 		netreply.Config{}, func(t *testing.T, s *fixture) {

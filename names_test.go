@@ -12,8 +12,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestNames: what is printed of a constant is its name, and of what is none its type and
-// number.
+// TestNames: constants are printed by name, and other values by type and number.
 func TestNames(t *testing.T) {
 	for want, v := range map[string]any{
 		"DefaultRedirectPolicy":             netreply.DefaultRedirectPolicy,

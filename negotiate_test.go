@@ -19,7 +19,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// twoLegs is a Negotiator like one of Kerberos, which says its name in two legs.
+// twoLegs is a Negotiator with two round trips, like one for Kerberos.
 type twoLegs struct {
 	name   string
 	noKeys bool
@@ -65,7 +65,7 @@ func (l *legs) Close() error {
 	return nil
 }
 
-// negotiateServer is the other side of twoLegs.
+// negotiateServer is the server for twoLegs.
 func negotiateServer(w http.ResponseWriter, r *http.Request) {
 	c := testserver.ConnStateOf(r)
 	scheme, field, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -97,8 +97,8 @@ func negotiateServer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestNegotiator: a scheme of two round trips, which can be refused, can lack a ticket, and can
-// meet an impostor.
+// TestNegotiator: a scheme of two round trips: accepted, refused, without a ticket, and
+// with an impostor.
 func TestNegotiator(t *testing.T) {
 	s, _ := testserver.NewConnOrigin(t, testserver.Plain, negotiateServer)
 	get := func(n *twoLegs, query string) (string, error) {

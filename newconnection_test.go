@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestGoAwayWhileStreaming: a server that is going finishes what it has begun; new
-// requests get a new connection at once.
+// TestGoAwayWhileStreaming: after GOAWAY running responses are completed; new requests use
+// a new connection at once.
 func TestGoAwayWhileStreaming(t *testing.T) {
 	over := make(chan struct{})
 	end := sync.OnceFunc(func() { close(over) })
@@ -55,8 +55,8 @@ func TestGoAwayWhileStreaming(t *testing.T) {
 	require.Equal(t, "xy", string(body))
 }
 
-// TestSilentConnection: an HTTP/2 connection that has gone silent fails the requests that time
-// out on it, and not later ones.
+// TestSilentConnection: a silent HTTP/2 connection fails the requests that time out on it,
+// and not later ones.
 func TestSilentConnection(t *testing.T) {
 	url := newH2Server(t, func(c *h2conn) {
 		for id := c.headers(); id != 0; id = c.headers() {
@@ -70,7 +70,7 @@ func TestSilentConnection(t *testing.T) {
 	req.HTTP = netreply.HTTP2Direct
 	req.TransferTimeout = 300 * time.Millisecond
 	require.ErrorIs(t, m.Get(deadline(t), req).Wait(deadline(t)), netreply.TimeoutError)
-	// it is given up behind the reply, which the first one may meet
+	// it is closed after the end of the reply, so the first request may still use it
 	if err := m.Get(deadline(t), req).Wait(deadline(t)); err != nil {
 		require.ErrorIs(t, err, netreply.TimeoutError)
 		req.TransferTimeout = 0
@@ -78,8 +78,8 @@ func TestSilentConnection(t *testing.T) {
 	}
 }
 
-// TestSilentHandshake: a handshake that hangs is not given to the next request when the one it
-// was for has timed out.
+// TestSilentHandshake: a hanging handshake is not assigned to the next request after a
+// timeout.
 func TestSilentHandshake(t *testing.T) {
 	cert := selfSigned(t, "127.0.0.1")
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
@@ -100,7 +100,7 @@ func TestSilentHandshake(t *testing.T) {
 	req.TransferTimeout = 300 * time.Millisecond
 	first := m.Get(deadline(t), req)
 	<-first.SocketStartedConnecting()
-	next := m.Get(deadline(t), second) // which waits for the same dial
+	next := m.Get(deadline(t), second) // waits for the same dial
 	require.ErrorIs(t, first.Wait(deadline(t)), netreply.TimeoutError)
 	require.NoError(t, next.Wait(deadline(t)))
 	require.Equal(t, 2, s.Connections())

@@ -14,7 +14,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestNTLM: the handshake stays on one connection, which from then on belongs to its user.
+// TestNTLM: the handshake uses one connection, which then belongs to its user.
 func TestNTLM(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		var mu sync.Mutex
@@ -57,7 +57,7 @@ func TestNTLM(t *testing.T) {
 	}
 }
 
-// TestNTLMMalformed: malformed messages, and servers that never accept.
+// TestNTLMMalformed: malformed messages, and servers that refuse all credentials.
 func TestNTLMMalformed(t *testing.T) {
 	for _, token := range []string{"", "!!!", "AAAA", base64.StdEncoding.EncodeToString(testserver.NTLMChallenge()[:20]), base64.StdEncoding.EncodeToString(testserver.NTLMChallenge())} {
 		s, cfg := testserver.NewConnOrigin(t, testserver.Plain, func(w http.ResponseWriter, r *http.Request) {

@@ -16,13 +16,13 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// callLog writes down the calls of OnSignal for one reply, and finds those that overlap.
+// callLog records the calls of OnSignal for one reply, and detects overlapping ones.
 type callLog struct {
 	t       testing.TB
 	running atomic.Int32
 	mu      sync.Mutex
 	calls   []string
-	done    chan struct{} // closed behind the last call
+	done    chan struct{} // closed after the last call
 }
 
 func newCallLog(t testing.TB) *callLog { return &callLog{t: t, done: make(chan struct{})} }
@@ -38,8 +38,8 @@ func (l *callLog) add(who string, e netreply.Event) {
 	}
 }
 
-// requireOrder: the Manager was called for every signal before the Request was, in the order
-// of Events.
+// requireOrder requires that for every signal the Manager was called before the Request, in
+// the order of Events.
 func (l *callLog) requireOrder(r *netreply.Reply) {
 	<-l.done
 	var want []string
@@ -61,12 +61,12 @@ func (l *callLog) requireOrder(r *netreply.Reply) {
 	require.Equal(l.t, want, got)
 }
 
-// TestOnSignalSerial: calls for one reply never overlap and come in the order of Events,
-// whoever ends it, and however many goroutines it has something to tell on (point 7).
+// TestOnSignalSerial: calls for one reply never overlap and have the order of Events, for
+// every kind of end, and with signals from several goroutines (point 7).
 func TestOnSignalSerial(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).EnableFullDuplex()
-		w.(http.Flusher).Flush() // the head, while the upload goes on
+		w.(http.Flusher).Flush() // the head, during the upload
 		io.Copy(w, r.Body)
 	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		const most = 12
@@ -111,8 +111,8 @@ func TestOnSignalSerial(t *testing.T) {
 	})
 }
 
-// TestAbortDoesNotWait: an Abort while OnSignal runs on another goroutine returns at once with
-// the reply finished, and that goroutine tells the rest.
+// TestAbortDoesNotWait: an Abort while OnSignal runs on another goroutine returns at once
+// with the reply finished, and that goroutine makes the remaining calls.
 func TestAbortDoesNotWait(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "body") }))
 	log := newCallLog(t)
@@ -140,8 +140,8 @@ func TestAbortDoesNotWait(t *testing.T) {
 	log.requireOrder(r)
 }
 
-// TestAbortInsideOnSignal: from any signal; the calls for the end follow when this one has
-// returned.
+// TestAbortInsideOnSignal: at any signal; the calls for the end follow after the current
+// one.
 func TestAbortInsideOnSignal(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -175,9 +175,9 @@ func TestAbortInsideOnSignal(t *testing.T) {
 	})
 }
 
-// TestInterimHoldsUpNobodyElse: an OnSignal that takes its time at an interim response holds up
-// its own reply, and not the others on the same HTTP/2 connection.
-func TestInterimHoldsUpNobodyElse(t *testing.T) {
+// TestInterimBlocksOnlyItsReply: a slow OnSignal for an interim response blocks its own
+// reply, and not the others on the same HTTP/2 connection.
+func TestInterimBlocksOnlyItsReply(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hints" {
 			w.WriteHeader(http.StatusEarlyHints)
@@ -204,7 +204,7 @@ func TestInterimHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-// TestGoexitInOnSignal: a reply ends whose OnSignal ends its goroutine, as a failed
+// TestGoexitInOnSignal: a reply ends whose OnSignal calls runtime.Goexit, as a failed
 // requirement in a test does.
 func TestGoexitInOnSignal(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1<<20)) }))

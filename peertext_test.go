@@ -18,7 +18,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// shown are all the texts that an error gives, those of its causes included.
+// shown returns all texts of an error and its causes.
 func shown(err error) []string {
 	list := []string{err.Error(), fmt.Sprintf("%v %+v", err, err)}
 	var e *netreply.Error
@@ -31,8 +31,8 @@ func shown(err error) []string {
 	return list
 }
 
-// TestPeerTextInErrors: no control character of a peer's gets into an error, wherever it
-// puts it, and nothing of any length.
+// TestPeerTextInErrors: texts of a peer in errors contain no control characters, and are
+// shortened.
 func TestPeerTextInErrors(t *testing.T) {
 	const nasty = "\x1b[2J\x07\x9b31m\u202e\u2028"
 	long := strings.Repeat("very ", 20_000)
@@ -82,7 +82,7 @@ func TestPeerTextInErrors(t *testing.T) {
 	}
 }
 
-// TestTooManyRequests: 429 can be told apart, and says how long to wait.
+// TestTooManyRequests: 429 matches its own target, and has RetryAfter.
 func TestTooManyRequests(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		var code int
@@ -112,7 +112,8 @@ func TestTooManyRequests(t *testing.T) {
 	})
 }
 
-// TestMessages: an error says what was wanted, what was found, and the name of the setting.
+// TestMessages: an error has the expected and the actual value, and the name of the
+// setting.
 func TestMessages(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
 	m := newManager(t, netreply.Config{})

@@ -20,7 +20,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// careless are all ways not to insist on a verified chain. errors are the flaws of the
+// careless are all settings that accept an unverified chain. errors are the flaws of the
 // server.
 var careless = map[string]func(q *netreply.Request, errors []netreply.SSLError){
 	"VerifyNone": func(q *netreply.Request, _ []netreply.SSLError) {
@@ -43,7 +43,7 @@ var careless = map[string]func(q *netreply.Request, errors []netreply.SSLError){
 	},
 }
 
-// sending is a certificate with others that a server sends along.
+// sending returns a certificate with additional ones that the server sends.
 func sending(leaf tls.Certificate, others ...tls.Certificate) tls.Certificate {
 	leaf.Certificate = slices.Clone(leaf.Certificate)
 	for _, o := range others {
@@ -67,11 +67,11 @@ func TestPinsWithoutVerifiedChain(t *testing.T) {
 	ca := issue(t, &root, caTemplate("ca"))
 	real := issue(t, &ca, leafTemplate("real.test"))
 	own := issue(t, nil, leafTemplate("host.test"))
-	// says that ca has issued it, and has signed it itself
+	// names ca as its issuer, but is self-signed
 	forger := tls.Certificate{Leaf: &x509.Certificate{RawSubject: ca.Leaf.RawSubject, Subject: ca.Leaf.Subject, SubjectKeyId: ca.Leaf.SubjectKeyId},
 		PrivateKey: own.PrivateKey}
 	forged := issue(t, &forger, leafTemplate("host.test"))
-	grandchild := issue(t, &real, leafTemplate("host.test")) // of a certificate that is no CA
+	grandchild := issue(t, &real, leafTemplate("host.test")) // of a certificate that is not a CA
 	other := issue(t, nil, caTemplate("ca"))
 	for name, c := range map[string]struct {
 		shows  tls.Certificate
@@ -139,7 +139,8 @@ func TestPinsWithoutVerifiedChain(t *testing.T) {
 	}
 }
 
-// TestPinsHSTS: for a host with an HSTS policy no pin makes up for a certificate with errors.
+// TestPinsHSTS: for a host with an HSTS policy a matching pin does not excuse certificate
+// errors.
 func TestPinsHSTS(t *testing.T) {
 	store := hsts.NewStore()
 	store.Add(hsts.Policy{Host: "host.test", Expires: time.Now().Add(time.Hour)})

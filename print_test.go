@@ -25,7 +25,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// secret is looked for, in all forms that bytes are printed in.
+// secret is searched in all forms in which bytes are printed.
 const secret = "s3cr3t-m4rk3r-of-32-bytes-length"
 
 var secretForms = func() []string {
@@ -36,7 +36,7 @@ var secretForms = func() []string {
 		base64.StdEncoding.EncodeToString(b), url.QueryEscape(secret), trim(fmt.Sprintf("%x", b))}
 }()
 
-// prints are all that fmt and log/slog make of a value.
+// prints returns all texts of fmt and log/slog for a value.
 func prints(v any) map[string]string {
 	out := map[string]string{}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%20v", "%-20s"} {
@@ -53,7 +53,7 @@ func prints(v any) map[string]string {
 	return out
 }
 
-// inside puts a value where package fmt has to look for it.
+// inside embeds a value in other types.
 func inside(v any) map[string]any {
 	rv := reflect.ValueOf(v)
 	slice := reflect.MakeSlice(reflect.SliceOf(rv.Type()), 0, 1)
@@ -76,8 +76,8 @@ func requireNoSecret(t *testing.T, what, text string) {
 	}
 }
 
-// TestPrintsHoldNoSecret: whatever is printed of whatever holds a secret, by value, by
-// pointer, and inside other values, it does not show, and what a person looks for does.
+// TestPrintsHoldNoSecret: printing a value with a secret, by value, by pointer, and inside
+// other values, does not show the secret, but the useful fields.
 func TestPrintsHoldNoSecret(t *testing.T) {
 	u, err := url.Parse("http://user:" + secret + "@host.test/path")
 	require.NoError(t, err)
@@ -142,7 +142,7 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	for name, c := range values {
 		forms := map[string]any{name: c.v}
 		if v := reflect.ValueOf(c.v); v.Kind() == reflect.Pointer {
-			switch name { // of the others go vet refuses copies, and they show what they hold
+			switch name { // go vet refuses copies of the others
 			case "TokenSource", "Authenticator", "PreSharedKeyAuthenticator":
 				forms["*"+name] = v.Elem().Interface()
 			}
@@ -155,7 +155,7 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 			for where, v := range inside(v) {
 				for verb, text := range prints(v) {
 					if verb == "json" && where != "itself" {
-						continue // encoding/json is not printing: it is for what shall be read again
+						continue // encoding/json is not printing
 					}
 					requireNoSecret(t, form+" "+where+" "+verb, text)
 					if where == "itself" && verb != "%T" && !strings.HasPrefix(form, "*") {
@@ -258,7 +258,7 @@ func TestRepliesPrintNoSecret(t *testing.T) {
 	})
 }
 
-// TestErrorsHoldNoSecret: of what does not parse or cannot be used.
+// TestErrorsHoldNoSecret: errors about invalid values contain no secrets.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	var errs []error
 	for _, end := range []string{"#", "/", "?", "%zz", " ", "[", "]", "\x00", "\n", ":99999", ":x", "é"} {
@@ -275,7 +275,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 				errs = append(errs, err)
 			}
 			u, err := url.Parse(raw)
-			if err != nil { // made by hand
+			if err != nil { // not made by a parser
 				u = &url.URL{Scheme: strings.Trim(scheme, ":/1"), Host: "user:" + secret + end + "et@host.test"}
 			}
 			{
@@ -297,7 +297,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	}
 	assert.Greater(t, n, 300)
 
-	// what a server sends: a Location that does not parse
+	// an invalid Location of a server
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		c.Head()
 		c.Say("HTTP/1.1 302 Found\r\nLocation: http://user:" + secret + "#@host:x/\r\nContent-Length: 0\r\n\r\n")
@@ -307,7 +307,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	requireNoSecret(t, "Location", err.Error())
 }
 
-// TestParseProxyExplains: the error names what is usually forgotten.
+// TestParseProxyExplains: the error explains common mistakes.
 func TestParseProxyExplains(t *testing.T) {
 	for _, raw := range []string{"127.0.0.1:8080", "proxy.test:3128", "proxy.test", "localhost:8080", "user:" + secret + "@proxy.test:8080", "[::1]:8080"} {
 		_, err := netreply.ParseProxy(raw)

@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// logged is what log/slog's JSON makes of a value.
+// logged returns the JSON of log/slog for a value.
 func logged(t *testing.T, v any) map[string]any {
 	var b bytes.Buffer
 	slog.New(slog.NewJSONHandler(&b, nil)).Info("m", "v", v)
@@ -26,8 +26,7 @@ func logged(t *testing.T, v any) map[string]any {
 	return line.V
 }
 
-// TestLoggedValues: a log that is searched by field has numbers as numbers, and words
-// without the quotes of package fmt.
+// TestLoggedValues: log/slog gets numbers as numbers, and strings without quotes.
 func TestLoggedValues(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no", http.StatusNotFound)
@@ -46,7 +45,7 @@ func TestLoggedValues(t *testing.T) {
 	assert.Equal(t, `netreply.Request{URL: "http://host.test/", LocalServerName: "a\nb", Background: true, MaxRedirects: 3, TransferTimeout: 1s}`, fmt.Sprint(req))
 }
 
-// TestPrintRunning: of a reply that runs, what it waits for and how far it has come.
+// TestPrintRunning: a running reply is printed with phase and progress.
 func TestPrintRunning(t *testing.T) {
 	release := make(chan bool)
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,8 +72,8 @@ func TestPrintRunning(t *testing.T) {
 	assert.Equal(t, `netreply.Reply{Method: "GET", URL: "`+s.URL+`/x?q", Redirects: 1, State: finished, StatusCode: 200, Received: 7}`, fmt.Sprint(r))
 }
 
-// TestPrintSSLErrors: the question is printed, and nothing of how it is answered, which
-// other goroutines may be writing meanwhile.
+// TestPrintSSLErrors: the question is printed without its answer, which other goroutines
+// may be writing.
 func TestPrintSSLErrors(t *testing.T) {
 	q := &netreply.SSLErrors{Host: "host.test", Errors: []netreply.SSLError{{Code: netreply.SSLCertificateExpired}}}
 	done := make(chan bool)

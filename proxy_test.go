@@ -16,14 +16,14 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// proxyAt makes the Proxy of an address.
+// proxyAt makes a Proxy with an address.
 func proxyAt(kind netreply.ProxyType, addr string) *netreply.Proxy {
 	a := netip.MustParseAddrPort(addr)
 	return &netreply.Proxy{Type: kind, Host: a.Addr().String(), Port: a.Port()}
 }
 
-// TestProxyCarriesEveryProtocol: each kind of proxy carries each protocol, looks up the names itself,
-// and no field for the proxy reaches the target.
+// TestProxyCarriesEveryProtocol: each kind of proxy works with each protocol and resolves
+// the names itself, and no field for the proxy reaches the target.
 func TestProxyCarriesEveryProtocol(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		for _, proxy := range []netreply.ProxyType{netreply.HTTPProxy, netreply.HTTPSProxy, netreply.Socks5Proxy, netreply.HTTPCachingProxy} {
@@ -104,7 +104,7 @@ func checkThroughProxy(t *testing.T, kind testserver.Kind, px *testserver.Proxy,
 	}
 }
 
-// TestProxyGuard: the guard checks the target that a proxy is asked for.
+// TestProxyGuard: the guard checks the target of a request through a proxy.
 func TestProxyGuard(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	px := testserver.NewProxy(t, s.Listener.Addr().String(), nil)

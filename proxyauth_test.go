@@ -16,7 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestProxyPassword: known or asked for, it is remembered, and used for this proxy only.
+// TestProxyPassword: a password, from the Proxy or an answer, is stored, and used for this
+// proxy only.
 func TestProxyPassword(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -89,7 +90,7 @@ func TestProxyPassword(t *testing.T) {
 	}
 }
 
-// TestProxyNTLM: connections to the proxy belong to a user, tunnels and others.
+// TestProxyNTLM: connections to the proxy, for tunnels and forwarding, belong to a user.
 func TestProxyNTLM(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -131,8 +132,8 @@ func TestProxyNTLM(t *testing.T) {
 	}
 }
 
-// TestNTLMThroughProxy: a server with NTLM is reached through tunnels, and its handshake keeps
-// its own connection.
+// TestNTLMThroughProxy: the NTLM handshake with a server through a tunnel uses one
+// connection.
 func TestNTLMThroughProxy(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		s, cfg := testserver.NewConnOrigin(t, kind, testserver.NTLMHandler(func(string) {}))
@@ -140,7 +141,7 @@ func TestNTLMThroughProxy(t *testing.T) {
 		px.RequireLogin("a", "b")
 		for _, proxy := range []netreply.ProxyType{netreply.HTTPProxy, netreply.Socks5Proxy} {
 			if kind == testserver.Plain && proxy == netreply.HTTPProxy {
-				continue // it forwards, over connections of its own
+				continue // it forwards on its own connections
 			}
 			p := proxyAt(proxy, px.Addr)
 			p.User, p.Password = "a", "b"
@@ -160,8 +161,8 @@ func TestNTLMThroughProxy(t *testing.T) {
 	}
 }
 
-// TestProxyClosesWithChallenge: a proxy that closes the connection with its 407 is connected to
-// again.
+// TestProxyClosesWithChallenge: after a 407 with which the proxy closes the connection,
+// another one is opened.
 func TestProxyClosesWithChallenge(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))

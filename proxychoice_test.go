@@ -16,7 +16,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestProxyChoice: which proxy is used, and for what (rules X2, X3 and X8).
+// TestProxyChoice: the proxy for each request (rules X2, X3 and X8).
 func TestProxyChoice(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	one, two := testserver.NewProxy(t, s.Listener.Addr().String(), nil), testserver.NewProxy(t, s.Listener.Addr().String(), nil)
@@ -76,7 +76,7 @@ func TestProxyChoice(t *testing.T) {
 	assert.EqualValues(t, 5, queries.Load())
 }
 
-// dialProxiesOr dials the proxies where they are, and everything else at one address.
+// dialProxiesOr dials proxies at their address, and everything else at one address.
 func dialProxiesOr(target string, proxies ...*testserver.Proxy) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		for _, p := range proxies {
@@ -135,9 +135,9 @@ func TestParseProxy(t *testing.T) {
 	assert.Equal(t, "direct", strings.ToLower(strings.Replace((&netreply.Proxy{Type: netreply.NoProxy}).String(), "no", "direct", 1)))
 }
 
-// TestProxyFromEnvironment: the variables of this process, which are read once.
+// TestProxyFromEnvironment: the variables of the process, which are read once.
 func TestProxyFromEnvironment(t *testing.T) {
-	u, err := url.Parse("http://127.0.0.1/") // never proxied, whatever they say
+	u, err := url.Parse("http://127.0.0.1/") // never proxied, whatever the variables
 	require.NoError(t, err)
 	assert.Empty(t, netreply.ProxyFromEnvironment(netreply.ProxyQuery{URL: u}))
 }

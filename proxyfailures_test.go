@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestProxyFailures: every failure of a proxy has a code of its own, in every phase (D9).
+// TestProxyFailures: every failure of a proxy has its own code, in every phase (D9).
 func TestProxyFailures(t *testing.T) {
 	closed := testserver.Refusing(t)
 	refused := "HTTP/1.1 %s\r\nContent-Length: 5\r\nX-Why: because\r\n\r\nsorry"

@@ -14,8 +14,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestProxyHeaders: what the program adds goes to the proxy with CONNECT and with what it
-// forwards, and inside a tunnel not at all.
+// TestProxyHeaders: Proxy.Headers are sent with CONNECT and with forwarded requests, and
+// not inside a tunnel.
 func TestProxyHeaders(t *testing.T) {
 	for _, kind := range testserver.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -60,8 +60,8 @@ func TestProxyHeaders(t *testing.T) {
 	}
 }
 
-// TestProxyAuthorizationSpelling: what is for the proxy does not reach the target through
-// a tunnel, however it is spelled.
+// TestProxyAuthorizationSpelling: Proxy-Authorization does not reach the target through a
+// tunnel, in any spelling.
 func TestProxyAuthorizationSpelling(t *testing.T) {
 	for _, kind := range testserver.Kinds[1:] {
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -80,8 +80,8 @@ func TestProxyAuthorizationSpelling(t *testing.T) {
 	}
 }
 
-// TestProxyAuthorizationDirect: where a choice of proxies leads to none of them, the target does
-// not get what the program has for them.
+// TestProxyAuthorizationDirect: with a direct connection, the target does not get
+// Proxy-Authorization.
 func TestProxyAuthorizationDirect(t *testing.T) {
 	eachProtocol(t, func(_ http.ResponseWriter, r *http.Request) {
 		assert.Empty(t, r.Header.Values("Proxy-Authorization"))
@@ -112,8 +112,8 @@ func TestProxyHeadersInPoolKey(t *testing.T) {
 	assert.Equal(t, 2, px.Connections())
 }
 
-// TestProxyHeadersAuthorization: a Proxy-Authorization of the program is not replaced, and a
-// 407 to it is the result.
+// TestProxyHeadersAuthorization: a Proxy-Authorization of the program is not replaced, and
+// a 407 to it is final.
 func TestProxyHeadersAuthorization(t *testing.T) {
 	for _, kind := range []testserver.Kind{testserver.Plain, testserver.TLS} {
 		s, cfg := testserver.NewOrigin(t, kind, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -133,8 +133,8 @@ func TestProxyHeadersAuthorization(t *testing.T) {
 	}
 }
 
-// TestProxyHeadersInvalid: what cannot be a field, or is not the program's to set, is
-// refused by name, without its value.
+// TestProxyHeadersInvalid: invalid fields, and those that a program must not set, are
+// errors with the name and without the value.
 func TestProxyHeadersInvalid(t *testing.T) {
 	good := netreply.Proxy{Type: netreply.HTTPProxy, Host: "proxy.test"}
 	for _, h := range []netreply.Headers{
@@ -156,7 +156,7 @@ func TestProxyHeadersInvalid(t *testing.T) {
 	require.ErrorContains(t, err, "SOCKS has no header fields")
 }
 
-// TestProxyHeadersSecret: what prints a Proxy does not print them.
+// TestProxyHeadersSecret: printing a Proxy does not print its headers.
 func TestProxyHeadersSecret(t *testing.T) {
 	p := &netreply.Proxy{Type: netreply.HTTPProxy, Host: "proxy.test", User: "u", Password: "s3cret", Headers: netreply.NewHeaders("Proxy-Authorization", "Bearer s3cret", "X-Key", "s3cret")}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {

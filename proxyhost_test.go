@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestProxyHost: a host of a proxy that would not stay in its place is refused, by name,
-// and not quoted where it may hold a password.
+// TestProxyHost: an invalid host of a proxy is an error, without its value if that may
+// contain a password.
 func TestProxyHost(t *testing.T) {
 	for _, host := range []string{"", "a b", "a\r\nX: 1", "a\n", "a\x00", "a\t", "a/b", "u:secret@a", "secret@a", "http://u:secret@a:1", "[::1]", "a:80", "a:secret", "::1%x\r\n", "fe80::1%a b", "a%0d", "\u007f"} {
 		for _, kind := range []netreply.ProxyType{netreply.HTTPProxy, netreply.HTTPSProxy, netreply.Socks5Proxy, netreply.HTTPCachingProxy} {
@@ -45,7 +45,7 @@ func TestProxyHost(t *testing.T) {
 	}
 }
 
-// TestPeerVerifyName: the name goes into the handshake, so it has to be one.
+// TestPeerVerifyName: the name must be valid, because it is sent in the handshake.
 func TestPeerVerifyName(t *testing.T) {
 	for _, name := range []string{"a b", "a\r\n", "a\x00", "a/b", "a:80", "*.test"} {
 		_, err := netreply.NewManager(netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{PeerVerifyName: name}})
@@ -57,7 +57,7 @@ func TestPeerVerifyName(t *testing.T) {
 	}
 }
 
-// TestConnectToHostMistakes: what a program may get wrong is an error.
+// TestConnectToHostMistakes: invalid arguments are errors.
 func TestConnectToHostMistakes(t *testing.T) {
 	var none *netreply.Manager
 	for _, m := range []*netreply.Manager{none, {}} {
@@ -65,7 +65,7 @@ func TestConnectToHostMistakes(t *testing.T) {
 		require.ErrorContains(t, m.ConnectToHostEncrypted(t.Context(), "a.test", 80, nil), "NewManager")
 	}
 	m := newManager(t, netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, netreply.ConnectionRefusedError }})
-	//lint:ignore SA1012 it is the mistake that is tried
+	// lint:ignore SA1012 it is the mistake that is tried
 	require.ErrorIs(t, m.ConnectToHost(nil, "a.test", 80), netreply.ConnectionRefusedError)
 	err := m.ConnectToHost(t.Context(), "user:secret@a.test", 80)
 	require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)
@@ -73,7 +73,7 @@ func TestConnectToHostMistakes(t *testing.T) {
 	require.Error(t, m.ConnectToHostEncrypted(t.Context(), "a.test", 80, &netreply.SSLConfiguration{MinProtocol: 1}))
 }
 
-// TestParseProxyMistakes: what is wrong is said, and there is no proxy then.
+// TestParseProxyMistakes: invalid URLs are errors without a Proxy.
 func TestParseProxyMistakes(t *testing.T) {
 	for raw, text := range map[string]string{
 		"127.0.0.1:8080": "http://host:port", "proxy.test": "http://host:port", "socks4://proxy.test": "socks5", "": "http://host:port",

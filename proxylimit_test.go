@@ -15,9 +15,9 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestProxyLimit: a limit of connections is per target, also behind a proxy that
-// forwards: a host that hangs keeps no other waiting (rule N41), and what was opened for
-// one target carries nothing for another.
+// TestProxyLimit: the limit of connections is per target, also with a forwarding proxy: a
+// hanging host does not block others (rule N41), and a connection for one target is not
+// used for another.
 func TestProxyLimit(t *testing.T) {
 	for _, kind := range []netreply.ProxyType{netreply.HTTPProxy, netreply.HTTPCachingProxy} {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) { testProxyLimit(t, kind) })
@@ -80,8 +80,8 @@ func testProxyLimit(t *testing.T, kind netreply.ProxyType) {
 	}
 }
 
-// TestProxyQuestionCost: a challenge of a proxy costs one more CONNECT, on the same connection,
-// wherever the answer comes from.
+// TestProxyQuestionCost: a challenge of a proxy costs one more CONNECT, on the same
+// connection, for any source of the answer.
 func TestProxyQuestionCost(t *testing.T) {
 	s, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "through") }))
 	for _, closes := range []bool{false, true} {

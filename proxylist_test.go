@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// listOf is a ProxyFactory that gives always the same.
+// listOf is a ProxyFactory with a constant result.
 func listOf(list ...*netreply.Proxy) netreply.ProxyFactory {
 	return func(netreply.ProxyQuery) (all []netreply.Proxy) {
 		for _, p := range list {
@@ -52,10 +52,10 @@ func TestProxyList(t *testing.T) {
 				"one that hangs up":      {[]*netreply.Proxy{proxyAt(netreply.HTTPProxy, hangsUp.Addr), proxyAt(netreply.HTTPProxy, good.Addr)}, false, 0},
 			} {
 				if kind == testserver.Plain && name == "one that says no" {
-					c.code = netreply.ContentAccessDenied // the proxy's word is the response here
+					c.code = netreply.ContentAccessDenied // here the response of the proxy is final
 				}
 				if kind == testserver.Plain && name == "one that hangs up" {
-					continue // whether anything was sent is a race; see TestProxyListNotAfterSending
+					continue // whether anything was sent depends on timing; see TestProxyListNotAfterSending
 				}
 				for bodyKind, content := range map[string]func() netreply.Body{
 					"memory": func() netreply.Body { return netreply.StringBody("hello") },
@@ -87,7 +87,8 @@ func TestProxyList(t *testing.T) {
 	}
 }
 
-// TestProxyListNotAfterSending: a request that one proxy may have passed on goes to no other.
+// TestProxyListNotAfterSending: a request that one proxy may have forwarded is not sent to
+// another.
 func TestProxyListNotAfterSending(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	good := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
@@ -100,7 +101,8 @@ func TestProxyListNotAfterSending(t *testing.T) {
 	assert.Empty(t, asked)
 }
 
-// TestProxyListTimeouts: each proxy has its own ConnectTimeout; the caller's context ends all.
+// TestProxyListTimeouts: each proxy has its own ConnectTimeout; the caller's context ends
+// all attempts.
 func TestProxyListTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, netreply.Config{ConnectTimeout: 5 * time.Second, ProxyFactory: listOf(

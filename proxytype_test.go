@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestProxyWithoutType: somebody who writes down where a proxy is does not want to go
-// without it, which is what the zero ProxyType stands for.
+// TestProxyWithoutType: a Proxy with a host but without a type is an error, because the
+// zero ProxyType means no proxy.
 func TestProxyWithoutType(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer s.Close()
@@ -43,7 +43,7 @@ func TestProxyWithoutType(t *testing.T) {
 	require.NoError(t, newManager(t, cfg).Fetch(t.Context(), "GET", newRequest(t, s.URL), nil).Err())
 }
 
-// requireField demands an error that names a field.
+// requireField requires an error that names a field.
 func requireField(t *testing.T, err error, field string) {
 	t.Helper()
 	var e *netreply.FieldError

@@ -14,8 +14,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestCertificateQuestionWhenReplyEnds: everything that ends a reply ends it while it asks
-// about a certificate, and closes the connection; also when the answer comes at that moment.
+// TestCertificateQuestionWhenReplyEnds: every kind of end works during a question about a
+// certificate, and closes the connection; also when the answer is given at the same time.
 func TestCertificateQuestionWhenReplyEnds(t *testing.T) {
 	for name, end := range map[string]func(r *netreply.Reply, cancel context.CancelFunc){
 		"Abort":         func(r *netreply.Reply, _ context.CancelFunc) { r.Abort() },
@@ -30,7 +30,7 @@ func TestCertificateQuestionWhenReplyEnds(t *testing.T) {
 					if c.N == 1 {
 						defer close(gone)
 					}
-					io.Copy(io.Discard, c.R) // shakes hands as well
+					io.Copy(io.Discard, c.R) // also makes a handshake
 				})
 				m := newManager(t, netreply.Config{Ask: netreply.AskSSLErrors, TLSTimeout: -1, TransferTimeout: time.Minute})
 				ctx, cancel := context.WithCancel(deadline(t))
@@ -68,8 +68,8 @@ func TestCertificateQuestionWhenReplyEnds(t *testing.T) {
 	}
 }
 
-// TestCertificateQuestionWhenServerEnds: a server that closes before the answer is connected to
-// again, and a refusal still holds.
+// TestCertificateQuestionWhenServerEnds: if the server closes the connection before the
+// answer, another one is opened; a refusal is still effective.
 func TestCertificateQuestionWhenServerEnds(t *testing.T) {
 	for _, reset := range []bool{false, true} {
 		for _, yes := range []bool{false, true} {

@@ -22,8 +22,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// pskByCertificate is a PSKDialer that asks for the key and then shakes hands without
-// looking at the certificate.
+// pskByCertificate is a PSKDialer that asks for the key and then makes a handshake without
+// verifying the certificate.
 type pskByCertificate struct{}
 
 func (pskByCertificate) Handshake(ctx context.Context, conn net.Conn, p netreply.PSKParameters) (net.Conn, tls.ConnectionState, error) {
@@ -36,9 +36,9 @@ func (pskByCertificate) Handshake(ctx context.Context, conn net.Conn, p netreply
 	return c, c.ConnectionState(), err
 }
 
-// questionSite is a site behind a proxy. A request for it meets every kind of question: that of
-// the proxy, a certificate that nobody has signed, or with psk a key; a password; a redirect.
-// The body of the last response waits for end.
+// questionSite is a site behind a proxy. A request for it causes every kind of question:
+// for the password of the proxy, about an untrusted certificate or with psk for a key, for
+// a password, and about a redirect. The body of the last response waits for end.
 type questionSite struct {
 	cfg netreply.Config
 	req *netreply.Request
@@ -84,10 +84,10 @@ func newQuestionSite(t testing.TB, psk bool) *questionSite {
 
 func (s *questionSite) finish() { close(s.end) }
 
-// askAll waits for every question but the key, which needs a PSKDialer.
+// askAll waits for all kinds except pre-shared keys, which need a PSKDialer.
 const askAll = netreply.AskProxyAuthentication | netreply.AskSSLErrors | netreply.AskAuthentication
 
-// yes answers a question so that the reply goes on.
+// yes answers a question so that the reply continues.
 func yes(q netreply.Question) bool {
 	switch q := q.(type) {
 	case *netreply.ProxyAuthenticator:
@@ -106,7 +106,7 @@ func yes(q netreply.Question) bool {
 
 func kindOf(q netreply.Question) string { return reflect.TypeOf(q).Elem().Name() }
 
-// kindsOf are the questions that a questionSite makes a reply ask, in order.
+// kindsOf are the questions of a reply from questionSite, in order.
 func kindsOf(psk bool) []string {
 	if psk {
 		return []string{"ProxyAuthenticator", "PreSharedKeyAuthenticator", "Authenticator", "Redirect"}
@@ -120,8 +120,7 @@ func eachKeying(t *testing.T, f func(t *testing.T, psk bool, s *questionSite)) {
 	}
 }
 
-// TestAnswer: one function answers all kinds, of the Request, or of the Manager where the
-// Request has none.
+// TestAnswer: one function answers all kinds: that of the Request, or else of the Manager.
 func TestAnswer(t *testing.T) {
 	for _, ofManager := range []bool{false, true} {
 		eachKeying(t, func(t *testing.T, psk bool, s *questionSite) {
@@ -151,8 +150,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestQuestions: a loop over all kinds ends with the final head, though nothing has read the
-// body that stands in the way of the rest.
+// TestQuestions: a loop over all kinds ends with the final head, although the body is not
+// read.
 func TestQuestions(t *testing.T) {
 	eachKeying(t, func(t *testing.T, psk bool, s *questionSite) {
 		s.req.Ask = askAll
@@ -198,7 +197,7 @@ func TestQuestionChannels(t *testing.T) {
 			all.Go(func() { answered[2] = answerEach(r.PreSharedKeyAuthenticationRequired()) })
 			all.Go(func() { answered[3] = answerEach(r.AuthenticationRequired()) })
 			all.Go(func() { answered[4] = answerEach(r.Redirected()) })
-			all.Wait() // while the body is not there
+			all.Wait() // before the body was received
 			if psk {
 				assert.Equal(t, [5]int{1, 0, 1, 1, 1}, answered)
 			} else {
@@ -217,7 +216,7 @@ func TestQuestionChannels(t *testing.T) {
 			s.finish()
 			r := newManager(t, s.cfg).Get(deadline(t), s.req)
 			for running := true; running; {
-				select { // of a closed channel comes nil, which takes no answer
+				select { // a closed channel delivers nil, which accepts no answer
 				case q := <-r.ProxyAuthenticationRequired():
 					q.SetCredentials("user", "pass")
 				case q := <-r.SSLErrors():
@@ -237,7 +236,8 @@ func TestQuestionChannels(t *testing.T) {
 	})
 }
 
-// answerEach answers all that comes, and gives how many answers counted.
+// answerEach answers all questions of a channel, and returns how many answers were
+// accepted.
 func answerEach[Q netreply.Question](ch <-chan Q) (n int) {
 	for q := range ch {
 		if yes(q) {
@@ -247,7 +247,7 @@ func answerEach[Q netreply.Question](ch <-chan Q) (n int) {
 	return n
 }
 
-// TestUnanswered: what is open when Answer returns gets the safe answer.
+// TestUnanswered: a question that is open when Answer returns gets the safe answer.
 func TestUnanswered(t *testing.T) {
 	eachKeying(t, func(t *testing.T, psk bool, s *questionSite) {
 		s.finish()
@@ -271,8 +271,8 @@ func TestUnanswered(t *testing.T) {
 	})
 }
 
-// TestAnswerNotNeeded: nobody is asked where the answer is known, where OnSignal has given it, or
-// where the redirect policy has decided.
+// TestAnswerNotNeeded: Answer is not called if the answer is known, if OnSignal has given
+// it, or if the redirect policy has decided.
 func TestAnswerNotNeeded(t *testing.T) {
 	for name, know := range map[string]func(s *questionSite){
 		"settings": func(s *questionSite) {
@@ -326,7 +326,7 @@ func TestAnswerNotNeeded(t *testing.T) {
 	}
 }
 
-// TestNotAsked: without Ask and Answer there is no question, only news.
+// TestNotAsked: without Ask and Answer the reply does not wait; the signals are emitted.
 func TestNotAsked(t *testing.T) {
 	s := newQuestionSite(t, false)
 	s.finish()
@@ -340,8 +340,8 @@ func TestNotAsked(t *testing.T) {
 	assert.False(t, yes(q))
 }
 
-// TestAnswerOnce: of several replies that need the same password one asks. What Answer leaves
-// open for one is asked for the next.
+// TestAnswerOnce: of several replies that need the same password one asks. If Answer leaves
+// its question open, the next one asks.
 func TestAnswerOnce(t *testing.T) {
 	const replies = 8
 	for _, row := range []struct {
@@ -357,7 +357,7 @@ func TestAnswerOnce(t *testing.T) {
 		s, _ := testserver.NewOrigin(t, testserver.H2C, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, _, ok := r.BasicAuth(); !ok {
 				refused.Done()
-				refused.Wait() // so that all need it
+				refused.Wait() // so that all need the password
 				w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
 				w.WriteHeader(http.StatusUnauthorized)
 			}
@@ -380,8 +380,8 @@ func TestAnswerOnce(t *testing.T) {
 	}
 }
 
-// TestAnswerBeside: an answer that comes by way of a channel while Answer runs is the one.
-func TestAnswerBeside(t *testing.T) {
+// TestAnswerByChannel: an answer by a channel while Answer runs is the first one.
+func TestAnswerByChannel(t *testing.T) {
 	s := newQuestionSite(t, false)
 	s.finish()
 	var r *netreply.Reply
@@ -396,8 +396,8 @@ func TestAnswerBeside(t *testing.T) {
 	require.NoError(t, r.Wait(deadline(t)))
 }
 
-// TestAbortWhileAnswering: the reply ends without waiting for Answer, whose context ends with
-// it; the question takes no answer any more.
+// TestAbortWhileAnswering: the reply ends without waiting for Answer, whose context ends
+// with it; the question accepts no answer any more.
 func TestAbortWhileAnswering(t *testing.T) {
 	eachKeying(t, func(t *testing.T, psk bool, s *questionSite) {
 		s.finish()
@@ -425,7 +425,8 @@ func TestAbortWhileAnswering(t *testing.T) {
 	})
 }
 
-// TestWaitInsideAnswer: nothing that waits hangs, at whatever question (point 10).
+// TestWaitInsideAnswer: methods that wait do not hang inside Answer, for any question
+// (point 10).
 func TestWaitInsideAnswer(t *testing.T) {
 	eachKeying(t, func(t *testing.T, psk bool, s *questionSite) {
 		s.finish()
@@ -486,7 +487,7 @@ func TestWaitInsideEveryOnSignal(t *testing.T) {
 					r.Abort()
 				case netreply.ReadyRead:
 					if psk {
-						r.Abort() // what is told then is told from here
+						r.Abort() // the remaining calls are made from here
 					}
 				}
 			}
@@ -500,13 +501,14 @@ func TestWaitInsideEveryOnSignal(t *testing.T) {
 	}
 }
 
-// TestWaitInsideOnSignalOfAbort: OnSignal is called on the goroutine of an Abort, too.
+// TestWaitInsideOnSignalOfAbort: the same if OnSignal is called on the goroutine of an
+// Abort.
 func TestWaitInsideOnSignalOfAbort(t *testing.T) {
 	s := newQuestionSite(t, false)
 	for way, wait := range waits {
 		m := newManager(t, s.cfg)
 		inside := make(chan struct{})
-		s.req.Answer = func(ctx context.Context, _ netreply.Question) { // the transfer is here, and in no OnSignal
+		s.req.Answer = func(ctx context.Context, _ netreply.Question) { // the transfer is blocked here, not in OnSignal
 			close(inside)
 			<-ctx.Done()
 		}
@@ -525,7 +527,7 @@ func TestWaitInsideOnSignalOfAbort(t *testing.T) {
 	}
 }
 
-// TestCloseInsideAnswer: the Manager can be closed there, and the Reply.
+// TestCloseInsideAnswer: Manager and Reply can be closed inside Answer.
 func TestCloseInsideAnswer(t *testing.T) {
 	for name, end := range map[string]func(*netreply.Reply){
 		"Close":         func(r *netreply.Reply) { r.Close() },
@@ -550,7 +552,7 @@ func TestCloseInsideAnswer(t *testing.T) {
 	}
 }
 
-// TestManagerEventsInsideOnSignal: they end where they would wait.
+// TestManagerEventsInsideOnSignal: Manager.Events ends where it would wait.
 func TestManagerEventsInsideOnSignal(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "body") }))
 	m := newManager(t, netreply.Config{})
@@ -569,8 +571,8 @@ func TestManagerEventsInsideOnSignal(t *testing.T) {
 	assert.Positive(t, calls)
 }
 
-// TestAnswerTakesItsTime: the transfer timeout stands still while Answer runs.
-func TestAnswerTakesItsTime(t *testing.T) {
+// TestAnswerPausesTimeout: the transfer timeout is paused while Answer runs.
+func TestAnswerPausesTimeout(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		for {
 			req, err := http.ReadRequest(r)
@@ -594,7 +596,7 @@ func TestAnswerTakesItsTime(t *testing.T) {
 	})
 }
 
-// TestRedirectLoops: the loops that come to mind first for redirects end, ten thousand times.
+// TestRedirectLoops: the simplest loops over redirects end, ten thousand times.
 func TestRedirectLoops(t *testing.T) {
 	times := 10_000
 	if raceEnabled || testing.Short() {
@@ -614,7 +616,7 @@ func TestRedirectLoops(t *testing.T) {
 			}
 		}
 	})
-	// a body that must be read before the transfer ends
+	// the transfer ends only after the body was read
 	m := newManager(t, netreply.Config{RedirectPolicy: netreply.UserVerifiedRedirectPolicy, ReadBufferSize: 16})
 	req := newRequest(t, s.URL())
 	ctx := context.Background()

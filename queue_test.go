@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// answerAfter answers each request of a connection after a time.
+// answerAfter answers each request of a connection after a delay.
 func answerAfter(d time.Duration) func(net.Conn, *bufio.Reader) {
 	return func(c net.Conn, r *bufio.Reader) {
 		for {
@@ -30,15 +30,15 @@ func answerAfter(d time.Duration) func(net.Conn, *bufio.Reader) {
 	}
 }
 
-// TestQueueTimeIsNotSilence: the wait for a connection of our own limit is not the peer's
-// silence (rule N32), and a context that ends meanwhile says that this was the cause.
+// TestQueueTimeIsNotSilence: the wait for a free connection is not the peer's silence (rule
+// N32), and the error of a context that ends meanwhile has PhaseQueue.
 func TestQueueTimeIsNotSilence(t *testing.T) {
 	bubble(t, netreply.Config{ConnectionsPerHost: 2, TransferTimeout: time.Second}, answerAfter(900*time.Millisecond), func(t *testing.T, m *netreply.Manager) {
 		var all []*netreply.Reply
 		for range 20 {
 			all = append(all, m.Get(t.Context(), get(t, "/")))
 		}
-		synctest.Wait() // they are in the queue
+		synctest.Wait() // in the queue
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
 		late := m.Get(ctx, get(t, "/"))
@@ -57,8 +57,8 @@ func TestQueueTimeIsNotSilence(t *testing.T) {
 	})
 }
 
-// TestQueueBehindSilence: connections that hang time out one after the other; requests that
-// wait for a host that accepts no connection time out together.
+// TestQueueBehindSilence: hanging connections time out one after the other; requests to a
+// host that accepts no connections time out together.
 func TestQueueBehindSilence(t *testing.T) {
 	silent := func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }
 	bubble(t, netreply.Config{ConnectionsPerHost: 1, TransferTimeout: time.Second}, silent, func(t *testing.T, m *netreply.Manager) {
@@ -71,7 +71,7 @@ func TestQueueBehindSilence(t *testing.T) {
 	bubble(t, netreply.Config{TransferTimeout: time.Second}, silent, func(t *testing.T, m *netreply.Manager) {
 		start := time.Now()
 		var all []*netreply.Reply
-		for range 10 { // to a server that does not shake hands: one connection for all
+		for range 10 { // to a server without a handshake: one connection for all
 			all = append(all, m.Get(t.Context(), newRequest(t, "https://server/")))
 		}
 		for _, r := range all {
@@ -81,8 +81,8 @@ func TestQueueBehindSilence(t *testing.T) {
 	})
 }
 
-// TestChunkedUpload: a sequential source of unknown length that is not to be buffered goes
-// out chunked over HTTP/1.1, and as it is over HTTP/2 (rules L4 and L5).
+// TestChunkedUpload: an unbuffered sequential source of unknown length is sent chunked over
+// HTTP/1.1, and as DATA frames over HTTP/2 (rules L4 and L5).
 func TestChunkedUpload(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -117,7 +117,7 @@ func TestChunkedUpload(t *testing.T) {
 	})
 }
 
-// TestHeadTimeoutStartsWhenSent: the wait for a head begins when the request is sent.
+// TestHeadTimeoutStartsWhenSent: HeadTimeout begins when the request was sent.
 func TestHeadTimeoutStartsWhenSent(t *testing.T) {
 	bubble(t, netreply.Config{ConnectionsPerHost: 1, HeadTimeout: time.Second}, answerAfter(900*time.Millisecond), func(t *testing.T, m *netreply.Manager) {
 		var all []*netreply.Reply
@@ -130,8 +130,8 @@ func TestHeadTimeoutStartsWhenSent(t *testing.T) {
 	})
 }
 
-// TestStreamLimitIsSilence: a server that allows no stream on its connection is what is waited
-// for, however old the connection is.
+// TestStreamLimitIsSilence: waiting for a server that allows no streams is the peer's
+// silence, also on an old connection.
 func TestStreamLimitIsSilence(t *testing.T) {
 	closed := make(chan struct{})
 	url := newH2Server(t, func(c *h2conn) {

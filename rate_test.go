@@ -16,8 +16,8 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// dripping answers with a body of one piece in each second, for as long as it takes, and
-// takes request bodies in the same way.
+// dripping sends one piece of the body in each second, without end, and reads request
+// bodies in the same way.
 func dripping(piece string) func(net.Conn, *bufio.Reader) {
 	return func(c net.Conn, r *bufio.Reader) {
 		for {
@@ -31,7 +31,7 @@ func dripping(piece string) func(net.Conn, *bufio.Reader) {
 				}
 				time.Sleep(time.Second)
 			}
-			time.Sleep(30 * time.Second) // a head may take its time
+			time.Sleep(30 * time.Second) // the wait for a head is not measured
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 60*len(piece))
 			for range 60 {
 				if _, err := io.WriteString(c, piece); err != nil {
@@ -70,7 +70,7 @@ func TestMinRate(t *testing.T) {
 	}
 }
 
-// TestMinRateOfUpload: the same for the bytes that a peer takes.
+// TestMinRateOfUpload: the same for an upload.
 func TestMinRateOfUpload(t *testing.T) {
 	piece := strings.Repeat("x", 2000)
 	for rate, ok := range map[int64]bool{1000: true, 8000: false} {

@@ -14,7 +14,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// hops answers /n with a redirect to /n-1, and /0 with what it got.
+// hops answers /n with a redirect to /n-1, and /0 with a description of the request.
 func hops(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -247,8 +247,8 @@ func TestRedirectBody(t *testing.T) {
 	})
 }
 
-// TestRedirectStatusStays: of a redirect only the status stays readable when the next hop has no
-// head (rules R22 and R23).
+// TestRedirectStatusStays: if the next hop has no head, only the status of the redirect
+// stays available (rules R22 and R23).
 func TestRedirectStatusStays(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		c.Head()

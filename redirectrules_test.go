@@ -44,8 +44,8 @@ func TestRedirectWithoutLocation(t *testing.T) {
 	})
 }
 
-// TestRedirectRefused: a Location that cannot be followed fails the reply before a signal or a
-// request; URL stays, and the error says what was found.
+// TestRedirectRefused: a Location that cannot be followed fails the reply before any signal
+// or request; URL is unchanged, and the error contains the value.
 func TestRedirectRefused(t *testing.T) {
 	for _, c := range []struct {
 		locations string
@@ -101,7 +101,7 @@ func TestRedirectSameLocations(t *testing.T) {
 	assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(t.Context(), newRequest(t, s.URL()+"/x"))))
 }
 
-// TestRedirectPolicyText: the error names what the policy refuses, and which policy would allow
+// TestRedirectPolicyText: the error explains the refusal, and names the policy that allows
 // it.
 func TestRedirectPolicyText(t *testing.T) {
 	to, _ := testserver.NewOrigin(t, testserver.Plain, http.NotFoundHandler())
@@ -201,8 +201,8 @@ func TestRedirectLocationUser(t *testing.T) {
 	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, victim.URL+"/r/")).Wait(deadline(t)), netreply.AuthenticationRequiredError)
 }
 
-// upgrading is a site that answers http with a redirect to https, both at their usual
-// ports, and a Manager that reaches it; the requests over TLS come back by got.
+// upgrading is a site that redirects http to https, both at their default ports, and a
+// Manager for it; got receives the requests over TLS.
 func upgrading(t *testing.T, c netreply.Config) (*netreply.Manager, chan *http.Request) {
 	got := make(chan *http.Request, 4)
 	secure, cfg := testserver.NewOrigin(t, testserver.TLS, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -254,8 +254,8 @@ func TestRedirectUpgrade(t *testing.T) {
 	}
 }
 
-// TestRedirectUpgradeByHSTS: a host that is learned to want TLS while redirects are
-// followed keeps its credentials, at any port (RFC 6797, section 8.3).
+// TestRedirectUpgradeByHSTS: a host whose HSTS policy is learned during redirects keeps its
+// credentials, at any port (RFC 6797, section 8.3).
 func TestRedirectUpgradeByHSTS(t *testing.T) {
 	store := hsts.NewStore()
 	got := make(chan string, 1)

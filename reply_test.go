@@ -61,7 +61,7 @@ func TestGet(t *testing.T) {
 	})
 }
 
-// TestFetch: Fetch gives the same as Send and ReadAll.
+// TestFetch: the result of Fetch is that of Send and ReadAll.
 func TestFetch(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -75,7 +75,7 @@ func TestFetch(t *testing.T) {
 	})
 }
 
-// TestReading: every way of reading gives the whole body.
+// TestReading: every method of reading returns the whole body.
 func TestReading(t *testing.T) {
 	data := make([]byte, 3<<20)
 	rand.NewChaCha8([32]byte{}).Read(data)
@@ -132,7 +132,7 @@ func TestReading(t *testing.T) {
 	})
 }
 
-// TestWriteToError: a destination that fails loses nothing of the rest.
+// TestWriteToError: after an error of the destination the rest can be read.
 func TestWriteToError(t *testing.T) {
 	data := make([]byte, 1<<20)
 	for i := range data {
@@ -290,8 +290,8 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// TestTransportFailure: the bytes before the failure can be read, then the error comes (rule
-// S31).
+// TestTransportFailure: the bytes before the failure can be read, then the error is
+// returned (rule S31).
 func TestTransportFailure(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		c.Head()
@@ -313,7 +313,7 @@ func TestTransportFailure(t *testing.T) {
 	assert.Equal(t, netreply.Progress{Done: 4, Total: 10}, last)
 }
 
-// TestHead: the progress is (0, 0) where no body can follow (D1).
+// TestHead: the progress is (0, 0) if the response has no body (D1).
 func TestHead(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "99")

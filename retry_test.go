@@ -30,7 +30,7 @@ func TestIdempotencyKey(t *testing.T) {
 			return
 		}
 		c.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		c.Request() // and goes away
+		c.Request() // and closes the connection
 	})
 	m := newManager(t, netreply.Config{})
 	for _, name := range []string{"Idempotency-Key", "x-idempotency-key", "Another"} {
@@ -116,9 +116,9 @@ func TestStatusBelow100(t *testing.T) {
 	}
 }
 
-// TestSurplusBytesStayApart: whatever surplus bytes a server sends, and whenever, no other
-// exchange gets them, and nothing is written to the log of the process.
-func TestSurplusBytesStayApart(t *testing.T) {
+// TestSurplusBytesAreDropped: surplus bytes of a server, at any time, do not reach another
+// exchange, and nothing is written to the log of the process.
+func TestSurplusBytesAreDropped(t *testing.T) {
 	var logged bytes.Buffer
 	old := log.Writer()
 	log.SetOutput(&logged)
@@ -158,7 +158,7 @@ func TestSurplusBytesStayApart(t *testing.T) {
 	assert.Empty(t, logged.String())
 }
 
-// TestManyHeaders: 10,000 fields take linear time, by every way to read them.
+// TestManyHeaders: 10,000 fields take linear time, for every method that reads them.
 func TestManyHeaders(t *testing.T) {
 	const n = 10000
 	for name, line := range map[string]func(int) string{
@@ -186,7 +186,7 @@ func TestManyHeaders(t *testing.T) {
 	}
 }
 
-// bare is a connection that knows no addresses.
+// bare is a connection without addresses.
 type bare struct{ net.Conn }
 
 func (bare) LocalAddr() net.Addr  { return nil }

@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestSecretHeaders: the fields that Request and Manager name as secret stay with their origin,
-// in whatever spelling (D11).
+// TestSecretHeaders: the secret fields of Request and Manager are not sent to another
+// origin, in any spelling (D11).
 func TestSecretHeaders(t *testing.T) {
 	got := make(chan http.Header, 4)
 	seen := func(w http.ResponseWriter, r *http.Request) { got <- r.Header }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample is what a kind of signal carries, where it is more than numbers.
+// sample is the value of a kind of signal, if it has one.
 var sample = map[signal]any{
 	sigSSLErrors:           &SSLErrors{Host: "a.example"},
 	sigPreSharedKey:        &PreSharedKeyAuthenticator{IdentityHint: []byte("hint")},
@@ -20,7 +20,7 @@ var sample = map[signal]any{
 	sigRedirected:          &Redirect{StatusCode: 302},
 }
 
-// channels are the methods that return them.
+// channels are the methods that return the channels.
 var channels = map[signal]any{
 	sigConnecting: (*Reply).SocketStartedConnecting, sigSSLErrors: (*Reply).SSLErrors, sigPreSharedKey: (*Reply).PreSharedKeyAuthenticationRequired,
 	sigEncrypted: (*Reply).Encrypted, sigRequestSent: (*Reply).RequestSent, sigUploadProgress: (*Reply).UploadProgress,
@@ -29,8 +29,8 @@ var channels = map[signal]any{
 	sigDownloadProgress: (*Reply).DownloadProgress, sigError: (*Reply).ErrorOccurred, sigFinished: (*Reply).Finished,
 }
 
-// TestSignalTable: every signal has a row, whose event has the row's name, and a method of
-// Reply whose channel carries it.
+// TestSignalTable: every signal has a row, an event with the row's name, and a method of
+// Reply with its channel.
 func TestSignalTable(t *testing.T) {
 	for k := range signals {
 		r := &Reply{m: new(Manager)}
@@ -53,7 +53,7 @@ func TestSignalTable(t *testing.T) {
 	assert.Equal(t, "signal(99)", signal(99).String())
 }
 
-// TestEventText: what a log shows of an event.
+// TestEventText: the text of an event.
 func TestEventText(t *testing.T) {
 	at := elapsed{1500 * time.Microsecond}
 	for want, e := range map[string]Event{

@@ -99,7 +99,7 @@ func TestEventsObservers(t *testing.T) {
 		}
 		wg.Wait()
 		for _, list := range all {
-			// conflated signals may be seen once more while they still change
+			// conflating signals may be seen again while they change
 			assert.Equal(t, discrete(all[0]), discrete(list))
 		}
 		for range r.Events(t.Context()) {
@@ -134,7 +134,8 @@ func TestBoundedRecord(t *testing.T) {
 	})
 }
 
-// TestManagerSignals: a signal of the Manager comes before that of the reply (rule S6).
+// TestManagerSignals: the Manager's observers get a signal before those of the reply (rule
+// S6).
 func TestManagerSignals(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
@@ -230,7 +231,7 @@ func TestConfig(t *testing.T) {
 	assert.Equal(t, []string{"http", "https", "unix+http", "local+http"}, m.SupportedSchemes())
 }
 
-// TestLimits: MaxHeaderBytes and ConnectionsPerHost hold.
+// TestLimits: MaxHeaderBytes and ConnectionsPerHost are effective.
 func TestLimits(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Large", string(make([]byte, 0, 1))+fmt.Sprintf("%064000d", 1))
@@ -240,7 +241,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestClearConnectionCache: idle connections are closed, transfers go on (D32).
+// TestClearConnectionCache: idle connections are closed, transfers continue (D32).
 func TestClearConnectionCache(t *testing.T) {
 	hold := make(chan struct{})
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
@@ -286,8 +287,8 @@ func TestSixConnectionsPerHost(t *testing.T) {
 	assert.Equal(t, 10, sent())
 }
 
-// TestElapsed: each event knows its time since the start of the reply (point 8), which does not
-// depend on who looks, or when.
+// TestElapsed: each event has its time since the start of the reply (point 8), which is the
+// same for all observers.
 func TestElapsed(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		if _, err := http.ReadRequest(r); err != nil {

@@ -7,6 +7,6 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestSizes: what every request allocates stays within its size class of the allocator: 1024
-// bytes with the 8 that it adds.
+// TestSizes: the memory of every request stays within its size class of the allocator: 1024
+// bytes, including 8 that the allocator adds.
 func TestSizes(t *testing.T) { assert.LessOrEqual(t, unsafe.Sizeof(Reply{}), uintptr(1016)) }

@@ -23,12 +23,12 @@ import (
 
 const soakRequests = 10_000
 
-// wayKey finds which way a connection of a server is used in.
+// wayKey is the context key of the kind of requests on a connection.
 type wayKey struct{}
 
-// TestSoakProfiles: many requests of all kinds over one Manager, strict and lenient,
-// asked about, with client certificates and through proxies. Each names its kind, and
-// the servers check that no connection ever carries two.
+// TestSoakProfiles: many requests of all kinds with one Manager: strict and lenient, with
+// questions, with client certificates and through proxies. Each names its kind, and the
+// servers check that a connection carries only one kind.
 func TestSoakProfiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("sends 10,000 requests")
@@ -72,7 +72,7 @@ func TestSoakProfiles(t *testing.T) {
 		flawed = append(flawed, url)
 		url, cfg := server(kind)
 		trusted = append(trusted, url)
-		roots = cfg.RootCAs // of httptest, the same for all
+		roots = cfg.RootCAs // httptest's, the same for all
 	}
 	target := func(url string) string { return url[len("https://"):] }
 	var tunnels []*netreply.Proxy
@@ -105,7 +105,7 @@ func TestSoakProfiles(t *testing.T) {
 		case kind < 70:
 			req, way = newRequest(t, flawed[n]), "lenient"
 			req.IgnoreAllSSLErrors = true
-		case kind < 75: // asked about: for this reply alone
+		case kind < 75: // with a question: for this reply only
 			req, way = newRequest(t, flawed[n]), fmt.Sprint("asked ", i)
 			req.OnSignal = func(_ *netreply.Reply, e netreply.Event) {
 				if e, ok := e.(netreply.SSLErrorsOccurred); ok {

@@ -20,7 +20,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// squid starts a Squid with the given directives; AUTH stands for the folder of its
+// squid starts a Squid with the given directives; AUTH stands for the directory of its
 // helpers and DIR for that of the test.
 func squid(t *testing.T, directives string) string {
 	dir := t.TempDir()
@@ -29,10 +29,10 @@ func squid(t *testing.T, directives string) string {
 		"workers 1\nmax_filedescriptors 1024\ncoredump_dir %s\npinger_enable off\nnetdb_filename none\n", addr, dir, dir, dir)
 	conf += strings.NewReplacer("AUTH", "/usr/lib/squid", "DIR", dir).Replace(directives)
 	require.NoError(t, os.WriteFile(dir+"/conf", []byte(conf), 0o644))
-	// as htpasswd -m writes it, for secret
+	// output of htpasswd -m for the password secret
 	require.NoError(t, os.WriteFile(dir+"/basic", []byte("user:$apr1$saltsalt$LrttParrLPdxvgutaSXWJ0\n"), 0o644))
 	require.NoError(t, os.WriteFile(dir+"/digest", fmt.Appendf(nil, "user:the proxy:%x\n", md5.Sum([]byte("user:the proxy:secret"))), 0o644))
-	if os.Getuid() == 0 { // it gives its rights up, and then must still get at its files
+	if os.Getuid() == 0 { // it drops its privileges, and must still be able to access its files
 		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
 		if proxy, err := user.Lookup("proxy"); err == nil {
 			uid, _ := strconv.Atoi(proxy.Uid)
@@ -121,7 +121,7 @@ func TestSquidRefuses(t *testing.T) {
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPProxy, addr)})
 	for u, code := range map[string]netreply.NetworkError{
 		"https://evil.test/":              netreply.UnknownProxyError,
-		"http://evil.test/":               netreply.ContentAccessDenied, // the proxy's word is the response here
+		"http://evil.test/":               netreply.ContentAccessDenied, // here the response of the proxy is final
 		"https://127.0.0.1:" + port + "/": netreply.ConnectionRefusedError,
 	} {
 		r := m.Get(t.Context(), newRequest(t, u))

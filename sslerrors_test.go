@@ -22,21 +22,21 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// untrusted is a server whose certificate nobody trusts, and what was asked of it.
+// untrusted is a server with an untrusted certificate, and its requests.
 type untrusted struct {
 	*fixture
 	served, resumed atomic.Int64
-	clients         sync.Map // addresses of connections that brought a request
+	clients         sync.Map // addresses of connections with a request
 }
 
-// connections is how many brought a request.
+// connections is the number of connections with a request.
 func (s *untrusted) connections() (n int) {
 	s.clients.Range(func(_, _ any) bool { n++; return true })
 	return n
 }
 
-// eachUntrusted runs a test against one over each protocol, with a Manager that does not
-// trust it.
+// eachUntrusted runs a test with an untrusted server over each protocol, and a Manager that
+// does not trust it.
 func eachUntrusted(t *testing.T, c netreply.Config, f func(*testing.T, *untrusted)) {
 	for _, kind := range secureKinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestSSLErrorsNothingSent(t *testing.T) {
 		got := make(chan int, 1)
 		s := testserver.NewRaw(t, &tls.Config{Certificates: []tls.Certificate{selfSigned(t, "127.0.0.1")}, MaxVersion: version,
 			ClientAuth: tls.RequestClientCert}, func(c *testserver.Conn) {
-			b, _ := io.ReadAll(c.R) // shakes hands as well
+			b, _ := io.ReadAll(c.R) // also makes a handshake
 			got <- len(b) + len(c.Conn.(*tls.Conn).ConnectionState().PeerCertificates)
 		})
 		m := newManager(t, netreply.Config{Ask: netreply.AskSSLErrors, SSLConfiguration: &netreply.SSLConfiguration{Certificates: []tls.Certificate{mine}}})
@@ -141,13 +141,13 @@ func TestSSLErrorsNothingSent(t *testing.T) {
 	}
 }
 
-// TestSSLErrorsLateAnswer: an answer may take longer than a handshake; the reply then goes on over
-// another connection, and asks and signals nothing twice.
+// TestSSLErrorsLateAnswer: after an answer that takes longer than a handshake, the reply
+// continues on another connection, and repeats neither question nor signals.
 func TestSSLErrorsLateAnswer(t *testing.T) {
 	eachUntrusted(t, netreply.Config{Ask: netreply.AskSSLErrors, TLSTimeout: 50 * time.Millisecond}, func(t *testing.T, s *untrusted) {
 		r := s.m.Post(t.Context(), s.request("/"), netreply.ReaderBody(io.LimitReader(rand.Reader, 10)))
 		q := <-r.SSLErrors()
-		select { // longer than the handshake may take
+		select { // longer than the time limit of a handshake
 		case <-r.Finished():
 			t.Error("it did not wait for the answer")
 		case <-time.After(200 * time.Millisecond):
@@ -207,7 +207,7 @@ func TestSSLErrorsIsolation(t *testing.T) {
 		}
 		wrong := func() *netreply.Request {
 			r := s.request("/")
-			r.IgnoreAllSSLErrors = true // the list counts (rule T2)
+			r.IgnoreAllSSLErrors = true // the list takes precedence (rule T2)
 			r.IgnoreSSLErrors = []netreply.SSLError{{Code: netreply.SSLCertificateExpired, Certificate: s.Certificate()}}
 			return r
 		}

@@ -15,13 +15,13 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// stackURL is set for the process that sends on a small stack, with the bytes of it that are
-// taken before.
+// stackURL is set for the child process that sends on a small stack, with the number of
+// bytes used before.
 const stackURL = "NETREPLY_TEST_STACK_URL"
 
-// TestStack: a GET on a kept connection fits a stack of 4 KiB, which every request has, with
-// 1 KiB to spare. Beyond that the goroutine of each request would move to a larger one. It is
-// tried in a process of its own, which the first stack that grows further ends.
+// TestStack: a GET on a kept connection fits in a stack of 4 KiB with 1 KiB to spare;
+// otherwise the goroutine of each request would need a larger stack. It runs in a child
+// process that ends when a stack grows further.
 func TestStack(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes stack")
@@ -47,7 +47,7 @@ func TestStack(t *testing.T) {
 	}
 }
 
-// stackClient is that process.
+// stackClient is the child process.
 func stackClient(spec string) int {
 	var taken int
 	var url string
@@ -62,14 +62,14 @@ func stackClient(spec string) int {
 		req, _ := netreply.NewRequest(url)
 		return m.Fetch(context.Background(), "GET", req, nil).Err() == nil
 	}
-	for range 100 { // the connection, and what grows with it, is there
+	for range 100 { // the connection and its memory exist
 		if !get() {
 			return 3
 		}
 	}
 	req, _ := netreply.NewRequest(url)
 	runtime.GC()
-	debug.SetGCPercent(-1) // it makes stacks smaller, which grow again
+	debug.SetGCPercent(-1) // the garbage collector shrinks stacks
 	debug.SetMaxStack(4 << 10)
 	done := make(chan bool)
 	for range 100 {

@@ -20,13 +20,13 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// bubble runs a test in fake time, with a server that runs serve for each
-// connection in memory.
+// bubble runs a test in fake time, with a server that calls serve for each connection in
+// memory.
 func bubble(t *testing.T, c netreply.Config, serve func(net.Conn, *bufio.Reader), f func(*testing.T, *netreply.Manager)) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := testserver.NewMemory()
 		var servers sync.WaitGroup
-		defer servers.Wait() // time stands still once the test returns
+		defer servers.Wait() // fake time stops when the test returns
 		defer ln.Close()
 		servers.Go(func() {
 			for {
@@ -131,7 +131,7 @@ func TestTransferTimeout(t *testing.T) {
 	})
 }
 
-// TestPhaseTimeouts: the error of each limit names its phase.
+// TestPhaseTimeouts: the error of each limit has its phase.
 func TestPhaseTimeouts(t *testing.T) {
 	silent := func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }
 	for _, r := range []struct {
@@ -177,7 +177,7 @@ func TestPhaseTimeouts(t *testing.T) {
 	})
 }
 
-// slowSource gives half of 100 kB, waits, and gives the rest.
+// slowSource returns half of 100 kB, waits, and returns the rest.
 func slowSource(wait time.Duration) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
 		waited := false
@@ -226,8 +226,8 @@ func TestProgressInterval(t *testing.T) {
 	})
 }
 
-// TestKeepAlive: idle connections live for 120 s, or as the request says (rules
-// N10 and N11).
+// TestKeepAlive: idle connections are kept for 120 s, or as the request says (rules N10 and
+// N11).
 func TestKeepAlive(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		for {
@@ -260,7 +260,7 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
-// TestCancelDoesNotWait: a cancelled request waits for nothing.
+// TestCancelDoesNotWait: a cancelled request ends at once.
 func TestCancelDoesNotWait(t *testing.T) {
 	bubble(t, netreply.Config{}, func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }, func(t *testing.T, m *netreply.Manager) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -30,7 +30,7 @@ func selfSigned(t testing.TB, host string) tls.Certificate {
 	return issue(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}})
 }
 
-// issue makes a certificate, by an issuer or by itself.
+// issue makes a certificate, signed by an issuer or self-signed.
 func issue(t testing.TB, issuer *tls.Certificate, c *x509.Certificate) tls.Certificate {
 	t.Helper()
 	return issueUntil(t, issuer, c, time.Now().Add(time.Hour))
@@ -54,7 +54,7 @@ func issueUntil(t testing.TB, issuer *tls.Certificate, c *x509.Certificate, end 
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// TestSSLConfiguration: each field has an effect that the server sees.
+// TestSSLConfiguration: each field has an effect that the server observes.
 func TestSSLConfiguration(t *testing.T) {
 	var log bytes.Buffer
 	ca := issue(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign})
@@ -126,7 +126,7 @@ func TestSSLConfiguration(t *testing.T) {
 	}
 }
 
-// TestPins: ignored errors do not make up for a missing key.
+// TestPins: ignoring errors does not excuse a missing pin.
 func TestPins(t *testing.T) {
 	eachUntrusted(t, netreply.Config{}, func(t *testing.T, s *untrusted) {
 		req := s.request("/")
@@ -143,7 +143,7 @@ func TestPins(t *testing.T) {
 	})
 }
 
-// TestSessionTicket: a session can be resumed by another Manager.
+// TestSessionTicket: another Manager can resume a session.
 func TestSessionTicket(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, kind := range secureKinds {

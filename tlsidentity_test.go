@@ -20,7 +20,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// identityServer says who its client is, or leads elsewhere, and counts connections.
+// identityServer returns the identity of its client or a redirect, and counts connections.
 func identityServer(t *testing.T, kind testserver.Kind) (*httptest.Server, *tls.Config, *atomic.Int64) {
 	conns := new(atomic.Int64)
 	s, cfg := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -120,7 +120,7 @@ func TestClientCertificateAcceptedErrors(t *testing.T) {
 	assert.NotEqual(t, "nobody", readBody(t, m.Get(t.Context(), newRequest(t, home.URL+"/?to="+url.QueryEscape(back)))))
 }
 
-// TestClientCertificateUpgrade: https of the same host is not another origin than its http.
+// TestClientCertificateUpgrade: https of the same host is the same origin as its http.
 func TestClientCertificateUpgrade(t *testing.T) {
 	secure, cfg, _ := identityServer(t, testserver.TLS)
 	plain, _, _ := identityServer(t, testserver.Plain)

@@ -26,7 +26,7 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// anyOf makes a value of a type that is not its zero value, another one for every call.
+// anyOf makes a value of a type that is not zero, a different one for every call.
 func anyOf(t *testing.T, typ reflect.Type, n int) reflect.Value {
 	v := reflect.New(typ).Elem()
 	switch typ.Kind() {
@@ -85,8 +85,8 @@ func (*nobody) Handshake(context.Context, net.Conn, PSKParameters) (net.Conn, tl
 	return nil, tls.ConnectionState{}, net.ErrClosed
 }
 
-// TestEveryFieldCounts: configurations that differ in any field, be it one that a later
-// version of crypto/tls adds, are not equal, and a copy is equal until it is changed.
+// TestEveryFieldCounts: configurations that differ in any field, including fields that
+// later versions of crypto/tls add, are not equal, and a copy is equal until it is changed.
 func TestEveryFieldCounts(t *testing.T) {
 	check := func(path string, set func(c *SSLConfiguration, n int)) {
 		var one, other SSLConfiguration
@@ -96,7 +96,7 @@ func TestEveryFieldCounts(t *testing.T) {
 		assert.True(t, one.Equal(one.Clone()), path)
 		assert.False(t, one.Equal(&SSLConfiguration{TLS: &tls.Config{}}), path)
 		if reflect.DeepEqual(one, other) {
-			return // there is only one value besides zero
+			return // the type has only one value besides zero
 		}
 		assert.False(t, one.Equal(&other), path)
 	}
@@ -138,7 +138,7 @@ func TestEveryFieldCounts(t *testing.T) {
 	assert.False(t, (&SSLConfiguration{}).Equal(nil))
 }
 
-// TestChangedInPlace: a snapshot has nothing in common with the lists of what it was made of.
+// TestChangedInPlace: a snapshot does not share the slices of its original.
 func TestChangedInPlace(t *testing.T) {
 	all := func() *SSLConfiguration {
 		return &SSLConfiguration{Ciphers: []uint16{1}, Curves: []tls.CurveID{1}, ALPN: []string{"a"}, SessionTicket: []byte{1}, Pins: []PublicKeyPin{{1}},
@@ -179,8 +179,8 @@ func TestChangedInPlace(t *testing.T) {
 	}))
 }
 
-// TestSameKeys: private keys that were read twice are the same, others are not, nor are
-// those that lack something.
+// TestSameKeys: private keys that were parsed twice are equal; others, and incomplete ones,
+// are not.
 func TestSameKeys(t *testing.T) {
 	var keys []crypto.PrivateKey
 	for range 2 {
@@ -222,7 +222,7 @@ type uncomparable struct{ f func() }
 
 func (uncomparable) Write(p []byte) (int, error) { return len(p), nil }
 
-// TestIdentity: of what cannot be compared, the very same is equal.
+// TestIdentity: values that are not comparable are equal if they are identical.
 func TestIdentity(t *testing.T) {
 	closure := func(n int) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -251,8 +251,8 @@ func TestIdentity(t *testing.T) {
 	assert.False(t, log(w).Equal(log(comparable1{})))
 }
 
-// TestPools: pools are compared by their certificates, and those with constraints are not
-// taken for the same.
+// TestPools: pools are compared by their certificates; those with constraints are not equal
+// to others.
 func TestPools(t *testing.T) {
 	pool := func(raw ...byte) *x509.CertPool {
 		p := x509.NewCertPool()

@@ -18,8 +18,7 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// countingOrigin is a server that counts the connections it has been opened, and those that
-// are open.
+// countingOrigin is a server that counts its opened and its open connections.
 func countingOrigin(t *testing.T, kind testserver.Kind) (url string, cert *x509.Certificate, opened, open *atomic.Int64) {
 	opened, open = new(atomic.Int64), new(atomic.Int64)
 	s, _ := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.DidResume) }), func(s *http.Server) {
@@ -37,8 +36,8 @@ func countingOrigin(t *testing.T, kind testserver.Kind) (url string, cert *x509.
 	return s.URL, s.Certificate(), opened, open
 }
 
-// TestEqualConfigurationsShare: requests with a configuration of their own each go over one
-// connection, and resume one session, as long as the configurations are equal.
+// TestEqualConfigurationsShare: requests with separate but equal configurations share
+// connections and sessions.
 func TestEqualConfigurationsShare(t *testing.T) {
 	for _, kind := range secureKinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -74,7 +73,7 @@ func TestEqualConfigurationsShare(t *testing.T) {
 			require.NoError(t, m.Fetch(t.Context(), "GET", again, nil).Err())
 			assert.EqualValues(t, 2, opened.Load(), "what a reply tells is equal, too")
 			used.PeerVerifyName = "other.test"
-			fetch(nil) // what it told was a copy
+			fetch(nil) // it had returned a copy
 
 			n := opened.Load()
 			for _, change := range []func(*netreply.SSLConfiguration){
@@ -95,8 +94,8 @@ func TestEqualConfigurationsShare(t *testing.T) {
 	}
 }
 
-// TestManagersConfigurationIsShared: a configuration that is equal to the Manager's is the
-// Manager's.
+// TestManagersConfigurationIsShared: a configuration that is equal to the Manager's shares
+// its connections.
 func TestManagersConfigurationIsShared(t *testing.T) {
 	url, cert, opened, _ := countingOrigin(t, testserver.TLS)
 	config := func() *netreply.SSLConfiguration {
@@ -113,8 +112,8 @@ func TestManagersConfigurationIsShared(t *testing.T) {
 	assert.EqualValues(t, 1, opened.Load())
 }
 
-// TestConfigurationOfSending: what counts is what a configuration was when the request was
-// sent, on a redirect and behind a wait, too.
+// TestConfigurationOfSending: a request uses its configuration at the time of sending, also
+// after a redirect and after a wait.
 func TestConfigurationOfSending(t *testing.T) {
 	url, cert, _, _ := countingOrigin(t, testserver.TLS)
 	for name, c := range map[string]struct {
@@ -160,9 +159,9 @@ func TestConfigurationOfSending(t *testing.T) {
 	}
 }
 
-// TestLeniencyStaysWhereItIs: what one configuration accepts never serves another, be it the
-// same one in another state, while connections and sessions of the lenient one are there.
-func TestLeniencyStaysWhereItIs(t *testing.T) {
+// TestLeniencyIsNotShared: connections and sessions of a lenient configuration are not used
+// for a strict one, even if that is the same variable after a change.
+func TestLeniencyIsNotShared(t *testing.T) {
 	for _, kind := range secureKinds {
 		url, cert, opened, _ := countingOrigin(t, kind)
 		for name, lenient := range map[string]func(*netreply.SSLConfiguration){
@@ -198,8 +197,7 @@ func TestLeniencyStaysWhereItIs(t *testing.T) {
 	}
 }
 
-// TestManyConfigurations: the connections of configurations that a Manager has forgotten are
-// closed.
+// TestManyConfigurations: the connections of dropped configurations are closed.
 func TestManyConfigurations(t *testing.T) {
 	const known, more = 256, 10 // see SSLConfiguration
 	url, cert, opened, open := countingOrigin(t, testserver.TLS)

@@ -19,9 +19,9 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestTransferTimeoutIgnoresProgram: the transfer timeout measures the peer only (rule N32). In
-// each row something of the program takes an hour, and then the peer sends the rest, or
-// nothing, which must be noticed one second later.
+// TestTransferTimeoutIgnoresProgram: the transfer timeout measures the peer only (rule
+// N32). In each row something of the program takes an hour; then the peer sends the rest,
+// or nothing, which must be detected one second later.
 func TestTransferTimeoutIgnoresProgram(t *testing.T) {
 	const rest = "0123456789"
 	serve := func(silent bool) func(net.Conn, *bufio.Reader) {
@@ -120,8 +120,8 @@ func TestTransferTimeoutIgnoresProgram(t *testing.T) {
 	}
 }
 
-// TestAbandonedSource: a source that never returns stops the clock only while it is waited for,
-// not on the next hop, which does not read it.
+// TestAbandonedSource: a source that never returns pauses the clock only during the wait
+// for it, not on the next hop, which does not read it.
 func TestAbandonedSource(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		if req, err := http.ReadRequest(r); err == nil && req.URL.Path == "/" {
@@ -146,8 +146,8 @@ func TestAbandonedSource(t *testing.T) {
 	})
 }
 
-// TestBytesBeforeTimeout: bytes that came before a time limit can be read, and then its error
-// comes; those before a cancellation are gone (rule S30).
+// TestBytesBeforeTimeout: bytes received before a time limit can be read, followed by its
+// error; those before a cancellation cannot (rule S30).
 func TestBytesBeforeTimeout(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		http.ReadRequest(r)
@@ -241,9 +241,9 @@ func TestQuestionStopsTheClock(t *testing.T) {
 	}
 }
 
-// TestPluginsStopTheClock: what a program plugs into a Manager may take its time without being
-// taken for the peer's silence (rule N32).
-func TestPluginsStopTheClock(t *testing.T) {
+// TestPluginsPauseTheClock: time in callbacks of the program does not count as the peer's
+// silence (rule N32).
+func TestPluginsPauseTheClock(t *testing.T) {
 	serve := func(c net.Conn, r *bufio.Reader) {
 		for {
 			req, err := http.ReadRequest(r)

@@ -17,8 +17,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestSlowUpload: each byte that a slow peer takes restarts the transfer timeout (rule N32),
-// for bodies of known and unknown length, and every kind of source.
+// TestSlowUpload: each byte that a slow peer accepts restarts the transfer timeout (rule
+// N32), for bodies of known and unknown length, and every kind of source.
 func TestSlowUpload(t *testing.T) {
 	const rate, size = 655_000, 1 << 20 // bytes per second
 	serve := func(c net.Conn, r *bufio.Reader) {
@@ -43,7 +43,7 @@ func TestSlowUpload(t *testing.T) {
 			return netreply.SourceBody(size, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 		},
 	} {
-		// no piece takes as long, at this rate
+		// longer than any piece takes at this rate
 		bubble(t, netreply.Config{TransferTimeout: 60 * time.Millisecond}, serve, func(t *testing.T, m *netreply.Manager) {
 			req := get(t, "/")
 			req.DoNotBufferUploadData = true
@@ -52,7 +52,7 @@ func TestSlowUpload(t *testing.T) {
 			assert.Equal(t, 204, r.StatusCode())
 		})
 	}
-	// one that takes nothing more is not waited for
+	// a peer that accepts no more bytes
 	bubble(t, netreply.Config{TransferTimeout: 60 * time.Millisecond}, func(c net.Conn, r *bufio.Reader) {
 		io.CopyN(io.Discard, r, 300_000)
 		time.Sleep(time.Second)
@@ -73,8 +73,8 @@ func (s slowly) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestUploadInSocketBuffer: bytes in the system's socket buffer count as not yet taken by the
-// peer.
+// TestUploadInSocketBuffer: bytes in the system's socket buffer do not count as accepted by
+// the peer.
 func TestUploadInSocketBuffer(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux is asked what its sockets hold")
@@ -93,7 +93,7 @@ func TestUploadInSocketBuffer(t *testing.T) {
 				<-over
 				return
 			}
-			for range steps { // longer than the limit all together
+			for range steps { // longer than the limit in total
 				io.CopyN(io.Discard, req.Body, size/steps)
 				time.Sleep(limit / (steps - 3))
 			}

@@ -12,7 +12,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// badTargets are URLs that nothing may be sent to, with the part that is wrong.
+// badTargets are invalid URLs, with the invalid part.
 var badTargets = []struct {
 	url  url.URL
 	part string
@@ -46,8 +46,8 @@ var badTargets = []struct {
 	{url.URL{Host: "a.test", Path: "/", RawQuery: "a\r\nX: 1"}, "URL"},
 }
 
-// TestInvalidTarget: a target with characters that would break the request is refused before a
-// byte is sent, also in a url.URL that no parser has seen (rule L24).
+// TestInvalidTarget: a target with characters that would break the request is refused
+// before a byte is sent, also in a url.URL that was not made by a parser (rule L24).
 func TestInvalidTarget(t *testing.T) {
 	m := newManager(t, netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		t.Error("a connection was opened")

@@ -20,8 +20,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestVerifyModes: QueryPeer reports errors and goes on, VerifyNone goes on and reports
-// nothing, whatever else is ignored (rules T8 and S34).
+// TestVerifyModes: QueryPeer reports errors and continues, VerifyNone continues without
+// reporting, whatever else is ignored (rules T8 and S34).
 func TestVerifyModes(t *testing.T) {
 	for mode, reports := range map[netreply.PeerVerifyMode]bool{netreply.VerifyNone: false, netreply.QueryPeer: true} {
 		eachUntrusted(t, netreply.Config{Ask: netreply.AskSSLErrors}, func(t *testing.T, s *untrusted) {
@@ -60,7 +60,7 @@ func TestVerifyModes(t *testing.T) {
 	}
 }
 
-// TestVerifyNoneManager: no signal of the Manager either.
+// TestVerifyNoneManager: the Manager emits no signal, either.
 func TestVerifyNoneManager(t *testing.T) {
 	eachUntrusted(t, netreply.Config{}, func(t *testing.T, s *untrusted) {
 		m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{PeerVerifyMode: netreply.VerifyNone, PeerVerifyName: "other.test"}})
@@ -77,8 +77,8 @@ func TestVerifyNoneManager(t *testing.T) {
 	})
 }
 
-// TestHostMismatchNames: the error has the host that was wanted and the names in the
-// certificate: of many or long names the first ones, without control characters.
+// TestHostMismatchNames: the error has the required host and the names in the certificate:
+// the first ones if there are many, shortened, and without control characters.
 func TestHostMismatchNames(t *testing.T) {
 	many := make([]string, 3000)
 	for i := range many {

@@ -14,8 +14,8 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestWaitWithContextOfReply: a wait that ends with the context of the request ends in the error
-// of the reply, whichever of the two is told first.
+// TestWaitWithContextOfReply: a wait that ends with the context of the request returns the
+// error of the reply, in any order of the two ends.
 func TestWaitWithContextOfReply(t *testing.T) {
 	type key struct{}
 	serve := func(c net.Conn, r *bufio.Reader) {

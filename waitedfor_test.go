@@ -15,9 +15,9 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestErrorNamesWhatTheProgramOwes: a deadline that passes while the reply waits for the program
-// says so, and nothing like it otherwise.
-func TestErrorNamesWhatTheProgramOwes(t *testing.T) {
+// TestErrorNamesAwaitedAction: the error of a deadline that passes while the reply waits
+// for the program says so; other errors do not.
+func TestErrorNamesAwaitedAction(t *testing.T) {
 	const answer = "; the reply waited for the program to answer "
 	serve := func(c net.Conn, r *bufio.Reader) {
 		req, err := http.ReadRequest(r)

@@ -14,8 +14,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestWaitHead: it returns behind redirects, and before the body; what tells of the head is
-// right then.
+// TestWaitHead: it returns after redirects and before the body, with the final values of
+// the getters.
 func TestWaitHead(t *testing.T) {
 	for _, waiter := range []string{"early", "late"} {
 		t.Run(waiter, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestWaitHead(t *testing.T) {
 	}
 }
 
-// TestWaitHeadBehindQuestions: of a redirect and a password.
-func TestWaitHeadBehindQuestions(t *testing.T) {
+// TestWaitHeadAfterQuestions: it waits during questions about a redirect and a password.
+func TestWaitHeadAfterQuestions(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/old" {
 			http.Redirect(w, r, "/new", http.StatusFound)
@@ -102,8 +102,8 @@ func TestWaitHeadBehindQuestions(t *testing.T) {
 	})
 }
 
-// TestWaitHeadFails: with the reply's error when it ends before the head, or with that of its
-// own context.
+// TestWaitHeadFails: with the error of a reply that ends before the head, or with the cause
+// of its own context.
 func TestWaitHeadFails(t *testing.T) {
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		req, ok := c.Head()
@@ -158,7 +158,8 @@ func TestWaitHeadFails(t *testing.T) {
 	assert.ErrorIs(t, zero.WaitHead(t.Context()), netreply.ProtocolInvalidOperationError)
 }
 
-// TestWaitHeadInsideOnSignal: it does not wait there, and the head is there at its signal.
+// TestWaitHeadInsideOnSignal: it does not wait inside OnSignal, and succeeds from
+// MetaDataChanged on.
 func TestWaitHeadInsideOnSignal(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/old" {
@@ -185,7 +186,8 @@ func TestWaitHeadInsideOnSignal(t *testing.T) {
 	})
 }
 
-// TestReplyContext: it has the values of the caller's, and ends with that and with the reply.
+// TestReplyContext: it has the values of the caller's context, and ends with that and with
+// the reply.
 func TestReplyContext(t *testing.T) {
 	type key struct{}
 	hold := make(chan struct{})
@@ -233,7 +235,7 @@ func TestReplyContext(t *testing.T) {
 	assert.ErrorIs(t, context.Cause(zero.Context()), netreply.ProtocolInvalidOperationError)
 }
 
-// TestReadAvailable: what is there, without waiting.
+// TestReadAvailable: the available bytes, without waiting.
 func TestReadAvailable(t *testing.T) {
 	more := make(chan struct{})
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
@@ -268,8 +270,8 @@ func TestReadAvailable(t *testing.T) {
 	assert.Nil(t, new(netreply.Reply).ReadAvailable())
 }
 
-// TestReadAvailableInsideOnSignal: it takes all there, makes room for more, and gives nothing
-// after Close.
+// TestReadAvailableInsideOnSignal: it returns all available bytes, which allows further
+// ones to be received, and nothing after Close.
 func TestReadAvailableInsideOnSignal(t *testing.T) {
 	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)

@@ -47,7 +47,7 @@ var zeroValues = map[string]any{
 	"ProxyAuthenticationRequired": netreply.ProxyAuthenticationRequired{ProxyAuthenticator: &netreply.ProxyAuthenticator{}},
 }
 
-// noContext is nil: what programs pass by mistake.
+// noContext is nil, which programs pass by mistake.
 var noContext context.Context
 
 // TestZeroValues: no exported method panics or hangs on a zero value, with arguments that are
@@ -71,7 +71,7 @@ func TestZeroValues(t *testing.T) {
 	for name, v := range zeroValues {
 		for i := range reflect.TypeOf(v).NumMethod() {
 			method := reflect.TypeOf(v).Method(i).Name
-			if method == "Format" { // which package fmt calls
+			if method == "Format" { // called by package fmt
 				assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s %d", v, v, v, v, v), "PANIC")
 				continue
 			}
@@ -128,7 +128,7 @@ func callWithNothing(t *testing.T, f reflect.Value) {
 					done <- "a reply that does not fail"
 				}
 			}
-			if v.Kind() == reflect.Chan { // closed, as that of a reply that is over
+			if v.Kind() == reflect.Chan { // closed, as for a finished reply
 				for {
 					if _, ok := v.Recv(); !ok {
 						break
@@ -146,7 +146,7 @@ func callWithNothing(t *testing.T, f reflect.Value) {
 	}
 }
 
-// TestNilArguments: functions, and methods of values made by them, take nil for every argument.
+// TestNilArguments: functions and methods do not panic with nil arguments.
 func TestNilArguments(t *testing.T) {
 	m := newManager(t, netreply.Config{})
 	var file *netreply.Multipart
@@ -219,8 +219,8 @@ func TestNilCookieJar(t *testing.T) {
 
 func openNothing() (io.ReadCloser, error) { return nil, nil }
 
-// TestCallbacksReturnNothing: what the program plugs in and gives neither a value nor an error,
-// or asks about nothing, has failed.
+// TestCallbacksReturnNothing: a callback that returns neither a value nor an error, or
+// passes a nil question, fails the reply.
 func TestCallbacksReturnNothing(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, _, ok := r.BasicAuth(); !ok {
@@ -264,7 +264,7 @@ func cancelled() context.Context {
 	return ctx
 }
 
-// TestNilQuestions: the nil question of a closed channel takes no answer.
+// TestNilQuestions: the nil question of a closed channel accepts no answer.
 func TestNilQuestions(t *testing.T) {
 	var r *netreply.Redirect
 	var s *netreply.SSLErrors

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var key = []byte("0123456789abcdef0123456789abcdef")
 
-// server starts OpenSSL's own and returns its URL.
+// server starts OpenSSL's server and returns its URL.
 func server(t *testing.T, args ...string) string {
 	bin, err := exec.LookPath("openssl")
 	if err != nil {
@@ -82,8 +82,8 @@ var kinds = map[string][]string{
 	"any":               {},
 }
 
-// TestServer: OpenSSL's own server, in all kinds, with the right key, a wrong one and
-// none.
+// TestServer: OpenSSL's server, with all kinds of suites, with the right key, a wrong one
+// and none.
 func TestServer(t *testing.T) {
 	for name, args := range kinds {
 		t.Run(name, func(t *testing.T) {
@@ -136,8 +136,7 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// TestCertificateInstead: a server that does not know any key is refused, however good
-// its certificate is.
+// TestCertificateInstead: a server with a valid certificate instead of a key is refused.
 func TestCertificateInstead(t *testing.T) {
 	dir := t.TempDir()
 	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", dir+"/key", "-out", dir+"/cert", "-subj", "/CN=x").CombinedOutput()
@@ -157,8 +156,8 @@ func TestCertificateInstead(t *testing.T) {
 	}
 }
 
-// TestAsk: the reply waits for the key, however long it takes within the handshake, and
-// can be given up meanwhile.
+// TestAsk: the reply waits for the key, within the time limit of the handshake, and can be
+// aborted meanwhile.
 func TestAsk(t *testing.T) {
 	url := server(t, "-nocert", "-psk", hex.EncodeToString(key), "-psk_identity", "me")
 	m := manager(t, netreply.Config{Ask: netreply.AskPreSharedKey})
@@ -190,7 +189,7 @@ func pair(t *testing.T, url string) net.Conn {
 	return c
 }
 
-// TestConn: both ways at once, deadlines, and a Close in the middle.
+// TestConn: concurrent reads and writes, deadlines, and Close.
 func TestConn(t *testing.T) {
 	url := server(t, "-nocert", "-psk", hex.EncodeToString(key), "-psk_identity", "me", "-alpn", "http/1.1", "-rev")
 	c := pair(t, url)
@@ -223,7 +222,7 @@ func TestConn(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
-// TestCancel: a handshake ends with its context, and with a peer that says nothing good.
+// TestCancel: a handshake ends with its context, and with an invalid peer.
 func TestCancel(t *testing.T) {
 	ask := func(a *netreply.PreSharedKeyAuthenticator) error { a.Set([]byte("me"), key); return nil }
 	ours, theirs := net.Pipe()
