@@ -130,10 +130,12 @@ func TestFileserverKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer events.Body.Close()
-	for lines := bufio.NewScanner(events.Body); lines.Scan(); {
-		if strings.Contains(lines.Text(), `"fault":"the file did not come whole"`) {
-			break
-		}
+	told := false
+	for lines := bufio.NewScanner(events.Body); !told && lines.Scan(); {
+		told = strings.Contains(lines.Text(), `"fault":"the file did not come whole"`)
+	}
+	if !told {
+		t.Error("nobody hears of half a file")
 	}
 	if _, kept := do("GET", ""); kept != "three" {
 		t.Errorf("after half a file the file is %q", kept)

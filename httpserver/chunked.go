@@ -43,7 +43,7 @@ func (s *Responder) beginChunked(mime string, h Headers, trailers []string, stat
 	if x.server != nil {
 		x.unwatch = context.AfterFunc(x.server.streams, func() { x.cancel(http.ErrServerClosed) })
 	}
-	if x.r.Method == http.MethodHead {
+	if x.isHead {
 		return nil
 	}
 	return x.flush()
@@ -77,7 +77,7 @@ func (x *exchange) open(mime string, h Headers, trailers []string, status Status
 	x.trailers = names
 	x.commit()
 	x.w.WriteHeader(int(status))
-	if x.r.Method == http.MethodHead {
+	if x.isHead {
 		x.cancel(ErrBodyNotAllowed)
 		http.NewResponseController(x.w).Flush() // its error may say that the stream has ended
 	}
@@ -95,7 +95,7 @@ func (x *exchange) chunk(data []byte) error {
 		return ErrHandlerReturned
 	case x.state != chunked:
 		return ErrNotChunked
-	case x.r.Method == http.MethodHead:
+	case x.isHead:
 		return ErrBodyNotAllowed
 	case len(data) == 0:
 		return nil
@@ -165,7 +165,7 @@ func (x *exchange) endChunked(data []byte, trailers Headers) error {
 
 // content is what an answer shows of its body.
 func (x *exchange) content(data []byte) []byte {
-	if x.r.Method == http.MethodHead {
+	if x.isHead {
 		return nil
 	}
 	return data

@@ -169,14 +169,14 @@ func (c *contentWriter) WriteHeader(status int) {
 	}
 	x.commit()
 	x.w.WriteHeader(status)
-	if x.r.Method == http.MethodHead || !StatusCode(status).hasBody() {
+	if x.isHead || !StatusCode(status).hasBody() {
 		x.state = responded
 	}
 }
 
 // Write takes what ServeContent itself has to say.
 func (c *contentWriter) Write(p []byte) (int, error) {
-	if c.err == nil && c.x.r.Method != http.MethodHead {
+	if c.err == nil && !c.x.isHead {
 		c.err = c.x.writeMore(p)
 	}
 	if c.err != nil {

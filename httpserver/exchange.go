@@ -23,6 +23,7 @@ type exchange struct {
 	responder Responder // the handler's
 	server    *Server   // nil for HandlerFunc
 	r         *http.Request
+	isHead    bool
 	body      *requestBody // nil where nothing has to be done for it
 
 	ctx    context.Context
@@ -73,12 +74,12 @@ func handler(s *Server, f func(*http.Request, *Responder)) http.Handler {
 }
 
 func newExchange(w http.ResponseWriter, r *http.Request, s *Server) *exchange {
-	x := &exchange{w: w, r: r, server: s, ctx: r.Context()}
+	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, server: s, ctx: r.Context()}
 	x.responder.x = x
 	served := x.ctx.Value(http.ServerContextKey) != nil // others, as recorders, have readers of the canonical names
 	x.spelled = served && r.ProtoMajor == 1
 	x.body = newRequestBody(w, r, s)
-	if s != nil || r.Method == http.MethodHead {
+	if s != nil || x.isHead {
 		x.ctx, x.cancel = context.WithCancelCause(x.ctx)
 	}
 	if x.body != nil || x.cancel != nil {
@@ -99,7 +100,9 @@ func (x *exchange) serve(f func(*http.Request, *Responder)) {
 		}
 		v := recover()
 		if v == nil { // runtime.Goexit: net/http closes the connection
-			x.end(false)
+			if !x.end(false) {
+				x.reset()
+			}
 			return
 		}
 		answer := v != http.ErrAbortHandler && !x.begun()
@@ -130,10 +133,7 @@ func (x *exchange) begun() bool {
 // end takes the answer from its Responder, and reports whether it is whole. An exchange
 // without one gets the answer for that, if answer is true.
 func (x *exchange) end(answer bool) (whole bool) {
-	x.mu.Lock()
-	lent := x.lent
-	x.mu.Unlock()
-	if x.body != nil && !lent {
+	if x.body != nil {
 		x.body.end() // not under mu: whoever reads it may be waiting
 	}
 	x.mu.Lock()
@@ -144,10 +144,10 @@ func (x *exchange) end(answer bool) (whole bool) {
 		}
 		x.data(nil, "application/x-empty", Headers{}, status)
 	}
-	whole = !x.broken && x.state != sending && (x.state != chunked || x.r.Method == http.MethodHead)
+	whole = !x.broken && x.state != sending && (x.state != chunked || x.isHead)
 	x.state = returned
 	x.late.stop()
-	if x.r.ProtoMajor == 1 && !lent {
+	if x.r.ProtoMajor == 1 && !x.lent {
 		x.armWrite() // what net/http still holds goes out behind the handler
 	}
 	x.mu.Unlock()
@@ -245,7 +245,7 @@ func (x *exchange) begin(status StatusCode, h Headers, length int64) error {
 				return &HeaderError{name, "there is more than one"}
 			case err != nil || strings.Trim(value, "0123456789") != "": // RFC 9110, section 8.6
 				return &HeaderError{name, "not a length"}
-			case length == 0 && (x.r.Method == http.MethodHead || status == NotModified):
+			case length == 0 && (x.isHead || status == NotModified):
 				// that of the content which is not sent
 			case length < 0:
 				return &HeaderError{name, "the length of the body is not known"}
@@ -321,11 +321,10 @@ func (x *exchange) data(body []byte, mime string, h Headers, status StatusCode) 
 	if mime != "" {
 		to["Content-Type"] = []string{mime}
 	}
-	isHead := x.r.Method == http.MethodHead
-	if status.hasBody() && len(to["Content-Length"]) == 0 && (len(body) > autoLength || isHead && (len(body) > 0 || mime != "")) {
+	if status.hasBody() && len(to["Content-Length"]) == 0 && (len(body) > autoLength || x.isHead && (len(body) > 0 || mime != "")) {
 		to["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
-	if isHead {
+	if x.isHead {
 		sniff(to, body)
 	}
 	if status.unknownPhrase() {
@@ -334,10 +333,10 @@ func (x *exchange) data(body []byte, mime string, h Headers, status StatusCode) 
 		}
 	}
 	x.commit()
-	if status != Ok || len(body) == 0 || isHead {
+	if status != Ok || len(body) == 0 || x.isHead {
 		x.w.WriteHeader(int(status))
 	}
-	if len(body) == 0 || isHead {
+	if len(body) == 0 || x.isHead {
 		return nil
 	}
 	return x.write(body)

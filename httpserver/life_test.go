@@ -229,6 +229,37 @@ func TestSilentSource(t *testing.T) {
 	}
 }
 
+// TestClientGoes: that a client does not take an answer is not the source's fault.
+func TestClientGoes(t *testing.T) {
+	name := t.TempDir() + "/f"
+	require.NoError(t, os.WriteFile(name, nil, 0o600))
+	require.NoError(t, os.Truncate(name, 1<<30))
+	for how, do := range map[string]func(*httpserver.Responder, *os.File) error{
+		"WriteReader": func(s *httpserver.Responder, f *os.File) error { return s.WriteReader(f, "a/b") },
+		"WriteContent": func(s *httpserver.Responder, f *os.File) error {
+			return s.WriteContent("f", time.Time{}, f, headers.Headers{})
+		},
+		"sequential": func(s *httpserver.Responder, f *os.File) error { return s.WriteReader(sequential{f}, "a/b") },
+	} {
+		over := make(chan error, 1)
+		addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
+			f, err := os.Open(name)
+			require.NoError(t, err)
+			defer f.Close()
+			over <- do(s, f)
+		}))
+		for _, c := range []net.Conn{send(t, addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), sendH2(t, addr, "GET")} {
+			_, err := c.Read(make([]byte, 1))
+			require.NoError(t, err)
+			c.Close()
+			err = within(t, over, "the answer ends")
+			assert.Error(t, err, how)
+			var src *httpserver.SourceError
+			assert.False(t, errors.As(err, &src), "%s: %v", how, err)
+		}
+	}
+}
+
 // TestContextEnds: with the client, whatever it has sent of its body.
 func TestContextEnds(t *testing.T) {
 	half := strings.Repeat("x", 128<<10)

@@ -35,7 +35,7 @@ func (x *exchange) dataWithPhrase(body []byte, status StatusCode) (bool, error) 
 	fmt.Fprintf(&b, "HTTP/1.%d %d %s\r\n", min(1, x.r.ProtoMinor), status, status)
 	h.Write(&b)
 	b.WriteString("\r\n")
-	if x.r.Method != http.MethodHead {
+	if !x.isHead {
 		b.Write(body)
 	}
 	if x.limited() {

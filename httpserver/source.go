@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -160,7 +159,7 @@ func (s *Responder) reader(src io.Reader, mime string, h Headers, status StatusC
 	} else {
 		defer closeSource(src)
 	}
-	if in.size < 0 && x.r.Method == http.MethodHead {
+	if in.size < 0 && x.isHead {
 		return x.stream(&in, nil, 0, io.EOF, mime, h, status)
 	}
 	buf := buffers.Get().(*[]byte)
@@ -224,14 +223,13 @@ func (x *exchange) sizedHead(size int64, first []byte, mime string, h Headers, s
 	if status.hasBody() && len(to["Content-Length"]) == 0 {
 		to["Content-Length"] = []string{strconv.FormatInt(size, 10)}
 	}
-	isHead := x.r.Method == http.MethodHead
-	if isHead {
+	if x.isHead {
 		sniff(to, first)
 	}
 	x.state = responded
 	x.commit()
 	x.w.WriteHeader(int(status))
-	if size == 0 || isHead {
+	if size == 0 || x.isHead {
 		return false, nil
 	}
 	if err := x.write(first); err != nil {
@@ -259,6 +257,9 @@ func (x *exchange) copy(in *source, n int64, buf []byte) error {
 				}
 			}
 		}
+		if failed, ok := err.(*writeError); ok {
+			return failed.error
+		}
 		if n -= sent; n > 0 && err != nil {
 			if err == io.EOF {
 				err = ErrShort
@@ -281,8 +282,17 @@ func (x *exchange) copyFile(f *os.File, n int64) (int64, error) {
 	}
 	x.armWrite()
 	defer x.disarmWrite()
-	return io.CopyN(x.w, f, n)
+	sent, err := io.CopyN(x.w, f, n)
+	var file *fs.PathError
+	if err != nil && err != io.EOF && !errors.As(err, &file) {
+		x.broken = true
+		return sent, &writeError{err}
+	}
+	return sent, err
 }
+
+// writeError tells what is the client's from what is the source's.
+type writeError struct{ error }
 
 // writeMore sends bytes of an answer whose source is being read.
 func (x *exchange) writeMore(p []byte) error {
@@ -317,7 +327,7 @@ func (x *exchange) stream(in *source, buf []byte, n int, err error, mime string,
 	if openErr != nil {
 		return openErr
 	}
-	if x.r.Method == http.MethodHead {
+	if x.isHead {
 		n, err = 0, io.EOF
 	}
 	for {
@@ -340,7 +350,7 @@ func (x *exchange) stream(in *source, buf []byte, n int, err error, mime string,
 		return ErrHandlerReturned
 	}
 	x.state = responded
-	if x.late.last.IsZero() && x.r.Method != http.MethodHead {
+	if x.late.last.IsZero() && !x.isHead {
 		return x.flush() // there was nothing; the head has not gone
 	}
 	return nil
