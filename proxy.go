@@ -91,7 +91,7 @@ func ParseProxy(raw string) (*Proxy, error) {
 		p.Port = uint16(n)
 	}
 	if p.Host == "" {
-		return nil, &FieldError{Field: "proxy URL", Reason: "it names no host; " + proxyForm}
+		return nil, &FieldError{Field: "proxy URL", Reason: "the host is missing; " + proxyForm}
 	}
 	if err := p.validate("proxy URL"); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (p *Proxy) validate(field string) error {
 	}
 	if p.Type == DefaultProxy && (p.Host != "" || p.Port != 0) {
 		// a direct connection cannot be meant if a host is set
-		return &FieldError{Field: field + ".Type", Reason: "a proxy with a Host or a Port needs one, such as HTTPProxy or Socks5Proxy"}
+		return &FieldError{Field: field + ".Type", Reason: "required if Host or Port is set; for instance HTTPProxy or Socks5Proxy"}
 	}
 	if p.Type != DefaultProxy && p.Type != NoProxy {
 		if err := p.validateHost(field + ".Host"); err != nil {
@@ -159,7 +159,7 @@ func (p *Proxy) validate(field string) error {
 // password.
 func (p *Proxy) validateHost(field string) error {
 	if p.Host == "" {
-		return &FieldError{Field: field, Reason: "a proxy needs one"}
+		return &FieldError{Field: field, Reason: required}
 	}
 	reason := httpurl.CheckHost(p.Host)
 	if reason == "" {

@@ -77,7 +77,7 @@ func TestConnectToHostMistakes(t *testing.T) {
 func TestParseProxyMistakes(t *testing.T) {
 	for raw, text := range map[string]string{
 		"127.0.0.1:8080": "http://host:port", "proxy.test": "http://host:port", "socks4://proxy.test": "socks5", "": "http://host:port",
-		"http://:80": "it names no host", "http://proxy.test:0": "from 1 to 65535", "http://proxy.test:65536": "from 1 to 65535", "socks5://a%0d%0ab": "http://host:port",
+		"http://:80": "the host is missing", "http://proxy.test:0": "from 1 to 65535", "http://proxy.test:65536": "from 1 to 65535", "socks5://a%0d%0ab": "http://host:port",
 	} {
 		p, err := netreply.ParseProxy(raw)
 		require.ErrorContains(t, err, text, raw)

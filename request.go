@@ -262,7 +262,7 @@ func (q *Request) validate(method string) error {
 	if scheme := q.URL.Scheme; httpurl.IsLocal(scheme) {
 		if q.LocalServerName == "" {
 			return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`,
-				&FieldError{Field: "LocalServerName", Reason: required + ": it says where " + scheme + " connects to"})
+				&FieldError{Field: "LocalServerName", Reason: required + ": the path of the socket for a URL with the scheme " + scheme})
 		}
 	} else if scheme != "http" && scheme != "https" {
 		return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`, unknownScheme(scheme))

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// build makes the program of a folder.
+// build builds the program of a directory.
 func build(t *testing.T, name string) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), name)
@@ -41,7 +41,8 @@ func TestDownloadDemo(t *testing.T) {
 		"ContentNotFoundError", "404 page not found", "OperationCanceledError", "ErrorOccurred DownloadProgress Finished")
 }
 
-// TestPicture: README's picture shows what the demo of download writes, but for port and speed.
+// TestPicture: the picture in README shows the output of the download demo, except for port
+// and speed.
 func TestPicture(t *testing.T) {
 	out, err := exec.Command(build(t, "download")).Output()
 	if err != nil {
@@ -178,7 +179,7 @@ func TestSelfSigned(t *testing.T) {
 		}
 	}
 
-	// what is known stays so, for that host and that certificate
+	// a known certificate stays trusted for its host
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("kept")) }))
 	defer srv.Close()
 	file := filepath.Join(t.TempDir(), "known")

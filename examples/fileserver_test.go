@@ -16,7 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// startFileserver runs the program until the test ends, and returns its URL.
+// startFileserver runs the program until the end of the test, and returns its URL.
 func startFileserver(t *testing.T, dir string) string {
 	t.Helper()
 	cmd := exec.Command(build(t, "fileserver"), "-addr", "127.0.0.1:0", "-dir", dir)
@@ -45,7 +45,7 @@ func TestFileserverDemo(t *testing.T) {
 	run(t, exec.Command(build(t, "fileserver"), "-demo"), "created /files/demo.bin", "downloaded 33554432 bytes", "the last 10 bytes", `"kind":"download"`)
 }
 
-// TestFileserverNames: no name leads out of the folder.
+// TestFileserverNames: no name is a path outside of the directory.
 func TestFileserverNames(t *testing.T) {
 	dir := t.TempDir()
 	inner := filepath.Join(dir, "files")

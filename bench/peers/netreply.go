@@ -8,9 +8,9 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// netreplyPeer is this library. What is set besides the CA: as many connections
-// as net/http allows, and the read buffer that its documentation recommends for
-// large bodies. With fetch, small requests go through the blocking Fetch.
+// netreplyPeer is this library. Besides the CA these are set: as many connections as
+// net/http allows, and the read buffer that its documentation recommends for large bodies.
+// With fetch, small requests use the blocking Fetch.
 type netreplyPeer struct {
 	m     *netreply.Manager
 	fetch bool

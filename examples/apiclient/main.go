@@ -1,5 +1,5 @@
-// apiclient talks JSON with a server, and tells errors apart by their codes; no
-// channel is in sight. It brings its own server.
+// apiclient exchanges JSON with a server, and distinguishes errors by their codes, without
+// channels. It starts its own server.
 package main
 
 import (
@@ -20,13 +20,13 @@ type note struct {
 	Text string `json:"text"`
 }
 
-// client is what a program would keep.
+// client is the client of a program.
 type client struct {
 	m    *netreply.Manager
 	base string
 }
 
-// call sends in, unless it is nil, and decodes the answer into out.
+// call sends in, unless it is nil, and decodes the response into out.
 func (c *client) call(ctx context.Context, verb, path string, in, out any) error {
 	req, err := netreply.NewRequest(c.base + path)
 	if err != nil {

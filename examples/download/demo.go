@@ -16,7 +16,7 @@ import (
 
 const fileSize = 200 << 20
 
-// demo shows a download, an error and an abort against a server of its own.
+// demo shows a download, an error and an abort with its own server.
 func demo(ctx context.Context, m *netreply.Manager) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -69,7 +69,7 @@ func name(e netreply.Event) string {
 	return s[len("netreply."):]
 }
 
-// watch downloads to a temporary file and shows every signal that matters.
+// watch downloads to a temporary file and shows the important signals.
 func watch(ctx context.Context, m *netreply.Manager, url string) error {
 	req, err := netreply.NewRequest(url)
 	if err != nil {
@@ -114,7 +114,7 @@ func watch(ctx context.Context, m *netreply.Manager, url string) error {
 	return nil
 }
 
-// origin is the demo's server: slow enough to be watched.
+// origin is the server of the demo, slow enough to observe.
 func origin() (*httpserver.Server, error) {
 	srv, err := httpserver.NewServer(httpserver.Config{})
 	if err != nil {
@@ -133,11 +133,11 @@ func origin() (*httpserver.Server, error) {
 	return srv, nil
 }
 
-// slow is a file on a slow disk. Its Len lets the server announce its length.
+// slow is a slow file. Its Len lets the server send a Content-Length.
 type slow struct {
 	ctx  context.Context
 	left int
-	ripe int // what can be read before the next pause
+	ripe int // bytes that can be read before the next pause
 }
 
 func (s *slow) Len() int { return s.left }

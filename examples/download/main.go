@@ -1,13 +1,12 @@
-// download fetches URLs into files, several at once, and shows how far it has
-// come:
+// download fetches URLs into files, several at once, and shows the progress:
 //
 //	download URL...
 //
-// Without a URL it starts a server of its own and shows what a reply tells: a
-// file behind two redirects with its progress, an error, and an abort.
+// Without a URL it starts its own server and shows the signals of replies: for a file after
+// two redirects, an error, and an abort.
 //
-// The exit code says what kind of error was the first: 2 the network, 3 a proxy,
-// 4 the content, 5 the protocol, 6 the server, 130 an interrupt.
+// The exit code is the kind of the first error: 2 the network, 3 a proxy, 4 the content, 5
+// the protocol, 6 the server, 130 an interrupt.
 package main
 
 import (
@@ -49,7 +48,7 @@ func run(ctx context.Context, urls []string) error {
 	return fetchAll(ctx, m, urls)
 }
 
-// exitCode tells the kinds of errors apart by the ranges of their codes.
+// exitCode returns the kind of an error by the range of its code.
 func exitCode(err error) int {
 	var e *netreply.Error
 	switch {
@@ -71,7 +70,7 @@ func exitCode(err error) int {
 	return 6
 }
 
-// fetchAll downloads all URLs at once; what fails does not stop the others.
+// fetchAll downloads all URLs at once; a failure does not stop the others.
 func fetchAll(ctx context.Context, m *netreply.Manager, urls []string) error {
 	bar := newBar(-1, fmt.Sprintf("%d files", len(urls)))
 	var wg sync.WaitGroup
@@ -102,7 +101,7 @@ func fetchAll(ctx context.Context, m *netreply.Manager, urls []string) error {
 	return errors.Join(errs...)
 }
 
-// fetch saves one URL to a file that is there only when it is whole.
+// fetch saves one URL to a file, which exists only if it is complete.
 func fetch(ctx context.Context, m *netreply.Manager, url string, moved func(int64, *netreply.Reply)) error {
 	req, err := netreply.NewRequest(url)
 	if err != nil {
@@ -131,7 +130,7 @@ func fetch(ctx context.Context, m *netreply.Manager, url string, moved func(int6
 		}
 	}()
 	if _, err = io.Copy(file, reply); err != nil {
-		reply.Abort() // the file may be what failed
+		reply.Abort() // the failure may be that of the file
 	}
 	<-told
 	if err != nil {

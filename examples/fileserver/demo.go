@@ -10,8 +10,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// demo puts a file on the server and takes it off again, and listens to what the
-// server tells meanwhile.
+// demo uploads a file and downloads it again, and shows the events of the server.
 func demo(ctx context.Context, base string) error {
 	m, err := netreply.NewManager(netreply.Config{})
 	if err != nil {
@@ -67,7 +66,7 @@ func demo(ctx context.Context, base string) error {
 	return m.Delete(ctx, request("/files/demo.bin")).Wait(ctx)
 }
 
-// zeros is a file of them.
+// zeros is a file of zeros.
 type zeros struct{}
 
 func (zeros) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }

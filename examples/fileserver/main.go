@@ -1,8 +1,8 @@
-// fileserver is a page to put files on a server and take them off again, which
-// shows every transfer of everybody while it goes on.
+// fileserver is a web page to upload and download files, which shows all running transfers
+// of all users.
 //
 //	fileserver [-addr 127.0.0.1:8080] [-dir DIR]
-//	fileserver -demo    # starts one, and uses it as a program would
+//	fileserver -demo    # starts one, and uses it from a program
 package main
 
 import (

@@ -20,10 +20,10 @@ import (
 //go:embed page.html
 var page []byte
 
-// maxUpload is the largest file that is taken.
+// maxUpload is the maximum size of a file.
 const maxUpload = 4 << 30
 
-// store is the folder, and what moves in and out of it.
+// store is the directory with its transfers.
 type store struct {
 	dir       string
 	transfers *transfers
@@ -50,7 +50,7 @@ func newServer(s *store) (*httpserver.Server, error) {
 	return srv, nil
 }
 
-// path is where a file of that name lies; "" for a name that cannot be one.
+// path is the path of a file; "" for an invalid name.
 func (s *store) path(name string) string {
 	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, `/\:`+"\x00") || !filepath.IsLocal(name) || len(name) > 200 {
 		return ""
@@ -118,7 +118,7 @@ func (s *store) download(r *http.Request, w *httpserver.Responder) {
 	}
 }
 
-// counting tells of what is read of a file.
+// counting reports the bytes read from a file.
 type counting struct {
 	io.ReadSeeker
 	t *transfer
@@ -158,13 +158,13 @@ func (s *store) upload(r *http.Request, w *httpserver.Responder) {
 	}
 }
 
-// take puts a body in the place of a file, or says why not.
+// take replaces a file by a body, or returns the error.
 func (s *store) take(body io.Reader, path string, onlyNew bool, t *transfer) (status httpserver.StatusCode, fault string) {
 	f, err := os.CreateTemp(s.dir, ".upload-*")
 	if err != nil {
 		return httpserver.InsufficientStorage, "there is no place for it"
 	}
-	defer os.Remove(f.Name()) // gone already when it was renamed
+	defer os.Remove(f.Name()) // fails after a rename
 	in := &incoming{Reader: io.TeeReader(body, t)}
 	_, err = io.Copy(f, in)
 	if closeErr := f.Close(); err == nil {

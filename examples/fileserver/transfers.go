@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// state is how far a transfer has come, as the page is told.
+// state is the state of a transfer for the page.
 type state struct {
 	ID    int    `json:"id"`
 	Kind  string `json:"kind"` // upload, download or delete
 	Name  string `json:"name"`
 	Done  int64  `json:"done"`
-	Total int64  `json:"total"` // -1 when not known
+	Total int64  `json:"total"` // -1 if unknown
 	Over  bool   `json:"over"`
-	Fault string `json:"fault,omitempty"` // why it is over, when it is not whole
+	Fault string `json:"fault,omitempty"` // reason of a failure
 }
 
-// transfers are those that go on, and the last ones that are over.
+// transfers are the running transfers, and the last ones that have ended.
 type transfers struct {
 	mu      sync.Mutex
 	last    int
 	states  []state
-	changed chan struct{} // closed with the next change
+	changed chan struct{} // closed at the next change
 }
 
 func newTransfers() *transfers { return &transfers{changed: make(chan struct{})} }
 
-// keep is how many transfers are remembered.
+// keep is the number of ended transfers that are kept.
 const keep = 50
 
-// publish puts a state in the place of the older one of the same transfer.
+// publish replaces the older state of the same transfer.
 func (t *transfers) publish(s state) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,14 +54,14 @@ func (t *transfers) publish(s state) int {
 	return s.ID
 }
 
-// news gives all states and what is closed when they change.
+// news returns all states, and a channel that is closed when they change.
 func (t *transfers) news() (all []state, changed <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.states), t.changed
 }
 
-// transfer is one that goes on, of one goroutine.
+// transfer is a running transfer, used by one goroutine.
 type transfer struct {
 	all  *transfers
 	now  state
@@ -74,7 +74,7 @@ func (t *transfers) start(kind, name string, total int64) *transfer {
 	return tr
 }
 
-// moved counts bytes, and tells of them ten times a second.
+// moved counts bytes, and publishes them ten times a second.
 func (t *transfer) moved(n int) {
 	t.now.Done += int64(n)
 	if time.Since(t.told) > 100*time.Millisecond {
@@ -83,13 +83,13 @@ func (t *transfer) moved(n int) {
 	}
 }
 
-// Write lets a transfer count what is copied elsewhere.
+// Write lets a transfer count bytes that are copied.
 func (t *transfer) Write(p []byte) (int, error) {
 	t.moved(len(p))
 	return len(p), nil
 }
 
-// end says how a transfer has ended; "" is well.
+// end sets the result of a transfer; "" means success.
 func (t *transfer) end(fault string) {
 	t.now.Over, t.now.Fault = true, fault
 	t.all.publish(t.now)

@@ -1,6 +1,5 @@
-// login fetches a page that wants a password, and asks for it on the terminal. What
-// the server sets as cookies is kept in a file between two runs. Without arguments it
-// logs in to a server of its own.
+// login fetches a page that requires a password, and asks for it on the terminal. The
+// cookies of the server are saved in a file. Without arguments it uses its own server.
 //
 //	login [-cookies FILE] [URL]
 package main
@@ -78,7 +77,7 @@ func fetch(ctx context.Context, m *netreply.Manager, url string) error {
 		return err
 	}
 	reply := m.Get(ctx, req)
-	for q := range reply.AuthenticationRequired() { // closed when no question can come any more
+	for q := range reply.AuthenticationRequired() { // closed when no more questions can follow
 		if q.PreviousFailed {
 			fmt.Printf("%s was refused.\n", q.User)
 		}

@@ -1,7 +1,7 @@
-// proxy fetches a URL through a proxy, and tells the proxy's failures from the
-// server's. What the proxy wants as a password is asked for on the terminal. Without
-// arguments it shows both with a proxy and a server of its own; with a URL alone it goes
-// by the environment (HTTPS_PROXY and the like).
+// proxy fetches a URL through a proxy, and distinguishes failures of the proxy from those
+// of the server. It asks for the password of the proxy on the terminal. Without arguments
+// it uses its own proxy and server; with only a URL it uses the environment (HTTPS_PROXY
+// and others).
 //
 //	proxy [-proxy URL] [URL]
 package main
@@ -52,7 +52,7 @@ func run(ctx context.Context, proxy, url string) error {
 	return fetch(ctx, m, url)
 }
 
-// demo lets a proxy go through its moods.
+// demo shows the failures of a proxy.
 func demo(ctx context.Context, cfg netreply.Config) error {
 	server := httptest.NewTLSServer(httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
 		w.WriteData([]byte("hello through a tunnel"), "text/plain")
@@ -82,7 +82,7 @@ func demo(ctx context.Context, cfg netreply.Config) error {
 	fmt.Println("and when the proxy is gone:")
 	m.ClearConnectionCache()
 	if err := fetch(ctx, m, server.URL); !errors.Is(err, netreply.ProxyConnectionRefusedError) {
-		return fmt.Errorf("the proxy is gone, and yet: %w", err)
+		return fmt.Errorf("expected a failure of the closed proxy, got %w", err)
 	}
 	fmt.Println("  ProxyConnectionRefusedError, not the server's fault")
 	return nil
@@ -94,7 +94,7 @@ func fetch(ctx context.Context, m *netreply.Manager, url string) error {
 		return err
 	}
 	reply := m.Get(ctx, req)
-	for q := range reply.ProxyAuthenticationRequired() { // closed when no question can come any more
+	for q := range reply.ProxyAuthenticationRequired() { // closed when no more questions can follow
 		if q.PreviousFailed {
 			fmt.Printf("%s was refused.\n", q.User)
 		}
@@ -125,7 +125,7 @@ func ask(what string) string {
 	return strings.TrimSpace(line)
 }
 
-// tunnel is a proxy that knows one user and one place where nobody may go.
+// tunnel is a proxy with one user and one forbidden target.
 func tunnel(w http.ResponseWriter, r *http.Request) {
 	known := &http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
 	if user, password, _ := known.BasicAuth(); user != "gopher" || password != "burrow" {

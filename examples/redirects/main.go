@@ -2,8 +2,8 @@
 //
 //	redirects [URL]
 //
-// Without a URL it asks about those of a server of its own. An answer that does
-// not begin with y, or the end of the input, refuses.
+// Without a URL it uses its own server. Any answer that does not begin with y, or the end
+// of the input, denies.
 package main
 
 import (

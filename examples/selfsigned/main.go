@@ -1,7 +1,6 @@
-// selfsigned fetches a page from a server whose certificate nobody vouches for. It shows
-// on the terminal what is wrong, asks whether to trust this one certificate, and
-// remembers the answer by its fingerprint, in a file between two runs. Without arguments
-// it fetches from a server of its own.
+// selfsigned fetches a page from a server with an untrusted certificate. It shows the flaws
+// on the terminal, asks whether to trust this certificate, and saves the answer with the
+// fingerprint in a file. Without arguments it uses its own server.
 //
 //	selfsigned [-known FILE] [URL]
 package main
@@ -73,7 +72,7 @@ func fetch(ctx context.Context, m *netreply.Manager, file, rawURL string) error 
 		return err
 	}
 	reply := m.Get(ctx, req)
-	for q := range reply.SSLErrors() { // closed when no question can come any more
+	for q := range reply.SSLErrors() { // closed when no more questions can follow
 		trusted, err := trusts(file, req.URL, q)
 		if err != nil {
 			reply.Close()
@@ -93,7 +92,7 @@ func fetch(ctx context.Context, m *netreply.Manager, file, rawURL string) error 
 	return nil
 }
 
-// trusts looks the certificate up among those that are known, or asks.
+// trusts reports whether the certificate is known, or asks.
 func trusts(file string, u *url.URL, q *netreply.SSLErrors) (bool, error) {
 	if len(q.Chain) == 0 || q.Final {
 		return false, nil

@@ -1,5 +1,5 @@
-// upload sends a form with a file to a server of its own, which sends it back,
-// and shows the progress both ways.
+// upload sends a form with a file to its own server, which returns it, and shows the
+// progress in both directions.
 package main
 
 import (
@@ -78,7 +78,7 @@ func show(what string, progress <-chan netreply.Progress) {
 	}
 }
 
-// echo sends the file of a form back.
+// echo returns the file of a form.
 func echo(w http.ResponseWriter, r *http.Request) {
 	parts, err := r.MultipartReader()
 	if err != nil {

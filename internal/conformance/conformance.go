@@ -1,11 +1,10 @@
-// Package conformance holds netreply to what a real Qt 6.4.2 did: scripted
-// network scenarios, the traces that Qt left on them, a client that plays the
-// same scenarios with netreply, and the differences that are accepted on
-// purpose.
+// Package conformance compares netreply with Qt 6.4.2. It has scripted network scenarios,
+// the traces recorded with Qt, a client that plays the same scenarios with netreply, and a
+// list of accepted differences.
 //
-// The scenarios and traces lie packed in qt.tar.gz; cmd/pack unpacks and packs
-// them, cmd/record makes new traces where Qt is installed (see qtoracle), and
-// cmd/qtrun and cmd/compare do by hand what the test does.
+// The scenarios and traces are packed in qt.tar.gz. cmd/pack unpacks and packs them,
+// cmd/record records new traces if Qt is installed (see qtoracle), and cmd/qtrun and
+// cmd/compare are the steps of the test as separate commands.
 package conformance
 
 import (
@@ -28,7 +27,7 @@ var packed []byte
 //go:embed waivers.json
 var Waivers []byte
 
-// Case is a scenario and what Qt did with it.
+// Case is a scenario and its trace with Qt.
 type Case struct {
 	Scenario *scenario.Scenario
 	Trace    *scenario.Trace
@@ -76,7 +75,7 @@ func Cases() ([]*Case, error) {
 	return list, nil
 }
 
-// Files gives the files of the archive one by one.
+// Files yields the files of the archive.
 func Files(each func(name string, data []byte) error) error {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -100,8 +99,7 @@ func Files(each func(name string, data []byte) error) error {
 	}
 }
 
-// Pack writes an archive of files, which must be in order for the result to be
-// the same each time.
+// Pack writes an archive of files. For a reproducible result the files must be sorted.
 func Pack(w io.Writer, names []string, read func(name string) ([]byte, error)) error {
 	z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
 	if err != nil {

@@ -79,7 +79,7 @@ func confirmEnd(body io.Reader, scratch []byte) error {
 		n, err := body.Read(scratch)
 		switch {
 		case n > 0:
-			return &wire.Error{Phase: wire.Body, Fault: wire.Malformed, Began: true, Err: errors.New("more bytes than Content-Length says")}
+			return &wire.Error{Phase: wire.Body, Fault: wire.Malformed, Began: true, Err: errors.New("the body is longer than its Content-Length")}
 		case err == io.EOF:
 			return nil
 		case err != nil:

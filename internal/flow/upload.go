@@ -94,13 +94,13 @@ func (r *reading) close() {
 }
 
 // ErrNotRewindable is the error of a body that cannot be sent again.
-var ErrNotRewindable = errors.New("the body cannot be read a second time: bytes, files and SourceBody can, and others without DoNotBufferUploadData")
+var ErrNotRewindable = errors.New("the body cannot be read a second time: use bytes, a file or SourceBody, or do not set DoNotBufferUploadData")
 
 // ShortSourceError is the error of a source that ended before Payload.Size bytes.
 type ShortSourceError struct{ Got, Want int64 }
 
 func (e *ShortSourceError) Error() string {
-	return fmt.Sprintf("the body's source ended after %d of the %d bytes that its size or a Content-Length promised", e.Got, e.Want)
+	return fmt.Sprintf("the body's source ended after %d of the %d bytes of its size or Content-Length", e.Got, e.Want)
 }
 
 func (e *ShortSourceError) Unwrap() error { return io.ErrUnexpectedEOF }

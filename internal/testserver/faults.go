@@ -11,17 +11,17 @@ import (
 	"github.com/netreply/netreply/internal/oserr"
 )
 
-// FaultKind is what can happen to a connection on its way.
+// FaultKind is a kind of fault of a connection.
 type FaultKind int
 
 const (
 	NoFault   FaultKind = iota
-	Delay               // the bytes pause
+	Delay               // a pause in the bytes
 	Cut                 // both ends see the end of the connection
-	HalfClose           // the receiver sees the end; the other direction goes on
+	HalfClose           // the receiver sees the end; the other direction continues
 	Reset               // both ends see a TCP reset
-	Stall               // the bytes stop, and nothing tells
-	Flip                // of one bit
+	Stall               // no more bytes, without an end
+	Flip                // one bit
 	Insert              // of one byte
 	Drop                // of one byte
 )
@@ -30,10 +30,10 @@ func (k FaultKind) String() string {
 	return [...]string{"none", "delay", "cut", "half-close", "reset", "stall", "flip", "insert", "drop"}[k]
 }
 
-// Corrupts tells whether bytes arrive that were not sent so.
+// Corrupts reports whether the fault changes bytes.
 func (k FaultKind) Corrupts() bool { return k >= Flip }
 
-// Direction is the way that bytes go.
+// Direction is the direction of bytes.
 type Direction int
 
 const (
@@ -43,21 +43,21 @@ const (
 
 func (d Direction) String() string { return [...]string{"to server", "to client"}[d] }
 
-// Fault is something that happens once, instead of a byte or to it.
+// Fault is a fault that occurs once, at a byte.
 type Fault struct {
 	Kind      FaultKind
 	Direction Direction
-	// Offset counts the bytes before it, on each connection from Arm on.
+	// Offset is the number of bytes before it, on each connection from Arm on.
 	Offset int64
 }
 
 // faultDelay is the length of a Delay.
 const faultDelay = 20 * time.Millisecond
 
-// inserted are the bytes of Insert, by the offset: those that mean something in HTTP/1.
+// inserted are the bytes of Insert, by offset: bytes with a meaning in HTTP/1.
 const inserted = "\x00\n\r 0;:\xff"
 
-// Faulty is a proxy for TCP connections to one server, at which a Fault can happen.
+// Faulty is a TCP proxy to one server that can inject a Fault.
 type Faulty struct {
 	Addr   string
 	server string
@@ -71,14 +71,14 @@ type Faulty struct {
 	links    []*link
 }
 
-// Delivered is what a connection has brought to the client.
+// Delivered are the bytes that a client received on a connection.
 type Delivered struct {
 	Bytes []byte
-	Armed int  // how many of them came before Arm
-	Ended bool // the client was told that there is no more
+	Armed int  // number of bytes before Arm
+	Ended bool // the client received the end
 }
 
-// link is a connection of a client and the one it is passed on to.
+// link is a connection of a client and the one to the server.
 type link struct {
 	f              *Faulty
 	client, server *net.TCPConn
@@ -86,10 +86,10 @@ type link struct {
 	// guarded by Faulty.mu
 	passed    [2]int64
 	delivered Delivered
-	lost      [2]bool // bytes of this direction go nowhere
+	lost      [2]bool // bytes of this direction are dropped
 }
 
-// NewFaulty starts a proxy, which ends with Close.
+// NewFaulty starts a proxy; Close ends it.
 func NewFaulty(server string) (*Faulty, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -100,7 +100,8 @@ func NewFaulty(server string) (*Faulty, error) {
 	return f, nil
 }
 
-// Arm makes a fault happen on the first connection that comes so far. Counts begin anew.
+// Arm injects a fault on the first connection that reaches its offset. Offsets count from
+// now on.
 func (f *Faulty) Arm(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -110,14 +111,14 @@ func (f *Faulty) Arm(fault Fault) {
 	}
 }
 
-// Happened tells whether the fault has been met.
+// Happened reports whether the fault has occurred.
 func (f *Faulty) Happened() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.happened
 }
 
-// Passed is how many bytes have come for each direction, of the connection with the most.
+// Passed is the number of bytes in each direction, of the connection with the most.
 func (f *Faulty) Passed() (most [2]int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,7 +130,7 @@ func (f *Faulty) Passed() (most [2]int64) {
 	return most
 }
 
-// Delivered is what the client has got on each connection.
+// Delivered returns the bytes that the client received on each connection.
 func (f *Faulty) Delivered() (list []Delivered) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,7 +142,7 @@ func (f *Faulty) Delivered() (list []Delivered) {
 	return list
 }
 
-// Clients are the addresses by which the server knows the connections.
+// Clients are the addresses of the connections as the server sees them.
 func (f *Faulty) Clients() (list []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,7 +187,7 @@ func (f *Faulty) accept() {
 	}
 }
 
-// close ends both sides, with a TCP reset if so wanted.
+// close closes both sides, optionally with a TCP reset.
 func (l *link) close(reset bool) {
 	for _, c := range []*net.TCPConn{l.client, l.server} {
 		if reset {
@@ -196,7 +197,7 @@ func (l *link) close(reset bool) {
 	}
 }
 
-// pump passes the bytes of one direction on.
+// pump copies the bytes of one direction.
 func (l *link) pump(d Direction, from, to *net.TCPConn) {
 	buf := make([]byte, 16<<10)
 	for {
@@ -209,14 +210,14 @@ func (l *link) pump(d Direction, from, to *net.TCPConn) {
 		case errors.Is(err, io.EOF) && d == ToClient:
 			l.end(d, to)
 			return
-		default: // no client of HTTP closes one direction only: it has gone
+		default: // HTTP clients do not close one direction only: the client has closed
 			l.close(oserr.Is(err, oserr.Reset))
 			return
 		}
 	}
 }
 
-// end tells the receiver of one direction that there is no more.
+// end sends the end to the receiver of one direction.
 func (l *link) end(d Direction, to *net.TCPConn) {
 	l.f.mu.Lock()
 	if d == ToClient {
@@ -227,14 +228,14 @@ func (l *link) end(d Direction, to *net.TCPConn) {
 	to.CloseWrite()
 }
 
-// pass writes bytes, the fault in its place; false means that the connection has ended.
+// pass writes bytes and injects the fault; false means that the connection has ended.
 func (l *link) pass(d Direction, to *net.TCPConn, b []byte) bool {
 	l.f.mu.Lock()
 	at := l.f.fault.Offset - l.passed[d]
 	l.passed[d] += int64(len(b))
 	if l.lost[d] {
 		l.f.mu.Unlock()
-		return true // they are read, or the end would not be seen
+		return true // read on, or the end would not be noticed
 	}
 	fault := l.f.fault
 	if fault.Kind == NoFault || fault.Direction != d || l.f.happened || at < 0 || at >= int64(len(b)) {
@@ -284,5 +285,5 @@ func (l *link) write(d Direction, to *net.TCPConn, b []byte) {
 		l.delivered.Bytes = append(l.delivered.Bytes, b...)
 		l.f.mu.Unlock()
 	}
-	to.Write(b) // an error shows on the other side
+	to.Write(b) // an error is noticed on the other side
 }

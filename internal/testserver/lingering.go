@@ -7,16 +7,16 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Lingering runs tests and then gives the servers of net/http the time they take to end: half
-// a second for a connection that they have closed for writing, which is longer than goleak
-// waits. It is for goleak.VerifyTestMain.
+// Lingering runs tests and then waits for the goroutines of net/http servers, which linger
+// for half a second after closing a connection for writing, longer than goleak waits. It is
+// for goleak.VerifyTestMain.
 type Lingering struct{ *testing.M }
 
 // Run is called by goleak.
 func (m Lingering) Run() int {
 	code := m.M.Run()
 	for end := time.Now().Add(5 * time.Second); goleak.Find() != nil && time.Now().Before(end); {
-		// Find waits by itself between its looks
+		// Find waits between its attempts
 	}
 	return code
 }

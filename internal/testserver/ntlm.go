@@ -16,11 +16,11 @@ import (
 	"unicode/utf16"
 )
 
-// ConnState is what a server knows of a connection whose requests are authenticated by the
-// connection that they come on, as with NTLM.
+// ConnState is the server's state of a connection with connection-based authentication such
+// as NTLM.
 type ConnState struct {
 	ID   int    // counts from 1
-	User string // who has authenticated; "" is nobody
+	User string // authenticated user; "" for none
 	ntlm ntlmLogin
 }
 
@@ -34,7 +34,7 @@ func ConnStateOf(r *http.Request) *ConnState {
 // NewConnOrigin is NewOrigin for HTTP/1.1, plain or TLS, with a ConnState for each connection.
 func NewConnOrigin(t testing.TB, kind Kind, h http.HandlerFunc) (*httptest.Server, *tls.Config) {
 	t.Helper()
-	n := 0 // the listener's goroutine alone counts
+	n := 0 // used by the listener's goroutine only
 	return NewOriginWith(t, kind, h, func(s *http.Server) {
 		s.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
 			n++
@@ -43,10 +43,10 @@ func NewConnOrigin(t testing.TB, kind Kind, h http.HandlerFunc) (*httptest.Serve
 	})
 }
 
-// NTLMHandler authenticates connections with NTLM, and accepts every user but DOMAIN\bad; it
-// is for NewConnOrigin. Its responses are the user and the request's body. log hears "asked"
-// for each challenge, "out of order" for a message that the handshake does not expect, and for
-// a request to /open, which needs no authentication, whose connection it came on.
+// NTLMHandler authenticates connections with NTLM, and accepts every user except
+// DOMAIN\bad; it is for NewConnOrigin. Its responses are the user and the request's body.
+// It logs "asked" for each challenge, "out of order" for an unexpected message, and the
+// user of the connection for a request to /open, which needs no authentication.
 func NTLMHandler(log func(string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := ConnStateOf(r)
@@ -79,11 +79,11 @@ func NTLMHandler(log func(string)) http.HandlerFunc {
 // ntlmLogin is the server's side of the handshake on one connection.
 type ntlmLogin struct {
 	challenged bool
-	user       string // who the connection belongs to
+	user       string // authenticated user of the connection
 }
 
-// next takes the credentials of a request: a challenge is what to refuse it with, "" accepts
-// it. expected is false for a message that the handshake has no place for.
+// next processes the credentials of a request and returns the challenge, "" to accept it.
+// expected is false for an unexpected message.
 func (l *ntlmLogin) next(credentials string) (challenge string, expected bool) {
 	message, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(credentials, "NTLM "))
 	switch {
@@ -113,7 +113,7 @@ func NTLMChallenge() []byte {
 	return append(b, info...)
 }
 
-// ntlmUser reads DOMAIN\user out of a message of type 3 ([MS-NLMP] 2.2.1.3).
+// ntlmUser parses DOMAIN\user in a message of type 3 ([MS-NLMP] 2.2.1.3).
 func ntlmUser(message []byte) string {
 	field := func(at int) string {
 		n, off := binary.LittleEndian.Uint16(message[at:]), binary.LittleEndian.Uint32(message[at+4:])

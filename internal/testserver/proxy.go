@@ -15,17 +15,17 @@ import (
 	"testing"
 )
 
-// Proxy is a proxy that speaks HTTP and SOCKS5 on one port. Whatever target it is asked for, it
-// connects to one address. Its fields are set before the first connection.
+// Proxy is a proxy for HTTP and SOCKS5 on one port. It connects to one address for all
+// targets. Its fields must be set before the first connection.
 type Proxy struct {
 	*Raw
-	// Respond, when not nil, sees the n-th request (from 1) over HTTP first: a text is sent as the
-	// whole response, "" lets the request through. The connection ends behind a text with
-	// "Connection: close".
+	// Respond, if not nil, is called for the n-th HTTP request (from 1): a text is sent as
+	// the whole response, "" lets the request pass. The connection is closed after a text
+	// with "Connection: close".
 	Respond func(n int, req *http.Request) string
-	// SOCKSLogin is the "user:password" that SOCKS demands; "" demands none.
+	// SOCKSLogin is the "user:password" that SOCKS requires; "" for none.
 	SOCKSLogin string
-	// NTLM makes every connection over HTTP authenticate itself.
+	// NTLM requires NTLM authentication of every HTTP connection.
 	NTLM bool
 
 	target string
@@ -35,7 +35,7 @@ type Proxy struct {
 	credentials []string
 }
 
-// NewProxy starts a proxy to the address target, over TLS when cfg is not nil. It ends with
+// NewProxy starts a proxy to the address target, with TLS if cfg is not nil. It ends with
 // the test.
 func NewProxy(t testing.TB, target string, cfg *tls.Config) *Proxy {
 	t.Helper()
@@ -54,8 +54,8 @@ func NewProxy(t testing.TB, target string, cfg *tls.Config) *Proxy {
 	return p
 }
 
-// RequireLogin makes the proxy demand a user and password, Basic over HTTP, with the realm
-// "the proxy".
+// RequireLogin makes the proxy require a user and password, with Basic for HTTP, with the
+// realm "the proxy".
 func (p *Proxy) RequireLogin(user, password string) {
 	p.Respond = RequireBasic(user, password)
 	p.SOCKSLogin = user + ":" + password
@@ -89,7 +89,7 @@ func (p *Proxy) Credentials() []string {
 	return append([]string(nil), p.credentials...)
 }
 
-// record adds to Requests and Credentials, and returns how many there are.
+// record adds to Requests and Credentials, and returns their number.
 func (p *Proxy) record(request, credentials string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +137,7 @@ func (p *Proxy) serveHTTP(c *Conn) {
 	}
 }
 
-// forward sends a request on, marked with the field X-Via, and its response back.
+// forward forwards a request, with the additional field X-Via, and its response.
 func (p *Proxy) forward(c *Conn, req *http.Request) bool {
 	out, err := net.Dial("tcp", p.target)
 	if err != nil {
@@ -157,7 +157,7 @@ func (p *Proxy) forward(c *Conn, req *http.Request) bool {
 	return resp.Write(c) == nil
 }
 
-// tunnel copies both ways until both have ended.
+// tunnel copies in both directions until both have ended.
 func (p *Proxy) tunnel(c *Conn) {
 	out, err := net.Dial("tcp", p.target)
 	if err != nil {
@@ -177,7 +177,7 @@ const socksVersion = 5
 func (p *Proxy) serveSOCKS(c *Conn) {
 	var head [2]byte
 	io.ReadFull(c.R, head[:])
-	io.ReadFull(c.R, make([]byte, head[1])) // the methods that the client knows
+	io.ReadFull(c.R, make([]byte, head[1])) // the methods of the client
 	login := ""
 	if p.SOCKSLogin != "" {
 		c.Say("\x05\x02")

@@ -1,6 +1,6 @@
-// Package testserver is the other end in tests: origins over every protocol, raw servers that say
-// exactly what a test wants to be said, proxies, connections that break, servers with NTLM, and
-// listeners in memory for tests in fake time.
+// Package testserver has servers for tests: origins with every protocol, raw servers with
+// control of every byte, proxies, connections with faults, servers with NTLM, and listeners
+// in memory for tests in fake time.
 package testserver
 
 import (
@@ -17,7 +17,7 @@ import (
 	"testing"
 )
 
-// Raw is a server on 127.0.0.1 that runs a function for each connection.
+// Raw is a server on 127.0.0.1 that calls a function for each connection.
 type Raw struct {
 	Addr string
 	mu   sync.Mutex
@@ -25,7 +25,7 @@ type Raw struct {
 	live map[net.Conn]bool
 }
 
-// Connections is how many connections were accepted.
+// Connections is the number of accepted connections.
 func (s *Raw) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +62,7 @@ func (c *Conn) Head() (req *http.Request, ok bool) {
 // Say writes text.
 func (c *Conn) Say(text string) { io.WriteString(c.Conn, text) }
 
-// Reset ends the connection with a TCP reset.
+// Reset closes the connection with a TCP reset.
 func (c *Conn) Reset() {
 	if t, ok := c.Conn.(*net.TCPConn); ok {
 		t.SetLinger(0)
@@ -70,8 +70,8 @@ func (c *Conn) Reset() {
 	c.Close()
 }
 
-// NewRaw starts a server, with TLS when cfg is not nil. It ends with the test; a
-// connection is closed when its function returns.
+// NewRaw starts a server, with TLS if cfg is not nil. It ends with the test; a connection
+// is closed when its function returns.
 func NewRaw(t testing.TB, cfg *tls.Config, serve func(*Conn)) *Raw {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -121,7 +121,7 @@ func NewRaw(t testing.TB, cfg *tls.Config, serve func(*Conn)) *Raw {
 	return s
 }
 
-// Kind is a way a handler can be served.
+// Kind is a protocol for serving a handler.
 type Kind string
 
 const (
@@ -131,22 +131,22 @@ const (
 	H2C   Kind = "h2c"   // HTTP/2 in clear text, by prior knowledge
 )
 
-// Kinds are all of them.
+// Kinds are all kinds.
 var Kinds = []Kind{Plain, TLS, H2, H2C}
 
-// NewOrigin serves a handler until the test ends, and gives the TLS configuration
+// NewOrigin serves a handler until the end of the test, and returns a TLS configuration
 // that trusts it.
 func NewOrigin(t testing.TB, kind Kind, h http.Handler) (*httptest.Server, *tls.Config) {
 	return NewOriginWith(t, kind, h, func(*http.Server) {})
 }
 
-// NewOriginWith is NewOrigin for a server that set has something to change about.
+// NewOriginWith is NewOrigin with a function that changes the server before its start.
 func NewOriginWith(t testing.TB, kind Kind, h http.Handler, set func(*http.Server)) (*httptest.Server, *tls.Config) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.Config.ErrorLog = nil
 	set(s.Config)
-	s.TLS, s.Config.TLSConfig = s.Config.TLSConfig, nil // where httptest looks for it
+	s.TLS, s.Config.TLSConfig = s.Config.TLSConfig, nil // used by httptest
 	switch kind {
 	case H2C:
 		s.Config.Protocols = new(http.Protocols)
@@ -183,7 +183,7 @@ func NewMemory() *Memory {
 	return &Memory{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// DialContext connects to the listener, whatever the address.
+// DialContext connects to the listener, for any address.
 func (m *Memory) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
@@ -196,7 +196,7 @@ func (m *Memory) DialContext(ctx context.Context, _, _ string) (net.Conn, error)
 	}
 }
 
-// Accept takes the other end of a dialled connection.
+// Accept returns the other end of a dialled connection.
 func (m *Memory) Accept() (net.Conn, error) {
 	select {
 	case c := <-m.conns:
@@ -212,11 +212,12 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-// Addr is a name for the log.
+// Addr is a name for logs.
 func (m *Memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
 
-// Refusing is an address that refuses connections for as long as the test runs: one end of a
-// connection has it, so that nobody listens there and the system gives it to nobody else.
+// Refusing returns an address that refuses connections until the end of the test: it is the
+// local address of an open connection, so that nothing listens on it and the system does
+// not reuse it.
 func Refusing(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

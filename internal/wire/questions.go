@@ -21,7 +21,7 @@ type Question struct {
 const maxQuestions = 4
 
 // errLeft is the result of a question whose exchange does not wait any more.
-var errLeft = errors.New("wire: nobody waits for the connection")
+var errLeft = errors.New("wire: the exchange does not wait for the connection any more")
 
 // ask passes a question to the owner of the dial, and waits for its answer. From the first
 // question on the connection is only for the owner: for other waiters another one is

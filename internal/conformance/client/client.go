@@ -1,10 +1,10 @@
-// Package client plays the client part of a scenario with netreply and records
-// what it saw, in the words of the real Qt.
+// Package client plays the client part of a scenario with netreply and records a trace with
+// Qt's names.
 //
-// Qt runs its slots inside the signal: this client does the same by OnSignal, so
-// that an action happens at the point the scenario names. Signals that only Qt
-// has are told where they would be: readChannelFinished before finished, and
-// aboutToClose where an abort takes the unread bytes away.
+// Qt runs its slots inside the signal: this client does the same by OnSignal, so that an
+// action happens at the signal that the scenario names. Signals that only Qt has are
+// recorded at the corresponding points: readChannelFinished before finished, and
+// aboutToClose when an abort drops unread bytes.
 package client
 
 import (
@@ -34,8 +34,8 @@ type Client struct{}
 
 func (Client) Name() string { return "netreply-" + netreply.Version }
 
-// Unsupported names what a scenario asks for that the library does not offer yet,
-// "" for nothing. It is played without that.
+// Unsupported returns the feature of a scenario that the library does not have, "" for
+// none. The scenario is played without it.
 func Unsupported(c *scenario.Client) string {
 	m := &c.Manager
 	switch {
@@ -118,7 +118,7 @@ func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, err
 	return t, nil
 }
 
-// preconnect opens a connection as Qt does: whether it succeeds nobody is told.
+// preconnect opens a connection like Qt, without reporting the result.
 func preconnect(ctx context.Context, m *netreply.Manager, where string) {
 	plain, encrypted := strings.CutPrefix(where, "tls:")
 	host, portText, err := net.SplitHostPort(plain)
@@ -148,7 +148,7 @@ func policy(s string) netreply.RedirectPolicy {
 	}[s]
 }
 
-// run is one scenario under way.
+// run is the state of one scenario.
 type run struct {
 	client   *scenario.Client
 	manager  *netreply.Manager
@@ -166,7 +166,7 @@ type run struct {
 	answered, proxyAnswered int
 }
 
-// request is one request of a scenario and what was seen of its reply.
+// request is one request of a scenario and the observations of its reply.
 type request struct {
 	spec *scenario.Request
 	run  *run
@@ -184,7 +184,7 @@ type request struct {
 	drained    bool
 	closed     bool // the "device"
 	muted      bool
-	dying      bool // deleteLater during the last signals: gone behind finished
+	dying      bool // deleteLater during the last signals: deleted after finished
 	snapshot   *scenario.Reply
 	redirect   *netreply.Redirect
 	profile    *netreply.SSLConfiguration
@@ -286,7 +286,7 @@ func (q *request) start() {
 	var reply *netreply.Reply
 	m, ctx := q.run.manager, context.Background()
 	if err != nil {
-		// what cannot be parsed is an empty URL to Qt
+		// for Qt an invalid URL is an empty one
 		req = &netreply.Request{}
 	}
 	key.Set(req, q)
@@ -418,7 +418,7 @@ func (q *request) request() (*netreply.Request, error) {
 	return req, nil
 }
 
-// control reads a LoadControl, by number or by name.
+// control parses a LoadControl, by number or by name.
 func control(v any) netreply.LoadControl {
 	if n, _ := v.(float64); n == 1 || v == "Manual" {
 		return netreply.LoadManual
@@ -484,8 +484,7 @@ func multipart(b *scenario.Body) netreply.Body {
 	return m
 }
 
-// sequential is a source of unknown length that delivers a piece after each
-// pause.
+// sequential is a source of unknown length that returns a piece after each pause.
 type sequential struct {
 	data  []byte
 	piece int
@@ -510,7 +509,7 @@ func (s *sequential) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// failing is a file that cannot be read beyond a point.
+// failing is a file that fails at an offset.
 type failing struct {
 	*bytes.Reader
 	left int
@@ -525,11 +524,11 @@ func (f *failing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo is taken away from bytes.Reader.
+// WriteTo hides the method of bytes.Reader.
 func (f *failing) WriteTo(io.Writer) (int64, error) { return 0, errors.ErrUnsupported }
 
-// managerSignal records what QNetworkAccessManager tells, and what the reply
-// tells just before.
+// managerSignal records the signals of QNetworkAccessManager, and those of the reply just
+// before.
 func (r *run) managerSignal(reply *netreply.Reply, e netreply.Event) {
 	q := r.of(reply)
 	if q == nil {
@@ -577,7 +576,7 @@ func (r *run) authenticate(q *request, a *netreply.Authenticator) {
 // authenticateProxy does the same for a proxy.
 func (r *run) authenticateProxy(q *request, a *netreply.ProxyAuthenticator) {
 	r.mu.Lock()
-	// Qt does not tell for which reply
+	// Qt does not report for which reply
 	r.events = append(r.events, scenario.Event{Sig: "proxyAuthenticationRequired", Args: map[string]any{"realm": a.Realm, "user": a.User,
 		"proxy": net.JoinHostPort(a.Proxy.Host, strconv.Itoa(int(a.Proxy.Port)))}})
 	answers := r.client.Manager.ProxyAuth
@@ -607,7 +606,7 @@ func (q *request) pass() {
 	}
 }
 
-// signal records a signal of the reply and does what the scenario wants then.
+// signal records a signal of the reply and runs the actions of the scenario.
 func (q *request) signal(_ *netreply.Reply, e netreply.Event) {
 	q.pass()
 	q.run.mu.Lock()
@@ -684,7 +683,7 @@ func (q *request) isClosed() bool {
 	return q.closed
 }
 
-// takeAll reads what is there.
+// takeAll reads the available bytes.
 func (q *request) takeAll() { q.take(q.reply.BytesAvailable()) }
 
 func (q *request) take(n int64) int64 {
@@ -751,7 +750,7 @@ func (q *request) pace() bool {
 	return false
 }
 
-// fire takes an action's turn; true for the first to ask.
+// fire reports whether an action is to run, which is true once.
 func (q *request) fire(i int) bool {
 	q.run.mu.Lock()
 	defer q.run.mu.Unlock()
@@ -774,7 +773,7 @@ func (q *request) act(sig string) {
 	}
 }
 
-// aboutToClose is Qt's word that the unread bytes are being given up.
+// aboutToClose is Qt's signal before unread bytes are dropped.
 func (q *request) aboutToClose() {
 	q.run.mu.Lock()
 	was := q.closed
@@ -824,7 +823,7 @@ func (q *request) perform(a scenario.Action) {
 	case "ignoreSslErrors":
 		q.ignoring = true
 	case "closeManager":
-		// from inside a signal the Manager would wait for itself
+		// inside a signal the Manager would wait for its own callback
 		q.run.timers.Go(func() { q.run.manager.Close() })
 	default:
 		q.run.warn("unknown action " + a.Do)

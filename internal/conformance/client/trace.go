@@ -19,7 +19,7 @@ import (
 	"github.com/netreply/netreply/internal/conformance/scenario"
 )
 
-// encryption says how a request is to be encrypted, and what may be wrong.
+// encryption returns the TLS configuration and the ignored errors of a request.
 func (q *request) encryption(req *netreply.Request) {
 	pki := q.run.client.PKI
 	if pki == nil || len(pki.Leaves) == 0 {
@@ -31,7 +31,7 @@ func (q *request) encryption(req *netreply.Request) {
 			req.IgnoreSSLErrors = append(req.IgnoreSSLErrors, netreply.SSLError{Code: sslCode(e.Error), Certificate: certificate(pki, e.Cert)})
 		}
 	}
-	// one for all requests that want the same, so that they share connections
+	// one for all requests with equal settings, so that they share connections
 	q.run.mu.Lock()
 	defer q.run.mu.Unlock()
 	for _, o := range q.run.reqs {
@@ -88,7 +88,7 @@ func sslCode(name string) netreply.SSLErrorCode {
 	return netreply.SSLNoError
 }
 
-// certificate finds what a scenario names by listener, and by its place in the chain.
+// certificate returns a certificate by listener and index in the chain.
 func certificate(pki *scenario.PKI, name string) *x509.Certificate {
 	name, place, _ := strings.Cut(name, ":")
 	rest, err := os.ReadFile(pki.Leaves[name])
@@ -107,7 +107,7 @@ func certificate(pki *scenario.PKI, name string) *x509.Certificate {
 	}
 }
 
-// sslErrors writes what is wrong as the traces do.
+// sslErrors formats certificate errors as in traces.
 func sslErrors(e *netreply.SSLErrors) []any {
 	var list []any
 	for _, s := range e.Errors {
@@ -120,7 +120,7 @@ func sslErrors(e *netreply.SSLErrors) []any {
 	return list
 }
 
-// latin1 reads bytes as Qt does when it makes text of a header.
+// latin1 converts bytes of a header to text like Qt.
 func latin1(s string) string {
 	r := make([]rune, len(s))
 	for i := range len(s) {
@@ -129,7 +129,7 @@ func latin1(s string) string {
 	return string(r)
 }
 
-// final is what the getters of the reply say now.
+// final returns the values of the getters.
 func (q *request) final() *scenario.Reply {
 	r := q.reply
 	o := &scenario.Reply{ID: q.spec.ID, ErrorName: "NoError", ErrorString: r.ErrorString(), URL: r.URL().String(),
@@ -207,7 +207,7 @@ func knownHeaders(h netreply.Headers, out map[string]any) {
 	}
 }
 
-// rawCookies writes cookies as Qt does.
+// rawCookies formats cookies like Qt.
 func rawCookies(cs []cookies.Cookie) []string {
 	out := []string{}
 	for _, c := range cs {
@@ -216,8 +216,8 @@ func rawCookies(cs []cookies.Cookie) []string {
 	return out
 }
 
-// jarCookies writes the cookies of a jar as Qt does: all with a domain, and a dot
-// before it where hosts below it get them, too.
+// jarCookies formats the cookies of a jar like Qt: with a domain, which begins with a dot
+// if subdomains get the cookie, too.
 func jarCookies(cs []cookies.Cookie) []string {
 	out := []string{}
 	for _, c := range cs {
@@ -230,7 +230,7 @@ func jarCookies(cs []cookies.Cookie) []string {
 	return out
 }
 
-// opensslNames are the TLS 1.2 suites that a Go server and Qt agree on.
+// opensslNames are the TLS 1.2 suites that a Go server and Qt negotiate.
 var opensslNames = map[uint16]string{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:       "ECDHE-ECDSA-AES128-GCM-SHA256",
 	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:       "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -263,7 +263,7 @@ func sslFacts(state tls.ConnectionState) map[string]any {
 	return map[string]any{"peerCN": peer, "chain": chain, "protocol": version, "cipher": cipher, "alpn": state.NegotiatedProtocol}
 }
 
-// trace assembles what the client saw.
+// trace assembles the trace.
 func (r *run) trace() *scenario.Trace {
 	t := &scenario.Trace{Deadline: r.deadline, Noise: map[string]any{}}
 	for _, q := range r.reqs {

@@ -1,5 +1,5 @@
-// Package compare tells how a trace of another client differs from the
-// recorded one, field by field, with a severity.
+// Package compare compares a trace with the recorded one, field by field. Each difference
+// has a severity.
 package compare
 
 import (
@@ -155,8 +155,8 @@ func (c *cmp) progress(p string, w, g *scenario.Progress) {
 	c.eq(State, p+"/first", w.First, g.First)
 }
 
-// headers compares as a set of (lower case name, value); order and case are a
-// difference of their own, of the least severity.
+// headers compares sets of (lower-case name, value); differences of order and case are
+// separate, with the least severity.
 func (c *cmp) headers(s Severity, p string, want, got [][2]string) {
 	drop := map[string]bool{}
 	for i, h := range want {
@@ -241,8 +241,8 @@ func (c *cmp) tree(s Severity, p string, w, g any) {
 	c.eq(s, p, w, g)
 }
 
-// events aligns the two lists on (reply, signal) and reports what is missing,
-// what is too much and, for pairs, other arguments and states.
+// events aligns the two lists by (reply, signal) and reports missing and additional events
+// and, for pairs, different arguments and states.
 func (c *cmp) events(w, g []scenario.Event) {
 	if runner.Masked("/events", c.noise) {
 		return

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// Waiver accepts a difference on purpose. Scenario is a name and may hold * and
-// ?; Field is a path of a difference whose elements may, and covers everything
-// below it. Reason names the rule that settles it.
+// Waiver accepts a difference. Scenario is a name and may contain * and ?; Field is the
+// path of a difference, whose elements may contain them, too, and covers everything below
+// it. Reason names the rule.
 type Waiver struct {
 	Scenario string `json:"scenario"`
 	Field    string `json:"field"`
 	Reason   string `json:"reason"`
 }
 
-// ParseWaivers reads a JSON list, strictly.
+// ParseWaivers parses a JSON list, without unknown fields.
 func ParseWaivers(data []byte) ([]Waiver, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

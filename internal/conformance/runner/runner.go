@@ -1,4 +1,4 @@
-// Package runner plays a scenario against any client and assembles the trace.
+// Package runner plays a scenario with any client and assembles the trace.
 package runner
 
 import (
@@ -102,7 +102,7 @@ func normaliseDigest(text string) string {
 	return digestRe.ReplaceAllString(text, `$1=\"{$1}\"`)
 }
 
-// Qt is the real Qt behind the qtoracle program.
+// Qt is the client that runs the qtoracle program.
 type Qt struct {
 	Path string
 	name string
@@ -120,7 +120,7 @@ func (q *Qt) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, erro
 	if err != nil {
 		return nil, err
 	}
-	// an empty folder of its own: Qt writes "PUT data:,x" to a file there
+	// a separate empty directory: Qt writes "PUT data:,x" to a file there
 	dir, err := os.MkdirTemp("", "oracle-cwd-")
 	if err != nil {
 		return nil, err
@@ -202,8 +202,8 @@ func diff(path string, a, b any, out *[]string) {
 	}
 }
 
-// Masked tells whether a JSON pointer is, or lies below, one of the patterns
-// (* stands for one element).
+// Masked reports whether a JSON pointer is one of the patterns or below one (* stands for
+// one element).
 func Masked(path string, patterns []string) bool {
 	have := strings.Split(path, "/")
 next:

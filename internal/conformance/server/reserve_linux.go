@@ -2,8 +2,8 @@ package server
 
 import "syscall"
 
-// reserve binds a port without listening on it: connects are refused and
-// nobody else can take it.
+// reserve binds a port without listening on it: connections are refused, and no other
+// process can take it.
 func reserve() (int, int, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

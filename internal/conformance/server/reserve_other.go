@@ -4,7 +4,7 @@ package server
 
 import "net"
 
-// reserve finds a free port: connects are refused as long as nobody else takes it.
+// reserve finds a free port: connections are refused unless another process takes it.
 func reserve() (fd, port int, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,8 +3,8 @@
 //
 //	qtrun -scenarios DIR -out DIR [-run REGEXP] [-j N]
 //
-// A scenario that needs what the library does not offer yet is named on standard
-// error and played without that.
+// A scenario with a feature that the library does not have is reported on standard error
+// and played without it.
 package main
 
 import (
