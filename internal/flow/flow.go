@@ -76,6 +76,7 @@ type Engine struct {
 // NewEngine makes an Engine.
 func NewEngine(cfg Config) *Engine {
 	e := &Engine{cfg: cfg, steps: newSteps(), userAgent: []string{cfg.UserAgent}}
+	e.routes.dropped = cfg.Wire.CloseIdleVia
 	if cfg.Jar != nil {
 		e.jar = newLineJar(cfg.Jar)
 	}

@@ -30,6 +30,10 @@ type routeKey struct {
 // routes returns the same *dial.Proxy for equal keys, since the pool compares routes by
 // address.
 type routes struct {
+	// dropped is called with the routes that were removed because there were too many: no
+	// later request uses their connections.
+	dropped func([]*dial.Proxy)
+
 	mu     sync.Mutex
 	byKey  map[routeKey]*dial.Proxy
 	closed bool
@@ -42,14 +46,15 @@ func (r *routes) clear() { r.forget(false) }
 // close is the last clear: later routes are not kept.
 func (r *routes) close() { r.forget(true) }
 
-func (r *routes) forget(forGood bool) {
+func (r *routes) forget(forGood bool) (removed []*dial.Proxy) {
 	r.mu.Lock()
-	known := r.byKey
+	removed = slices.Collect(maps.Values(r.byKey))
 	r.byKey, r.closed = nil, r.closed || forGood
 	r.mu.Unlock()
-	for _, p := range known {
+	for _, p := range removed {
 		p.Retire()
 	}
+	return removed
 }
 
 // closeParked closes the connections that wait for credentials.
@@ -62,8 +67,8 @@ func (r *routes) closeParked() {
 	}
 }
 
-// maxRoutes bounds the number of routes. When it is exceeded, all are removed, and later
-// requests open new connections.
+// maxRoutes bounds the number of routes. When it is exceeded, all are removed, their idle
+// connections are closed, and later requests open new ones.
 const maxRoutes = 256
 
 // get returns the route of a key, and makes it if necessary.
@@ -75,7 +80,7 @@ func (r *routes) get(k routeKey, make func() *dial.Proxy) *dial.Proxy {
 		return p
 	}
 	if full {
-		r.clear()
+		r.dropped(r.forget(false))
 	}
 	p = make()
 	r.mu.Lock()

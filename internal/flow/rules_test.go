@@ -130,7 +130,9 @@ func TestHTTP11Origins(t *testing.T) {
 
 // TestRoutes: the properties that distinguish routes.
 func TestRoutes(t *testing.T) {
-	e := NewEngine(Config{UserAgent: "engine"})
+	transport := wire.NewTransport(wire.Config{Dialer: &dial.Dialer{}})
+	defer transport.Close()
+	e := NewEngine(Config{UserAgent: "engine", Wire: transport})
 	defer e.Close()
 	at := func(address string) *url.URL {
 		u, err := url.Parse(address)

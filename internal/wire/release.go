@@ -3,6 +3,8 @@ package wire
 import (
 	"slices"
 	"time"
+
+	"github.com/netreply/netreply/internal/dial"
 )
 
 // State changes of a connection: the end of an exchange, a change of the peer's limits, and
@@ -159,6 +161,11 @@ func (t *Transport) CloseIdle() { t.closeIdle(func(*conn) bool { return true }) 
 // CloseIdleOf closes the idle connections of some profiles.
 func (t *Transport) CloseIdleOf(profiles []*Profile) {
 	t.closeIdle(func(c *conn) bool { return slices.Contains(profiles, c.host.key.Profile) })
+}
+
+// CloseIdleVia closes the idle connections of some routes.
+func (t *Transport) CloseIdleVia(routes []*dial.Proxy) {
+	t.closeIdle(func(c *conn) bool { return slices.Contains(routes, c.host.key.Route) })
 }
 
 func (t *Transport) closeIdle(which func(*conn) bool) {
