@@ -250,7 +250,8 @@ func TestAuthScope(t *testing.T) {
 	})
 }
 
-// TestAuthOrigin: no password goes to another origin, by redirect or by request.
+// TestAuthOrigin: no password is sent to another origin, after a redirect or with another
+// request.
 func TestAuthOrigin(t *testing.T) {
 	var got []string
 	var mu sync.Mutex

@@ -164,7 +164,7 @@ func TestWrongURLPasswordNTLM(t *testing.T) {
 	}
 }
 
-// TestRefusedToken: a cached password does not stand in for a token that is refused.
+// TestRefusedToken: a cached password does not replace a refused token.
 func TestRefusedToken(t *testing.T) {
 	eachProtocol(t, (&basicServer{}).ServeHTTP, netreply.Config{}, func(t *testing.T, s *fixture) {
 		m := remembers(t, s)

@@ -115,7 +115,7 @@ func TestAuthDowngrade(t *testing.T) {
 				}
 				req.OnSignal = answering(func(q *netreply.Authenticator) {
 					asked = append(asked, q.Scheme)
-					assert.False(t, q.PreviousFailed, "nobody has refused anything")
+					assert.False(t, q.PreviousFailed, "no credentials were refused")
 					if answer {
 						q.SetCredentials("u", "p")
 					}

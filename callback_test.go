@@ -177,8 +177,8 @@ func TestAbortDuringErrorSignal(t *testing.T) {
 	}
 }
 
-// TestWaitOfFinishedReply: Wait gives the result of a finished reply although its own context
-// has ended.
+// TestWaitOfFinishedReply: Wait returns the result of a finished reply although its own
+// context has ended.
 func TestWaitOfFinishedReply(t *testing.T) {
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) }))
 	m := newManager(t, netreply.Config{})

@@ -136,7 +136,7 @@ func TestUnixSocket(t *testing.T) {
 	require.ErrorIs(t, m.Get(t.Context(), req).Wait(deadline(t)), netreply.ProtocolUnknownError, "no socket is named")
 	direct := newRequest(t, remote.URL)
 	direct.LocalServerName, direct.Proxy = name, &netreply.Proxy{Type: netreply.NoProxy}
-	require.ErrorIs(t, m.Get(t.Context(), direct).Wait(deadline(t)), netreply.ProtocolUnknownError, "nobody points to a local socket")
+	require.ErrorIs(t, m.Get(t.Context(), direct).Wait(deadline(t)), netreply.ProtocolUnknownError, "a server cannot redirect to a local socket")
 	name += "-not-there"
 	_, err = get("unix+http://host.test/x")
 	var e *netreply.Error

@@ -36,7 +36,7 @@ func origin() *httptest.Server {
 	return httptest.NewServer(mux)
 }
 
-// A download with progress. The read buffer bounds the memory that it takes.
+// A download with progress. The read buffer limits the memory.
 func Example() {
 	srv := origin()
 	defer srv.Close()
@@ -54,7 +54,7 @@ func Example() {
 	shown := make(chan netreply.Progress)
 	go func() {
 		var last netreply.Progress
-		for last = range reply.DownloadProgress() { // at most every 100 ms, and the last one
+		for last = range reply.DownloadProgress() { // at most every 100 ms, and always the last one
 		}
 		shown <- last
 	}()
@@ -109,7 +109,7 @@ func ExampleReply_Events() {
 	// 5 of 5
 }
 
-// What is there is taken at every ReadyRead, as Qt programs do with readAll.
+// At every ReadyRead the available bytes are read, as Qt programs do with readAll.
 func ExampleReply_ReadAvailable() {
 	srv := origin()
 	defer srv.Close()
@@ -126,7 +126,7 @@ func ExampleReply_ReadAvailable() {
 	// Output: hello <nil>
 }
 
-// The head decides what is done with the body.
+// The program decides by the head whether it reads the body.
 func ExampleReply_WaitHead() {
 	srv := origin()
 	defer srv.Close()
@@ -135,7 +135,7 @@ func ExampleReply_WaitHead() {
 	req, _ := netreply.NewRequest(srv.URL + "/old")
 	ctx := context.Background()
 	reply := m.Get(ctx, req)
-	defer reply.Close() // gives up a body that is not wanted
+	defer reply.Close() // stops the transfer of a body that is not read
 	if err := reply.WaitHead(ctx); err != nil {
 		fmt.Println(err)
 		return
@@ -144,7 +144,7 @@ func ExampleReply_WaitHead() {
 	// Output: 200 /hello 5
 }
 
-// What is done beside a reply ends with it.
+// Concurrent work ends with the reply.
 func ExampleReply_Context() {
 	srv := origin()
 	defer srv.Close()
@@ -213,7 +213,7 @@ func ExampleRedirect() {
 	// Output: hello
 }
 
-// One function answers whatever a reply has to ask. It could show a dialog.
+// One function answers all questions of a reply. It could show a dialog.
 func ExampleQuestion() {
 	srv := origin()
 	defer srv.Close()
@@ -241,7 +241,7 @@ func ExampleQuestion() {
 	// carrots <nil>
 }
 
-// The same by a channel: the loop ends when there is nothing to ask any more.
+// The same with a channel: the loop ends when no more questions can follow.
 func ExampleReply_Questions() {
 	srv := origin()
 	defer srv.Close()
@@ -319,7 +319,7 @@ func ExampleMultipart() {
 	// --B--
 }
 
-// Whether to go on with a certificate that nobody vouches for.
+// Accept a self-signed certificate.
 func ExampleReply_SSLErrors() {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
 	defer srv.Close()
@@ -333,7 +333,7 @@ func ExampleReply_SSLErrors() {
 		panic(err)
 	}
 	reply := m.Get(context.Background(), req)
-	for q := range reply.SSLErrors() { // closed when no question can come any more
+	for q := range reply.SSLErrors() { // closed when no more questions can follow
 		for _, e := range q.Errors {
 			fmt.Println(e.Code, "of", e.Certificate.Subject.Organization)
 		}
@@ -350,7 +350,7 @@ func ExampleReply_SSLErrors() {
 	// hello <nil>
 }
 
-// A proxy that is not there is not taken for the server.
+// The failure of a proxy has its own code.
 func ExampleParseProxy() {
 	proxy, err := netreply.ParseProxy("socks5://user:secret@127.0.0.1:1")
 	if err != nil {

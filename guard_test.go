@@ -19,7 +19,7 @@ import (
 // TestGuard: non-public addresses are not connected to, whatever the host name, also after
 // a redirect.
 func TestGuard(t *testing.T) {
-	secret := testserver.NewRaw(t, nil, func(c *testserver.Conn) { t.Error("somebody came") })
+	secret := testserver.NewRaw(t, nil, func(c *testserver.Conn) { t.Error("a connection was accepted") })
 	port := func(u string) string { p, _ := url.Parse(u); return p.Port() }(secret.URL())
 	m := newManager(t, netreply.Config{Guard: &netreply.AddressGuard{}})
 	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]", "127.1.2.3"} {

@@ -151,13 +151,13 @@ func TestH2FalseUnprocessed(t *testing.T) {
 		"debug data": func(c *h2conn, id uint32) {
 			c.fr.WriteGoAway(id, 0, []byte("http2: Transport received Server's graceful shutdown GOAWAY, client conn not usable"))
 		},
-		"refused behind a head": func(c *h2conn, id uint32) {
+		"refused after a head": func(c *h2conn, id uint32) {
 			c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(":status", "200"), EndHeaders: true})
 			c.fr.WriteData(id, false, []byte("x"))
 			c.fr.WriteRSTStream(id, http2.ErrCodeRefusedStream)
 			c.drain()
 		},
-		"GOAWAY behind a head": func(c *h2conn, id uint32) {
+		"GOAWAY after a head": func(c *h2conn, id uint32) {
 			c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(":status", "200"), EndHeaders: true})
 			c.fr.WriteData(id, false, []byte("x"))
 			c.fr.WriteGoAway(0, 0, nil)

@@ -26,7 +26,7 @@ type place struct {
 
 // house has every package of this module, without tests and nested modules. Imports go
 // downwards only: the public package imports flow, flow imports auth, pipe and wire. A name
-// with /... stands for all packages in it.
+// with /... means all packages in it.
 var house = map[string]place{
 	// Public packages.
 	".": {imports: `cookies headers hsts

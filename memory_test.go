@@ -34,7 +34,7 @@ func TestMemory(t *testing.T) {
 		t.Skip("moves 8 GiB")
 	}
 	if _, err := os.Stat("/proc/self/status"); err != nil {
-		t.Skip("wants Linux's /proc/self/status for the peak memory")
+		t.Skip("needs Linux's /proc/self/status for the peak memory")
 	}
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -59,7 +59,7 @@ func TestBombMemory(t *testing.T) {
 		t.Skip("the race detector takes memory")
 	}
 	if _, err := os.Stat("/proc/self/status"); err != nil {
-		t.Skip("wants Linux's /proc/self/status")
+		t.Skip("needs Linux's /proc/self/status")
 	}
 	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		codings := strings.TrimPrefix(r.URL.Path, "/bomb/")

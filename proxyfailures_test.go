@@ -138,14 +138,14 @@ func TestProxyFailures(t *testing.T) {
 	}
 	plain := testserver.NewRaw(t, nil, say("HTTP/1.1 200 OK\r\n\r\n"))
 	m := newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPSProxy, plain.Addr)})
-	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "https://target.test/")).Wait(deadline(t)), netreply.UnknownProxyError, "a proxy that speaks no TLS")
+	require.ErrorIs(t, m.Get(t.Context(), newRequest(t, "https://target.test/")).Wait(deadline(t)), netreply.UnknownProxyError, "a proxy without TLS")
 	stranger := testserver.NewProxy(t, "127.0.0.1:1", &tls.Config{Certificates: []tls.Certificate{selfSigned(t, "127.0.0.1")}})
 	m = newManager(t, netreply.Config{Proxy: proxyAt(netreply.HTTPSProxy, stranger.Addr)})
 	for _, u := range []string{"http://target.test/", "https://target.test/"} {
 		req := newRequest(t, u)
 		req.IgnoreAllSSLErrors = true
 		r := m.Get(t.Context(), req)
-		require.ErrorIs(t, r.Wait(deadline(t)), netreply.UnknownProxyError, "whoever ignores a server's flaws does not ignore the proxy's")
+		require.ErrorIs(t, r.Wait(deadline(t)), netreply.UnknownProxyError, "ignoring flaws of the server does not ignore those of the proxy")
 		assert.NotContains(t, signalNames(t, r), "flaws")
 		var ce *netreply.CertificateError
 		require.ErrorAs(t, r.Err(), &ce)

@@ -49,7 +49,7 @@ func TestProxyHeaders(t *testing.T) {
 			assert.Equal(t, []string{"a", "b"}, atProxy["X-Tenant"])
 			assert.Equal(t, "Bearer t0ken", atProxy.Get("Proxy-Authorization"))
 			if kind == testserver.Plain {
-				assert.Contains(t, atProxy.Get("User-Agent"), "netreply/", "the request's own word counts")
+				assert.Contains(t, atProxy.Get("User-Agent"), "netreply/", "the request's fields take precedence")
 				return
 			}
 			assert.Equal(t, "gate/1", atProxy.Get("User-Agent"))

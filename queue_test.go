@@ -77,7 +77,7 @@ func TestQueueBehindSilence(t *testing.T) {
 		for _, r := range all {
 			require.ErrorIs(t, r.Wait(t.Context()), netreply.TimeoutError)
 		}
-		assert.Equal(t, time.Second, time.Since(start), "who begins a connection of its own in the last moment has heard nothing of the peer")
+		assert.Equal(t, time.Second, time.Since(start), "a request whose own dial began late times out, too")
 	})
 }
 

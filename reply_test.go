@@ -187,7 +187,7 @@ func TestStatus(t *testing.T) {
 			if code == 0 {
 				require.NoError(t, err)
 			} else {
-				require.ErrorIs(t, err, code, "rule G10: whoever copies a body is told, behind its last byte")
+				require.ErrorIs(t, err, code, "rule G10: a copy of a body ends in the error, after its last byte")
 			}
 			if status != 204 && status != 304 {
 				assert.Equal(t, "why", string(body))
@@ -410,7 +410,7 @@ func TestFlowControl(t *testing.T) {
 			require.NoError(t, err)
 			read += int64(n)
 		}
-		assert.Greater(t, settled(), first, "reading goes on")
+		assert.Greater(t, settled(), first, "reading continues")
 		r.SetReadBufferSize(limit * 2)
 		assert.EqualValues(t, limit*2, r.ReadBufferSize())
 		r.Close()

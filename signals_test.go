@@ -56,7 +56,7 @@ func TestLateSubscription(t *testing.T) {
 		assert.True(t, ok)
 		assert.Equal(t, p.Done, p.Total)
 		_, ok = <-r.DownloadProgress()
-		assert.False(t, ok, "closed behind the last")
+		assert.False(t, ok, "closed after the last")
 	})
 }
 

@@ -154,7 +154,7 @@ func TestSSLErrorsLateAnswer(t *testing.T) {
 		}
 		q.Ignore()
 		require.NoError(t, r.Wait(deadline(t)))
-		assert.Equal(t, []string{"connecting", "flaws", "encrypted"}, signalNames(t, r)[:3], "nothing is told or asked twice")
+		assert.Equal(t, []string{"connecting", "flaws", "encrypted"}, signalNames(t, r)[:3], "no signal or question is repeated")
 	})
 }
 
@@ -216,7 +216,7 @@ func TestSSLErrorsIsolation(t *testing.T) {
 				r := s.m.Get(t.Context(), make())
 				require.NoError(t, r.Wait(deadline(t)))
 				if round > 0 && signalNames(t, r)[0] == "connecting" {
-					assert.True(t, r.SSLConfiguration().DidResume, "those who ignore the same share their sessions")
+					assert.True(t, r.SSLConfiguration().DidResume, "requests with equal ignored errors share sessions")
 				}
 			}
 			for _, req := range []*netreply.Request{s.request("/"), wrong()} {

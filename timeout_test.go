@@ -143,7 +143,7 @@ func TestPhaseTimeouts(t *testing.T) {
 		after time.Duration
 	}{
 		{name: "head", cfg: netreply.Config{HeadTimeout: 3 * time.Second}, url: "http://server/", phase: netreply.PhaseHeaders, after: 3 * time.Second},
-		{name: "head behind an upload", cfg: netreply.Config{HeadTimeout: 3 * time.Second}, url: "http://server/", phase: netreply.PhaseHeaders, after: 8 * time.Second,
+		{name: "head after an upload", cfg: netreply.Config{HeadTimeout: 3 * time.Second}, url: "http://server/", phase: netreply.PhaseHeaders, after: 8 * time.Second,
 			body: netreply.SourceBody(100_000, slowSource(5*time.Second))},
 		{name: "tls", cfg: netreply.Config{TLSTimeout: 4 * time.Second}, url: "https://server/", phase: netreply.PhaseTLS, after: 4 * time.Second},
 		{name: "tls by default", url: "https://server/", phase: netreply.PhaseTLS, after: 30 * time.Second},

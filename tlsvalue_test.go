@@ -71,7 +71,7 @@ func TestEqualConfigurationsShare(t *testing.T) {
 			again := newRequest(t, url)
 			again.SSLConfiguration = used
 			require.NoError(t, m.Fetch(t.Context(), "GET", again, nil).Err())
-			assert.EqualValues(t, 2, opened.Load(), "what a reply tells is equal, too")
+			assert.EqualValues(t, 2, opened.Load(), "the configuration of a reply is equal, too")
 			used.PeerVerifyName = "other.test"
 			fetch(nil) // it had returned a copy
 

@@ -152,7 +152,7 @@ func TestWaitHeadFails(t *testing.T) {
 	assert.Equal(t, cause, r.WaitHead(ctx))
 	assert.NoError(t, r.Err(), "not of the reply")
 	r.Abort()
-	assert.ErrorIs(t, r.WaitHead(ctx), netreply.OperationCanceledError, "the reply's own comes first")
+	assert.ErrorIs(t, r.WaitHead(ctx), netreply.OperationCanceledError, "the reply's error takes precedence")
 
 	var zero netreply.Reply
 	assert.ErrorIs(t, zero.WaitHead(t.Context()), netreply.ProtocolInvalidOperationError)
@@ -247,7 +247,7 @@ func TestReadAvailable(t *testing.T) {
 	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		more = make(chan struct{})
 		r := s.m.Get(t.Context(), s.request("/"))
-		assert.Nil(t, r.ReadAvailable(), "nothing has come")
+		assert.Nil(t, r.ReadAvailable(), "no bytes were received")
 		got := ""
 		for range r.MetaDataChanged() {
 			break

@@ -166,7 +166,7 @@ func TestJar(t *testing.T) {
 		{"public suffix", home, []string{"a=1; domain=org; path=/"}, "http://home.example.org/", ""},
 		{"public suffix of two labels", "http://x.co.uk/", []string{"a=1; domain=co.uk"}, "http://y.co.uk/", ""},
 		{"a host that is a public suffix", "http://github.io/", []string{"a=1; domain=github.io"}, "http://github.io/", "a=1"},
-		{"… and nobody below it", "http://github.io/", []string{"a=1; domain=github.io"}, "http://x.github.io/", ""},
+		{"… and not to subdomains", "http://github.io/", []string{"a=1; domain=github.io"}, "http://x.github.io/", ""},
 		{"port is no part", "http://home.example.org:81/", []string{"a=1"}, "https://home.example.org:444/", "a=1"},
 		{"address", "http://127.0.0.1/", []string{"a=1; domain=127.0.0.1"}, "http://127.0.0.1/", "a=1"},
 		{"part of an address", "http://127.0.0.1/", []string{"a=1; domain=0.0.1"}, "http://127.0.0.1/", ""},

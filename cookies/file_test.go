@@ -37,7 +37,7 @@ func writeForever(name string) {
 // killed during Save.
 func TestKilledProcess(t *testing.T) {
 	if !filelock.Supported {
-		t.Skip("only their age tells which files are left behind")
+		t.Skip("without locks, temporary files are recognised by their age")
 	}
 	dir := t.TempDir()
 	name := filepath.Join(dir, "jar")

@@ -73,7 +73,7 @@ func TestEvictionOrder(t *testing.T) {
 		}
 		assert.Len(t, names(j), 6)
 		j.SetHeader(parseURL(t, "https://third.example/"), []string{"t=1"})
-		assert.ElementsMatch(t, []string{"old", "newest", "last", "o0", "o1", "t"}, names(j), "the site with more than half gives way")
+		assert.ElementsMatch(t, []string{"old", "newest", "last", "o0", "o1", "t"}, names(j), "cookies of the site with more than half are evicted")
 		j.SetHeader(parseURL(t, "https://fourth.example/"), []string{"u=1"})
 		assert.ElementsMatch(t, []string{"old", "last", "o0", "o1", "t", "u"}, names(j), "longest unused of all")
 	})

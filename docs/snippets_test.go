@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Lingering{M: m}) }
 
-// TestSnippets: every piece of Go in README.md and in docs stands, word for word, in a test
-// file of this folder, where it is compiled and run.
+// TestSnippets: every Go snippet in README.md and docs is also, word for word, in a test
+// file of this directory, where it is compiled and run.
 func TestSnippets(t *testing.T) {
 	var code strings.Builder
 	files, err := filepath.Glob("*_test.go")

@@ -77,7 +77,8 @@ func TestFileserverNames(t *testing.T) {
 	}
 }
 
-// TestFileserverKeeps: nothing is replaced by who asks for that, nor by half a file, and everybody hears of what failed.
+// TestFileserverKeeps: an existing file is not replaced if the request says so, nor by an
+// incomplete upload, and failures are shown to all users.
 func TestFileserverKeeps(t *testing.T) {
 	base := startFileserver(t, t.TempDir())
 	defer http.DefaultClient.CloseIdleConnections()
@@ -132,7 +133,7 @@ func TestFileserverKeeps(t *testing.T) {
 	defer events.Body.Close()
 	told := false
 	for lines := bufio.NewScanner(events.Body); !told && lines.Scan(); {
-		told = strings.Contains(lines.Text(), `"fault":"the file did not come whole"`)
+		told = strings.Contains(lines.Text(), `"fault":"the file is incomplete"`)
 	}
 	if !told {
 		t.Error("nobody hears of half a file")
@@ -142,9 +143,8 @@ func TestFileserverKeeps(t *testing.T) {
 	}
 }
 
-// TestFileserverPage is the page in a real browser: a file is uploaded with its
-// progress shown, everybody sees the transfer, the file can be taken off again and
-// deleted.
+// TestFileserverPage is the page in a real browser: a file is uploaded with its progress
+// shown, all users see the transfer, the file can be downloaded and deleted.
 func TestFileserverPage(t *testing.T) {
 	chromium := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {

@@ -220,7 +220,7 @@ func TestFile(t *testing.T) {
 		t.Error("not empty")
 	}
 	assert.True(t, o.Learn("d.example", []string{"max-age=1000"}))
-	assert.True(t, o.Known("d.example"), "in memory it goes on")
+	assert.True(t, o.Known("d.example"), "the store in memory still works")
 	require.NoError(t, s.Reload())
 	assert.False(t, s.Known("c.example"), "cleared by the other one")
 	assert.False(t, s.Known("d.example"), "nothing is written once closed")

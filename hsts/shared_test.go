@@ -204,7 +204,7 @@ func TestShortened(t *testing.T) {
 		require.NoError(t, s.Close())
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		assert.NotContains(t, string(text), "a.example", "nobody needs to know any more")
+		assert.NotContains(t, string(text), "a.example", "no record is needed any more")
 		assert.Contains(t, string(text), "d.example")
 		require.NoError(t, o.Close())
 	})
@@ -269,7 +269,7 @@ func writeForever(file string) {
 // writing.
 func TestKilledProcess(t *testing.T) {
 	if !filelock.Supported {
-		t.Skip("only their age tells which files are left behind")
+		t.Skip("without locks, temporary files are recognised by their age")
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "hsts")

@@ -185,7 +185,7 @@ func TestDialog(t *testing.T) {
 		"a realm that is too long": {"http://a:80/", nil, `
 			< Basic realm="` + strings.Repeat("r", 5000) + `"
 			> give up`},
-		"nobody can be named": {"http://u:p@a:80/", func(s *auth.Setup) { s.Origin = "" }, `
+		"no user": {"http://u:p@a:80/", func(s *auth.Setup) { s.Origin = "" }, `
 			< Basic realm="r"
 			> give up`},
 		"the strongest scheme": {"http://a:80/", nil, `
@@ -644,7 +644,7 @@ func TestTunnel(t *testing.T) {
 	assert.Equal(t, "send with v:q", show(d.Before()), "what was refused is forgotten")
 	d.TunnelOpened()
 	d.Close()
-	assert.False(t, spaces.Proven(), "it comes with the proxy anyway")
+	assert.False(t, spaces.Proven(), "it is part of the proxy's configuration")
 
 	spaces.Clear()
 	d = tunnel(&auth.Credentials{User: "v", Password: "q"})

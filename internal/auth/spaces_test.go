@@ -174,7 +174,7 @@ func TestWait(t *testing.T) {
 			first.Close()
 			second.Close()
 			third := waiting(spaces)
-			assert.NotEqual(t, auth.Wait, third.Challenged(t.Context(), http.Header{"Www-Authenticate": {basic}}, true).Kind, "nobody asks any more")
+			assert.NotEqual(t, auth.Wait, third.Challenged(t.Context(), http.Header{"Www-Authenticate": {basic}}, true).Kind, "no dialog is asking")
 			third.Close()
 		})
 	}
@@ -218,7 +218,7 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1000, known)
-	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/1099/"), "the last one is not the one that goes")
+	assert.Equal(t, "send Basic u:p", preemptive(spaces, "http://a:80/1099/"), "the last one is not removed")
 	spaces.Clear()
 	for i := range 300 {
 		prove(t, spaces, fmt.Sprintf("http://a:80/%d/", i), basic, "u", "p")

@@ -178,7 +178,7 @@ func TestFlip(t *testing.T) {
 func TestTrailing(t *testing.T) {
 	data := text(5000)
 	for form := range encoders {
-		for _, extra := range []string{"x", "garbage behind the end", "\x00", strings.Repeat("\x00", 100_000)} {
+		for _, extra := range []string{"x", "garbage after the end", "\x00", strings.Repeat("\x00", 100_000)} {
 			if extra[0] == 0 && (form == "gzip" || form == "deflate/gzip") {
 				continue // see TestAfterGzip
 			}

@@ -28,7 +28,7 @@ func TestBudget(t *testing.T) {
 		require.False(t, b.take(size(50)))
 		began := time.Now()
 		require.False(t, b.await(size(101), nil, nil))
-		require.Zero(t, time.Since(began), "more than there will ever be is not waited for")
+		require.Zero(t, time.Since(began), "a request above the limit is refused at once")
 
 		results := make(chan int64) // the memory taken, 0 for a refusal
 		ask := func(n int64, done chan struct{}) {
@@ -41,12 +41,12 @@ func TestBudget(t *testing.T) {
 			go ask(n, nil)
 			synctest.Wait()
 		}
-		require.True(t, b.take(size(40)), "who holds some already goes before who waits")
+		require.True(t, b.take(size(40)), "a decoder with memory is served before waiting ones")
 		b.give(size(40))
 		synctest.Wait()
 		select {
 		case <-results:
-			require.Fail(t, "nobody overtakes")
+			require.Fail(t, "requests are granted in order")
 		default:
 		}
 		b.give(size(60))
@@ -61,7 +61,7 @@ func TestBudget(t *testing.T) {
 		go ask(40, nil)
 		synctest.Wait()
 		close(done)
-		assert.ElementsMatch(t, []int64{0, 40}, []int64{<-results, <-results}, "one that leaves lets those behind it pass")
+		assert.ElementsMatch(t, []int64{0, 40}, []int64{<-results, <-results}, "a cancelled request does not block later ones")
 		b.give(size(100))
 		assert.Zero(t, b.used)
 	})

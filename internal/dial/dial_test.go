@@ -106,7 +106,7 @@ func TestTwoFamilies(t *testing.T) {
 	c, err := d.TCP(t.Context(), "both.example:"+port, func() { connecting.Add(1) })
 	require.NoError(t, err)
 	assert.Equal(t, s.Addr, c.RemoteAddr().String())
-	assert.EqualValues(t, 1, connecting.Load(), "told once, whatever is tried")
+	assert.EqualValues(t, 1, connecting.Load(), "called once, for any number of attempts")
 	c.Close()
 }
 

@@ -30,7 +30,7 @@ func TestClock(t *testing.T) {
 		{"started twice", []step{{0, start}, {500 * ms, start}}, 1000 * ms, 1000 * ms},
 		{"bytes", []step{{0, start}, {900 * ms, touch}, {900 * ms, touch}}, 2800 * ms, 2800 * ms},
 		{"a pause", []step{{0, start}, {500 * ms, pause}, {time.Hour, resume}}, time.Hour + 1500*ms, 1500 * ms},
-		{"for ever", []step{{0, start}, {500 * ms, pause}}, 0, 500 * ms},
+		{"forever", []step{{0, start}, {500 * ms, pause}}, 0, 500 * ms},
 		{"bytes in a pause", []step{{0, start}, {500 * ms, pause}, {time.Hour, touch}}, 0, 500 * ms},
 		{"paused before the start", []step{{0, pause}, {time.Hour, start}, {time.Hour, resume}}, 2*time.Hour + 1000*ms, 1000 * ms},
 		{"pauses that overlap", []step{{0, start}, {0, pause}, {time.Hour, pause}, {0, resume}, {time.Hour, resume}}, 2*time.Hour + 1000*ms, 1000 * ms},

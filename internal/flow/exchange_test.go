@@ -442,7 +442,7 @@ func TestRateMeasured(t *testing.T) {
 		"waiting for a head":                 {hour(func() {}), nil, nil},
 		"waiting for a head after an upload": {hour(func() {}), fromSource("text"), nil},
 		"receiving":                          {hour(func() { time.Sleep(time.Hour) }), nil, slow},
-		"receiving, behind an upload that ends meanwhile": {func(c *testserver.Conn) {
+		"receiving, after an upload that ends meanwhile": {func(c *testserver.Conn) {
 			req, _ := c.Head()
 			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nte")
 			io.Copy(io.Discard, req.Body)

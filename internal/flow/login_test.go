@@ -355,7 +355,7 @@ func TestBearer(t *testing.T) {
 	r = do("/", "one", "three")
 	require.NoError(t, r.err)
 	assert.Equal(t, http.StatusUnauthorized, r.resp.StatusCode)
-	assert.Empty(t, r.told("password"), "a token is the caller's own word")
+	assert.Empty(t, r.told("password"), "a bearer token is final")
 
 	for _, tokens := range [][]string{nil, {"one"}} {
 		r = do("/", tokens...)

@@ -45,7 +45,7 @@ func TestReceiveBody(t *testing.T) {
 		{name: "known length, its end with its last bytes", body: iotest.DataErrReader(strings.NewReader("body")), length: 4},
 		{name: "broken", body: io.MultiReader(strings.NewReader("body"), iotest.ErrReader(broken)), length: -1, err: broken},
 		{name: "broken before its length", body: io.MultiReader(strings.NewReader("body"), iotest.ErrReader(broken)), length: 5, err: broken},
-		{name: "broken behind its length", body: io.MultiReader(strings.NewReader("body"), iotest.ErrReader(broken)), length: 4, err: broken},
+		{name: "an error after its length", body: io.MultiReader(strings.NewReader("body"), iotest.ErrReader(broken)), length: 4, err: broken},
 		{name: "longer than its length", body: io.MultiReader(strings.NewReader("body"), strings.NewReader("more")), length: 4, fault: wire.Malformed},
 		{name: "never ends", body: io.MultiReader(strings.NewReader("body"), stalling{}), length: 4, err: io.ErrNoProgress},
 	} {

@@ -90,7 +90,7 @@ func TestRetryReused(t *testing.T) {
 			}
 			require.NoError(t, r.err)
 			assert.Equal(t, map[bool]string{true: "text"}[p != nil], r.body)
-			assert.Equal(t, []string{"carrier reused", "carrier new"}, r.told("carrier", "connecting"), "nobody is told of the connection (rule N22)")
+			assert.Equal(t, []string{"carrier reused", "carrier new"}, r.told("carrier", "connecting"), "the connection is not reported (rule N22)")
 			assert.Len(t, r.heads, 1)
 		})
 	}

@@ -114,7 +114,7 @@ func TestHTTP11Origins(t *testing.T) {
 	assert.Equal(t, wire.Negotiate, e.protocol(wire.Negotiate, "https", "a:443"))
 	e.http11.add("https", "a:443")
 	assert.Equal(t, wire.HTTP1, e.protocol(wire.Negotiate, "https", "a:443"))
-	assert.Equal(t, wire.HTTP2, e.protocol(wire.HTTP2, "https", "a:443"), "whoever insists gets it")
+	assert.Equal(t, wire.HTTP2, e.protocol(wire.HTTP2, "https", "a:443"), "HTTP2 is never replaced")
 	assert.Equal(t, wire.Negotiate, e.protocol(wire.Negotiate, "https", "b:443"))
 	assert.Equal(t, wire.Negotiate, e.protocol(wire.Negotiate, "http", "a:443"))
 	for i := range 2 * maxHTTP11Origins {

@@ -59,7 +59,7 @@ func FuzzLocation(f *testing.F) {
 			t.Fatal(location, p.SameOrigin)
 		}
 		if !strings.EqualFold(u.Host, from.Host) && u.User != nil && strings.Contains(u.User.String(), "s3cret-of-mine") && !strings.Contains(location, "s3cret") {
-			t.Fatalf("user information goes to %q", u.Host)
+			t.Fatalf("user information is sent to %q", u.Host)
 		}
 	})
 }

@@ -232,7 +232,7 @@ func TestEndOnLoan(t *testing.T) {
 				c.counts(t)
 				assert.Equal(t, io.ErrClosedPipe, l.err)
 				rest, err := p.All()
-				assert.Equal(t, end.rest, string(rest), "it had come before the end")
+				assert.Equal(t, end.rest, string(rest), "it was received before the end")
 				assert.Equal(t, end.err, err)
 			})
 		})

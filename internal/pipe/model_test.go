@@ -95,7 +95,7 @@ func play(t *testing.T, calls []byte) {
 				space[i] = fed
 				fed++
 			}
-			require.False(t, p.Fill(n), "nobody waits")
+			require.False(t, p.Fill(n), "no reader waits")
 			if !m.stopped {
 				m.unread = append(m.unread, space[:n]...)
 				m.received += int64(n)

@@ -79,7 +79,7 @@ func TestQuestionFreesDial(t *testing.T) {
 	asked.failed(refused)
 	assert.Equal(t, refused, owner.takeNews().err)
 	assert.False(t, other.done)
-	assert.False(t, asked.asks(q, 1), "nobody is there any more")
+	assert.False(t, asked.asks(q, 1), "no waiter is left")
 }
 
 // TestAcceptedIsAnotherHost: a connection with accepted flaws is for its owner only, and
@@ -147,7 +147,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	dials[1].opened(idle, nil, time.Now())
 	require.Same(t, idle, all[1].takeNews().conn)
 	b.h.exchangeOver(idle, true, time.Now())
-	require.Same(t, idle, all[2].takeNews().conn, "it goes to the next at once")
+	require.Same(t, idle, all[2].takeNews().conn, "it is assigned to the next waiter at once")
 	b.h.exchangeOver(idle, true, time.Now())
 	other := b.host(Key{Scheme: "http", Addr: "other:80"})
 	late := other.enqueue(&waiter{x: &Exchange{}})
@@ -158,7 +158,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	assert.Equal(t, []*conn{busy}, d.cut)
 	assert.Equal(t, []*conn{idle}, d.close)
 	assert.Equal(t, ErrClosed, late.takeNews().err)
-	assert.False(t, b.over(), "they are being closed, and a dial is under way")
+	assert.False(t, b.over(), "they are being closed, and a dial is running")
 	late.dial.failed(ErrClosed)
 	b.all.remove(busy)
 	b.all.remove(idle)

@@ -65,7 +65,7 @@ func TestMalformed(t *testing.T) {
 		"HTTP/1.0 chunked":        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"no colon":                ok + "nonsense\r\n\r\n",
 		"no name":                 ok + ": x\r\n\r\n",
-		"blank behind name":       ok + "A : x\r\n\r\n",
+		"space after name":        ok + "A : x\r\n\r\n",
 		"folded first":            ok + " A: x\r\n\r\n",
 		"NUL in value":            ok + "A: x\x00\r\n\r\n",
 		"CR in value":             ok + "A: x\ry\r\n\r\n",
@@ -125,7 +125,7 @@ func TestMalformed(t *testing.T) {
 		"bytes in reason":     "HTTP/1.1 200 Gr\xf6\xdfe\r\nContent-Length: 2\r\n\r\nok",
 		"empty value":         ok + "A:\r\nContent-Length: 2\r\n\r\nok",
 		"extensions":          chunked + "1;a=b;c=\"d\"\r\no\r\n01 \t\r\nk\r\n0;x\r\nA: b\r\n c\r\n\r\n",
-		"CRLF behind":         ok + "Content-Length: 2\r\n\r\nok\r\n",
+		"CRLF after":          ok + "Content-Length: 2\r\n\r\nok\r\n",
 		"length and chunked":  ok + "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
 	} {
 		for _, piece := range []int{0, 1, 7} {
@@ -158,7 +158,7 @@ func TestTruncatedResponse(t *testing.T) {
 			})
 			_, _, err := b.fetch(call{url: s.URL()})
 			fault, _ := faultOf(err)
-			require.Equal(t, Closed, fault, "cut behind %q: %v", answer[:n], err)
+			require.Equal(t, Closed, fault, "cut after %q: %v", answer[:n], err)
 		}
 	})
 }

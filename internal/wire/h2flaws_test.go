@@ -40,7 +40,7 @@ var flawedResponses = map[string]struct {
 	"blank in a name":   {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a b", "d") }, "lower-case"},
 	"empty name":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "", "d") }, "lower-case"},
 	"blank before":      {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", " b") }, "whitespace"},
-	"tab behind":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", "b\t") }, "whitespace"},
+	"trailing tab":      {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", "b\t") }, "whitespace"},
 	"NUL":               {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", "b\x00c") }, "control character"},
 	"line end":          {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "a", "b\r\nc: d") }, "control character"},
 	"bad length":        {func(p *h2Peer, id uint32) { p.head(id, true, ":status", "200", "content-length", "x") }, "invalid content-length"},
@@ -89,7 +89,7 @@ var flawedResponses = map[string]struct {
 		p.fr.WriteData(id, true, []byte("x"))
 	}, "has none by definition"},
 	"DATA first": {func(p *h2Peer, id uint32) { p.fr.WriteData(id, true, []byte("x")) }, "before the response head"},
-	"DATA behind an interim head": {func(p *h2Peer, id uint32) {
+	"DATA after an interim head": {func(p *h2Peer, id uint32) {
 		p.head(id, false, ":status", "103")
 		p.fr.WriteData(id, true, []byte("x"))
 	}, "before the response head"},
@@ -183,7 +183,7 @@ func TestH2MalformedResponses(t *testing.T) {
 				assert.False(t, e.Unprocessed)
 				assert.ErrorContains(t, err, flaw.want)
 				if strings.HasPrefix(name, "short body") {
-					assert.Equal(t, "short", body, "what had come")
+					assert.Equal(t, "short", body, "the bytes received before")
 				}
 
 				_, body, err = b.exchangeOnce(ask("/end"))

@@ -93,7 +93,7 @@ func TestHangingConnection(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err = tr.acquire(ctx, &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}})
-		require.ErrorIs(t, err, context.DeadlineExceeded, "who waits for it leaves at the end of its own context")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "a waiter ends with its own context")
 
 		start := time.Now()
 		tr.Close()
@@ -188,7 +188,7 @@ func TestStreams(t *testing.T) {
 		s.going.Store(true)
 		tr.changed(c)
 		take()
-		require.Len(t, got, 3, "who comes now waits for another connection")
+		require.Len(t, got, 3, "later exchanges wait for another connection")
 		for range 3 {
 			require.False(t, s.closed.Load())
 			tr.put(<-got, true)
@@ -208,7 +208,7 @@ func TestBytesOnIdleConnection(t *testing.T) {
 	x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: key}
 	c, err := tr.acquire(t.Context(), x)
 	require.NoError(t, err)
-	require.True(t, x.Conn.Reused, "its server may have gone as one does from an idle connection")
+	require.True(t, x.Conn.Reused, "its server may have closed it like an idle connection")
 	require.True(t, tr.stillUsable(c, x))
 	tr.put(c, true)
 	c, err = tr.acquire(t.Context(), x)

@@ -92,7 +92,7 @@ func TestRequestBodyError(t *testing.T) {
 				return 1, nil
 			}
 			<-<-ended
-			return 0, errors.New("nobody is there any more")
+			return 0, errors.New("the connection has ended")
 		})
 		_, _, err = b.fetch(call{method: "POST", url: s.URL(), body: blocked, length: 9, watch: w})
 		fault, _ = faultOf(err)

@@ -55,7 +55,7 @@ func TestFreshIsNotPassedOver(t *testing.T) {
 		expect(3, 1) // the next one
 		introduceScripted(tr, key, false, &scripted{})
 		tr.mu.Lock()
-		assert.True(t, list[1].done, "what was opened for it goes to it")
+		assert.True(t, list[1].done, "it gets the connection opened for it")
 		tr.mu.Unlock()
 	})
 }
