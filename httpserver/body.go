@@ -14,8 +14,9 @@ import (
 const (
 	// maxAhead is how much of a request's body is kept for a handler that has not read it.
 	maxAhead = 256 << 10
-	// readPiece is how much of a body has to come within a server's StallTimeout.
-	readPiece = 64 << 10
+	// slowest is how many bytes of a body a second are fast enough: so many give a client a
+	// second more, up to the server's StallTimeout.
+	slowest = 1 << 10
 )
 
 // requestBody is the body of a request as its handler gets it: under the limits of a
@@ -31,8 +32,7 @@ type requestBody struct {
 	// Of whoever is in next.
 	max, left int64 // bytes at most, and those of them that may still come; max below 0: any
 	stall     time.Duration
-	patience  time.Duration // what is left of stall for this piece
-	piece     int           // bytes of it that have come
+	patience  time.Duration // what is left of stall
 	guard     watchdog      // on HTTP/2
 
 	mu      sync.Mutex
@@ -122,7 +122,7 @@ func (b *requestBody) next(p []byte) (int, error) {
 // errSlowBody is a body that came too slowly.
 var errSlowBody = fmt.Errorf("httpserver: the request's body comes too slowly: %w", os.ErrDeadlineExceeded)
 
-// wait reads as soon as there is something to read, within the time for this piece.
+// wait reads as soon as there is something to read, as long as there is patience.
 func (b *requestBody) wait(p []byte) (int, error) {
 	if b.stall == 0 {
 		return b.src.Read(p)
@@ -141,10 +141,7 @@ func (b *requestBody) wait(p []byte) (int, error) {
 	b.mu.Unlock()
 	n, err := b.src.Read(p)
 	b.guard.stop()
-	b.patience -= time.Since(began)
-	if b.piece += n; b.piece >= readPiece {
-		b.piece, b.patience = 0, b.stall
-	}
+	b.patience = min(b.stall, b.patience-time.Since(began)+time.Duration(n)*time.Second/slowest)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errSlowBody
 	}

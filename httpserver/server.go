@@ -42,11 +42,12 @@ type Config struct {
 	// KeepAliveTimeout is how long a connection may lie idle, and how long a request
 	// head may take; 15 s.
 	KeepAliveTimeout time.Duration
-	// StallTimeout is how long a handler waits for a client: for each 64 KiB of a request's
-	// body (or all of a shorter one), or until the client has taken each 64 KiB of an answer.
-	// 0 is KeepAliveTimeout, below 0 for any time. The handler's own time does not count.
-	// Reading such a body fails with an error that is os.ErrDeadlineExceeded, and the answer
-	// is 408 if the handler gives none; an answer that is not taken is cut.
+	// StallTimeout is how long a handler waits for a client that does nothing. 0 is
+	// KeepAliveTimeout, below 0 any time; the handler's own time does not count. While a
+	// request's body comes, each KiB gives the client a second more, up to StallTimeout again:
+	// a body that is slower fails with an error that is os.ErrDeadlineExceeded, and the answer
+	// is 408 if the handler gives none. Of an answer the client has to take each 64 KiB in
+	// this time, or the answer is cut.
 	StallTimeout time.Duration
 	// DrainTimeout is how long Shutdown lets handlers work before it ends their Contexts;
 	// 10 s, below 0 for any time.
