@@ -381,7 +381,7 @@ func errorText(e *Error, host string) string {
 	case SslHandshakeFailedError:
 		var ce *CertificateError
 		if errors.As(e.Err, &ce) {
-			return "SSL handshake failed: " + ce.first()
+			return "SSL handshake failed: " + ce.firstText()
 		}
 		if e.Err != nil {
 			return "SSL handshake failed: " + e.Err.Error()

@@ -36,7 +36,7 @@ func (e *encryption) profile(h hopSecurity) *wire.Profile {
 	case p.from.reportOnly():
 		return p.strict
 	case e.lenient != nil:
-		return e.lenient.under(p, h.ignored)
+		return e.lenient.profileFor(p, h.ignored)
 	case len(h.ignored.list) > 0:
 		return p.ignoring(h.ignored.list)
 	case h.ignored.all:
@@ -59,7 +59,7 @@ func (e *encryption) forHop(sameOrigin bool) *profiles {
 type leniency struct {
 	accepted []SSLError
 	profile  *wire.Profile
-	of       *profiles // the profiles that profile was made from, see under
+	of       *profiles // the profiles that profile was made from, see profileFor
 }
 
 // allAccepted reports whether every problem was accepted.
@@ -74,12 +74,12 @@ func (e *encryption) acceptFlaws(h hopSecurity, flaws []SSLError) *wire.Profile 
 		e.lenient = &leniency{}
 	}
 	e.lenient.accepted, e.lenient.of = append(e.lenient.accepted, flaws...), nil
-	return e.lenient.under(e.forHop(h.sameOrigin), h.ignored)
+	return e.lenient.profileFor(e.forHop(h.sameOrigin), h.ignored)
 }
 
-// under returns the profile, made from p, that accepts the flaws of l and those that the
+// profileFor returns the profile, made from p, that accepts the flaws of l and those that the
 // request ignores.
-func (l *leniency) under(p *profiles, i ignored) *wire.Profile {
+func (l *leniency) profileFor(p *profiles, i ignored) *wire.Profile {
 	if l.of != p {
 		list := append(append([]SSLError(nil), l.accepted...), i.list...)
 		all := i.all && len(i.list) == 0

@@ -107,13 +107,13 @@ type head struct {
 // connection. Therefore the end of the context, a time limit and Abort do not depend on it:
 // they call stop from another goroutine.
 func (r *Reply) run() {
-	defer r.unwound()
+	defer r.leaveManager()
 	r.conclude(r.perform())
 }
 
-// unwound removes the reply from the Manager's list. If its context has not ended, a
+// leaveManager removes the reply from the Manager's list. If its context has not ended, a
 // callback of the program has ended the goroutine, by runtime.Goexit or a panic.
-func (r *Reply) unwound() {
+func (r *Reply) leaveManager() {
 	defer r.m.remove(r)
 	if r.transfer != nil {
 		r.transfer.Abandon()
@@ -321,7 +321,7 @@ func (r *Reply) describe(e *Error, received int64) {
 		e.StatusCode = r.head.status
 	}
 	e.Received = received
-	if owed := r.owed(); owed != "" && e.Code == TimeoutError {
+	if owed := r.awaitedAction(); owed != "" && e.Code == TimeoutError {
 		e.Err = &waitError{e.Err, owed}
 	}
 	if r.upload != nil && e.Sent == 0 {

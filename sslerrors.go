@@ -159,9 +159,9 @@ type CertificateError struct {
 	err    error
 }
 
-// first describes the first of Errors, for a name that does not match with the required
+// firstText describes the first of Errors, for a name that does not match with the required
 // name.
-func (e *CertificateError) first() string {
+func (e *CertificateError) firstText() string {
 	if len(e.Errors) == 0 {
 		return "no certificate error"
 	}
@@ -172,7 +172,7 @@ func (e *CertificateError) first() string {
 }
 
 func (e *CertificateError) Error() string {
-	text := e.first()
+	text := e.firstText()
 	if n := len(e.Errors) - 1; n > 0 {
 		text += " (and " + strconv.Itoa(n) + " more)"
 	}

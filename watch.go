@@ -322,9 +322,9 @@ func (r *Reply) setOpen(k signal) {
 	r.mu.Unlock()
 }
 
-// owed describes the action of the program for which the transfer waits, "" for none. The
+// awaitedAction describes the action of the program for which the transfer waits, "" for none. The
 // caller holds the lock.
-func (r *Reply) owed() string {
+func (r *Reply) awaitedAction() string {
 	if r.open != 0 {
 		return "answer " + r.open.String()
 	}

@@ -160,7 +160,7 @@ func (d *Dialog) Challenged(ctx context.Context, header http.Header, perConnecti
 		switch {
 		case c.strength() != d.strength: // a different scheme: the server did not check them
 			d.unchecked++
-			if d.own().same(tried) {
+			if d.ownCredentials().same(tried) {
 				d.ownTried = false
 			}
 			tried = nil
@@ -182,8 +182,8 @@ func (d *Dialog) Offered(header http.Header, perConnection bool) (Question, bool
 	return d.question(), d.open.challenge.Scheme != ""
 }
 
-// own returns Setup.Own, nil after the program has given other credentials.
-func (d *Dialog) own() *Credentials {
+// ownCredentials returns Setup.Own, nil after the program has given other credentials.
+func (d *Dialog) ownCredentials() *Credentials {
 	if d.ownReplaced {
 		return nil
 	}
@@ -224,7 +224,7 @@ func (d *Dialog) search() Step {
 			return d.sendFound(c)
 		}
 	}
-	if own := d.own(); own != nil && !d.ownTried { // a user name without a password
+	if own := d.ownCredentials(); own != nil && !d.ownTried { // a user name without a password
 		d.ownTried = true
 		if d.usable(own) {
 			return d.sendFound(own)

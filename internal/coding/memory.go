@@ -104,7 +104,7 @@ func (b *Budget) await(a amount, closed, done <-chan struct{}) bool {
 	}
 }
 
-func (b *Budget) give(a amount) {
+func (b *Budget) release(a amount) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used = b.used.minus(a)
@@ -144,7 +144,7 @@ func (m *memory) atLeast(size int64) error {
 	switch more := want.minus(m.held); {
 	case more == amount{}:
 	case more.all <= 0 && more.unbacked <= 0:
-		b.give(amount{}.minus(more))
+		b.release(amount{}.minus(more))
 	case b.take(more), m.held.all == 0 && m.r.wait(more):
 	default:
 		m.err = b.refused
@@ -165,7 +165,7 @@ func (m *memory) release() {
 	if m.held.all == 0 {
 		return
 	}
-	m.r.limits.Memory.give(m.held)
+	m.r.limits.Memory.release(m.held)
 	m.held = amount{}
 }
 

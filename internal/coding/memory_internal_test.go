@@ -42,14 +42,14 @@ func TestBudget(t *testing.T) {
 			synctest.Wait()
 		}
 		require.True(t, b.take(size(40)), "a decoder with memory is served before waiting ones")
-		b.give(size(40))
+		b.release(size(40))
 		synctest.Wait()
 		select {
 		case <-results:
 			require.Fail(t, "requests are granted in order")
 		default:
 		}
-		b.give(size(60))
+		b.release(size(60))
 		assert.ElementsMatch(t, []int64{50, 10}, []int64{<-results, <-results})
 		require.Zero(t, <-results, "the third has waited long enough")
 		assert.Equal(t, memoryWait, time.Since(began))
@@ -62,7 +62,7 @@ func TestBudget(t *testing.T) {
 		synctest.Wait()
 		close(done)
 		assert.ElementsMatch(t, []int64{0, 40}, []int64{<-results, <-results}, "a cancelled request does not block later ones")
-		b.give(size(100))
+		b.release(size(100))
 		assert.Zero(t, b.used)
 	})
 }

@@ -178,7 +178,7 @@ func (d *Dialer) through(ctx context.Context, p *Proxy, addr string, connecting 
 	if err != nil || p.Kind == Forward {
 		return c, err
 	}
-	_, err = converse(ctx, c, func() (struct{}, error) { return struct{}{}, p.socks(c, addr) })
+	_, err = withConn(ctx, c, func() (struct{}, error) { return struct{}{}, p.socks(c, addr) })
 	if err != nil {
 		GiveUp(c)
 		return nil, p.failed(ctx, err)
@@ -201,8 +201,8 @@ func (d *Dialer) proxy(ctx context.Context, p *Proxy, connecting func()) (net.Co
 	return c, nil
 }
 
-// converse runs speak, which uses c, and closes c when ctx ends.
-func converse[T any](ctx context.Context, c net.Conn, speak func() (T, error)) (T, error) {
+// withConn runs speak, which uses c, and closes c when ctx ends.
+func withConn[T any](ctx context.Context, c net.Conn, speak func() (T, error)) (T, error) {
 	stop := interrupt(ctx, c)
 	t, err := call(ctx, speak, func(T) { c.Close() })
 	if !stop() && err == nil {

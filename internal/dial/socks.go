@@ -60,7 +60,7 @@ func (p *Proxy) socks(c net.Conn, addr string) error {
 		return err
 	}
 	if b[0] != socksVersion {
-		return p.noSOCKS()
+		return p.notSOCKS()
 	}
 	if b[1] != 0 {
 		return p.socksRefused(b[1])
@@ -73,13 +73,13 @@ func (p *Proxy) socks(c net.Conn, addr string) error {
 		}
 		length = int(b[0])
 	} else if length == 0 {
-		return p.noSOCKS()
+		return p.notSOCKS()
 	}
 	_, err = io.ReadFull(c, make([]byte, length+2))
 	return err
 }
 
-func (p *Proxy) noSOCKS() error {
+func (p *Proxy) notSOCKS() error {
 	return &ProxyError{Fault: ProxyMalformed, Proxy: p.Addr, Err: errors.New("its response is not SOCKS 5; is it an HTTP proxy?")}
 }
 
@@ -112,14 +112,14 @@ func (p *Proxy) greet(c net.Conn) error {
 	}
 	switch {
 	case b[0] != socksVersion:
-		return p.noSOCKS()
+		return p.notSOCKS()
 	case b[1] == socksNoAuth:
 		return nil
 	case b[1] == socksNone:
 		return &ProxyError{Fault: ProxyNoMethod, Proxy: p.Addr,
 			Err: errors.New("it accepts none of the offered authentication methods: none, user name and password")}
 	case b[1] != socksPassword:
-		return p.noSOCKS()
+		return p.notSOCKS()
 	case !p.Credentials:
 		return authRequired("it requires a user name and a password: Proxy.User and Proxy.Password")
 	case len(p.User) == 0 || len(p.User) > 255 || len(p.Password) == 0 || len(p.Password) > 255:

@@ -40,7 +40,7 @@ func (d *Dialer) tunnel(ctx context.Context, p *Proxy, addr string, connecting f
 			connecting, in = nil, newProxyReader(c)
 		}
 		conn, reader := c, in
-		t, err := converse(ctx, conn, func() (net.Conn, error) { return n.on(conn, reader, used) })
+		t, err := withConn(ctx, conn, func() (net.Conn, error) { return n.sendOn(conn, reader, used) })
 		switch {
 		case err == nil:
 			p.accepted()
@@ -81,10 +81,10 @@ type negotiation struct {
 	rounds   int    // number of CONNECTs left
 }
 
-// on sends CONNECTs on one connection. It returns the tunnel, errOtherConn, or the reason
+// sendOn sends CONNECTs on one connection. It returns the tunnel, errOtherConn, or the reason
 // for the failure. used reports that a CONNECT was sent on c before: if there is no
 // response, the proxy has closed the connection.
-func (n *negotiation) on(c net.Conn, in *proxyReader, used bool) (net.Conn, error) {
+func (n *negotiation) sendOn(c net.Conn, in *proxyReader, used bool) (net.Conn, error) {
 	for ; n.rounds > 0; used = true {
 		n.rounds--
 		t, refused, err := n.connect(c, in)

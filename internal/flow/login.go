@@ -83,7 +83,7 @@ func (l *login) before() error {
 	s, err := l.execute(l.Before(), nil)
 	switch {
 	case err == nil && l.bodyHashed: // the body was read: make a new request
-		l.h.req, err = l.again(s)
+		l.h.req, err = l.newRequest(s)
 	case err == nil && s.Line != "":
 		l.h.req.Header[l.Role.Credentials] = []string{s.Line}
 	}
@@ -120,7 +120,7 @@ func (l *login) after() (again bool) {
 	}
 	var req *http.Request
 	if err == nil {
-		req, err = l.again(s)
+		req, err = l.newRequest(s)
 	}
 	l.drain(s.Session)
 	if err != nil {
@@ -150,8 +150,8 @@ func (l *login) drain(s auth.Session) {
 	drain(l.h.resp)
 }
 
-// again makes the request of the hop again, with the body from its beginning.
-func (l *login) again(s auth.Step) (*http.Request, error) {
+// newRequest makes the request of the hop again, with the body from its beginning.
+func (l *login) newRequest(s auth.Step) (*http.Request, error) {
 	h := l.h
 	req, err := h.t.newRequest(h.req.Method, h.req.URL)
 	if err != nil {

@@ -13,7 +13,7 @@ func afterRedirect(h *Hop) (again bool) {
 	if h.err != nil {
 		return false
 	}
-	req, err := h.t.answered(h)
+	req, err := h.t.processHead(h)
 	if err != nil {
 		h.fail(err)
 	}
@@ -25,9 +25,9 @@ func afterRedirect(h *Hop) (again bool) {
 	return true
 }
 
-// answered reports a response head and makes the next request if it is a redirect to be
+// processHead reports a response head and makes the next request if it is a redirect to be
 // followed. It is a function of its own to keep the stack below afterRedirect small.
-func (t *Transfer) answered(h *Hop) (*http.Request, error) {
+func (t *Transfer) processHead(h *Hop) (*http.Request, error) {
 	resp := h.resp
 	from := t.url // with the user information, which a relative target keeps (rule R18)
 	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,

@@ -159,7 +159,7 @@ func (h *host) assignFirst(c *conn) bool {
 func (h *host) deliverToAsker(w *waiter, c *conn) {
 	if w.done {
 		h.pool.discard(c)
-		c.host.forget()
+		c.host.dropIfEmpty()
 		return
 	}
 	c.carry(1)

@@ -69,9 +69,9 @@ func TestQuestionFreesDial(t *testing.T) {
 	owner, other := b.ask(false), b.ask(false)
 	asked := b.decided().dial[0]
 	q := &Question{}
-	require.True(t, asked.asks(q, 0))
+	require.True(t, asked.passQuestion(q, 0))
 	assert.Same(t, q, owner.takeNews().question)
-	assert.False(t, asked.asks(q, maxQuestions))
+	assert.False(t, asked.passQuestion(q, maxQuestions))
 	d := b.decided()
 	require.Len(t, d.dial, 1)
 	assert.Same(t, other, d.dial[0].owner)
@@ -79,7 +79,7 @@ func TestQuestionFreesDial(t *testing.T) {
 	asked.failed(refused)
 	assert.Equal(t, refused, owner.takeNews().err)
 	assert.False(t, other.done)
-	assert.False(t, asked.asks(q, 1), "no waiter is left")
+	assert.False(t, asked.passQuestion(q, 1), "no waiter is left")
 }
 
 // TestAcceptedIsAnotherHost: a connection with accepted flaws is for its owner only, and
@@ -89,7 +89,7 @@ func TestAcceptedIsAnotherHost(t *testing.T) {
 	b := newDecisions(t, key)
 	owner, other := b.ask(false), b.ask(false)
 	d := b.decided().dial[0]
-	require.True(t, d.asks(&Question{}, 0))
+	require.True(t, d.passQuestion(&Question{}, 0))
 	accepted := &Profile{}
 	d.opened(&conn{connection: &scripted{}}, accepted, time.Now())
 	got := owner.takeNews()

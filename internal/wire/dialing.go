@@ -88,7 +88,7 @@ func (h *host) startDials() {
 func (w *waiter) dialled(d *dialing) {
 	w.host.undialled[w.x.Priority].of(w.x.Fresh).remove(w)
 	w.news = news{} // drop news of an earlier dial
-	if w.dial, w.unqueued = d, w.host.emptied; w.host.working() {
+	if w.dial, w.unqueued = d, w.host.emptied; w.host.hasBusyConns() {
 		w.unqueued = time.Now()
 	}
 }
@@ -108,7 +108,7 @@ func (d *dialing) opened(c *conn, accepted *Profile, now time.Time) {
 	switch {
 	case audience == discarded || p.closed:
 		p.discard(c)
-		c.host.forget()
+		c.host.dropIfEmpty()
 	case c.host != h:
 		h.deliverToAsker(d.owner, c)
 	default:
@@ -116,7 +116,7 @@ func (d *dialing) opened(c *conn, accepted *Profile, now time.Time) {
 		h.placeNew(c, now)
 	}
 	h.startDials()
-	h.forget()
+	h.dropIfEmpty()
 }
 
 // failed ends a failed dial, and fails the exchanges that depend on it (rule E9): its
@@ -135,7 +135,7 @@ func (d *dialing) failed(err error) {
 		}
 	}
 	h.startDials()
-	h.forget()
+	h.dropIfEmpty()
 }
 
 func (d *dialing) end() {

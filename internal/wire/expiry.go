@@ -79,7 +79,7 @@ func (p *pool) discardExpired(now time.Time) {
 		default:
 			p.discard(c)
 			c.host.startDials()
-			c.host.forget()
+			c.host.dropIfEmpty()
 		}
 	}
 	e.arm(now)

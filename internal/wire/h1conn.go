@@ -18,7 +18,7 @@ type stdConn struct {
 
 func (t *Transport) newStdConn(key Key, c *conn) (*stdConn, error) {
 	s := &stdConn{tap: newTapConn(c.stream, t.cfg.MaxHeaderBytes), raw: c.nc}
-	s.tap.onEnd = func() { t.ended(c) }
+	s.tap.onEnd = func() { t.connEnded(c) }
 	var err error
 	s.cc, err = clientConn(t.std, key, s.tap)
 	return s, err

@@ -26,7 +26,7 @@ func (t *Transport) newH2Conn(key Key, c *conn) (*h2Conn, error) {
 	if c.tls != nil {
 		s.guard.force = c.nc
 	}
-	s.guard.onChange, s.guard.onEnd = func() { t.changed(c) }, func() { t.ended(c) }
+	s.guard.onChange, s.guard.onEnd = func() { t.connChanged(c) }, func() { t.connEnded(c) }
 	var err error
 	s.cc, err = clientConn(t.h2c, key, s.guard)
 	return s, err

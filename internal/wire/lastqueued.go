@@ -23,14 +23,14 @@ func (t *Transport) LastQueued(x *Exchange) time.Time {
 }
 
 // queued reports whether w waits because all connections are in use.
-func (w *waiter) queued() bool { return !w.done && w.dial == nil && w.host.working() }
+func (w *waiter) queued() bool { return !w.done && w.dial == nil && w.host.hasBusyConns() }
 
-// working reports whether any connection carries exchanges, so that it can become free.
-func (h *host) working() bool { return h.carried > 0 && (h.open > 0 || h.h2Open > 0) }
+// hasBusyConns reports whether any connection carries exchanges, so that it can become free.
+func (h *host) hasBusyConns() bool { return h.carried > 0 && (h.open > 0 || h.h2Open > 0) }
 
-// noteEmptied records the time at which working becomes false.
+// noteEmptied records the time at which hasBusyConns becomes false.
 func (h *host) noteEmptied() {
-	if h.waiters > 0 && !h.working() {
+	if h.waiters > 0 && !h.hasBusyConns() {
 		h.emptied = time.Now()
 	}
 }

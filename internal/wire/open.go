@@ -40,7 +40,7 @@ func (t *Transport) Open(ctx context.Context, key Key) error {
 		case n.err != nil:
 			return n.err
 		case n.conn != nil:
-			t.put(n.conn, true)
+			t.endExchange(n.conn, true)
 			return nil
 		}
 	}

@@ -49,7 +49,7 @@ type host struct {
 	shared  int   // number of dials for any waiter
 	orphans dials // dials for any waiter whose owner does not wait any more
 
-	emptied time.Time // when working last became false while there were waiters
+	emptied time.Time // when hasBusyConns last became false while there were waiters
 }
 
 // protocol is the protocol that a server has selected.
@@ -69,26 +69,26 @@ type dialLanes struct{ any, fresh undialled }
 
 // Instances of queue. An element has links for each kind of queue.
 type (
-	conns     = queue[conn, placeOfConn]
-	allConns  = queue[conn, listOfConns]
-	waiters   = queue[waiter, placeOfWaiter]
-	undialled = queue[waiter, placeOfUndialled]
-	dials     = queue[dialing, placeOfDial]
+	conns     = queue[conn, connQueue]
+	allConns  = queue[conn, connList]
+	waiters   = queue[waiter, waiterQueue]
+	undialled = queue[waiter, undialledQueue]
+	dials     = queue[dialing, dialQueue]
 
-	placeOfConn      struct{}
-	listOfConns      struct{}
-	placeOfWaiter    struct{}
-	placeOfUndialled struct{}
-	placeOfDial      struct{}
+	connQueue      struct{}
+	connList       struct{}
+	waiterQueue    struct{}
+	undialledQueue struct{}
+	dialQueue      struct{}
 )
 
-func (placeOfConn) of(c *conn) *links[conn]          { return &c.queueLinks }
-func (listOfConns) of(c *conn) *links[conn]          { return &c.allLinks }
-func (placeOfWaiter) of(w *waiter) *links[waiter]    { return &w.queueLinks }
-func (placeOfUndialled) of(w *waiter) *links[waiter] { return &w.undialledLinks }
-func (placeOfDial) of(d *dialing) *links[dialing]    { return &d.orphanLinks }
-func (l *lanes) of(fresh bool) *waiters              { return pick(fresh, &l.fresh, &l.any) }
-func (l *dialLanes) of(fresh bool) *undialled        { return pick(fresh, &l.fresh, &l.any) }
+func (connQueue) of(c *conn) *links[conn]          { return &c.queueLinks }
+func (connList) of(c *conn) *links[conn]           { return &c.allLinks }
+func (waiterQueue) of(w *waiter) *links[waiter]    { return &w.queueLinks }
+func (undialledQueue) of(w *waiter) *links[waiter] { return &w.undialledLinks }
+func (dialQueue) of(d *dialing) *links[dialing]    { return &d.orphanLinks }
+func (l *lanes) of(fresh bool) *waiters            { return pick(fresh, &l.fresh, &l.any) }
+func (l *dialLanes) of(fresh bool) *undialled      { return pick(fresh, &l.fresh, &l.any) }
 func pick[T any](second bool, yes, no *T) *T {
 	if second {
 		return yes
@@ -112,8 +112,8 @@ func (p *pool) host(key Key) *host {
 	return h
 }
 
-// forget removes an empty host.
-func (h *host) forget() {
+// dropIfEmpty removes an empty host.
+func (h *host) dropIfEmpty() {
 	if h.open == 0 && h.h2Open == 0 && h.h2Ending == 0 && h.dials == 0 && h.waiters == 0 && h.pool.hosts[h.key] == h {
 		delete(h.pool.hosts, h.key)
 	}
@@ -186,7 +186,7 @@ func (p *pool) discardIdle(which func(*conn) bool) {
 		if c.streams == 0 && !c.removed && which(c) {
 			p.discard(c)
 			c.host.startDials()
-			c.host.forget()
+			c.host.dropIfEmpty()
 		}
 	}
 }

@@ -81,14 +81,14 @@ func TestHangingConnection(t *testing.T) {
 		x := &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "bad:80"}}
 		c, err := tr.acquire(t.Context(), x)
 		require.NoError(t, err)
-		go tr.put(c, true)
+		go tr.endExchange(c, true)
 		synctest.Wait() // it checks whether the connection can be reused
 
 		x = &Exchange{Observer: &recorder{}, Priority: Normal, Key: Key{Scheme: "http", Addr: "good:80"}}
 		for range 3 {
 			c, err := tr.acquire(t.Context(), x)
 			require.NoError(t, err)
-			tr.put(c, true)
+			tr.endExchange(c, true)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -116,7 +116,7 @@ func TestIdleExpiry(t *testing.T) {
 		use := func(i int, limit time.Duration) {
 			c, err := tr.acquire(t.Context(), &Exchange{Observer: &recorder{}, Priority: Normal, IdleTimeout: limit, Key: key(i)})
 			require.NoError(t, err)
-			tr.put(c, true)
+			tr.endExchange(c, true)
 		}
 		for i := range hosts {
 			introduceScripted(tr, key(i), false, &scripted{})
@@ -135,7 +135,7 @@ func TestIdleExpiry(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 1, tr.Connections())
-		tr.put(busy, true)
+		tr.endExchange(busy, true)
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
 		require.Zero(t, tr.Connections())
@@ -170,28 +170,28 @@ func TestStreams(t *testing.T) {
 		}
 		require.Len(t, got, 2)
 		s.streams.Store(3)
-		tr.changed(c)
+		tr.connChanged(c)
 		synctest.Wait()
 		require.Len(t, got, 3)
-		tr.put(<-got, true)
+		tr.endExchange(<-got, true)
 		synctest.Wait()
 		require.Len(t, got, 3, "the place went to the next")
 		s.streams.Store(0)
-		tr.changed(c)
-		tr.put(<-got, true)
+		tr.connChanged(c)
+		tr.endExchange(<-got, true)
 		synctest.Wait()
 		require.Len(t, got, 2)
 		s.streams.Store(100)
-		tr.changed(c)
+		tr.connChanged(c)
 		synctest.Wait()
 		require.Len(t, got, 3)
 		s.going.Store(true)
-		tr.changed(c)
+		tr.connChanged(c)
 		take()
 		require.Len(t, got, 3, "later exchanges wait for another connection")
 		for range 3 {
 			require.False(t, s.closed.Load())
-			tr.put(<-got, true)
+			tr.endExchange(<-got, true)
 		}
 		synctest.Wait()
 		require.True(t, s.closed.Load())
@@ -210,7 +210,7 @@ func TestBytesOnIdleConnection(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, x.Conn.Reused, "its server may have closed it like an idle connection")
 	require.True(t, tr.stillUsable(c, x))
-	tr.put(c, true)
+	tr.endExchange(c, true)
 	c, err = tr.acquire(t.Context(), x)
 	require.NoError(t, err)
 	require.False(t, tr.stillUsable(c, x))
@@ -296,7 +296,7 @@ func BenchmarkExpiry(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				tr.put(c, true)
+				tr.endExchange(c, true)
 			}
 		})
 	}

@@ -29,7 +29,7 @@ var errLeft = errors.New("wire: the exchange does not wait for the connection an
 func (t *Transport) ask(ctx context.Context, s *handshake, q *Question) error {
 	q.seen = make(chan struct{})
 	t.mu.Lock()
-	asked := s.d.asks(q, s.questions)
+	asked := s.d.passQuestion(q, s.questions)
 	s.questions++
 	t.unlock()
 	if !asked {
@@ -43,9 +43,9 @@ func (t *Transport) ask(ctx context.Context, s *handshake, q *Question) error {
 	}
 }
 
-// asks passes a question to the owner of the dial, after n others of the same handshake.
+// passQuestion passes a question to the owner of the dial, after n others of the same handshake.
 // False means that the owner does not wait any more, or that there were too many questions.
-func (d *dialing) asks(q *Question, n int) bool {
+func (d *dialing) passQuestion(q *Question, n int) bool {
 	w := d.owner
 	if w.done || n >= maxQuestions {
 		return false

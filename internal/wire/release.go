@@ -30,7 +30,7 @@ func (h *host) exchangeOver(c *conn, ok bool, now time.Time) {
 		h.startDials()
 	}
 	h.noteEmptied()
-	h.forget()
+	h.dropIfEmpty()
 }
 
 // park adds an HTTP/1 connection to the idle or unused ones.
@@ -76,7 +76,7 @@ func (h *host) roomChanged(c *conn) {
 		h.h2.pushFront(c)
 	}
 	h.serveOrDial()
-	h.forget()
+	h.dropIfEmpty()
 }
 
 // connEnded removes a connection that has ended, at once or with its last exchange.
@@ -86,11 +86,11 @@ func (h *host) connEnded(c *conn) {
 		h.pool.discard(c)
 	}
 	h.startDials()
-	h.forget()
+	h.dropIfEmpty()
 }
 
-// put ends an exchange on c. ok means that the connection may be reused if it is able to.
-func (t *Transport) put(c *conn, ok bool) {
+// endExchange ends an exchange on c. ok means that the connection may be reused if it is able to.
+func (t *Transport) endExchange(c *conn, ok bool) {
 	c.exchangeDone()
 	var hint time.Duration
 	if ok && !c.http2 {
@@ -108,11 +108,11 @@ func (t *Transport) giveBack(c *conn) {
 	t.mu.Lock()
 	c.uses--
 	t.mu.Unlock()
-	t.put(c, true)
+	t.endExchange(c, true)
 }
 
-// changed is called, on any goroutine, when connection.room has changed.
-func (t *Transport) changed(c *conn) {
+// connChanged is called, on any goroutine, when connection.room has changed.
+func (t *Transport) connChanged(c *conn) {
 	t.mu.Lock()
 	if !c.removed && c.allLinks.in { // otherwise not yet added, or already removed
 		c.host.roomChanged(c)
@@ -120,8 +120,8 @@ func (t *Transport) changed(c *conn) {
 	t.unlock()
 }
 
-// ended is called when reading from c has ended.
-func (t *Transport) ended(c *conn) {
+// connEnded is called when reading from c has ended.
+func (t *Transport) connEnded(c *conn) {
 	t.mu.Lock()
 	if c.removed || !c.allLinks.in { // already removed, or not yet added
 		c.excluded = true
@@ -147,7 +147,7 @@ func (t *Transport) cut(c *conn) {
 	if booked {
 		t.pool.todo.cut = append(t.pool.todo.cut, c)
 		c.host.startDials()
-		c.host.forget()
+		c.host.dropIfEmpty()
 	}
 	t.unlock()
 	if !booked { // a graceful close is running

@@ -31,7 +31,7 @@ func (t *Transport) sessionConn(x *Exchange) *conn {
 		return nil
 	}
 	t.mu.Unlock()
-	t.put(c, false)
+	t.endExchange(c, false)
 	return nil
 }
 
@@ -43,7 +43,7 @@ func (t *Transport) done(c *conn, x *Exchange, ok bool) {
 		s.c = c
 		return
 	}
-	t.put(c, ok)
+	t.endExchange(c, ok)
 }
 
 // Release ends a session and returns its connection to the pool.
@@ -51,6 +51,6 @@ func (t *Transport) Release(s *Session) {
 	s.Hold = false
 	if c := s.c; c != nil {
 		s.c = nil
-		t.put(c, true)
+		t.endExchange(c, true)
 	}
 }

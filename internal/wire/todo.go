@@ -35,19 +35,19 @@ func (t *Transport) unlock() {
 		go t.dial(d)
 	}
 	for _, c := range do.close {
-		go t.shut(c)
+		go t.closeConn(c)
 	}
 	for _, c := range do.cut {
 		go func() { // Close of a connection of the program may block
 			c.nc.Close()
-			t.shut(c)
+			t.closeConn(c)
 		}()
 	}
 }
 
-// shut closes a removed connection gracefully. It runs on its own goroutine, since the peer
+// closeConn closes a removed connection gracefully. It runs on its own goroutine, since the peer
 // may not read, and ends after endGrace.
-func (t *Transport) shut(c *conn) {
+func (t *Transport) closeConn(c *conn) {
 	timer := time.AfterFunc(endGrace, func() { c.nc.Close() })
 	c.connection.close()
 	timer.Stop()

@@ -163,7 +163,7 @@ func (t *Transport) begin(req *http.Request, x *Exchange) (*conn, error) {
 	x.carrier = c
 	t.reportSending(ctx, x)
 	if ctx.Err() != nil { // the observer may have ended it: send nothing
-		t.put(c, true)
+		t.endExchange(c, true)
 		closeBody(req)
 		return nil, context.Cause(ctx)
 	}
@@ -177,7 +177,7 @@ func (t *Transport) reportSending(ctx context.Context, x *Exchange) {
 	told := false
 	defer func() {
 		if !told {
-			t.put(x.carrier, false)
+			t.endExchange(x.carrier, false)
 		}
 	}()
 	x.traceGotConn(ctx)
@@ -217,7 +217,7 @@ func (t *Transport) stillUsable(c *conn, x *Exchange) bool {
 	if c.http2 || !x.wasIdle || c.stillIdle() {
 		return true
 	}
-	t.put(c, false)
+	t.endExchange(c, false)
 	return false
 }
 
@@ -231,7 +231,7 @@ func (t *Transport) failed(req *http.Request, x *Exchange, err error) error {
 		t.retire(c)
 	}
 	x.cancellation.finish()
-	t.put(c, false)
+	t.endExchange(c, false)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

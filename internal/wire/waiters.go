@@ -124,7 +124,7 @@ func (h *host) abandon(w *waiter, outOfTime bool) {
 	}
 	w.dequeue()
 	h.startDials() // another waiter becomes the owner of the dial
-	h.forget()
+	h.dropIfEmpty()
 }
 
 // acquire returns a connection for x: one with room, an idle one, or a new one.
@@ -222,7 +222,7 @@ func (t *Transport) leave(ctx context.Context, w *waiter) {
 	}
 	t.unlock()
 	if w.open && n.conn != nil { // without an exchange
-		t.put(n.conn, true)
+		t.endExchange(n.conn, true)
 		n.conn = nil
 	}
 	t.drop(n)

@@ -47,11 +47,11 @@ func TestFreshIsNotPassedOver(t *testing.T) {
 			}
 			assert.Equal(t, dials, h.shared)
 		}
-		tr.put(busy[0], true)
+		tr.endExchange(busy[0], true)
 		expect(1, 0) // the first one, which accepts any
-		tr.put(busy[1], true)
+		tr.endExchange(busy[1], true)
 		expect(1, 1) // it ends to make room
-		tr.put(busy[0], true)
+		tr.endExchange(busy[0], true)
 		expect(3, 1) // the next one
 		introduceScripted(tr, key, false, &scripted{})
 		tr.mu.Lock()
@@ -142,10 +142,10 @@ func TestPeerWithoutStreams(t *testing.T) {
 				tr.mu.Unlock()
 				assert.Equal(t, time.Now(), tr.LastQueued(x), "the exchange on it will end")
 				s.streams.Store(0)
-				tr.changed(c)
+				tr.connChanged(c)
 				time.Sleep(time.Second)
 				emptied := time.Now()
-				tr.put(first, true)
+				tr.endExchange(first, true)
 				time.Sleep(time.Second)
 				assert.Equal(t, emptied, tr.LastQueued(x), "it may never take one again")
 				end(tr)
@@ -180,7 +180,7 @@ func TestLastQueuedWithConnection(t *testing.T) {
 		}()
 		synctest.Wait()
 		time.Sleep(time.Hour)
-		tr.put(first, true)
+		tr.endExchange(first, true)
 		now := time.Now()
 		assert.Equal(t, now, tr.LastQueued(x))
 		time.Sleep(time.Second)
@@ -188,6 +188,6 @@ func TestLastQueuedWithConnection(t *testing.T) {
 		got <- nil
 		second := <-got
 		require.Same(t, c, second)
-		tr.put(second, true)
+		tr.endExchange(second, true)
 	})
 }
