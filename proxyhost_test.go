@@ -65,7 +65,7 @@ func TestConnectToHostMistakes(t *testing.T) {
 		require.ErrorContains(t, m.ConnectToHostEncrypted(t.Context(), "a.test", 80, nil), "NewManager")
 	}
 	m := newManager(t, netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, netreply.ConnectionRefusedError }})
-	// lint:ignore SA1012 it is the mistake that is tried
+	//lint:ignore SA1012 it is the mistake that is tried
 	require.ErrorIs(t, m.ConnectToHost(nil, "a.test", 80), netreply.ConnectionRefusedError)
 	err := m.ConnectToHost(t.Context(), "user:secret@a.test", 80)
 	require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)

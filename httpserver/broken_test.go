@@ -106,11 +106,21 @@ func assertReset(t *testing.T, err error, name string) {
 	assert.NotErrorIs(t, err, os.ErrDeadlineExceeded, name)
 }
 
+// withNew answers by a Responder of New.
+func withNew(f answer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := httpserver.New(w, r)
+		defer s.End()
+		f(r, s)
+	})
+}
+
 // TestBrokenIsSeen: a client sees that an answer is not whole, on every protocol and
 // whatever made the handler.
 func TestBrokenIsSeen(t *testing.T) {
 	ways := map[string]func(answer) string{
 		"HandlerFunc": func(f answer) string { return serve(t, httpserver.HandlerFunc(f)) },
+		"New":         func(f answer) string { return serve(t, withNew(f)) },
 		"plain handler": func(f answer) string {
 			return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { httpserver.HandlerFunc(f).ServeHTTP(w, r) }))
 		},
@@ -172,11 +182,14 @@ func TestNoAnswer(t *testing.T) {
 		"nothing":             func(*http.Request, *httpserver.Responder) {},
 		"a source that fails": func(_ *http.Request, s *httpserver.Responder) { s.WriteReader(failsAfter(0, 10), "a/b") },
 	} {
-		addr := serve(t, httpserver.HandlerFunc(do))
-		const want = "500 Internal Server Error\r\nContent-Type: application/x-empty\r\nContent-Length: 0\r\n"
-		assert.Equal(t, "HTTP/1.1 "+want+"Connection: close\r\n\r\n", raw(t, addr, h1("GET")), name)
-		assert.Equal(t, "HTTP/1.0 "+want+"\r\n", raw(t, addr, "GET / HTTP/1.0\r\n\r\n"), name)
-		assert.Equal(t, "HEADERS :status=500 content-length=0 content-type=application/x-empty\nEND", frames(t, addr, "GET"), name)
+		for way, h := range map[string]http.Handler{"HandlerFunc": httpserver.HandlerFunc(do), "New": withNew(do)} {
+			name := way + ", " + name
+			addr := serve(t, h)
+			const want = "500 Internal Server Error\r\nContent-Type: application/x-empty\r\nContent-Length: 0\r\n"
+			assert.Equal(t, "HTTP/1.1 "+want+"Connection: close\r\n\r\n", raw(t, addr, h1("GET")), name)
+			assert.Equal(t, "HTTP/1.0 "+want+"\r\n", raw(t, addr, "GET / HTTP/1.0\r\n\r\n"), name)
+			assert.Equal(t, "HEADERS :status=500 content-length=0 content-type=application/x-empty\nEND", frames(t, addr, "GET"), name)
+		}
 	}
 }
 

@@ -67,6 +67,40 @@ const (
 // http.ErrAbortHandler always cuts.
 func HandlerFunc(f func(*http.Request, *Responder)) http.Handler { return handler(nil, f) }
 
+// New makes a Responder in a handler of net/http. The handler must defer its End, which does
+// what HandlerFunc does when its function returns:
+//
+//	s := httpserver.New(w, r)
+//	defer s.End()
+//
+// Without End, an answer that is not whole looks whole. The Context is that of r.
+func New(w http.ResponseWriter, r *http.Request) *Responder {
+	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, ctx: r.Context()}
+	x.responder.x = x
+	x.spelled = x.ctx.Value(http.ServerContextKey) != nil && r.ProtoMajor == 1
+	return &x.responder
+}
+
+// End ends the answer of a Responder that New has made: a handler that has not answered has
+// answered 500, and an answer that is not whole is cut, by a panic with http.ErrAbortHandler.
+// It is for defer, and does nothing when called again.
+func (s *Responder) End() {
+	x := s.exchange()
+	if x.ended() {
+		return
+	}
+	if !x.end(true) {
+		x.reset()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *exchange) ended() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.state == returned
+}
+
 func handler(s *Server, f func(*http.Request, *Responder)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		newExchange(w, r, s).serve(f)

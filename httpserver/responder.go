@@ -25,8 +25,8 @@ type Headers = headers.Headers
 // cannot be sent is refused with an error before anything is, so that another answer
 // can be given. After an answer every other call is ErrAlreadyResponded.
 //
-// HandlerFunc and Server make Responders; they end with their handlers. A goroutine
-// that is left behind gets ErrHandlerReturned. Calls may come from several goroutines
+// HandlerFunc and Server make Responders, which end with their handlers, and New does for
+// handlers that say so themselves, by End. A goroutine that is left behind gets ErrHandlerReturned. Calls may come from several goroutines
 // and happen one after another, but for Swap.
 //
 // The answer to HEAD is the head that the same calls send for GET; it leaves at once, and
