@@ -37,7 +37,11 @@ var (
 	// wrote it under ManualRedirectPolicy (rule R2), and absolute when the redirect was
 	// refused (D10).
 	RedirectionTarget = Attribute[*url.URL]{"RedirectionTarget", func(r *Reply) (*url.URL, bool) {
-		return r.head.target, r.head.target != nil
+		if r.head.target == nil {
+			return nil, false
+		}
+		target := *r.head.target // a copy: the program may change it
+		return &target, true
 	}}
 	// ConnectionEncrypted reports whether the scheme of the hop's URL is https.
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {

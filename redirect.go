@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/url"
 
+	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
@@ -37,7 +38,8 @@ type Redirect struct {
 	Method     string   // of the next request
 
 	decision
-	allowed bool
+	allowed     bool
+	redirection *flow.Redirection // what is followed
 }
 
 // Allow follows the redirect. It returns false when there was an answer already, or the

@@ -150,7 +150,8 @@ func (w *watch) Refused(target *url.URL) {
 
 func (w *watch) Redirect(rd *flow.Redirection, meanwhile func()) (follow bool) {
 	r := (*Reply)(w)
-	d := &Redirect{URL: rd.To, From: rd.From, StatusCode: rd.Status, Method: rd.Method}
+	to, from := *rd.To, *rd.From // copies: the program may change them
+	d := &Redirect{URL: &to, From: &from, StatusCode: rd.Status, Method: rd.Method, redirection: rd}
 	if r.req.RedirectPolicy != UserVerifiedRedirectPolicy {
 		d.Allow()
 		d.setAsker(r)
@@ -217,7 +218,7 @@ func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool)
 	if r.ctx.Err() != nil || !covers(accepted, f.Problems) {
 		return nil
 	}
-	return r.encryption.acceptFlaws(r.hopSecurity(u), q.Errors)
+	return r.encryption.acceptFlaws(r.hopSecurity(u), sslErrors(f.Problems))
 }
 
 func (w *watch) Key(about any) {
@@ -240,9 +241,9 @@ func (w *watch) Password(pq *flow.PasswordQuestion) (answer *auth.Credentials, a
 	if pq.Proxy == nil {
 		answered = r.ask(sigAuthentication, q, r.req.waitsFor(AskAuthentication), nil)
 	} else {
-		p := *pq.Proxy.Value.(*Proxy)
+		p := pq.Proxy.Value.(*Proxy).clone()
 		p.User, p.Password, p.Headers = "", "", Headers{}
-		answered = r.ask(sigProxyAuthentication, &ProxyAuthenticator{&p, q}, r.req.waitsFor(AskProxyAuthentication), nil)
+		answered = r.ask(sigProxyAuthentication, &ProxyAuthenticator{p, q}, r.req.waitsFor(AskProxyAuthentication), nil)
 	}
 	return q.answer.Load(), answered
 }
@@ -377,7 +378,7 @@ func (r *Reply) undoRedirect() {
 	}
 	if e, told := r.record.latest(sigRedirected); told {
 		if d := value[*Redirect](e); !d.isAllowed() {
-			r.url, r.head.target = d.From, d.URL
+			r.url, r.head.target = d.redirection.From, d.redirection.To
 		}
 	}
 }
