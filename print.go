@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"strconv"
 
 	"github.com/netreply/netreply/internal/httpurl"
 )
@@ -262,6 +263,40 @@ func (c SSLConfiguration) Format(s fmt.State, verb rune) { printoutOf(c).format(
 
 // LogValue is what log/slog prints: the same.
 func (c SSLConfiguration) LogValue() slog.Value { return printoutOf(c).logValue() }
+
+// Format prints type and parts, without the content: fields of a form may be passwords.
+func (m Multipart) Format(s fmt.State, verb rune) { printoutOf(m).format(s, verb) }
+
+// LogValue is what log/slog prints: the same.
+func (m Multipart) LogValue() slog.Value { return printoutOf(m).logValue() }
+
+// Format prints the header fields, without the content.
+func (p Part) Format(s fmt.State, verb rune) { p.printout().format(s, verb) }
+
+// LogValue is what log/slog prints: the same.
+func (p Part) LogValue() slog.Value { return p.printout().logValue() }
+
+func (p Part) printout() printout {
+	body := p.Body
+	p.Body = nil // it may contain the part
+	out := printoutOf(p)
+	switch body := body.(type) {
+	case nil:
+	case bytesBody:
+		out.add("Body", body.text())
+	default:
+		out.add("Body", reflect.TypeOf(body).String())
+	}
+	return out
+}
+
+// Format prints how many bytes there are.
+func (b bytesBody) Format(s fmt.State, verb rune) { formatText(s, verb, b.text()) }
+
+// LogValue is what log/slog prints: the same.
+func (b bytesBody) LogValue() slog.Value { return slog.StringValue(b.text()) }
+
+func (b bytesBody) text() string { return strconv.Itoa(len(b)) + " bytes" }
 
 func (s SSLState) printout() printout {
 	p := printout{name: "netreply.SSLState"}

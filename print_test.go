@@ -113,6 +113,10 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	jar := cookies.NewJar(cookies.Options{})
 	jar.SetCookies(question.URL, []*http.Cookie{{Name: "a", Value: secret}})
 
+	form := netreply.Multipart{Type: netreply.FormDataType}
+	form.AddField("name", secret)
+	form.Add(netreply.NewHeaders("Accept", "a part of itself"), &form)
+
 	values := map[string]struct {
 		v    any
 		want string
@@ -138,6 +142,10 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 		"Redirect":                  {&netreply.Redirect{URL: u, From: u, StatusCode: 302}, "302"},
 		"SSLErrors":                 {&netreply.SSLErrors{Host: "host.test", Errors: []netreply.SSLError{{Code: netreply.SSLCertificateExpired}}}, "host.test"},
 		"Manager":                   {manager, "ConnectionsPerHost: 7"},
+		"Multipart":                 {form, "form-data"},
+		"Part":                      {form.Parts[0], "name"},
+		"Part with a secret field":  {netreply.Part{Headers: headers}, "text/plain"},
+		"Body":                      {netreply.StringBody(secret), "32 bytes"},
 	}
 	for name, c := range values {
 		forms := map[string]any{name: c.v}

@@ -32,7 +32,7 @@ var zeroValues = map[string]any{
 	"BlockedAddressError": &netreply.BlockedAddressError{}, "CertificateError": &netreply.CertificateError{}, "Config": netreply.Config{},
 	"Credential": netreply.Credential{}, "Error": &netreply.Error{}, "FieldError": &netreply.FieldError{}, "Informational": netreply.Informational{}, "KnownHeader": netreply.KnownHeader[int]{},
 	"Manager": &netreply.Manager{}, "Multipart": &netreply.Multipart{}, "MultipartType": netreply.MultipartType(-1), "NetworkError": netreply.NetworkError(-1),
-	"Operation": netreply.Operation(-1), "Phase": netreply.Phase(-1), "PinError": &netreply.PinError{},
+	"Operation": netreply.Operation(-1), "Phase": netreply.Phase(-1), "PinError": &netreply.PinError{}, "Part": netreply.Part{},
 	"PreSharedKeyAuthenticator": &netreply.PreSharedKeyAuthenticator{}, "Proxy": &netreply.Proxy{}, "ProxyAuthenticator": &netreply.ProxyAuthenticator{},
 	"ProxyError": &netreply.ProxyError{}, "ProxyResponse": &netreply.ProxyResponse{}, "QuestionKinds": netreply.QuestionKinds(0), "RedirectPolicy": netreply.RedirectPolicy(-1), "Priority": netreply.Priority(-1), "LoadControl": netreply.LoadControl(-1), "HTTPVersion": netreply.HTTPVersion(-1), "PeerVerifyMode": netreply.PeerVerifyMode(-1),
 	"ProxyType": netreply.ProxyType(-1), "Redirect": &netreply.Redirect{}, "Reply": &netreply.Reply{},
