@@ -126,7 +126,13 @@ func TestFileserverKeeps(t *testing.T) {
 	}
 	io.WriteString(half, "PUT /files/f HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
 	half.Close()
-	events, err := http.Get(base + "/events")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", base+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

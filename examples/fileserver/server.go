@@ -177,7 +177,7 @@ func (s *store) take(body io.Reader, path string, onlyNew bool, t *transfer) (st
 	case errors.Is(in.err, os.ErrDeadlineExceeded):
 		return httpserver.RequestTimeout, "the file came too slowly"
 	case in.err != nil:
-		return httpserver.BadRequest, "the file did not come whole"
+		return httpserver.BadRequest, "the file is incomplete"
 	case err != nil:
 		return httpserver.InsufficientStorage, "the file cannot be written"
 	}
