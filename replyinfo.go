@@ -206,7 +206,3 @@ func (r *Reply) SSLConfiguration() SSLState {
 	}
 	return s
 }
-
-// WireBytes is how many bytes of the response body were received from the network, before
-// content decoding.
-func (r *Reply) WireBytes() int64 { return r.wireBytes() }

@@ -361,7 +361,7 @@ func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
 
 // transferred is the number of bytes received and sent, for RateGuard.
 func (r *Reply) transferred() int64 {
-	n := r.wireBytes()
+	n := r.WireBytes()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.upload != nil {

@@ -39,7 +39,7 @@ func download(ctx context.Context, m *netreply.Manager, address string, file io.
 	reply := m.Get(ctx, req) // returns at once, and is never nil
 	defer reply.Close()
 	go func() {
-		for p := range reply.DownloadProgress() { // closed behind the last one
+		for p := range reply.DownloadProgress() { // closed after the last one
 			show(p.Done, p.Total)
 		}
 	}()
