@@ -214,7 +214,7 @@ func TestHTTP11Required(t *testing.T) {
 				io.ReadFull(c.R, make([]byte, len(http2.ClientPreface)))
 				h := &h2conn{c, http2.NewFramer(c.Conn, c.R)}
 				h.fr.WriteSettings()
-				for id := h.headers(); id != 0; id = h.headers() {
+				for id := h.request(); id != 0; id = h.request() {
 					seen <- "HTTP/2"
 					if goAway {
 						h.fr.WriteGoAway(0, http2.ErrCodeHTTP11Required, nil)

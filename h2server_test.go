@@ -61,6 +61,31 @@ func block(fields ...string) []byte {
 	return b.Bytes()
 }
 
+// request reads up to the end of a request, its body included, and returns its stream; 0 at
+// the end of the connection.
+func (c *h2conn) request() uint32 {
+	for {
+		f, err := c.fr.ReadFrame()
+		if err != nil {
+			return 0
+		}
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				c.fr.WriteSettingsAck()
+			}
+		case *http2.HeadersFrame:
+			if f.StreamEnded() {
+				return f.StreamID
+			}
+		case *http2.DataFrame:
+			if f.StreamEnded() {
+				return f.StreamID
+			}
+		}
+	}
+}
+
 // answer sends a response without a body.
 func (c *h2conn) answer(id uint32, status string) {
 	c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(":status", status), EndHeaders: true, EndStream: true})
