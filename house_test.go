@@ -58,6 +58,9 @@ var house = map[string]place{
 		never: "net net/http os"},
 	"internal/indexheap": {never: "net net/http os"},
 
+	// What URLs lead to that are not HTTP.
+	"internal/scheme": {never: "net"},
+
 	// Connections.
 	"internal/wire": {imports: `headers internal/certs internal/dial internal/oserr
 		golang.org/x/net/http/httpguts golang.org/x/net/http2/hpack`},

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package scheme
+
+const withoutBlocking = 0
