@@ -80,7 +80,7 @@ func (a UserAttribute[T]) Set(q *Request, v T) {
 // Clear removes the value from q.
 func (a UserAttribute[T]) Clear(q *Request) {
 	if q != nil {
-		delete(q.attributes, a.key)
+		q.clearAttribute(a.key)
 	}
 }
 

@@ -123,6 +123,7 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	}{
 		"Config":                    {config, "ConnectionsPerHost: 7"},
 		"Request":                   {request, "TransferTimeout: 3s"},
+		"RequestFactory":            {netreply.RequestFactory{BaseURL: u, Common: request, BearerToken: secret, User: "me", Password: secret}, "http://user:xxxxx@host.test/path"},
 		"Proxy":                     {proxy, "http://proxy.test:8080"},
 		"Credential":                {credential, "https://host.test"},
 		"Credential, bad":           {netreply.Credential{Origin: "http://me:" + secret + "@host/"}, "host"},

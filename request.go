@@ -3,6 +3,7 @@ package netreply
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -221,17 +222,22 @@ func (q *Request) copyTo(c *Request) {
 	c.SecretHeaders = slices.Clone(q.SecretHeaders)
 	c.IgnoreSSLErrors = slices.Clone(q.IgnoreSSLErrors)
 	c.Proxy = q.Proxy.clone()
-	c.attributes = nil
-	for k, v := range q.attributes {
-		c.setAttribute(k, v)
-	}
+	c.attributes = maps.Clone(q.attributes)
 }
 
+// setAttribute replaces the map, which an assigned copy of q may share.
 func (q *Request) setAttribute(k, v any) {
-	if q.attributes == nil {
-		q.attributes = map[any]any{}
+	m := make(map[any]any, len(q.attributes)+1)
+	maps.Copy(m, q.attributes)
+	m[k] = v
+	q.attributes = m
+}
+
+func (q *Request) clearAttribute(k any) {
+	if _, ok := q.attributes[k]; ok {
+		q.attributes = maps.Clone(q.attributes)
+		delete(q.attributes, k)
 	}
-	q.attributes[k] = v
 }
 
 func (q *Request) maxRedirects() int {

@@ -36,6 +36,7 @@ var zeroValues = map[string]any{
 	"PreSharedKeyAuthenticator": &netreply.PreSharedKeyAuthenticator{}, "Proxy": &netreply.Proxy{}, "ProxyAuthenticator": &netreply.ProxyAuthenticator{},
 	"ProxyError": &netreply.ProxyError{}, "ProxyResponse": &netreply.ProxyResponse{}, "QuestionKinds": netreply.QuestionKinds(0), "RedirectPolicy": netreply.RedirectPolicy(-1), "Priority": netreply.Priority(-1), "LoadControl": netreply.LoadControl(-1), "HTTPVersion": netreply.HTTPVersion(-1), "PeerVerifyMode": netreply.PeerVerifyMode(-1),
 	"ProxyType": netreply.ProxyType(-1), "Redirect": &netreply.Redirect{}, "Reply": &netreply.Reply{},
+	"Param": netreply.Param{}, "RequestFactory": netreply.RequestFactory{},
 	"Request": &netreply.Request{}, "SSLConfiguration": &netreply.SSLConfiguration{}, "SSLError": netreply.SSLError{}, "SSLErrorCode": netreply.SSLErrorCode(-99),
 	"SSLErrors": &netreply.SSLErrors{}, "SSLState": netreply.SSLState{}, "SizeLimitError": &netreply.SizeLimitError{}, "Token": netreply.Token{},
 	"TokenSource": &netreply.TokenSource{}, "UserAttribute": netreply.UserAttribute[int]{}, "Progress": netreply.Progress{},

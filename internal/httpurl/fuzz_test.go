@@ -63,3 +63,48 @@ func FuzzLocation(f *testing.F) {
 		}
 	})
 }
+
+// FuzzExpand: whatever a value is, the path has the segments that its template has, the
+// value is one of them, and resolving the path, as browsers and servers do, leaves it as it
+// is.
+func FuzzExpand(f *testing.F) {
+	for _, seed := range []string{"7", "../x", "a/b?c#d", "//b.test", "%2e%2e", `..\..`, ".", "a b", "\xff\n", "{v}", "https://b.test"} {
+		f.Add("users/{v}/posts", seed)
+		f.Add("/.{v}", seed)
+	}
+	base := &url.URL{Scheme: "https", Host: "a.test", Path: "/v2"}
+	f.Fuzz(func(t *testing.T, template, value string) {
+		path, query, bad := httpurl.Expand(template, func(string) (string, bool) { return value, true })
+		if bad != nil {
+			return
+		}
+		u := httpurl.Join(base, path)
+		u.RawQuery = query
+		if path != "" && u.EscapedPath() != "/v2/"+strings.TrimPrefix(path, "/") {
+			t.Fatalf("%q with %q became %q", template, value, u)
+		}
+		parsed, err := url.Parse(u.String())
+		if err != nil || parsed.Host != "a.test" || parsed.Fragment != "" || parsed.EscapedPath() != u.EscapedPath() || parsed.RawQuery != query {
+			t.Fatalf("%q with %q became %q: %v", template, value, u, err)
+		}
+		if bad := httpurl.Check(u); bad != nil {
+			t.Fatalf("%q with %q became %q: %v", template, value, u, bad)
+		}
+		written, _, _ := strings.Cut(template, "#")
+		written, _, _ = strings.Cut(written, "?")
+		if strings.Count(path, "/") != strings.Count(written, "/") {
+			t.Fatalf("%q with %q has other segments: %q", template, value, path)
+		}
+		for segment := range strings.SplitSeq(path, "/") {
+			plain, err := url.PathUnescape(segment)
+			if err != nil || plain == "." || plain == ".." {
+				t.Fatalf("%q with %q has the segment %q", template, value, segment)
+			}
+		}
+		if written == "{v}" {
+			if plain, _ := url.PathUnescape(path); plain != value {
+				t.Fatalf("%q became %q", value, path)
+			}
+		}
+	})
+}

@@ -70,15 +70,5 @@ func isHex(c byte) bool {
 
 // encodeQuery encodes characters that are not allowed in a query (RFC 3986, section 3.4).
 func encodeQuery(s string) string {
-	const upper = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' {
-			b.Write([]byte{'%', upper[c>>4], upper[c&15]})
-			continue
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
+	return encode(s, func(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>' })
 }
