@@ -1,12 +1,17 @@
 package netreply
 
-import "net/url"
+import (
+	"fmt"
+	"net/url"
+	"reflect"
+)
 
 // Attribute is a typed key of a fact about a reply (Qt: QNetworkRequest::Attribute). An
 // attribute that is not set differs from one that is zero.
 type Attribute[T any] struct {
 	name string
 	get  func(*Reply) (T, bool)
+	set  func(*replyWriter, T) // for a Backend; nil if it cannot be set
 }
 
 // Of returns the attribute of a reply, and whether it is set.
@@ -23,16 +28,33 @@ func (a Attribute[T]) Of(r *Reply) (T, bool) {
 // String is Qt's name of the attribute.
 func (a Attribute[T]) String() string { return a.name }
 
+func (a Attribute[T]) setBy(w *replyWriter, value any) (reason string) {
+	v, ok := value.(T)
+	switch {
+	case a.set == nil:
+		return "cannot be set"
+	case !ok:
+		return wrongType[T](value)
+	}
+	a.set(w, v)
+	return ""
+}
+
+// wrongType says which type a value must have.
+func wrongType[T any](value any) string {
+	return fmt.Sprintf("the value must be of type %v, not %T", reflect.TypeFor[T](), value)
+}
+
 // The attributes of a reply (rules A0 to A28).
 var (
 	// HTTPStatusCode is the status of the last response head, including redirects.
 	HTTPStatusCode = Attribute[int]{"HttpStatusCode", func(r *Reply) (int, bool) {
 		return r.head.status, r.head.status != 0
-	}}
+	}, func(w *replyWriter, code int) { w.status = code }}
 	// HTTPReasonPhrase is the reason phrase of that head; always empty for HTTP/2.
 	HTTPReasonPhrase = Attribute[string]{"HttpReasonPhrase", func(r *Reply) (string, bool) {
 		return r.head.reason(), r.head.status != 0
-	}}
+	}, func(w *replyWriter, phrase string) { w.reason = phrase }}
 	// RedirectionTarget is the target of a redirect that was not followed: as the server
 	// wrote it under ManualRedirectPolicy (rule R2), and absolute when the redirect was
 	// refused (D10).
@@ -42,25 +64,25 @@ var (
 		}
 		target := *r.head.target // a copy: the program may change it
 		return &target, true
-	}}
+	}, func(w *replyWriter, target *url.URL) { w.head.target = target }}
 	// ConnectionEncrypted reports whether the scheme of the hop's URL is https.
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
 		return r.secure, true
-	}}
+	}, func(w *replyWriter, secure bool) { w.secure = &secure }}
 	// OriginalContentLength is the Content-Length of a body that is delivered decoded.
 	// Reply.Headers does not contain that field then, since it is not the length of what is
 	// read (rules A21 and Z4).
 	OriginalContentLength = Attribute[int64]{"OriginalContentLength", func(r *Reply) (int64, bool) {
 		return r.head.encoded, r.head.decoded && r.head.encoded >= 0
-	}}
+	}, func(w *replyWriter, n int64) { w.head.decoded, w.head.encoded = n >= 0, n }}
 	// HTTP2WasUsed is set with each response head.
 	HTTP2WasUsed = Attribute[bool]{"Http2WasUsed", func(r *Reply) (bool, bool) {
 		return r.head.http2, r.head.status != 0
-	}}
+	}, func(w *replyWriter, used bool) { w.head.http2 = used }}
 	// HTTPPipeliningWasUsed is always false (rule N14).
 	HTTPPipeliningWasUsed = Attribute[bool]{"HttpPipeliningWasUsed", func(r *Reply) (bool, bool) {
 		return false, r.head.status != 0
-	}}
+	}, nil}
 )
 
 // UserAttribute is a typed key of data that the program attaches to a Request (rule A28).
@@ -93,4 +115,51 @@ func (a UserAttribute[T]) Of(q *Request) (T, bool) {
 	}
 	v, ok := q.attributes[a.key].(T)
 	return v, ok
+}
+
+// OfReply returns the value that a Backend has set for the reply with
+// ReplyWriter.SetAttribute. What is attached to the Request is in Reply.Request.
+func (a UserAttribute[T]) OfReply(r *Reply) (T, bool) {
+	var none T
+	if r == nil || a.key == nil {
+		return none, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.extra == nil {
+		return none, false
+	}
+	v, ok := r.extra.attributes[a.key].(T)
+	return v, ok
+}
+
+// String is the name of the attribute.
+func (a UserAttribute[T]) String() string {
+	if a.key == nil {
+		return ""
+	}
+	return *a.key
+}
+
+func (a UserAttribute[T]) ofRequest() {}
+
+func (a UserAttribute[T]) setBy(w *replyWriter, value any) (reason string) {
+	if _, ok := value.(T); !ok {
+		return wrongType[T](value)
+	}
+	if a.key == nil {
+		return "not made by NewUserAttribute"
+	}
+	r := w.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state != running {
+		return ""
+	}
+	x := r.more()
+	if x.attributes == nil {
+		x.attributes = map[any]any{}
+	}
+	x.attributes[a.key] = value
+	return ""
 }

@@ -1,9 +1,12 @@
 package netreply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"strconv"
@@ -97,6 +100,7 @@ func classify(err error, phase Phase, host string) *Error {
 	var we *wire.Error
 	var ce *coding.Error
 	var size *SizeLimitError
+	var be *backendError
 	switch {
 	case ended != nil:
 		e.Code = OperationCanceledError
@@ -104,6 +108,15 @@ func classify(err error, phase Phase, host string) *Error {
 			e.Code = TimeoutError
 		}
 		e.Err = ended.cause
+	case errors.As(err, &be):
+		e.Code, e.Err = backendCode(be.err), be.err
+		var set *codeError
+		if errors.As(be.err, &set) {
+			if e.Text = set.text; e.Text == "" {
+				e.Text = set.code.String()
+			}
+			return e.printable()
+		}
 	case errors.As(err, &limit):
 		e.Code = TimeoutError
 		if limit.phase != PhaseLocal {
@@ -132,6 +145,47 @@ func classify(err error, phase Phase, host string) *Error {
 	}
 	e.Text = errorText(e, host)
 	return e.printable()
+}
+
+// backendError is an error of a Backend.
+type backendError struct{ err error }
+
+func (e *backendError) Error() string { return e.err.Error() }
+func (e *backendError) Unwrap() error { return e.err }
+
+// codeError is the error that a Backend has set by its code.
+type codeError struct {
+	code NetworkError
+	text string
+}
+
+func (e *codeError) Error() string { return cmp.Or(e.text, e.code.String()) }
+
+// backendCode is the code for an error of a Backend.
+func backendCode(err error) NetworkError {
+	var code NetworkError
+	var set *codeError
+	var ce *CertificateError
+	var ne net.Error
+	switch {
+	case errors.As(err, &set):
+		return set.code
+	case errors.As(err, &code) && code != NoError:
+		return code
+	case errors.As(err, &ce):
+		return SslHandshakeFailedError
+	case errors.Is(err, fs.ErrNotExist):
+		return ContentNotFoundError
+	case errors.Is(err, fs.ErrPermission):
+		return ContentAccessDenied
+	case errors.Is(err, context.Canceled):
+		return OperationCanceledError
+	case errors.As(err, &ne) && ne.Timeout():
+		return TimeoutError
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return RemoteHostClosedError
+	}
+	return UnknownNetworkError
 }
 
 // classifyStep maps the errors of the steps of this transfer, and returns nil for others.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -107,6 +108,10 @@ type Config struct {
 	// chooses proxies for each request instead; only one of the two may be set.
 	Proxy        *Proxy
 	ProxyFactory ProxyFactory
+	// Backends carry out the requests for URL schemes, in place of HTTP or of a built-in one.
+	// The keys are schemes in lower case. http and https can be replaced only together.
+	// Redirects never lead from HTTP to another scheme (rule F11).
+	Backends map[string]Backend
 	// Guard refuses connections to non-public addresses, for servers that fetch URLs given
 	// by others; nil allows every address.
 	Guard *AddressGuard
@@ -169,6 +174,7 @@ func (c *Config) validate() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, c.Guard.validate("Config.Guard")...)
+	errs = append(errs, validateBackends(c.Backends)...)
 	if c.Proxy != nil && c.ProxyFactory != nil {
 		bad("ProxyFactory", "", "must not be set together with Proxy")
 	}
@@ -209,6 +215,7 @@ func (c Config) withDefaults() Config {
 	c.Credentials = slices.Clone(c.Credentials)
 	c.Negotiators = slices.Clone(c.Negotiators)
 	c.Proxy = c.Proxy.clone()
+	c.Backends = maps.Clone(c.Backends)
 	return c
 }
 

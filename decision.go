@@ -40,6 +40,13 @@ func (d *decision) settle(set func()) bool {
 // decline gives the safe answer, which is no for all kinds of questions.
 func (d *decision) decline() bool { return d.settle(func() {}) }
 
+// isNew reports whether the question was neither asked nor answered.
+func (d *decision) isNew() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.decided && d.asker == nil
+}
+
 func (d *decision) isDecided() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -72,10 +72,10 @@ func newEngine(c *Config, dialer *dial.Dialer, transport *wire.Transport) *flow.
 	return flow.NewEngine(f)
 }
 
-// newTransfer makes the transfer of the reply; body is nil for none.
+// newTransfer makes the transfer of the reply; see server for body and on.
 //
 //go:noinline
-func (r *Reply) newTransfer(body *flow.Payload) *flow.Transfer {
+func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 	q := &r.req
 	c := &r.m.cfg
 	threshold := q.DecompressedSafetyCheckThreshold
@@ -104,6 +104,11 @@ func (r *Reply) newTransfer(body *flow.Payload) *flow.Transfer {
 		NoSaveCookies:     q.CookieSaveControl != LoadAutomatic,
 		AsksPassword:      q.waitsFor(AskAuthentication),
 		AsksProxyPassword: q.waitsFor(AskProxyAuthentication),
+	}
+	if on != nil {
+		t.URL, t.Headers = r.URL(), on.headers
+		t.MaxRedirects -= int(r.hops)
+		t.Bearer = t.Bearer && on.sameOrigin
 	}
 	t.Clock = r.clock
 	if q.MinRate > 0 {

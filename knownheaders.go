@@ -45,6 +45,18 @@ func (k KnownHeader[T]) Set(h *Headers, v T) bool {
 	return true
 }
 
+func (k KnownHeader[T]) setIn(h *Headers, value any) (reason string) {
+	v, ok := value.(T)
+	switch {
+	case k.format == nil:
+		return "not a known header"
+	case !ok:
+		return k.Name + ": " + wrongType[T](value)
+	}
+	k.Set(h, v)
+	return ""
+}
+
 // The known headers. Entity tags are written with their quotes, as in `"v1"` or `W/"v1"`; in
 // lists, "*" stands for any. LocationHeader reads absolute URLs only; see RedirectionTarget for
 // others. Dates are in UTC.

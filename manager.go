@@ -20,6 +20,7 @@ type Manager struct {
 	wire     *wire.Transport
 	flow     *flow.Engine // nil in a Manager not made by NewManager
 	profiles *profileTable
+	servers  map[string]server // by scheme; not changed after NewManager
 
 	hub hub
 
@@ -39,6 +40,7 @@ func NewManager(c Config) (*Manager, error) {
 	dialer := newDialer(&c)
 	m := &Manager{cfg: c, wire: newWire(&c, dialer)}
 	m.flow = newEngine(&c, dialer, m.wire)
+	m.servers = newServers(&c)
 	m.profiles = newProfileTable(c.SSLConfiguration, m.wire.CloseIdleOf)
 	m.cfg.Credentials = nil // the engine has them; the Manager keeps no secrets
 	return m, nil
@@ -204,11 +206,6 @@ func (m *Manager) ClearAccessCache() {
 // CookieJar is the jar that the Manager's requests use: Config.CookieJar, or the
 // *cookies.Jar that NewManager made.
 func (m *Manager) CookieJar() http.CookieJar { return m.cfg.CookieJar }
-
-// SupportedSchemes lists the URL schemes that a request may have.
-func (m *Manager) SupportedSchemes() []string {
-	return []string{"http", "https", "unix+http", "local+http"}
-}
 
 // How long Close waits for the replies that it has aborted: closeGrace before it closes the
 // connections in use, closeLimit after that.

@@ -61,7 +61,7 @@ type Reply struct {
 	url        *url.URL
 	upload     *uploading // of the sending that goes on; nil for none
 	head       head
-	trailers   *Headers
+	extra      *extra // nil if the reply has nothing of it
 	tls        *tls.ConnectionState
 	local      net.Addr // ends of the connection of the last hop, nil before there is one
 	remote     net.Addr
@@ -85,9 +85,25 @@ const (
 	finished
 )
 
+// extra is what few replies have.
+type extra struct {
+	trailers   *Headers
+	attributes map[any]any     // user attributes that a Backend has set
+	request    *Request        // set by a Backend; nil for that of the program
+	sslState   func() SSLState // of a Backend; nil for none
+}
+
+// more returns r.extra, which it makes. The caller holds the lock.
+func (r *Reply) more() *extra {
+	if r.extra == nil {
+		r.extra = new(extra)
+	}
+	return r.extra
+}
+
 // head is the content of the last response head.
 type head struct {
-	status int
+	status int  // 0 for a Backend's head without one
 	// fields is made from raw, the bytes of an HTTP/1 head, or from mapped, when Headers is
 	// first called.
 	raw     string
@@ -99,16 +115,21 @@ type head struct {
 	noBody  bool  // the response has no body
 	final   bool  // no other head follows
 	http2   bool
+	seen    bool // there was a head
 	target  *url.URL
 }
 
-// run sends the request, receives the response, and ends the reply. It may return late or
-// never, because it calls code that may block: the source of the body, callbacks, a
-// connection. Therefore the end of the context, a time limit and Abort do not depend on it:
-// they call stop from another goroutine.
+// run carries out the request and ends the reply. It may return late or never, because it
+// calls code that may block: a Backend, the source of the body, callbacks, a connection.
+// Therefore the end of the context, a time limit and Abort do not depend on it: they call
+// stop from another goroutine.
 func (r *Reply) run() {
 	defer r.leaveManager()
-	r.conclude(r.perform())
+	by, body, err := r.prepare()
+	if err == nil {
+		err = by.serve(r, body, nil)
+	}
+	r.conclude(err)
 }
 
 // leaveManager removes the reply from the Manager's list. If its context has not ended, a
@@ -142,86 +163,65 @@ func (r *Reply) conclude(err error) {
 	r.cancel(nil)
 }
 
-// validate returns an error for a request that cannot be sent. The Manager's defaults are
-// filled in.
-func (r *Reply) validate() error {
+// validate returns the server for the request, or an error if it cannot be sent. The
+// Manager's defaults are filled in.
+func (r *Reply) validate() (server, error) {
 	if err := r.req.validate(r.method); err != nil {
-		return err
+		return nil, err
 	}
 	if r.encryption.profiles == nil { // other configurations have been validated
 		if err := r.req.SSLConfiguration.validate("Request.SSLConfiguration"); err != nil {
-			return localError(ProtocolInvalidOperationError, "Invalid request", err)
+			return nil, localError(ProtocolInvalidOperationError, "Invalid request", err)
 		}
 	}
 	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.encryption.profiles.from.PSK == nil {
-		return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
+		return nil, localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
 	}
-	return nil
+	return r.m.serverOf(&r.req)
 }
 
 // phase is the current phase of the transfer, for errors that have none. It is safe for
 // concurrent use.
 func (r *Reply) phase() Phase { return Phase(r.stage.Load()) }
 
-// perform carries out the request. The functions it calls are not inlined, to keep the
-// stack small below the calls of net/http.
-func (r *Reply) perform() error {
-	payload, err := r.prepare()
-	if err != nil {
-		return err
-	}
-	r.transfer = r.newTransfer(payload)
-	resp, err := r.transfer.Begin()
-	if err == nil {
-		err = r.receive(resp)
-	}
-	r.transfer.Close()
-	r.transfer = nil
-	return err
-}
-
-// prepare validates the request and prepares its body.
+// prepare validates the request, finds its server, and prepares its body. It is not inlined,
+// to keep the stack small below serve.
 //
 //go:noinline
-func (r *Reply) prepare() (payload *flow.Payload, err error) {
+func (r *Reply) prepare() (by server, body *flow.Payload, err error) {
 	if r.m.flow == nil {
-		return nil, errNotMade()
+		return nil, nil, errNotMade()
 	}
 	if err := r.m.checkAllowed(&r.req); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := r.validate(); err != nil {
-		return nil, err
+	if by, err = r.validate(); err != nil {
+		return nil, nil, err
 	}
 	if r.body != nil {
 		r.mu.Lock()
 		r.hasUpload = true
 		r.mu.Unlock()
-		payload, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData)
+		body, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData)
 		r.body = nil // the reply may be kept for longer than it needs the memory
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if err = limitPayload(payload, r.req.Headers); err != nil {
-			return nil, err
+		if err = limitPayload(body, r.req.Headers); err != nil {
+			return nil, nil, err
 		}
 	}
 	if r.ctx.Err() != nil {
-		return nil, context.Cause(r.ctx)
+		return nil, nil, context.Cause(r.ctx)
 	}
 	r.clock.Start()
-	return payload, nil
+	return by, body, nil
 }
 
-// receive copies the body to the pipe, and returns the error of the status, if it is one.
-//
-//go:noinline
-func (r *Reply) receive(resp *http.Response) error {
-	defer func() { resp.Body.Close() }() // limitBody may replace it
-	err := limitBody(resp, r.req.MaxBodySize)
-	if err == nil {
-		err = r.transfer.Receive(resp, &r.pipe)
-	}
+// received ends the transfer of the response body. It records that the response is complete,
+// unless err is set, and returns the error of its status, if it is one. fields are read for
+// an error status only.
+func (r *Reply) received(err error, trailers *Headers, fields http.Header) error {
 	if err == nil && r.ctx.Err() != nil {
 		// A body that ends after the cancellation may be cut short by it: a server that
 		// sees the connection close finishes its response.
@@ -230,22 +230,15 @@ func (r *Reply) receive(resp *http.Response) error {
 	if err != nil {
 		return err
 	}
-	return r.outcome(resp)
-}
-
-// outcome records that the response is complete, and returns the error of its status, if it
-// is one.
-func (r *Reply) outcome(resp *http.Response) error {
 	r.mu.Lock()
 	r.complete = true
-	if len(resp.Trailer) > 0 && r.state == running {
-		trailers := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
-		r.trailers = &trailers
+	if trailers != nil && r.state == running {
+		r.more().trailers = trailers
 	}
 	status, reason, u := r.head.status, r.head.reason(), r.url
 	r.mu.Unlock()
 	if statusError(status) != NoError {
-		return statusFailure(status, reason, httpurl.Redacted(u), resp.Header)
+		return statusFailure(status, reason, httpurl.Redacted(u), fields)
 	}
 	return nil
 }
@@ -291,7 +284,7 @@ func (r *Reply) finish() {
 	r.state = finished
 	r.upload = nil // which leads to the request body
 	p := finalProgress(r.pipe.Received(), r.head.length, r.head.noBody)
-	if r.head.status == 0 {
+	if !r.head.seen {
 		p.Total = p.Done
 	}
 	r.note(sigDownloadProgress, p.Done, p.Total, nil)

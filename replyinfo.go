@@ -63,7 +63,15 @@ func (r *Reply) ErrorString() string {
 func (r *Reply) IsRunning() bool { return !r.IsFinished() }
 
 // Request is a copy of the request as it was sent, with the Manager's defaults filled in.
-func (r *Reply) Request() *Request { return r.req.Clone() }
+func (r *Reply) Request() *Request {
+	r.mu.Lock()
+	q := &r.req
+	if r.extra != nil && r.extra.request != nil {
+		q = r.extra.request
+	}
+	r.mu.Unlock()
+	return q.Clone() // neither is changed
+}
 
 // Manager is the Manager that sent the request.
 func (r *Reply) Manager() *Manager { return r.m }
@@ -89,7 +97,7 @@ func (r *Reply) StatusCode() int {
 func (r *Reply) ContentLength() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.head.status == 0 {
+	if !r.head.seen {
 		return -1
 	}
 	return r.head.length
@@ -127,10 +135,10 @@ func (h *head) list() *Headers {
 func (r *Reply) Trailers() Headers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.trailers == nil {
+	if r.extra == nil || r.extra.trailers == nil {
 		return Headers{}
 	}
-	return r.trailers.Clone()
+	return r.extra.trailers.Clone()
 }
 
 // HasRawHeader reports whether the response has a field of that name.
@@ -192,6 +200,9 @@ func (o Operation) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // SSLConfiguration is the TLS configuration and state of the reply (rule T10).
 func (r *Reply) SSLConfiguration() SSLState {
+	if of := r.backendSSLState(); of != nil {
+		return of()
+	}
 	if r.encryption.profiles == nil { // not made by NewManager, or an invalid configuration
 		return SSLState{Configuration: r.req.SSLConfiguration}
 	}
@@ -205,4 +216,14 @@ func (r *Reply) SSLConfiguration() SSLState {
 		s.profiles = r.encryption.forHop(r.sameOrigin(u))
 	}
 	return s
+}
+
+// backendSSLState is the Backend's function for SSLConfiguration, nil for none.
+func (r *Reply) backendSSLState() func() SSLState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.extra == nil {
+		return nil
+	}
+	return r.extra.sslState
 }

@@ -61,7 +61,8 @@ const maxMaxRedirects = 1000
 // copies the Request, so that it can be changed and sent again at once. It must not be
 // changed concurrently.
 type Request struct {
-	// URL has the scheme http or https, or unix+http with LocalServerName. The fragment is
+	// URL has the scheme http or https, unix+http with LocalServerName, or one of those that
+	// Manager.SupportedSchemes lists. The fragment is
 	// never sent, and the user information is not sent as part of the request target.
 	URL *url.URL
 	// Headers are sent in net/http's order. Host is honoured; Content-Length may shorten
@@ -250,7 +251,8 @@ func (q *Request) maxRedirects() int {
 	return q.MaxRedirects
 }
 
-// validate returns an error for a request that cannot be sent (rules L24 and S84).
+// validate returns an error for a request that cannot be sent whatever its scheme (rules
+// L24 and S84).
 func (q *Request) validate(method string) error {
 	invalid := func(text, field, value, reason string) error {
 		return localError(ProtocolInvalidOperationError, text, &FieldError{field, value, reason})
@@ -264,20 +266,6 @@ func (q *Request) validate(method string) error {
 			reason = required
 		}
 		return invalid("Invalid verb", "verb", method, reason)
-	}
-	if scheme := q.URL.Scheme; httpurl.IsLocal(scheme) {
-		if q.LocalServerName == "" {
-			return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`,
-				&FieldError{Field: "LocalServerName", Reason: required + ": the path of the socket for a URL with the scheme " + scheme})
-		}
-	} else if scheme != "http" && scheme != "https" {
-		return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`, unknownScheme(scheme))
-	}
-	if q.URL.Hostname() == "" {
-		return localError(HostNotFoundError, "Host  not found", &FieldError{Field: "URL", Reason: "the host is missing"})
-	}
-	if bad := httpurl.Check(q.URL); bad != nil {
-		return localError(ProtocolInvalidOperationError, "Invalid "+bad.Field, (*FieldError)(bad))
 	}
 	if q.MaxRedirects > maxMaxRedirects {
 		return invalid("Invalid request", "MaxRedirects", strconv.Itoa(q.MaxRedirects), "must be at most "+strconv.Itoa(maxMaxRedirects))

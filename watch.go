@@ -125,14 +125,19 @@ func (w *watch) Head(resp *flow.Head) {
 	if h.raw = resp.Raw; h.raw == "" {
 		h.mapped = resp.Header
 	}
-	r := (*Reply)(w)
+	(*Reply)(w).showHead(h)
+}
+
+// showHead replaces the response head and emits MetaDataChanged.
+func (r *Reply) showHead(h head) {
+	h.seen = true
 	r.mu.Lock()
 	if r.state != running {
 		r.mu.Unlock()
 		return
 	}
 	r.head = h
-	e := r.note(sigMetaData, int64(resp.StatusCode), 0, nil)
+	e := r.note(sigMetaData, int64(h.status), 0, nil)
 	if h.final {
 		r.record.closeQuestions()
 		r.closeHeadDone()
@@ -264,6 +269,38 @@ func (w *watch) Arrived(received int64) {
 		return
 	}
 	r.emitLocked(sigDownloadProgress, received, total, nil)
+}
+
+// downloaded emits DownloadProgress for a Backend, if it is due.
+func (r *Reply) downloaded(received, total int64) {
+	r.mu.Lock()
+	if r.state != running || !r.throttle.due(r.started.elapsed()) {
+		r.mu.Unlock()
+		return
+	}
+	r.emitLocked(sigDownloadProgress, received, total, nil)
+}
+
+// askSSLErrors reports the certificate flaws that a Backend has found, asks about them if the
+// program is to answer, and reports whether they are ignored.
+func (r *Reply) askSSLErrors(q *SSLErrors) bool {
+	q.Final = q.Final || r.m.requiresTLS(q.Host)
+	list := r.req.IgnoreSSLErrors
+	q.Ignored = !q.Final && (len(list) == 0 && r.req.IgnoreAllSSLErrors ||
+		len(list) > 0 && !slices.ContainsFunc(q.Errors, func(e SSLError) bool { return !slices.ContainsFunc(list, e.Equal) }))
+	switch {
+	case q.Ignored:
+		q.Ignore()
+	case q.Final:
+		q.Reject()
+	}
+	(*watch)(r).Enter(flow.TLS)
+	r.ask(sigSSLErrors, q, r.req.waitsFor(AskSSLErrors), nil)
+	(*watch)(r).Enter(flow.Headers)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return r.ctx.Err() == nil && len(q.accepted) > 0 &&
+		!slices.ContainsFunc(q.Errors, func(e SSLError) bool { return !slices.ContainsFunc(q.accepted, e.Equal) })
 }
 
 // MayWait returns an error inside OnSignal, where a wait for bytes would not end.

@@ -56,9 +56,9 @@ func isContentField(name string) bool {
 		slices.ContainsFunc(contentFields[:], func(f string) bool { return strings.EqualFold(f, name) })
 }
 
-// nextHeaders returns the headers for the next hop (rules R13, R14, R16 and D11). secret
+// NextHeaders returns the headers for the next hop (rules R13, R14, R16 and D11). secret
 // names further fields that are not sent to other origins.
-func nextHeaders(h headers.Headers, secret []string, p httpurl.Plan) headers.Headers {
+func NextHeaders(h headers.Headers, secret []string, p httpurl.Plan) headers.Headers {
 	var gone []string
 	for name := range h.All() {
 		switch {

@@ -71,7 +71,7 @@ func (t *Transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request
 	}
 	t.url, t.method = plan.Target, plan.Method
 	t.Clock.Touch()
-	t.headers = nextHeaders(t.headers, t.SecretHeaders, plan)
+	t.headers = NextHeaders(t.headers, t.SecretHeaders, plan)
 	if !plan.SendBody {
 		t.dropBody()
 	}

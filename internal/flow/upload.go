@@ -139,6 +139,14 @@ func newUpload(ctx context.Context, p *Payload, meter *uploadMeter) (*upload, er
 	return &upload{reading: r, meter: meter, remaining: p.Size, piece: minPiece}, nil
 }
 
+// OpenBody opens a request body for a reader that is not an exchange. It reports progress to
+// w while it is read, and ends with ctx.
+func OpenBody(ctx context.Context, p *Payload, clock *Clock, w Watcher) (io.ReadCloser, error) {
+	meter := &uploadMeter{watcher: w, clock: clock, total: p.Size}
+	w.Uploads(&meter.sent)
+	return newUpload(ctx, p, meter)
+}
+
 func (u *upload) Read(p []byte) (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -24,6 +24,8 @@ type Rules struct {
 	Left int
 	// Upgrade returns the URL to use instead: the https URL for a host with an HSTS policy.
 	Upgrade func(*url.URL) *url.URL
+	// Scheme is a scheme besides http and https that may be the target's; "" for none.
+	Scheme string
 }
 
 // Plan is the decision about a response.
@@ -154,7 +156,7 @@ func (p *Plan) apply(rules Rules, written, from *url.URL) {
 	switch {
 	case rules.Left <= 0:
 		p.refuse(TooMany, "redirect", "", "as many as are allowed have been followed")
-	case to.Scheme != "http" && to.Scheme != "https" && !(IsLocal(from.Scheme) && p.SameOrigin):
+	case to.Scheme != "http" && to.Scheme != "https" && to.Scheme != rules.Scheme && !(IsLocal(from.Scheme) && p.SameOrigin):
 		// a server must not redirect to a local socket
 		p.refuse(Unusable, "scheme of Location", to.Scheme, "redirects are followed to http and https only")
 	case rules.Policy == SameOrigin && !sameAsWritten(from, written):
