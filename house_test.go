@@ -30,7 +30,7 @@ type place struct {
 var house = map[string]place{
 	// Public packages.
 	".": {imports: `cookies headers hsts
-		internal/auth internal/certs internal/coding internal/dial internal/flow internal/httpauth internal/httpurl
+		internal/auth internal/certs internal/coding internal/dial internal/filename internal/flow internal/httpauth internal/httpurl
 		internal/journal internal/oserr internal/pipe internal/wire
 		golang.org/x/net/http/httpguts golang.org/x/net/http/httpproxy`},
 	"cookies":    {imports: "internal/atomicfile internal/indexheap internal/site golang.org/x/net/publicsuffix"},
@@ -48,6 +48,7 @@ var house = map[string]place{
 	"internal/httpauth": {imports: "github.com/Azure/go-ntlmssp golang.org/x/net/http/httpguts", never: "net net/http os"},
 	"internal/httpurl":  {imports: "golang.org/x/net/idna", never: "net os"},
 	"internal/certs":    {never: "net/http os"},
+	"internal/filename": {never: "net net/http os"},
 	"internal/site":     {imports: "golang.org/x/net/idna", never: "net net/http os"},
 
 	// Bytes and containers, without HTTP.

@@ -16,8 +16,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path"
-	"path/filepath"
 	"sync"
 
 	"github.com/schollz/progressbar/v3"
@@ -107,11 +105,7 @@ func fetch(ctx context.Context, m *netreply.Manager, url string, moved func(int6
 	if err != nil {
 		return err
 	}
-	name := path.Base(req.URL.Path)
-	if name == "." || name == "/" {
-		name = "index.html"
-	}
-	file, err := os.CreateTemp(".", filepath.Base(name)+".*.part")
+	file, err := os.CreateTemp(".", "download.*.part")
 	if err != nil {
 		return err
 	}
@@ -139,7 +133,7 @@ func fetch(ctx context.Context, m *netreply.Manager, url string, moved func(int6
 	if err := file.Close(); err != nil {
 		return err
 	}
-	return os.Rename(file.Name(), filepath.Base(name))
+	return os.Rename(file.Name(), reply.FileName())
 }
 
 func newBar(total int64, what string) *progressbar.ProgressBar {
