@@ -110,7 +110,7 @@ type Config struct {
 	ProxyFactory ProxyFactory
 	// Backends carry out the requests for URL schemes, in place of HTTP or of a built-in one.
 	// The keys are schemes in lower case. http and https can be replaced only together.
-	// Redirects never lead from HTTP to another scheme (rule F11).
+	// Redirects never lead from HTTP to another scheme (rule E20).
 	Backends map[string]Backend
 	// Guard refuses connections to non-public addresses, for servers that fetch URLs given
 	// by others; nil allows every address.

@@ -54,7 +54,11 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 		return fail(localError(ProtocolInvalidOperationError, "Invalid host",
 			&FieldError{Field: "host", Reason: reason + "; it must be a name or an address alone, without scheme and port"}))
 	}
-	if err := q.validate("GET"); err != nil {
+	err := q.validate("GET")
+	if err == nil {
+		err = httpServer{}.check(q)
+	}
+	if err != nil {
 		return fail(err)
 	}
 	profiles, err := m.profiles.of(c, "Request.SSLConfiguration")

@@ -40,6 +40,9 @@ func newServers(c *Config) map[string]server {
 
 // SupportedSchemes lists the URL schemes that a request may have, in alphabetical order.
 func (m *Manager) SupportedSchemes() []string {
+	if m == nil || m.servers == nil { // not made by NewManager
+		m = &Manager{servers: newServers(&Config{})}
+	}
 	list := make([]string, 0, len(m.servers))
 	for scheme := range m.servers {
 		list = append(list, scheme)
