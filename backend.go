@@ -65,8 +65,8 @@ type SSLErrorsIgnorer interface {
 // setSslConfigurationImplementation).
 type SSLConfigurer interface {
 	// SetSSLConfiguration is called before Serve, with a copy of the configuration of the
-	// request or, if it has none, of the Manager. Its identity (client certificates, PSK) is
-	// meant for the origin of the request only.
+	// request or, if it has none, of the Manager; after a redirect to another origin it has no
+	// identity (client certificates, PSK).
 	SetSSLConfiguration(*BackendRequest, *SSLConfiguration)
 }
 
@@ -95,7 +95,9 @@ type BackendRequest struct {
 	// ContentLength is the length of Body; 0 means that there is none, -1 that the length is
 	// unknown.
 	ContentLength int64
-	// Request is a copy of the program's Request, with the Manager's defaults.
+	// Request is a copy of the program's Request, with the Manager's defaults. After a
+	// redirect it has the Headers above, and on another origin no Bearer and no identity in
+	// SSLConfiguration.
 	Request *Request
 
 	ctx context.Context
@@ -161,6 +163,7 @@ func (s backendServer) serve(r *Reply, body *flow.Payload, on *onward) error {
 		to := r.m.servers[r.URL().Scheme]
 		b, ok := to.(backendServer)
 		if !ok {
+			r.setBackendSSLState(nil)
 			return to.serve(r, body, on)
 		}
 		s = b

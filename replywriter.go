@@ -57,10 +57,12 @@ type replyWriter struct {
 	r       *Reply
 	b       Backend
 	payload *flow.Payload
-	request BackendRequest
-	upload  *backendBody
-	rate    *flow.RateGuard
-	unabort func() bool // ends the wait for Aborter.Abort
+	// otherOrigin: a redirect has led to another origin than that of the Request.
+	otherOrigin bool
+	request     BackendRequest
+	upload      *backendBody
+	rate        *flow.RateGuard
+	unabort     func() bool // ends the wait for Aborter.Abort
 
 	mu        sync.Mutex // taken before the reply's lock
 	stage     stage
@@ -88,13 +90,20 @@ const (
 )
 
 func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyWriter {
-	w := &replyWriter{r: r, b: b, payload: body, head: head{length: -1, encoded: -1, final: true}}
+	w := &replyWriter{r: r, b: b, payload: body, otherOrigin: on != nil && !on.sameOrigin, head: head{length: -1, encoded: -1, final: true}}
 	h := r.req.Headers
 	if on != nil {
 		h, w.told = on.headers, on.told
 	}
 	q := &w.request
 	*q = BackendRequest{Method: r.Method(), URL: r.URL(), Headers: h.Clone(), Body: http.NoBody, Request: r.req.Clone(), ctx: r.ctx}
+	if on != nil {
+		q.Request.Headers = h.Clone()
+		if !on.sameOrigin {
+			q.Request.Bearer = nil
+			q.Request.SSLConfiguration = w.sslConfiguration()
+		}
+	}
 	if body != nil {
 		q.ContentLength = body.Size
 		if body.Size != 0 {
@@ -109,6 +118,12 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 		w.rate = flow.NewRateGuard(n, r.clock, r.transferred, func() { r.stop(minRate(n)) })
 	}
 	return w
+}
+
+// sslConfiguration is a copy of the configuration for this hop, without the identity on
+// another origin (D11).
+func (w *replyWriter) sslConfiguration() *SSLConfiguration {
+	return w.r.encryption.forHop(!w.otherOrigin).from.Clone()
 }
 
 // serve calls the Backend. next is set if it has redirected the reply.
@@ -128,7 +143,7 @@ func (w *replyWriter) serve() (next *onward, err error) {
 // prepareBackend tells the Backend about TLS.
 func (r *Reply) prepareBackend(w *replyWriter) {
 	if s, ok := w.b.(SSLConfigurer); ok {
-		s.SetSSLConfiguration(&w.request, r.encryption.profiles.from.Clone())
+		s.SetSSLConfiguration(&w.request, w.sslConfiguration())
 	}
 	if s, ok := w.b.(SSLErrorsIgnorer); ok {
 		switch {
@@ -138,11 +153,12 @@ func (r *Reply) prepareBackend(w *replyWriter) {
 			s.IgnoreSSLErrors(&w.request, nil)
 		}
 	}
-	if s, ok := w.b.(SSLStateProvider); ok {
-		r.mu.Lock()
-		r.more().sslState = func() SSLState { return s.SSLConfiguration(&w.request) }
-		r.mu.Unlock()
+	s, ok := w.b.(SSLStateProvider)
+	if !ok {
+		r.setBackendSSLState(nil)
+		return
 	}
+	r.setBackendSSLState(func() SSLState { return s.SSLConfiguration(&w.request) })
 }
 
 // end ends the use of the writer.
