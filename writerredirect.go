@@ -1,0 +1,74 @@
+package netreply
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/netreply/netreply/internal/flow"
+	"github.com/netreply/netreply/internal/httpurl"
+)
+
+// Redirect redirects the reply to another URL, which may be relative, with one of the
+// statuses 301, 302, 303, 307 and 308 (rules R4 to R23): Serve should return afterwards. The
+// reply continues at the server of the target, which has the scheme of the request, http or
+// https. Under ManualRedirectPolicy it does not: the redirect is the final response, and may
+// have a body. A redirect that the policy or the program refuses fails the reply, with the
+// returned *Error.
+func (w ReplyWriter) Redirect(location string, status int) error {
+	return w.w.redirect(location, status)
+}
+
+func (w *replyWriter) redirect(location string, status int) error {
+	const method = "Redirect"
+	switch status {
+	case 301, 302, 303, 307, 308:
+	default:
+		return &UsageError{method, strconv.Itoa(status) + " is not the status of a redirect"}
+	}
+	if err := w.lock(method, beforeHead); err != nil {
+		return err
+	}
+	fields := w.fields.Clone()
+	fields.Set("Location", location)
+	if err := w.setFields(method, fields); err != nil {
+		w.mu.Unlock()
+		return err
+	}
+	r := w.r
+	from := w.request.URL
+	plan := httpurl.PlanRedirect(status, []string{location}, from, w.request.Method, httpurl.Rules{
+		Policy: r.req.RedirectPolicy.rules(), Left: r.req.maxRedirects() - int(r.hops), Upgrade: r.m.flow.Upgrade, Scheme: from.Scheme,
+	})
+	w.status, w.head.target, w.head.final = status, plan.Target, !plan.Redirect
+	if plan.Redirect && plan.Refusal == nil {
+		w.head.target = nil
+	}
+	w.mu.Unlock()
+	if err := w.MetaDataChanged(); err != nil || !plan.Redirect {
+		return err
+	}
+	if plan.Refusal != nil {
+		return w.fail(plan.Refusal)
+	}
+	if plan.SendBody && w.upload.used() && !w.payload.Rewindable {
+		(*watch)(r).Refused(plan.Target)
+		return w.fail(&flow.Error{Kind: flow.NotResent, Err: flow.ErrNotRewindable})
+	}
+	follow := (*watch)(r).Redirect(&flow.Redirection{From: from, To: plan.Target, Status: status, Method: plan.Method}, func() {})
+	switch {
+	case r.ctx.Err() != nil:
+		return w.ended()
+	case !follow:
+		return w.fail(&flow.Error{Kind: flow.RedirectDenied, Err: errors.New("redirect denied")})
+	}
+	if !plan.SendBody && w.payload != nil {
+		(*watch)(r).Uploads(nil)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stage != over {
+		w.stage = moved
+		w.next = &onward{flow.NextHeaders(w.request.Headers.Clone(), r.req.SecretHeaders, plan), plan.SendBody, plan.SameOrigin, w.told}
+	}
+	return nil
+}
