@@ -11,7 +11,7 @@ import (
 type Attribute[T any] struct {
 	name string
 	get  func(*Reply) (T, bool)
-	set  func(*replyWriter, T) // for a Backend; nil if it cannot be set
+	set  func(*replyWriter, T) (reason string) // for a Backend; nil if it cannot be set
 }
 
 // Of returns the attribute of a reply, and whether it is set.
@@ -36,8 +36,7 @@ func (a Attribute[T]) setBy(w *replyWriter, value any) (reason string) {
 	case !ok:
 		return wrongType[T](value)
 	}
-	a.set(w, v)
-	return ""
+	return a.set(w, v)
 }
 
 // wrongType says which type a value must have.
@@ -50,11 +49,11 @@ var (
 	// HTTPStatusCode is the status of the last response head, including redirects.
 	HTTPStatusCode = Attribute[int]{"HttpStatusCode", func(r *Reply) (int, bool) {
 		return r.head.status, r.head.status != 0
-	}, func(w *replyWriter, code int) { w.status = code }}
+	}, (*replyWriter).setStatus}
 	// HTTPReasonPhrase is the reason phrase of that head; always empty for HTTP/2.
 	HTTPReasonPhrase = Attribute[string]{"HttpReasonPhrase", func(r *Reply) (string, bool) {
 		return r.head.reason(), r.head.status != 0
-	}, func(w *replyWriter, phrase string) { w.reason = phrase }}
+	}, (*replyWriter).setReason}
 	// RedirectionTarget is the target of a redirect that was not followed: as the server
 	// wrote it under ManualRedirectPolicy (rule R2), and absolute when the redirect was
 	// refused (D10).
@@ -64,21 +63,21 @@ var (
 		}
 		target := *r.head.target // a copy: the program may change it
 		return &target, true
-	}, func(w *replyWriter, target *url.URL) { w.head.target = target }}
+	}, func(w *replyWriter, target *url.URL) string { w.head.target = target; return "" }}
 	// ConnectionEncrypted reports whether the scheme of the hop's URL is https.
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
 		return r.secure, true
-	}, func(w *replyWriter, secure bool) { w.secure = &secure }}
+	}, func(w *replyWriter, secure bool) string { w.secure = &secure; return "" }}
 	// OriginalContentLength is the Content-Length of a body that is delivered decoded.
 	// Reply.Headers does not contain that field then, since it is not the length of what is
 	// read (rules A21 and Z4).
 	OriginalContentLength = Attribute[int64]{"OriginalContentLength", func(r *Reply) (int64, bool) {
 		return r.head.encoded, r.head.decoded && r.head.encoded >= 0
-	}, func(w *replyWriter, n int64) { w.head.decoded, w.head.encoded = n >= 0, n }}
+	}, func(w *replyWriter, n int64) string { w.head.decoded, w.head.encoded = n >= 0, n; return "" }}
 	// HTTP2WasUsed is set with each response head.
 	HTTP2WasUsed = Attribute[bool]{"Http2WasUsed", func(r *Reply) (bool, bool) {
 		return r.head.http2, r.head.status != 0
-	}, func(w *replyWriter, used bool) { w.head.http2 = used }}
+	}, func(w *replyWriter, used bool) string { w.head.http2 = used; return "" }}
 	// HTTPPipeliningWasUsed is always false (rule N14).
 	HTTPPipeliningWasUsed = Attribute[bool]{"HttpPipeliningWasUsed", func(r *Reply) (bool, bool) {
 		return false, r.head.status != 0

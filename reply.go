@@ -103,7 +103,7 @@ func (r *Reply) more() *extra {
 
 // head is the content of the last response head.
 type head struct {
-	status int  // 0 for a Backend's head without one
+	status int // 0 for a Backend's head without one
 	// fields is made from raw, the bytes of an HTTP/1 head, or from mapped, when Headers is
 	// first called.
 	raw     string

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/netreply/netreply/internal/flow"
 )
@@ -38,6 +40,23 @@ func (w ReplyWriter) SetAttribute(a AttributeKey, value any) error {
 		return &UsageError{method, a.String() + ": " + reason}
 	}
 	return nil
+}
+
+// setStatus sets HTTPStatusCode. Interim statuses have a signal of their own.
+func (w *replyWriter) setStatus(code int) (reason string) {
+	if code < 200 || code > 999 {
+		return strconv.Itoa(code) + " is not the status of a final response"
+	}
+	w.status = code
+	return ""
+}
+
+func (w *replyWriter) setReason(phrase string) (reason string) {
+	if strings.IndexFunc(phrase, unicode.IsControl) >= 0 {
+		return "a reason phrase has no control characters"
+	}
+	w.reason = phrase
+	return ""
 }
 
 // HeaderKey is a KnownHeader, as a key of SetHeader.

@@ -28,7 +28,7 @@ import (
 
 // zeroValues are the types of the package that have methods, each as its zero value.
 var zeroValues = map[string]any{
-	"BackendFunc": netreply.BackendFunc(func(*netreply.BackendRequest, netreply.ReplyWriter) error { return nil }),
+	"BackendFunc":    netreply.BackendFunc(func(*netreply.BackendRequest, netreply.ReplyWriter) error { return nil }),
 	"BackendRequest": &netreply.BackendRequest{}, "ReplyWriter": netreply.ReplyWriter{}, "UsageError": &netreply.UsageError{},
 	"AddressGuard": &netreply.AddressGuard{}, "Attribute": netreply.Attribute[int]{}, "Authenticator": &netreply.Authenticator{},
 	"BlockedAddressError": &netreply.BlockedAddressError{}, "CertificateError": &netreply.CertificateError{}, "Config": netreply.Config{},
