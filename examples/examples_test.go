@@ -1,7 +1,10 @@
 package examples
 
 import (
+	"archive/zip"
+	"errors"
 	"html"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -86,6 +89,49 @@ func TestDownload(t *testing.T) {
 		}
 	}
 	for url, code := range map[string]int{srv.URL + "/gone": 4, "http://no-such-host.invalid/x": 2, "ftp://x/y": 5} {
+		cmd := exec.Command(bin, url)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != code {
+			t.Errorf("%s: %v, want exit code %d\n%s", url, err, code, out)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.part")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestCustomScheme(t *testing.T) {
+	bin, dir := build(t, "customscheme"), t.TempDir()
+	run(t, exec.Command(bin), "city.pdf, application/pdf, received 67108864 of 67108864", "206, bytes 3-5/10: sun", "ContentNotFoundError: the archive has no notes/tuesday.html",
+		"OperationCanceledError")
+
+	f, err := os.Create(filepath.Join(dir, "some files.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := zip.NewWriter(f)
+	for _, name := range []string{"docs/a", "b%"} {
+		e, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(e, strings.Repeat(name, 100_000))
+	}
+	if err := errors.Join(w.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("over HTTP")) }))
+	defer srv.Close()
+	cmd := exec.Command(bin, "zip:some%20files.zip!/docs/a", "zip:some files.zip!/b%25", srv.URL+"/c")
+	cmd.Dir = dir
+	run(t, cmd)
+	for name, want := range map[string]string{"a": strings.Repeat("docs/a", 100_000), "b%": strings.Repeat("b%", 100_000), "c": "over HTTP"} {
+		if data, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(data) != want {
+			t.Errorf("%s: %d bytes, %v", name, len(data), err)
+		}
+	}
+	for url, code := range map[string]int{"zip:none.zip!/a": 4, "zip:some%20files.zip!/docs": 4, "zip:c!/b": 5, "zip:c": 5, "tar:x!/y": 5} {
 		cmd := exec.Command(bin, url)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/examples/internal/download"
 	"github.com/netreply/netreply/httpserver"
 )
 
@@ -91,7 +92,7 @@ func watch(ctx context.Context, m *netreply.Manager, url string) error {
 			fmt.Printf("  %d: redirected to %s\n", d.StatusCode, d.URL.Path)
 		}
 	}()
-	bar := newBar(fileSize, "  file-1.2.iso")
+	bar := download.NewBar(fileSize, "  file-1.2.iso")
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
