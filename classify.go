@@ -3,6 +3,7 @@ package netreply
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -127,7 +128,7 @@ func classify(err error, phase Phase, host string) *Error {
 	case errors.As(err, &we):
 		e.Phase = wirePhase[we.Phase]
 		e.Sent, e.unprocessed = we.Sent, we.Unprocessed
-		e.Err = we.Err
+		e.Err = schemeMismatch(we.Err)
 		e.Code = wireCode(we)
 		e.Attempts = attempts(we.Err)
 		if ce, ok := certificateError(we.Err); ok {
@@ -307,6 +308,16 @@ func attempts(err error) []Attempt {
 		list[i] = Attempt(t)
 	}
 	return list
+}
+
+// schemeMismatch adds http.ErrSchemeMismatch, as http.Client does, if a server has answered
+// a TLS handshake with HTTP.
+func schemeMismatch(err error) error {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
+		return fmt.Errorf("%w: %w", http.ErrSchemeMismatch, err)
+	}
+	return err
 }
 
 var wirePhase = [...]Phase{wire.Resolve: PhaseResolve, wire.Connect: PhaseConnect, wire.TLS: PhaseTLS,

@@ -302,7 +302,7 @@ func unknownScheme(scheme string) *FieldError {
 	if scheme == "" {
 		return &FieldError{Field: "URL", Reason: "the scheme is missing; a URL begins with https:// or http://"}
 	}
-	return &FieldError{"scheme of the URL", scheme, "Manager.SupportedSchemes lists those that are offered"}
+	return &FieldError{"scheme of the URL", scheme, "unsupported protocol scheme; Manager.SupportedSchemes lists those that are offered"}
 }
 
 // badControl finds a field that holds no constant of LoadControl, and returns its name; ""

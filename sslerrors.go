@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"log/slog"
@@ -179,11 +180,12 @@ func (e *CertificateError) Error() string {
 	return text
 }
 
-// Unwrap returns the error of crypto/x509, and every SSLError.
+// Unwrap returns the error of crypto/x509 in a *tls.CertificateVerificationError, as
+// crypto/tls does, and every SSLError.
 func (e *CertificateError) Unwrap() []error {
 	var list []error
 	if e.err != nil {
-		list = append(list, e.err)
+		list = append(list, &tls.CertificateVerificationError{UnverifiedCertificates: e.Chain, Err: e.err})
 	}
 	for _, s := range e.Errors {
 		list = append(list, s)
