@@ -40,7 +40,8 @@ var house = map[string]place{
 
 	// One exchange over HTTP.
 	"internal/flow": {imports: `headers hsts
-		internal/auth internal/certs internal/coding internal/dial internal/httpauth internal/httpurl internal/pipe internal/wire`,
+		internal/auth internal/certs internal/coding internal/dial internal/httpauth internal/httpurl internal/pipe internal/wire
+		golang.org/x/net/http/httpguts`,
 		never: "os"},
 
 	// Decisions, without I/O.

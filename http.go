@@ -110,6 +110,7 @@ func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 		t.MaxRedirects -= int(r.hops)
 		t.Bearer = t.Bearer && on.sameOrigin
 	}
+	r.handover.adjust(&t.Request)
 	t.Clock = r.clock
 	if q.MinRate > 0 {
 		t.Rate = flow.NewRateGuard(q.MinRate, r.clock, r.transferred, func() { r.stop(minRate(q.MinRate)) })

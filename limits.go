@@ -73,7 +73,7 @@ const defaultSafetyThreshold = 10 << 20
 // Content-Length above the limit is an error at once; otherwise the bytes up to the limit
 // are delivered.
 func limitBody(resp *http.Response, limit int64) error {
-	if limit <= 0 || resp.Request.Method == http.MethodHead || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+	if limit <= 0 || resp.Request.Method == http.MethodHead || resp.Body == http.NoBody {
 		return nil
 	}
 	over := &SizeLimitError{bodySize, limit, resp.ContentLength}

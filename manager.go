@@ -144,7 +144,6 @@ func (m *Manager) enter(r *Reply) bool {
 	if m.closed {
 		return false
 	}
-	r.listed = true
 	r.next = m.first
 	if m.first != nil {
 		m.first.prev = r
@@ -155,14 +154,15 @@ func (m *Manager) enter(r *Reply) bool {
 
 // remove takes a reply out of the list when its goroutine ends.
 func (m *Manager) remove(r *Reply) {
-	if !r.listed {
-		return
-	}
 	m.mu.Lock()
-	if r.prev != nil {
+	switch {
+	case r.prev != nil:
 		r.prev.next = r.next
-	} else {
+	case m.first == r:
 		m.first = r.next
+	default: // a Manager that is closed lists no reply
+		m.mu.Unlock()
+		return
 	}
 	if r.next != nil {
 		r.next.prev = r.prev

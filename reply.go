@@ -71,10 +71,9 @@ type Reply struct {
 	done       chan struct{} // made by the first Wait
 	record     record
 	dispatcher *dispatcher // nil without OnSignal
+	handover   *handover   // nil except for a RoundTripper and after a 101 response
 
-	// In the Manager's list, guarded by its lock. A Manager that is closed lists no reply.
-	listed     bool
-	prev, next *Reply
+	prev, next *Reply // in the Manager's list, guarded by its lock
 }
 
 type state uint8
@@ -325,7 +324,8 @@ func (r *Reply) describe(e *Error, received int64) {
 
 // Abort stops the transfer at once. When it returns the reply is finished with
 // OperationCanceledError and nothing can be read any more (rule S60). On a finished reply
-// it does nothing, and unread bytes stay readable (S61).
+// it does nothing, and unread bytes stay readable (S61), except that it closes the
+// connection that Upgraded returns.
 func (r *Reply) Abort() { r.abort(errAborted) }
 
 func (r *Reply) abort(cause error) {
@@ -343,6 +343,7 @@ func (r *Reply) abort(cause error) {
 	case finished:
 		r.mu.Unlock()
 	}
+	r.closeConnection()
 }
 
 // stop ends a running reply for a local cause, from any goroutine, without waiting for the

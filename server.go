@@ -95,8 +95,12 @@ func (httpServer) serve(r *Reply, body *flow.Payload, on *onward) error {
 //go:noinline
 func (r *Reply) receive(resp *http.Response) error {
 	defer func() { resp.Body.Close() }() // limitBody may replace it
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return r.takeConnection(resp)
+	}
 	err := limitBody(resp, r.req.MaxBodySize)
 	if err == nil {
+		r.deliver(resp)
 		err = r.transfer.Receive(resp, &r.pipe)
 	}
 	var trailers *Headers

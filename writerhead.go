@@ -251,6 +251,9 @@ func (w *replyWriter) MetaDataChanged() error {
 	}
 	(*watch)(r).Enter(flow.Body)
 	w.rate.Begin()
+	if r.handover != nil {
+		r.deliver(h.response())
+	}
 	return nil
 }
 

@@ -41,7 +41,8 @@ func New(namesAndValues ...string) Headers {
 // FromFields makes a list that owns fields.
 func FromFields(fields []Field) Headers { return Headers{fields: fields} }
 
-// FromHTTP makes a list of a net/http map, sorted by name.
+// FromHTTP makes a list of a net/http map, sorted by name. See Headers.HTTP for the way
+// back.
 func FromHTTP(m http.Header) Headers {
 	names := make([]string, 0, len(m))
 	n := 0
@@ -57,6 +58,16 @@ func FromHTTP(m http.Header) Headers {
 		}
 	}
 	return FromFields(fields)
+}
+
+// HTTP makes a net/http map, with canonical names. The values of one name keep their order.
+// The map shares no memory with h.
+func (h Headers) HTTP() http.Header {
+	m := make(http.Header, len(h.fields))
+	for _, f := range h.fields {
+		m.Add(f.Name, f.Value)
+	}
+	return m
 }
 
 // Len is the number of fields.

@@ -21,6 +21,16 @@ func TestEqual(t *testing.T) {
 	assert.True(t, headers.Headers{}.Equal(headers.New()))
 }
 
+// TestHTTP: the values of a name are together, in order, under its canonical name.
+func TestHTTP(t *testing.T) {
+	h := headers.New("b", "1", "A", "2", "B", "3")
+	m := h.HTTP()
+	assert.Equal(t, http.Header{"B": {"1", "3"}, "A": {"2"}}, m)
+	m["B"][0] = "4"
+	assert.Equal(t, "1", h.Get("b"), "no memory is shared")
+	assert.Equal(t, http.Header{}, headers.Headers{}.HTTP())
+}
+
 func TestFromHTTP(t *testing.T) {
 	h := headers.FromHTTP(http.Header{"B": {"2", "3"}, "A": {"1"}})
 	assert.True(t, h.Equal(headers.FromFields([]headers.Field{{"A", "1"}, {"B", "2"}, {"B", "3"}})))

@@ -28,6 +28,9 @@ func send(h *Hop) error {
 	x.endHeadWait(err == nil)
 	if err == nil {
 		h.resp.Request = h.req
+		if h.resp.StatusCode == http.StatusSwitchingProtocols {
+			err = h.checkUpgrade(sent)
+		}
 	}
 	return err
 }
@@ -75,6 +78,9 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	x.hop, x.upload = h, t.upload
 	x.IdleTimeout = t.IdleTimeout
 	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: t.e.protocol(t.HTTP, req.URL.Scheme, addr)}
+	if x.Key.Protocol == wire.Negotiate && asksForUpgrade(req.Header) {
+		x.Key.Protocol = wire.HTTP1
+	}
 	switch {
 	case httpurl.IsLocal(x.Key.Scheme):
 		x.Key.Scheme, x.Key.Addr = wire.Local, t.LocalServerName

@@ -252,7 +252,7 @@ func (l *login) accepted(resp *http.Response) error {
 	if err != nil || proof == nil {
 		return err
 	}
-	if resp.Body == http.NoBody {
+	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return proof.Check()
 	}
 	resp.Body = &proofBody{resp.Body, proof, l.proxy}

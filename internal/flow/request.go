@@ -33,6 +33,10 @@ type Request struct {
 	Bearer bool
 	// NoLogin: challenges are reported and not answered.
 	NoLogin bool
+	// NoDecoding: content codings are neither asked for nor decoded. KeepExpectation: a 417
+	// response is final. Close: the connection is closed after the response, and HTTP/1
+	// says so.
+	NoDecoding, KeepExpectation, Close bool
 	// NoSendCookies: no cookies of the jar are sent. NoSaveCookies: no cookies are stored.
 	NoSendCookies, NoSaveCookies bool
 	// AsksPassword and AsksProxyPassword: the transfer waits for the answers to questions

@@ -75,7 +75,7 @@ func (t *Transfer) start() error {
 	t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
 	t.watcher.Enter(Headers)
 	t.url, t.method, t.headers, t.payload = t.URL, t.Method, t.Request.Headers, t.Payload
-	t.decode = asksForCodings(t.headers)
+	t.decode = !t.NoDecoding && asksForCodings(t.headers)
 	req, err := t.newRequest(t.method, t.url)
 	t.hop = Hop{t: t, e: t.e, req: req, redirects: t.MaxRedirects}
 	return err
@@ -138,7 +138,7 @@ func (t *Transfer) bareRequest(method string, u *url.URL) *http.Request {
 		req = new(http.Request)
 	}
 	*req = *(&http.Request{
-		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: t.headers.Get("Host"),
+		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: t.headers.Get("Host"), Close: t.Request.Close,
 	}).WithContext(t.wctx)
 	if u.Fragment != "" || u.User != nil || strings.Contains(u.Path, "/.") {
 		req.URL = bareURL(u)
@@ -197,7 +197,7 @@ func (t *Transfer) attachBody(req *http.Request) (err error) {
 		}
 		return &Error{Kind: BodySource, Err: err}
 	}
-	req.Body = t.upload
+	req.Body, req.Trailer = t.upload, p.Trailer
 	return nil
 }
 

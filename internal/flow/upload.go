@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,12 @@ type Payload struct {
 	Blocks bool
 	// Owned: the reader that Open returns is closed after use.
 	Owned bool
+	// Exact: a source with more than Size bytes is an error; otherwise the first ones are
+	// sent.
+	Exact bool
+	// Trailer are trailer fields, sent with the values that they have at the end of the
+	// source.
+	Trailer http.Header
 
 	// last is the previous reader of a source that blocks. Before a source is rewound, its
 	// running Read must have returned.
@@ -105,6 +112,9 @@ func (e *ShortSourceError) Error() string {
 
 func (e *ShortSourceError) Unwrap() error { return io.ErrUnexpectedEOF }
 
+// errLongSource is the error of a source with more than Payload.Size bytes.
+var errLongSource = errors.New("the body's source has more bytes than its Content-Length")
+
 // errUploadStopped ends a reading whose exchange has ended.
 var errUploadStopped = errors.New("upload stopped")
 
@@ -118,6 +128,7 @@ type upload struct {
 	reading
 	meter     *uploadMeter
 	remaining int64     // -1 means to the end of the source
+	exact     bool      // the source must end after remaining bytes
 	piece     int       // size of the next Read
 	returned  time.Time // time at which the previous Read returned
 
@@ -136,7 +147,7 @@ func newUpload(ctx context.Context, p *Payload, meter *uploadMeter) (*upload, er
 	if err != nil {
 		return nil, err
 	}
-	return &upload{reading: r, meter: meter, remaining: p.Size, piece: minPiece}, nil
+	return &upload{reading: r, meter: meter, remaining: p.Size, exact: p.Exact, piece: minPiece}, nil
 }
 
 // OpenBody opens a request body for a reader that is not an exchange. It reports progress to
@@ -156,8 +167,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	case u.stopped.Load():
 		return 0, errUploadStopped
 	case u.remaining == 0:
-		u.meter.end()
-		return 0, io.EOF
+		return 0, u.confirmEnd()
 	case u.remaining > 0 && int64(len(p)) > u.remaining:
 		p = p[:u.remaining]
 	}
@@ -182,6 +192,26 @@ func (u *upload) Read(p []byte) (int, error) {
 		err = &wire.SourceError{Err: err}
 	}
 	return n, err
+}
+
+// confirmEnd returns io.EOF after the last byte, or an error if the source has more bytes
+// than it may.
+func (u *upload) confirmEnd() error {
+	if u.exact {
+		u.exact = false
+		n, err := u.readSource(make([]byte, 1))
+		if u.stopped.Load() || u.ctx.Err() != nil {
+			return errUploadStopped
+		}
+		if n > 0 {
+			err = errLongSource
+		}
+		if err != nil && err != io.EOF {
+			return &wire.SourceError{Err: err}
+		}
+	}
+	u.meter.end()
+	return io.EOF
 }
 
 // Sizes of the pieces that Read returns to net/http. Progress is visible only between

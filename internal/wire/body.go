@@ -45,14 +45,6 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *body) Write(p []byte) (int, error) { // after a 101 response
-	w, ok := b.ReadCloser.(io.Writer)
-	if !ok {
-		return 0, errors.ErrUnsupported
-	}
-	return w.Write(p)
-}
-
 // Close ends the exchange. It does not wait for an HTTP/2 connection: the stream is reset
 // in the background.
 func (b *body) Close() error {

@@ -69,6 +69,7 @@ type conn struct {
 	heapIndex int           // index of the entry plus 1, 0 for none
 	excluded  bool          // accepts no new exchanges
 	removed   bool          // removed from its host
+	upgraded  bool          // removed, and not closed by its user yet; see Upgraded
 }
 
 // startHTTP starts the negotiated version of HTTP on c.

@@ -75,6 +75,9 @@ func (c *tapConn) mayWrite() bool {
 
 // Read returns the bytes of expected responses.
 func (c *tapConn) Read(p []byte) (int, error) {
+	if c.tunnel.Load() {
+		return c.Conn.Read(p)
+	}
 	for {
 		c.mu.Lock()
 		err, expected := c.endErr, c.usage == connAwaiting

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -96,19 +97,30 @@ func (b emptyBody) Read(p []byte) (int, error) {
 }
 
 // withoutHops removes connection-specific fields, which HTTP/2 does not allow (RFC 9113,
-// section 8.2.2).
+// section 8.2.2), and Close, for which net/http would end the shared connection.
 func withoutHops(req *http.Request) *http.Request {
 	copied := false
+	if req.Close {
+		req, copied = withOwnHeader(req), true
+		req.Close = false
+	}
 	for name := range req.Header {
 		switch textproto.CanonicalMIMEHeaderKey(name) {
 		case "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade":
 			if !copied {
-				copied = true
-				req = req.Clone(req.Context())
+				req, copied = withOwnHeader(req), true
 			}
 			delete(req.Header, name)
 		}
 	}
+	return req
+}
+
+// withOwnHeader returns a copy of a request whose header can be changed. It shares Trailer,
+// which is filled in while the body is sent.
+func withOwnHeader(req *http.Request) *http.Request {
+	req = req.WithContext(req.Context())
+	req.Header = maps.Clone(req.Header)
 	return req
 }
 

@@ -199,6 +199,9 @@ func (p *pool) close() {
 	}
 	for c := p.all.first; c != nil; c = c.allLinks.next {
 		switch {
+		case c.upgraded:
+			c.upgraded = false
+			p.todo.cut = append(p.todo.cut, c)
 		case c.streams == 0:
 			p.discard(c)
 		case p.remove(c):

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +33,7 @@ type tapConn struct {
 	closed    chan struct{}
 	endOnce   sync.Once
 	closeOnce sync.Once
+	tunnel    atomic.Bool // another protocol is used: bytes pass through unseen
 
 	pending *pendingCheck // used by one goroutine at a time, before an exchange
 	idling  *idleRead     // used by Read; nil if not supported
@@ -100,6 +102,14 @@ func (c *tapConn) end() {
 
 // errNotSent is the error of a request whose connection ended before it was written.
 var errNotSent = errors.New("the connection ended before the request was sent")
+
+// becomeTunnel ends the use of the connection for HTTP, after a 101 response.
+func (c *tapConn) becomeTunnel() {
+	c.mu.Lock()
+	c.observer = nil
+	c.mu.Unlock()
+	c.tunnel.Store(true)
+}
 
 func (c *tapConn) Write(p []byte) (int, error) {
 	if !c.mayWrite() {

@@ -117,7 +117,7 @@ func (t *Transport) base() *http.Transport {
 type connKey struct{}
 
 // RoundTrip sends req on a connection of x.Key and returns the response head. It returns as
-// soon as the context of req ends. Interim responses are reported to a trace in the
+// soon as the context of req ends. The body of a 101 response is an *Upgraded. Interim responses are reported to a trace in the
 // context, whose hooks are called as by net/http; hooks about opening a connection are
 // called for the exchange for which a dial was started, even if another one gets the
 // connection. A Read of the request body must return at the end of the context, of the
@@ -192,7 +192,11 @@ func (t *Transport) reportSending(ctx context.Context, x *Exchange) {
 func (t *Transport) answered(req *http.Request, resp *http.Response, x *Exchange) (*http.Response, error) {
 	c, ctx := x.carrier, req.Context()
 	resp.Request = req
-	if resp.Body == http.NoBody || !c.http2 && resp.ContentLength == 0 && resp.StatusCode != http.StatusSwitchingProtocols {
+	if resp.StatusCode == http.StatusSwitchingProtocols && !c.http2 {
+		resp.Body = t.upgrade(c, resp.Body)
+		return resp, nil
+	}
+	if resp.Body == http.NoBody || !c.http2 && resp.ContentLength == 0 {
 		// there is no body to read
 		t.done(c, x, true)
 		return resp, nil

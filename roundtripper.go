@@ -1,0 +1,422 @@
+package netreply
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/flow"
+)
+
+// RoundTripperOptions says what a RoundTripper of Manager.RoundTripper does beyond sending a
+// request and receiving its response. The zero value does nothing beyond that, which is
+// what http.Client expects: it follows redirects and keeps cookies itself.
+type RoundTripperOptions struct {
+	// Cookies sends and stores the cookies of the Manager's jar.
+	Cookies bool
+	// Redirects follows redirects, as the RedirectPolicy of Request or of the Manager says.
+	Redirects bool
+	// Credentials answers 401 responses: with Config.Credentials, Config.Negotiators,
+	// Request.Bearer, the URL's password, and what Request.Answer gives.
+	Credentials bool
+	// ContentCodings asks for compressed bodies and delivers them decoded. Response.Uncompressed
+	// tells it. A request with an Accept-Encoding or Range of its own gets what the server
+	// sends.
+	ContentCodings bool
+
+	// Request holds the settings of all requests, such as TransferTimeout, Proxy,
+	// SSLConfiguration, HTTP, MaxBodySize, Answer and OnSignal; nil means the Manager's
+	// defaults. Its URL and Headers are not used. The four fields above go before its
+	// RedirectPolicy, CookieLoadControl, CookieSaveControl, AuthenticationReuse and Bearer.
+	// A ReadBufferSize of 0 means that of the Manager or, if that is 0 too, 64 KiB: the
+	// server is stopped when the body is not read.
+	Request *Request
+}
+
+// defaultReadAhead is the ReadBufferSize of a RoundTripper.
+const defaultReadAhead = 64 << 10
+
+// RoundTripper makes an http.RoundTripper that sends requests through the Manager: for the
+// Transport of an http.Client, and for libraries that take one. Connections, proxies, TLS,
+// HSTS, AddressGuard, time limits and signals are those of the Manager's other requests;
+// Config.OnSignal and Manager.Events tell of each request as of any other Reply. It is safe
+// for concurrent use.
+//
+// It behaves as net/http documents for an http.RoundTripper and for the fields of
+// http.Request and http.Response, with httptrace hooks, trailers and Expect: 100-continue.
+// Errors are *Error values, and match context.Canceled, context.DeadlineExceeded and
+// io.ErrUnexpectedEOF. A status of 400 and above is a response, not an error, even though
+// the Reply fails with it. The context of a request ends the body as well, but not the
+// connection after a 101 response, which is Response.Body. Request.Cancel is not supported.
+//
+// Its method CloseIdleConnections, which http.Client.CloseIdleConnections calls, is
+// ClearConnectionCache of the Manager. Manager.Close ends its requests.
+func (m *Manager) RoundTripper(o RoundTripperOptions) http.RoundTripper {
+	t := &roundTripper{m: m, codings: o.ContentCodings}
+	if o.Request != nil {
+		t.template = *o.Request.Clone()
+	}
+	q := &t.template
+	q.URL, q.Headers = nil, Headers{}
+	if !o.Redirects {
+		q.RedirectPolicy = ManualRedirectPolicy
+	}
+	if !o.Cookies {
+		q.CookieLoadControl, q.CookieSaveControl = LoadManual, LoadManual
+	}
+	if !o.Credentials {
+		q.AuthenticationReuse, q.Bearer = LoadManual, nil
+	}
+	if q.ReadBufferSize == 0 && (m == nil || m.cfg.ReadBufferSize == 0) {
+		q.ReadBufferSize = defaultReadAhead
+	}
+	return t
+}
+
+type roundTripper struct {
+	m        *Manager
+	template Request
+	codings  bool
+}
+
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
+func (t *roundTripper) CloseIdleConnections() {
+	if t.m != nil {
+		t.m.ClearConnectionCache()
+	}
+}
+
+// RoundTrip sends the request on a goroutine of its own, which ends with the response body
+// or the context: RoundTrip returns as soon as that ends, whatever blocks the transfer.
+func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
+	body, err := newRequestBody(hr)
+	if err != nil {
+		return nil, err
+	}
+	q := t.template
+	q.URL, q.Headers = hr.URL, requestFields(hr)
+	if hr.Close {
+		q.ConnectionCacheExpiry = -1
+	}
+	r := t.m.newReply(hr.Context(), verbOf(hr), &q, body.asBody())
+	h := &handover{request: hr, body: body, codings: t.codings, answered: make(chan struct{})}
+	over := r.handOver(h)
+	go func() {
+		defer body.close()
+		r.run()
+	}()
+	select {
+	case <-h.answered:
+	case <-over:
+		select {
+		case <-h.answered: // before it finished
+		default:
+			return nil, r.Err()
+		}
+	}
+	return h.response, nil
+}
+
+// verbOf is the method of a request, where "" means GET.
+func verbOf(hr *http.Request) string {
+	if hr.Method == "" {
+		return http.MethodGet
+	}
+	return hr.Method
+}
+
+// requestFields are the fields of a request, with its Host and without the fields that
+// net/http ignores.
+func requestFields(hr *http.Request) Headers {
+	list := make([]headers.Field, 0, len(hr.Header)+1)
+	for name, value := range headers.FromHTTP(hr.Header).All() {
+		switch textproto.CanonicalMIMEHeaderKey(name) {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+			continue
+		}
+		list = append(list, headers.Field{Name: name, Value: value})
+	}
+	if agent, set := hr.Header["User-Agent"]; set && len(agent) == 0 { // none is to be sent
+		list = append(list, headers.Field{Name: "User-Agent"})
+	}
+	if hr.Host != "" && hr.Host != hr.URL.Host {
+		list = append(list, headers.Field{Name: "Host", Value: hr.Host})
+	}
+	return headers.FromFields(list)
+}
+
+// handover is what leaves a reply: the response that a RoundTripper returns, and the
+// connection after a 101 response.
+type handover struct {
+	request  *http.Request
+	body     *requestBody
+	codings  bool
+	response *http.Response // set before answered is closed
+	answered chan struct{}  // nil without a RoundTripper
+	conn     net.Conn       // guarded by the reply's lock
+}
+
+// handOver prepares a reply for a RoundTripper, before it runs. The method is sent as it is
+// spelled. The channel is closed when the reply finishes.
+func (r *Reply) handOver(h *handover) (over <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.handover, r.method = h, verbOf(h.request)
+	if r.done == nil {
+		r.done = make(chan struct{})
+		if r.state == finished { // by Manager.Close
+			close(r.done)
+		}
+	}
+	return r.done
+}
+
+// adjust sets what only a RoundTripper has.
+func (h *handover) adjust(q *flow.Request) {
+	if h != nil && h.request != nil {
+		q.NoDecoding, q.KeepExpectation, q.Close = !h.codings, true, h.request.Close
+	}
+}
+
+// response makes a response of the head that a Backend has written.
+func (h *head) response() *http.Response {
+	resp := &http.Response{StatusCode: h.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h.fields.HTTP(), ContentLength: h.length}
+	if resp.StatusCode == 0 {
+		resp.StatusCode = http.StatusOK
+	}
+	reason := h.reason()
+	if reason == "" {
+		reason = http.StatusText(resp.StatusCode)
+	}
+	resp.Status = strconv.Itoa(resp.StatusCode) + " " + reason
+	if h.noBody {
+		resp.Body = http.NoBody
+	}
+	return resp
+}
+
+// deliver makes the response of a RoundTripper.
+func (r *Reply) deliver(resp *http.Response) {
+	h := r.handover
+	if h == nil || h.answered == nil {
+		return
+	}
+	h.body.settle()
+	out := &http.Response{Status: resp.Status, StatusCode: resp.StatusCode, Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
+		Header: resp.Header.Clone(), ContentLength: resp.ContentLength, TransferEncoding: resp.TransferEncoding, Close: resp.Close, Request: h.request}
+	for name := range resp.Trailer {
+		if out.Trailer == nil {
+			out.Trailer = http.Header{}
+		}
+		out.Trailer[name] = nil
+	}
+	r.mu.Lock()
+	out.TLS = r.tls
+	out.Uncompressed = r.head.decoded
+	if r.hops > 0 {
+		out.Request = h.request.WithContext(h.request.Context())
+		u := *r.url
+		out.Request.Method, out.Request.URL = r.method, &u
+	}
+	r.mu.Unlock()
+	if out.Uncompressed {
+		out.Header.Del("Content-Encoding")
+		out.Header.Del("Content-Length")
+	}
+	switch {
+	case h.conn != nil:
+		out.Body = h.conn
+	case resp.Body == http.NoBody:
+		out.Body = http.NoBody
+	default:
+		out.Body = &responseBody{r: r, response: out}
+	}
+	h.response = out
+	close(h.answered)
+}
+
+// responseBody is the body of a response of a RoundTripper.
+type responseBody struct {
+	r        *Reply
+	response *http.Response
+	ended    bool // used by the reader only
+	closed   atomic.Bool
+}
+
+var _ io.WriterTo = (*responseBody)(nil)
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.r.pipe.Read(p)
+	if err != nil {
+		err = b.end(err)
+	}
+	return n, err
+}
+
+// WriteTo writes the body to w without another copy of the data.
+func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
+	n, err := b.r.pipe.WriteTo(w)
+	if err == nil {
+		err = io.EOF
+	}
+	if err = b.end(err); err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// end fills in the trailers at the end of the body, which an error status does not change.
+func (b *responseBody) end(err error) error {
+	var e *Error
+	switch {
+	case b.closed.Load():
+		return http.ErrBodyReadAfterClose
+	case errors.As(err, &e) && e.isStatus():
+		err = io.EOF
+	}
+	if err != io.EOF || b.ended {
+		return err
+	}
+	b.ended = true
+	for name, value := range b.r.Trailers().All() {
+		if b.response.Trailer == nil {
+			b.response.Trailer = http.Header{}
+		}
+		b.response.Trailer.Add(name, value)
+	}
+	return err
+}
+
+// Close ends the request if its body has not come to its end.
+func (b *responseBody) Close() error {
+	b.closed.Store(true)
+	return b.r.Close()
+}
+
+// requestBody is the body of an http.Request as a Body: it is sent again only by GetBody, or
+// if nothing was read from it, and is closed in any case.
+type requestBody struct {
+	first   io.ReadCloser
+	getBody func() (io.ReadCloser, error)
+	size    int64
+	trailer http.Header
+
+	sequential flow.Sequential // of first
+
+	opened   bool        // used by the transfer's goroutine only
+	begun    atomic.Bool // first was read from
+	released atomic.Bool // the exchange has ended its reading of first
+	settled  atomic.Bool // no other exchange needs the body
+	closing  sync.Once
+}
+
+// newRequestBody checks what only an http.Request can have. It closes the body if it returns
+// an error.
+func newRequestBody(hr *http.Request) (*requestBody, error) {
+	b := &requestBody{}
+	bad := func(field, reason string) (*requestBody, error) {
+		b.close()
+		return nil, localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: field, Reason: reason})
+	}
+	if hr == nil {
+		return bad("Request", required)
+	}
+	b.first, b.getBody, b.size, b.trailer = hr.Body, hr.GetBody, hr.ContentLength, hr.Trailer
+	none := hr.Body == nil || hr.Body == http.NoBody
+	switch {
+	case hr.URL == nil:
+		return bad("Request.URL", required)
+	case hr.Header == nil:
+		return bad("Request.Header", required)
+	case none && hr.ContentLength > 0:
+		return bad("Request.ContentLength", "is "+strconv.FormatInt(hr.ContentLength, 10)+", but there is no Body")
+	}
+	for name, values := range hr.Trailer {
+		if err := validateHeaders(headers.FromHTTP(http.Header{name: append([]string{""}, values...)})); err != nil {
+			b.close()
+			return nil, err
+		}
+	}
+	if b.size == 0 || len(hr.TransferEncoding) > 0 && hr.TransferEncoding[0] == "chunked" {
+		b.size = -1
+	}
+	b.size = max(b.size, -1)
+	if none {
+		b.first = nil
+	}
+	b.sequential.Source = (*firstReader)(b)
+	return b, nil
+}
+
+// asBody is nil for a request without a body.
+func (b *requestBody) asBody() Body {
+	if b.first == nil {
+		return nil
+	}
+	return b
+}
+
+func (b *requestBody) prepare(context.Context, bool) (*flow.Payload, error) {
+	return &flow.Payload{Size: b.size, Open: b.open, Rewindable: b.getBody != nil, Blocks: true, Owned: true, Exact: true, Trailer: b.trailer}, nil
+}
+
+func (b *requestBody) open() (io.Reader, error) {
+	if b.opened && b.getBody != nil {
+		b.close()
+		return b.getBody()
+	}
+	b.opened = true
+	b.released.Store(false)
+	r, err := b.sequential.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &firstReading{r, b}, nil
+}
+
+// firstReader is the Body of the http.Request.
+type firstReader requestBody
+
+func (b *firstReader) Read(p []byte) (int, error) {
+	b.begun.Store(true)
+	return b.first.Read(p)
+}
+
+// firstReading is one exchange's reading of the Body, which can be opened again as long as
+// nothing was read.
+type firstReading struct {
+	io.Reader
+	b *requestBody
+}
+
+func (r *firstReading) Close() error {
+	r.b.released.Store(true)
+	r.b.closeUnneeded()
+	return nil
+}
+
+// settle is called when the final response has come, so that the body is not sent again.
+func (b *requestBody) settle() {
+	b.settled.Store(true)
+	b.closeUnneeded()
+}
+
+func (b *requestBody) closeUnneeded() {
+	if b.released.Load() && (b.begun.Load() || b.settled.Load() || b.getBody != nil) {
+		b.close()
+	}
+}
+
+// close closes the Body, at the latest when the transfer has ended.
+func (b *requestBody) close() {
+	if b.first != nil {
+		b.closing.Do(func() { b.first.Close() })
+	}
+}
