@@ -63,7 +63,7 @@ var (
 		}
 		target := *r.head.target // a copy: the program may change it
 		return &target, true
-	}, func(w *replyWriter, target *url.URL) string { w.head.target = target; return "" }}
+	}, (*replyWriter).setTarget}
 	// ConnectionEncrypted reports whether the scheme of the hop's URL is https.
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
 		return r.secure, true

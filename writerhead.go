@@ -59,6 +59,15 @@ func (w *replyWriter) setReason(phrase string) (reason string) {
 	return ""
 }
 
+func (w *replyWriter) setTarget(target *url.URL) (reason string) {
+	if target == nil {
+		return "a nil URL"
+	}
+	to := *target // a copy: the program may change it
+	w.head.target = &to
+	return ""
+}
+
 // HeaderKey is a KnownHeader, as a key of SetHeader.
 type HeaderKey interface {
 	setIn(h *Headers, value any) (reason string)

@@ -109,6 +109,9 @@ func TestRedacted(t *testing.T) {
 		{&url.URL{Scheme: "http", Host: "u:s3cret@h", Path: "/"}, "http://xxxxx%40h/"},
 		{&url.URL{Scheme: "http", Opaque: "u:s3cret@h"}, "http:xxxxx"},
 		{&url.URL{Scheme: "http", Path: "u:s3cret@h"}, "http:xxxxx"},
+		{&url.URL{Scheme: "data", Opaque: ",s3cret"}, "data:xxxxx"},
+		{&url.URL{Scheme: "zip", Opaque: "u:s3cret@h"}, "zip:xxxxx"},
+		{&url.URL{Scheme: "zip", Opaque: "a.zip!/b"}, "zip:a.zip!/b"},
 		{&url.URL{Scheme: "file", Path: "/x"}, "file:///x"},
 	} {
 		assert.Equal(t, c.want, httpurl.Redacted(c.url))
