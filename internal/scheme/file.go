@@ -49,7 +49,8 @@ func (l Files) Open(u *url.URL) (*Content, error) {
 	return newContent(f, info, u.Redacted())
 }
 
-// Create creates the file of a URL, or empties it, for writing.
+// Create opens the file of a URL for writing, and creates it if it is missing. It loses its
+// content with the first Write or with Close.
 func (l Files) Create(u *url.URL) (*File, error) {
 	name, err := l.name(u)
 	if err != nil {
@@ -68,20 +69,17 @@ func (l Files) Create(u *url.URL) (*File, error) {
 	if err != nil {
 		return nil, notCreated(err, label)
 	}
-	// Not by O_TRUNC: it could be something else by now.
-	info, err := f.Stat()
+	info, err := f.Stat() // it could be something else by now
 	if err == nil {
-		if err := refuseWriting(info.Mode(), label); err != nil {
-			f.Close()
-			return nil, err
-		}
-		err = f.Truncate(0)
+		err = refuseWriting(info.Mode(), label)
+	} else {
+		err = notCreated(err, label)
 	}
 	if err != nil {
 		f.Close()
-		return nil, notCreated(err, label)
+		return nil, err
 	}
-	return &File{f, label}, nil
+	return &File{f: f, label: label}, nil
 }
 
 var (
@@ -108,17 +106,40 @@ func notCreated(err error, label string) *Error {
 
 // File is a file that is written to. Its errors are of type *Error.
 type File struct {
-	f     *os.File
-	label string
+	f       *os.File
+	label   string
+	emptied bool
 }
 
 func (f *File) Write(p []byte) (int, error) {
+	if err := f.empty(); err != nil {
+		return 0, err
+	}
 	n, err := f.f.Write(p)
 	return n, f.failure(err)
 }
 
-// Close closes the file. Its error means that the file may lack what was written.
-func (f *File) Close() error { return f.failure(f.f.Close()) }
+// empty removes the old content, once.
+func (f *File) empty() error {
+	if f.emptied {
+		return nil
+	}
+	f.emptied = true
+	return f.failure(f.f.Truncate(0))
+}
+
+// Close ends the file behind what was written. Its error means that the file may lack some
+// of that.
+func (f *File) Close() error {
+	err := f.empty()
+	if closing := f.failure(f.f.Close()); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// Abandon closes the file as it is: with its old content, if nothing was written.
+func (f *File) Abandon() { f.f.Close() }
 
 func (f *File) failure(err error) error {
 	if err == nil {

@@ -266,6 +266,26 @@ func TestCreateFaults(t *testing.T) {
 	assert.NoFileExists(t, "relative")
 }
 
+// TestFileAbandoned: a file to which nothing was written keeps its content, and one that is
+// closed so loses it.
+func TestFileAbandoned(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	write(t, name, "old")
+	f, err := scheme.Files{}.Create(fileURL(name))
+	require.NoError(t, err)
+	f.Abandon()
+	got, err := os.ReadFile(name)
+	require.NoError(t, err)
+	assert.Equal(t, "old", string(got))
+
+	f, err = scheme.Files{}.Create(fileURL(name))
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	got, err = os.ReadFile(name)
+	require.NoError(t, err)
+	assert.Empty(t, got)
+}
+
 // TestFileWriteFails: an error of writing or closing says so.
 func TestFileWriteFails(t *testing.T) {
 	f, err := scheme.Files{}.Create(fileURL(filepath.Join(t.TempDir(), "file")))
