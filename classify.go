@@ -19,6 +19,7 @@ import (
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/oserr"
+	"github.com/netreply/netreply/internal/scheme"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -203,11 +204,33 @@ func classifyStep(err error) *Error {
 			return redirectError(failure)
 		case *auth.Error:
 			return authError(failure)
+		case *scheme.Error:
+			return schemeError(failure)
 		case *Error, *wire.Error:
 			return nil
 		}
 	}
 	return nil
+}
+
+// schemeError maps a failure of a data: or file: URL, or of an FSBackend (rules F3 to F9).
+func schemeError(failure *scheme.Error) *Error {
+	e := &Error{Phase: PhaseLocal, Text: failure.Text, Err: failure}
+	switch failure.Fault {
+	case scheme.Malformed:
+		e.Code = ProtocolFailure
+	case scheme.BadPath:
+		e.Code = ProtocolInvalidOperationError
+	case scheme.Directory, scheme.Special:
+		e.Code = ContentOperationNotPermittedError
+	case scheme.NotFound:
+		e.Code = ContentNotFoundError
+	case scheme.Denied:
+		e.Code = ContentAccessDenied
+	case scheme.Broken:
+		e.Code, e.Phase = ProtocolFailure, PhaseBody
+	}
+	return e
 }
 
 func flowError(failure *flow.Error) *Error {

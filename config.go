@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -112,6 +113,13 @@ type Config struct {
 	// The keys are schemes in lower case. http and https can be replaced only together.
 	// Redirects never lead from HTTP to another scheme (rule E20).
 	Backends map[string]Backend
+	// FileAccess is what file: URLs may do. The default is everything that the process may, and
+	// nothing with a Guard. No redirect leads to a file: URL (rule F11).
+	FileAccess FileAccess
+	// FileRoot limits file: URLs to the files below it: their paths begin there, and neither
+	// ".." nor a symbolic link leads out. nil means all files. It must stay open while the
+	// Manager is used.
+	FileRoot *os.Root
 	// Guard refuses connections to non-public addresses, for servers that fetch URLs given
 	// by others; nil allows every address.
 	Guard *AddressGuard
@@ -175,6 +183,7 @@ func (c *Config) validate() error {
 	}
 	errs = append(errs, c.Guard.validate("Config.Guard")...)
 	errs = append(errs, validateBackends(c.Backends)...)
+	errs = append(errs, c.validateFiles()...)
 	if c.Proxy != nil && c.ProxyFactory != nil {
 		bad("ProxyFactory", "", "must not be set together with Proxy")
 	}

@@ -31,7 +31,7 @@ var house = map[string]place{
 	// Public packages.
 	".": {imports: `cookies headers hsts
 		internal/auth internal/certs internal/coding internal/dial internal/filename internal/flow internal/httpauth internal/httpurl
-		internal/journal internal/oserr internal/pipe internal/wire
+		internal/journal internal/oserr internal/pipe internal/scheme internal/wire
 		golang.org/x/net/http/httpguts golang.org/x/net/http/httpproxy`},
 	"cookies":    {imports: "internal/atomicfile internal/indexheap internal/site golang.org/x/net/publicsuffix"},
 	"headers":    {imports: "golang.org/x/net/http/httpguts", never: "net os"},

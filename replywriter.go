@@ -68,6 +68,7 @@ type replyWriter struct {
 	failure   error // first error that fails the reply
 	next      *onward
 	told      counts
+	headless  bool // the response has no head
 	headTimer *time.Timer
 }
 
@@ -195,7 +196,7 @@ func (w *replyWriter) outcome(err error) (*onward, error) {
 
 // complete ends a response that has no error of its own.
 func (w *replyWriter) complete() error {
-	if w.state() == beforeHead {
+	if w.state() == beforeHead && !w.headless {
 		if err := w.MetaDataChanged(); err != nil {
 			return err
 		}

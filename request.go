@@ -302,6 +302,9 @@ func unknownScheme(scheme string) *FieldError {
 	if scheme == "" {
 		return &FieldError{Field: "URL", Reason: "the scheme is missing; a URL begins with https:// or http://"}
 	}
+	if scheme == "file" {
+		return noFiles()
+	}
 	return &FieldError{"scheme of the URL", scheme, "unsupported protocol scheme; Manager.SupportedSchemes lists those that are offered"}
 }
 

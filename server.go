@@ -32,6 +32,9 @@ type onward struct {
 // newServers lists the servers by scheme.
 func newServers(c *Config) map[string]server {
 	list := map[string]server{"http": httpServer{}, "https": httpServer{}, "unix+http": httpServer{}, "local+http": httpServer{}}
+	for scheme, b := range c.builtInBackends() {
+		list[scheme] = backendServer{b}
+	}
 	for scheme, b := range c.Backends {
 		list[scheme] = backendServer{b}
 	}

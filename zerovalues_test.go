@@ -32,7 +32,7 @@ var zeroValues = map[string]any{
 	"BackendRequest": &netreply.BackendRequest{}, "ReplyWriter": netreply.ReplyWriter{}, "UsageError": &netreply.UsageError{},
 	"AddressGuard": &netreply.AddressGuard{}, "Attribute": netreply.Attribute[int]{}, "Authenticator": &netreply.Authenticator{},
 	"BlockedAddressError": &netreply.BlockedAddressError{}, "CertificateError": &netreply.CertificateError{}, "Config": netreply.Config{},
-	"Credential": netreply.Credential{}, "Error": &netreply.Error{}, "FieldError": &netreply.FieldError{}, "Informational": netreply.Informational{}, "KnownHeader": netreply.KnownHeader[int]{},
+	"Credential": netreply.Credential{}, "Error": &netreply.Error{}, "FieldError": &netreply.FieldError{}, "FileAccess": netreply.FileAccess(-1), "Informational": netreply.Informational{}, "KnownHeader": netreply.KnownHeader[int]{},
 	"Manager": &netreply.Manager{}, "Multipart": &netreply.Multipart{}, "MultipartType": netreply.MultipartType(-1), "NetworkError": netreply.NetworkError(-1),
 	"Operation": netreply.Operation(-1), "Phase": netreply.Phase(-1), "PinError": &netreply.PinError{}, "Part": netreply.Part{},
 	"PreSharedKeyAuthenticator": &netreply.PreSharedKeyAuthenticator{}, "Proxy": &netreply.Proxy{}, "ProxyAuthenticator": &netreply.ProxyAuthenticator{},

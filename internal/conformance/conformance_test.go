@@ -19,8 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // later are the groups of scenarios, and single ones, whose subject netreply does not
 // offer yet.
 var later = map[string]string{
-	"cache": "the cache", "data": "data: URLs",
-	"file": "file: URLs",
+	"cache": "the cache",
 }
 
 // TestQt plays every scenario and compares with what Qt did, down to which

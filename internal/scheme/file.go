@@ -156,7 +156,7 @@ func (l Files) name(u *url.URL) (string, error) {
 	}
 	name, ok := fileName(p, runtime.GOOS == "windows", l.Root != nil)
 	if !ok {
-		return "", &Error{NotLocal, "Request for opening non-local file " + u.Redacted(), errors.New("not an absolute path of this machine")}
+		return "", &Error{BadPath, "Request for opening non-local file " + u.Redacted(), errors.New("not an absolute path of this machine")}
 	}
 	return name, nil
 }

@@ -42,7 +42,7 @@ func TestOpenFS(t *testing.T) {
 	for raw, fault := range map[string]scheme.Fault{
 		"assets:": scheme.Directory, "assets:/": scheme.Directory, "assets:/b%20c": scheme.Directory, "assets:/b%20c/": scheme.Directory,
 		"assets:/missing": scheme.NotFound, "assets:/a.css/": scheme.NotFound, "assets:/a.css/x": scheme.NotFound, "assets:/%FF": scheme.NotFound,
-		"assets:/a%00.css": scheme.Malformed, "assets://host/a.css": scheme.NotLocal,
+		"assets:/a%00.css": scheme.BadPath, "assets://host/a.css": scheme.BadPath,
 	} {
 		u, err := url.Parse(raw)
 		require.NoError(t, err)

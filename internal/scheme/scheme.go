@@ -20,8 +20,8 @@ import (
 type Fault uint8
 
 const (
-	Malformed Fault = iota // the URL names nothing that could exist
-	NotLocal               // the URL of a file names another machine, or no absolute path
+	Malformed Fault = iota // not a data: URL
+	BadPath                // the URL of a file names another machine, or its path is none
 	Directory              // a directory, where a file is wanted
 	Special                // a pipe, device or socket, where a file is wanted
 	NotFound
@@ -172,14 +172,14 @@ func notOpened(err error, label string) *Error {
 // escapes; "/" for an empty one.
 func localPath(u *url.URL) (string, error) {
 	if u.Host != "" && !strings.EqualFold(u.Host, "localhost") {
-		return "", &Error{NotLocal, "Request for opening non-local file " + u.Redacted(), nil}
+		return "", &Error{BadPath, "Request for opening non-local file " + u.Redacted(), nil}
 	}
 	p := u.Path
 	if u.Opaque != "" {
 		p = unescaped(u.Opaque)
 	}
 	if strings.IndexByte(p, 0) >= 0 {
-		return "", &Error{Malformed, "Cannot open " + u.Redacted() + ": Path contains a NUL byte", nil}
+		return "", &Error{BadPath, "Cannot open " + u.Redacted() + ": Path contains a NUL byte", nil}
 	}
 	if p == "" {
 		p = "/"
