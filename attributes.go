@@ -74,13 +74,13 @@ var (
 	OriginalContentLength = Attribute[int64]{"OriginalContentLength", func(r *Reply) (int64, bool) {
 		return r.head.encoded, r.head.decoded && r.head.encoded >= 0
 	}, func(w *replyWriter, n int64) string { w.head.decoded, w.head.encoded = n >= 0, n; return "" }}
-	// HTTP2WasUsed is set with each response head.
+	// HTTP2WasUsed is set with each response head of HTTP.
 	HTTP2WasUsed = Attribute[bool]{"Http2WasUsed", func(r *Reply) (bool, bool) {
-		return r.head.http2, r.head.status != 0
-	}, func(w *replyWriter, used bool) string { w.head.http2 = used; return "" }}
-	// HTTPPipeliningWasUsed is always false (rule N14).
+		return r.head.http2, r.head.http
+	}, func(w *replyWriter, used bool) string { w.head.http, w.head.http2 = true, used; return "" }}
+	// HTTPPipeliningWasUsed is always false (rule N14), and set where HTTP2WasUsed is.
 	HTTPPipeliningWasUsed = Attribute[bool]{"HttpPipeliningWasUsed", func(r *Reply) (bool, bool) {
-		return false, r.head.status != 0
+		return false, r.head.http
 	}, nil}
 )
 

@@ -114,6 +114,7 @@ type head struct {
 	noBody  bool  // the response has no body
 	final   bool  // no other head follows
 	http2   bool
+	http    bool // HTTP2WasUsed is set
 	seen    bool // there was a head
 	target  *url.URL
 }

@@ -228,7 +228,7 @@ func TestConfig(t *testing.T) {
 		assert.ErrorContains(t, err, "Config."+field)
 	}
 	m := newManager(t, netreply.Config{})
-	assert.Equal(t, []string{"http", "https", "local+http", "unix+http"}, m.SupportedSchemes())
+	assert.Equal(t, []string{"data", "file", "http", "https", "local+http", "unix+http"}, m.SupportedSchemes())
 }
 
 // TestLimits: MaxHeaderBytes and ConnectionsPerHost are effective.

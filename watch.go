@@ -118,7 +118,7 @@ func (w *watch) Interim(code int, h http.Header) {
 }
 
 func (w *watch) Head(resp *flow.Head) {
-	h := head{status: resp.StatusCode, length: resp.ContentLength, http2: resp.ProtoMajor == 2, noBody: resp.NoBody, final: resp.Final, target: resp.Target}
+	h := head{status: resp.StatusCode, length: resp.ContentLength, http: true, http2: resp.ProtoMajor == 2, noBody: resp.NoBody, final: resp.Final, target: resp.Target}
 	if resp.Decoded {
 		h.decoded, h.encoded, h.length = true, h.length, -1
 	}

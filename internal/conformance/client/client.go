@@ -248,6 +248,13 @@ func (r *run) startNext() {
 	r.wake()
 }
 
+// local tells whether the request reads a data: or file: URL. Their replies have no
+// readChannelFinished in Qt.
+func (q *request) local() bool {
+	scheme, _, _ := strings.Cut(q.spec.URL, ":")
+	return (scheme == "data" || scheme == "file") && (q.spec.Verb == "GET" || q.spec.Verb == "HEAD")
+}
+
 // event records a signal; it must be called without the lock.
 func (q *request) event(sig string, args map[string]any) {
 	state := ""
@@ -307,9 +314,12 @@ func (q *request) start() {
 		reply = m.Send(ctx, s.Verb, req, body)
 	}
 	q.run.mu.Lock()
-	q.reply, q.created, q.acting = reply, true, true
+	q.reply, q.created = reply, true
 	q.run.mu.Unlock()
 	q.event("created", nil)
+	q.run.mu.Lock()
+	q.acting = true
+	q.run.mu.Unlock()
 	q.act("start")
 	for i, a := range s.Actions {
 		if a.On == "ms" {
@@ -541,7 +551,9 @@ func (r *run) managerSignal(reply *netreply.Reply, e netreply.Event) {
 	case netreply.ProxyAuthenticationRequired:
 		r.authenticateProxy(q, e.ProxyAuthenticator)
 	case netreply.Finished:
-		q.event("readChannelFinished", nil)
+		if !q.local() {
+			q.event("readChannelFinished", nil)
+		}
 		r.managerEvent(q, "finished", map[string]any{})
 	case netreply.Encrypted:
 		r.managerEvent(q, "encrypted", map[string]any{})
@@ -628,7 +640,11 @@ func (q *request) signal(_ *netreply.Reply, e netreply.Event) {
 	case netreply.RequestSent:
 		q.on("requestSent", nil)
 	case netreply.MetaDataChanged:
-		q.on("metaDataChanged", map[string]any{"status": e.StatusCode})
+		var args map[string]any
+		if !q.local() { // in Qt the status of a file is set by the first read
+			args = map[string]any{"status": e.StatusCode}
+		}
+		q.on("metaDataChanged", args)
 	case netreply.Redirected:
 		q.run.mu.Lock()
 		q.redirect = e.Redirect
