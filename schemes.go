@@ -64,7 +64,7 @@ func (c *Config) builtInBackends() map[string]Backend {
 
 // noFiles is the error for a file: URL in a Manager that serves none.
 func noFiles() *FieldError {
-	return &FieldError{Field: "Config.FileAccess", Reason: "file: URLs are not allowed; with Config.Guard they are only if FileAccess says so"}
+	return &FieldError{Field: "Config.FileAccess", Reason: "unsupported protocol scheme; file: URLs are not allowed, and with Config.Guard they are only if FileAccess says so"}
 }
 
 // dataBackend serves data: URLs (RFC 2397).
