@@ -85,7 +85,7 @@ type BackendRequest struct {
 	Method string
 	// URL is the URL of the hop, with its user information and fragment.
 	URL *url.URL
-	// Headers are the fields of Request.Headers, and the Content-Type of the body. After a
+	// Headers are the fields of Request.Headers, and those that describe the body. After a
 	// redirect to another origin they hold no secrets any more (D11).
 	Headers Headers
 	// Body is the body of the request, never nil. It reports UploadProgress while it is

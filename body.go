@@ -15,8 +15,9 @@ import (
 	"github.com/netreply/netreply/internal/flow"
 )
 
-// Body is the body of a request: the result of BytesBody, StringBody, ReaderBody or
-// SourceBody, or a *Multipart. A nil Body means none.
+// Body is the body of a request: the result of BytesBody, StringBody, ReaderBody,
+// SourceBody, FileBody, JSONBody, FormBody or CompressedBody, or a *Multipart. A nil Body
+// means none.
 type Body interface {
 	// prepare makes the payload; with buffer it may read a sequential source to its end.
 	prepare(ctx context.Context, buffer bool) (*flow.Payload, error)
@@ -109,7 +110,7 @@ func seekPayload(r io.ReadSeeker) (*flow.Payload, error) {
 	if err == nil {
 		var end int64
 		if end, err = r.Seek(0, io.SeekEnd); err == nil {
-			p := &flow.Payload{Size: max(0, end-start), Rewindable: true, Blocks: !ready(r)}
+			p := &flow.Payload{Size: max(0, end-start), Rewindable: true, Blocks: !ready(r), Shared: true}
 			p.Open = func() (io.Reader, error) {
 				if _, err := r.Seek(start, io.SeekStart); err != nil {
 					return nil, err
@@ -186,10 +187,11 @@ func (b sourceBody) prepare(context.Context, bool) (*flow.Payload, error) {
 }
 
 // limitPayload reduces the size of a payload to the Content-Length that the program has set
-// (rule H35).
+// (rule H35). Compressed content is worthless without its end: its size is never reduced
+// (rule L15).
 func limitPayload(p *flow.Payload, h Headers) error {
 	text := h.Get("Content-Length")
-	if text == "" {
+	if text == "" || p.Coding != "" {
 		return nil
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)

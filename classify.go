@@ -507,3 +507,10 @@ func bodyFailure(doing string, err error) *Error {
 	err = fmt.Errorf("%s: %w", doing, err)
 	return &Error{Code: UnknownNetworkError, Phase: PhaseLocal, Text: err.Error(), Err: err}
 }
+
+// contentFailure is the error of a body that does not have the content that the program asks
+// for.
+func contentFailure(phase Phase, err error) *Error {
+	e := &Error{Code: UnknownContentError, Phase: phase, Text: err.Error(), Err: err}
+	return e.printable()
+}

@@ -30,7 +30,7 @@ type place struct {
 var house = map[string]place{
 	// Public packages.
 	".": {imports: `cookies headers hsts
-		internal/auth internal/certs internal/coding internal/dial internal/filename internal/flow internal/httpauth internal/httpurl
+		internal/auth internal/certs internal/charset internal/coding internal/dial internal/filename internal/flow internal/httpauth internal/httpurl
 		internal/journal internal/oserr internal/pipe internal/scheme internal/wire
 		golang.org/x/net/http/httpguts golang.org/x/net/http/httpproxy`},
 	"cookies":    {imports: "internal/atomicfile internal/indexheap internal/site golang.org/x/net/publicsuffix"},
@@ -56,7 +56,10 @@ var house = map[string]place{
 	"internal/pipe":    {never: "net net/http os"},
 	"internal/journal": {never: "net net/http os"},
 	"internal/coding": {imports: `github.com/andybalholm/brotli
-		github.com/klauspost/compress/flate github.com/klauspost/compress/zlib github.com/klauspost/compress/zstd`,
+		github.com/klauspost/compress/flate github.com/klauspost/compress/gzip github.com/klauspost/compress/zlib github.com/klauspost/compress/zstd`,
+		never: "net net/http os"},
+	"internal/charset": {imports: `golang.org/x/text/encoding golang.org/x/text/encoding/htmlindex
+		golang.org/x/text/encoding/unicode golang.org/x/text/transform`,
 		never: "net net/http os"},
 	"internal/indexheap": {never: "net net/http os"},
 

@@ -10,7 +10,7 @@ import (
 )
 
 // SizeLimitError is the cause of a reply that failed with UnknownContentError because of a
-// size limit.
+// size limit, or of an error of Reply.JSON and Reply.Text.
 type SizeLimitError struct {
 	// Limit is the name of the setting: MaxBodySize or MaxDecoderMemory.
 	Limit string

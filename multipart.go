@@ -6,9 +6,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
-	"io"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/netreply/netreply/internal/flow"
@@ -37,14 +37,16 @@ func (t MultipartType) String() string {
 	return "mixed"
 }
 
-// Part is one part of a Multipart: header fields and a body. A nil Body is empty.
+// Part is one part of a Multipart: header fields and a body. A nil Body is empty. A body of a
+// known type gives the part a Content-Type, unless Headers have one.
 type Part struct {
 	Headers Headers
 	Body    Body
 }
 
 // Multipart is a Body made of parts (rules L10 to L14). It is streamed: a part is read into
-// memory only if it is sequential and the request does not set DoNotBufferUploadData. If
+// memory only if it is sequential and the request does not set DoNotBufferUploadData. Its
+// length is known if that of every part is, and it can be sent again if every part can. If
 // the request has no Content-Type, it gets the fitting one; so does a part that is itself a
 // Multipart.
 type Multipart struct {
@@ -52,8 +54,14 @@ type Multipart struct {
 	// fields or files of a form.
 	Type  MultipartType
 	Parts []Part
-	// Boundary separates the parts; "" means a random one.
+	// Boundary separates the parts; "" means a random one. It must be 1 to 70 characters of
+	// RFC 2046, section 5.1.1, and no line of a part may begin with two hyphens and the
+	// boundary. The latter is checked only for parts in memory.
 	Boundary string
+	// Start is the Content-ID of the root, with its angle brackets, for RelatedType; ""
+	// means that the first part is the root (RFC 2387). The Content-Type of the root becomes
+	// the parameter type.
+	Start string
 }
 
 // Add appends a part.
@@ -61,18 +69,65 @@ func (m *Multipart) Add(headers Headers, body Body) {
 	m.Parts = append(m.Parts, Part{headers, body})
 }
 
-// AddField appends a field of a form.
+// AddField appends a field of a form. Name and value are sent as they are, in UTF-8 where
+// they are; quotes and line ends in a name are percent-encoded, and other control characters
+// in it fail the reply with ProtocolInvalidOperationError.
 func (m *Multipart) AddField(name, value string) {
 	m.Add(NewHeaders("Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"`), StringBody(value))
 }
 
-// AddFile appends a file of a form. An empty mimeType means application/octet-stream (RFC
-// 7578, section 4.4).
+// AddFile appends a file of a form; for name and fileName see AddField. An empty mimeType
+// means the type of the body or, for one without, that of the extension of fileName or,
+// where that is unknown, what the first 512 bytes look like (see http.DetectContentType).
+// These are read before the reply starts, unless the body can be read only once or is a
+// SourceBody: then the type is application/octet-stream (RFC 7578, section 4.4).
 func (m *Multipart) AddFile(name, fileName, mimeType string, body Body) {
-	mimeType = cmp.Or(mimeType, "application/octet-stream")
-	m.Add(NewHeaders(
-		"Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"; filename="`+escapeQuotes(fileName)+`"`,
-		"Content-Type", mimeType), body)
+	h := NewHeaders("Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"; filename="`+escapeQuotes(fileName)+`"`)
+	if mimeType != "" {
+		h.Add("Content-Type", mimeType)
+	} else {
+		body = namedBody{body, fileName}
+	}
+	m.Add(h, body)
+}
+
+// AddFilePath appends a file of a form, with the FileBody of path, and its last element as
+// the file name.
+func (m *Multipart) AddFilePath(name, path string) {
+	m.AddFile(name, filepath.Base(path), "", FileBody(path))
+}
+
+// namedBody is a body that has the type of a file name, or of its content, if it has none
+// of its own.
+type namedBody struct {
+	Body
+	name string
+}
+
+func (b namedBody) prepare(ctx context.Context, buffer bool) (*flow.Payload, error) {
+	p := memoryPayload(nil)
+	if b.Body != nil {
+		var err error
+		if p, err = b.Body.prepare(ctx, buffer); err != nil {
+			return nil, err
+		}
+	}
+	if p.MIME == "" {
+		p.MIME = typeOfName(b.name)
+	}
+	if p.MIME != "" {
+		return p, nil
+	}
+	p.MIME = unknownType
+	if p.Rewindable && p.Coding == "" && !(p.Blocks && p.Owned) {
+		var start [sniffLength]byte
+		n, err := p.Peek(ctx, start[:])
+		if err != nil {
+			return nil, bodyFailure("reading the body", err)
+		}
+		p.MIME = sniffedType(start[:n])
+	}
+	return p, nil
 }
 
 // escapeQuotes percent-encodes quotes and line ends, as in the names of HTML forms (RFC
@@ -140,162 +195,143 @@ const maxNesting = 16
 type nestingKey struct{}
 
 func (m *Multipart) prepare(ctx context.Context, buffer bool) (*flow.Payload, error) {
+	pieces, mediaType, err := m.compose(ctx, buffer)
+	if err != nil {
+		return nil, err
+	}
+	p := joinPayloads(pieces)
+	p.MIME = mediaType
+	return p, nil
+}
+
+// compose returns the pieces of the body, and its Content-Type. The pieces between the
+// contents of parts are in memory.
+func (m *Multipart) compose(ctx context.Context, buffer bool) (pieces []*flow.Payload, mediaType string, err error) {
 	if m == nil {
-		return nil, invalidBody("a nil *Multipart")
+		return nil, "", invalidBody("a nil *Multipart")
 	}
 	depth, _ := ctx.Value(nestingKey{}).(int)
 	if depth == maxNesting {
-		return nil, invalidBody("a Multipart must not contain itself, or be nested too deeply")
+		return nil, "", invalidBody("a Multipart must not contain itself, or be nested too deeply")
 	}
 	ctx = context.WithValue(ctx, nestingKey{}, depth+1)
-	boundary := m.Boundary
-	if boundary == "" {
-		boundary = randomBoundary()
-	}
+	boundary := cmp.Or(m.Boundary, randomBoundary())
 	if !validBoundary(boundary) {
-		return nil, localError(ProtocolInvalidOperationError, "Invalid boundary", &FieldError{"boundary", boundary, "must be 1 to 70 characters of RFC 2046, section 5.1.1; leave it empty for a random one"})
+		return nil, "", invalidMultipart("boundary", boundary, "must be 1 to 70 characters of RFC 2046, section 5.1.1; leave it empty for a random one")
 	}
-	out := &flow.Payload{MIME: "multipart/" + m.kind().String() + `; boundary="` + boundary + `"`}
-	var pieces []*flow.Payload
-	for _, part := range m.Parts {
-		if err := validateHeaders(part.Headers); err != nil {
-			return nil, err
+	types := make([]string, len(m.Parts))
+	for i := range m.Parts {
+		part := &m.Parts[i]
+		content, err := part.compose(ctx, buffer)
+		if err != nil {
+			return nil, "", err
 		}
-		content := memoryPayload(nil)
-		if part.Body != nil {
-			p, err := part.Body.prepare(ctx, buffer)
-			if err != nil {
-				return nil, err
-			}
-			content = p
+		if m.Boundary != "" && slices.ContainsFunc(content.pieces, func(p *flow.Payload) bool { return hasDelimiter(p.Memory, boundary) }) {
+			return nil, "", invalidMultipart("boundary", boundary, "occurs in a part; leave it empty for a random one")
 		}
-		var head bytes.Buffer
-		head.WriteString("--" + boundary + "\r\n")
-		for name, value := range part.Headers.All() {
-			head.WriteString(name + ": " + value + "\r\n")
-		}
-		if content.MIME != "" && !part.Headers.Has("Content-Type") {
-			// a nested Multipart cannot be parsed without its boundary
-			head.WriteString("Content-Type: " + content.MIME + "\r\n")
-		}
-		head.WriteString("\r\n")
-		pieces = append(pieces, memoryPayload(head.Bytes()), content, memoryPayload([]byte("\r\n")))
+		types[i] = cmp.Or(part.Headers.Get("Content-Type"), content.mediaType)
+		pieces = append(pieces, memoryPayload(part.head(boundary, content)))
+		pieces = append(pieces, content.pieces...)
+		pieces = append(pieces, memoryPayload([]byte("\r\n")))
 	}
 	pieces = append(pieces, memoryPayload([]byte("--"+boundary+"--\r\n")))
-	out.Rewindable = true
-	for _, p := range pieces {
-		out.Rewindable = out.Rewindable && p.Rewindable
-		if p.Size < 0 || out.Size < 0 {
-			out.Size = -1
-		} else {
-			out.Size += p.Size
+	mediaType = "multipart/" + m.kind().String() + `; boundary="` + boundary + `"`
+	if m.Type == RelatedType {
+		root, err := m.relatedParameters(types)
+		if err != nil {
+			return nil, "", err
 		}
-		out.Blocks = out.Blocks || p.Blocks
+		mediaType += root
 	}
-	out.Owned = true // Close closes only the parts that are owned
-	out.Open = func() (io.Reader, error) { return openPieces(pieces) }
-	return out, nil
+	return pieces, mediaType, nil
 }
 
-// pieceReader concatenates payloads. Each is opened when the previous one has ended, and
-// closed if it is owned.
-type pieceReader struct {
-	rest      []*flow.Payload
-	current   io.Reader
-	remaining int64 // bytes of current still to be read; below 0 if unknown
-	total     int64 // length of current
-	owned     bool
-}
-
-func openPieces(pieces []*flow.Payload) (io.Reader, error) {
-	r := &pieceReader{rest: pieces}
-	// a source that cannot be read again must fail here, not in the middle of the body
-	for _, p := range pieces {
-		if p.Size < 0 && !p.Owned {
-			src, err := p.Open()
-			if err != nil {
-				return nil, err
-			}
-			opened := *p
-			opened.Open = func() (io.Reader, error) { return src, nil }
-			r.rest = replace(r.rest, p, &opened)
+// relatedParameters are the parameters that describe the root of a multipart/related body
+// (RFC 2387, section 3). types has the Content-Types of the parts.
+func (m *Multipart) relatedParameters(types []string) (string, error) {
+	root, start := 0, ""
+	if m.Start != "" {
+		root = slices.IndexFunc(m.Parts, func(p Part) bool { return p.Headers.Get("Content-ID") == m.Start })
+		if root < 0 {
+			return "", invalidMultipart("Start", m.Start, "must be the Content-ID of a part, with its angle brackets")
 		}
+		start = `; start="` + escapeQuoted(m.Start) + `"`
 	}
-	return r, nil
-}
-
-func replace(list []*flow.Payload, old, now *flow.Payload) []*flow.Payload {
-	out := make([]*flow.Payload, len(list))
-	for i, p := range list {
-		if p == old {
-			p = now
-		}
-		out[i] = p
+	if root == len(types) {
+		return "", nil
 	}
-	return out
+	mediaType, _, _ := strings.Cut(types[root], ";")
+	mediaType = cmp.Or(strings.TrimSpace(mediaType), "text/plain") // the default of RFC 2046, section 5.1
+	return `; type="` + escapeQuoted(mediaType) + `"` + start, nil
 }
 
-func (r *pieceReader) Read(p []byte) (int, error) {
-	for {
-		if r.current == nil {
-			if len(r.rest) == 0 {
-				return 0, io.EOF
-			}
-			next := r.rest[0]
-			src, err := next.Open()
-			if err != nil {
-				return 0, err
-			}
-			r.rest, r.current, r.remaining, r.total, r.owned = r.rest[1:], src, next.Size, next.Size, next.Owned
+// escapeQuoted escapes the content of a quoted-string (RFC 9110, section 5.6.4).
+func escapeQuoted(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
+}
+
+func invalidMultipart(field, value, reason string) error {
+	return localError(ProtocolInvalidOperationError, "Invalid "+field, &FieldError{field, value, reason})
+}
+
+// hasDelimiter reports whether a line of content begins with a delimiter.
+func hasDelimiter(content []byte, boundary string) bool {
+	delimiter := []byte("--" + boundary)
+	for at := 0; ; {
+		i := bytes.Index(content[at:], delimiter)
+		if i < 0 {
+			return false
 		}
-		q := p
-		if r.remaining >= 0 && int64(len(q)) > r.remaining {
-			q = q[:r.remaining]
+		at += i
+		if at == 0 || content[at-1] == '\n' || content[at-1] == '\r' {
+			return true
 		}
-		var n int
-		var err error
-		if len(q) > 0 {
-			n, err = r.current.Read(q)
-		}
-		if r.remaining >= 0 {
-			r.remaining -= int64(n)
-		}
-		switch {
-		case err == io.EOF && r.remaining > 0:
-			return n, &flow.ShortSourceError{Got: r.total - r.remaining, Want: r.total}
-		case err != nil && !errors.Is(err, io.EOF):
-			return n, err
-		case err == io.EOF || r.remaining == 0:
-			if err := r.end(); err != nil {
-				return n, err
-			}
-		}
-		if n > 0 {
-			return n, nil
-		}
-		if err == nil && len(q) > 0 && r.current != nil {
-			return 0, nil
-		}
+		at++
 	}
 }
 
-// end closes the current piece.
-func (r *pieceReader) end() error {
-	c, ok := r.current.(io.Closer)
-	r.current = nil
-	if ok && r.owned {
-		return c.Close()
-	}
-	return nil
+// partContent is the body of a part that has been prepared.
+type partContent struct {
+	pieces            []*flow.Payload
+	mediaType, coding string
 }
 
-// Close closes the current piece, if it is owned.
-func (r *pieceReader) Close() error {
-	r.rest = nil
-	if r.current != nil {
-		return r.end()
+func (p *Part) compose(ctx context.Context, buffer bool) (c partContent, err error) {
+	if err = validateHeaders(p.Headers); err != nil {
+		return c, err
 	}
-	return nil
+	switch body := p.Body.(type) {
+	case nil:
+	case *Multipart:
+		c.pieces, c.mediaType, err = body.compose(ctx, buffer)
+	default:
+		var payload *flow.Payload
+		if payload, err = body.prepare(ctx, buffer); err == nil {
+			c = partContent{[]*flow.Payload{payload}, payload.MIME, payload.Coding}
+		}
+	}
+	return c, err
+}
+
+// head is the delimiter before a part with the fields of the part.
+func (p *Part) head(boundary string, c partContent) []byte {
+	var b bytes.Buffer
+	b.WriteString("--" + boundary + "\r\n")
+	const encoding = "Content-Encoding"
+	for name, value := range p.Headers.All() {
+		if c.coding == "" || !strings.EqualFold(name, encoding) {
+			b.WriteString(name + ": " + value + "\r\n")
+		}
+	}
+	if c.mediaType != "" && !p.Headers.Has("Content-Type") {
+		// a nested Multipart cannot be parsed without its boundary
+		b.WriteString("Content-Type: " + c.mediaType + "\r\n")
+	}
+	if c.coding != "" {
+		b.WriteString(encoding + ": " + strings.Join(append(p.Headers.Values(encoding), c.coding), ", ") + "\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
 }
 
 // LogValue is what log/slog prints: the same as String.

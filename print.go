@@ -280,14 +280,27 @@ func (p Part) printout() printout {
 	body := p.Body
 	p.Body = nil // it may contain the part
 	out := printoutOf(p)
-	switch body := body.(type) {
-	case nil:
-	case bytesBody:
-		out.add("Body", body.text())
-	default:
-		out.add("Body", reflect.TypeOf(body).String())
+	if body != nil {
+		out.add("Body", bodyText(body))
 	}
 	return out
+}
+
+// bodyText describes a body without its content.
+func bodyText(b Body) string {
+	switch b := b.(type) {
+	case nil:
+		return "none"
+	case bytesBody:
+		return b.text()
+	case contentBody:
+		return b.data.text()
+	case namedBody:
+		return bodyText(b.Body)
+	case compressedBody:
+		return bodyText(b.body) + " in " + printable(b.coding, maxReason)
+	}
+	return reflect.TypeOf(b).String()
 }
 
 // Format prints how many bytes there are.
@@ -295,6 +308,18 @@ func (b bytesBody) Format(s fmt.State, verb rune) { formatText(s, verb, b.text()
 
 // LogValue is what log/slog prints: the same.
 func (b bytesBody) LogValue() slog.Value { return slog.StringValue(b.text()) }
+
+// Format prints the size or kind of the body.
+func (b compressedBody) Format(s fmt.State, verb rune) { formatText(s, verb, bodyText(b)) }
+
+// LogValue is what log/slog prints: the same.
+func (b compressedBody) LogValue() slog.Value { return slog.StringValue(bodyText(b)) }
+
+// Format prints the size or kind of the body.
+func (b namedBody) Format(s fmt.State, verb rune) { formatText(s, verb, bodyText(b)) }
+
+// LogValue is what log/slog prints: the same.
+func (b namedBody) LogValue() slog.Value { return slog.StringValue(bodyText(b)) }
 
 func (b bytesBody) text() string { return strconv.Itoa(len(b)) + " bytes" }
 

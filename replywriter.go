@@ -49,6 +49,7 @@ type replyWriter struct {
 	r       *Reply
 	b       Backend
 	payload *flow.Payload
+	own     Headers // fields of the program, without those that describe the payload
 	// otherOrigin: a redirect has led to another origin than that of the Request.
 	otherOrigin bool
 	request     BackendRequest
@@ -88,6 +89,7 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 	if on != nil {
 		h, w.told = on.headers, on.told
 	}
+	w.own = h
 	q := &w.request
 	*q = BackendRequest{Method: r.Method(), URL: r.URL(), Headers: h.Clone(), Body: http.NoBody, Request: r.req.Clone(), ctx: r.ctx}
 	if on != nil {
@@ -103,8 +105,8 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 			w.upload = &backendBody{w: w}
 			q.Body = w.upload
 		}
-		if body.MIME != "" && !q.Headers.Has("Content-Type") {
-			q.Headers.Set("Content-Type", body.MIME)
+		for _, f := range body.Fields(h) {
+			q.Headers.Set(f.Name, f.Value)
 		}
 	}
 	if n := r.req.MinRate; n > 0 {

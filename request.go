@@ -66,9 +66,10 @@ type Request struct {
 	// never sent, and the user information is not sent as part of the request target.
 	URL *url.URL
 	// Headers are sent in net/http's order. Host is honoured; Content-Length may shorten
-	// the body (rule H35); Transfer-Encoding is ignored. An Authorization is sent as it is,
-	// and a 401 response to it is final (rule U4). With Accept-Encoding or Range among them
-	// the body is delivered undecoded, otherwise its content codings are decoded (rule Z2).
+	// the body (rule H35), but not a CompressedBody; Transfer-Encoding is ignored. An
+	// Authorization is sent as it is, and a 401 response to it is final (rule U4). With
+	// Accept-Encoding or Range among them the body is delivered undecoded, otherwise its
+	// content codings are decoded (rule Z2).
 	Headers Headers
 	// SecretHeaders names fields of Headers whose values are secrets, an API key for
 	// instance, in addition to Config.SecretHeaders. Like Authorization they are not sent

@@ -68,7 +68,7 @@ func (w *replyWriter) redirect(location string, status int) error {
 	defer w.mu.Unlock()
 	if w.stage != over {
 		w.stage = moved
-		w.next = &onward{flow.NextHeaders(w.request.Headers.Clone(), r.req.SecretHeaders, plan), plan.SendBody, plan.SameOrigin, w.told}
+		w.next = &onward{flow.NextHeaders(w.own.Clone(), r.req.SecretHeaders, plan), plan.SendBody, plan.SameOrigin, w.told}
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package coding decodes the content codings of HTTP (RFC 9110, section 8.4): zstd, br,
-// gzip and deflate, alone or combined. Decoders are pooled, detect all damage, and stop at
-// data that decodes to far more than is reasonable.
+// gzip and deflate, alone or combined, and encodes gzip and zstd. Decoders are pooled,
+// detect all damage, and stop at data that decodes to far more than is reasonable.
 package coding
 
 import (

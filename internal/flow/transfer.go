@@ -175,10 +175,7 @@ func (t *Transfer) attachBody(req *http.Request) (err error) {
 	if p == nil {
 		return nil
 	}
-	if p.MIME != "" && !t.headers.Has("Content-Type") {
-		req.Header["Content-Type"] = []string{p.MIME}
-		req.Header["Mime-Version"] = []string{"1.0"}
-	}
+	t.describeBody(req.Header)
 	req.ContentLength = p.Size
 	if p.Size == 0 {
 		req.Body = http.NoBody
@@ -199,6 +196,18 @@ func (t *Transfer) attachBody(req *http.Request) (err error) {
 	}
 	req.Body, req.Trailer = t.upload, p.Trailer
 	return nil
+}
+
+// describeBody sets the fields that describe the payload.
+func (t *Transfer) describeBody(fields http.Header) {
+	for _, f := range t.payload.Fields(t.headers) {
+		for key := range fields {
+			if strings.EqualFold(key, f.Name) {
+				delete(fields, key)
+			}
+		}
+		fields[f.Name] = []string{f.Value}
+	}
 }
 
 // hashBody writes the request body to w, for Digest authentication with auth-int.

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -24,11 +26,15 @@ type Payload struct {
 	Memory []byte
 	// MIME is the Content-Type for requests that have none.
 	MIME string
+	// Coding lists the content codings that the body has, in the order in which they were
+	// applied. They follow those in the request's Content-Encoding.
+	Coding string
 	// Rewindable: Open can be called any number of times.
 	Rewindable bool
 	// Blocks: Read of the source may block regardless of the context.
 	Blocks bool
-	// Owned: the reader that Open returns is closed after use.
+	// Owned: the reader that Open returns is closed after use, also during a Read if it
+	// Blocks.
 	Owned bool
 	// Exact: a source with more than Size bytes is an error; otherwise the first ones are
 	// sent.
@@ -36,6 +42,9 @@ type Payload struct {
 	// Trailer are trailer fields, sent with the values that they have at the end of the
 	// source.
 	Trailer http.Header
+	// Shared: the readers that Open returns read from a common source, so that only one may
+	// be in use. Those that are not Owned always do.
+	Shared bool
 
 	// last is the previous reader of a source that blocks. Before a source is rewound, its
 	// running Read must have returned.
@@ -45,7 +54,7 @@ type Payload struct {
 // open returns a reading from the beginning. Before it rewinds the source, it waits for the
 // end of a running Read.
 func (p *Payload) open(ctx context.Context) (r reading, err error) {
-	if p.last != nil && !p.Owned {
+	if p.last != nil && (p.Shared || !p.Owned) {
 		if err = p.last.idle(ctx); err != nil {
 			return r, err
 		}
@@ -63,6 +72,42 @@ func (p *Payload) open(ctx context.Context) (r reading, err error) {
 		p.last = r.blocking
 	}
 	return r, nil
+}
+
+// Fields returns the fields that describe the body in a request with the program's fields h,
+// in whose place they are to be sent (rules L12 and L15). Of h they replace only a
+// Content-Encoding, whose codings they contain.
+func (p *Payload) Fields(h headers.Headers) []headers.Field {
+	var fields []headers.Field
+	if p.MIME != "" && !h.Has("Content-Type") {
+		fields = append(fields, headers.Field{Name: "Content-Type", Value: p.MIME})
+		if strings.HasPrefix(p.MIME, "multipart/") && !h.Has("MIME-Version") {
+			fields = append(fields, headers.Field{Name: "MIME-Version", Value: "1.0"})
+		}
+	}
+	if p.Coding != "" {
+		const name = "Content-Encoding"
+		fields = append(fields, headers.Field{Name: name, Value: strings.Join(append(h.Values(name), p.Coding), ", ")})
+	}
+	return fields
+}
+
+// Peek reads the first bytes of a body that is Rewindable into b, and returns their number,
+// which is smaller than len(b) only for a shorter body.
+func (p *Payload) Peek(ctx context.Context, b []byte) (int, error) {
+	r, err := p.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer r.close()
+	if p.Size >= 0 {
+		b = b[:min(int64(len(b)), p.Size)]
+	}
+	n, err := io.ReadFull(&r, b)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	return n, err
 }
 
 // reading reads a Payload once. It ends with its context.
