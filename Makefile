@@ -13,7 +13,7 @@ open_types := netreply/netreply\.RedirectPolicy$$|/httpurl\.(Policy|RefusalKind)
 
 nested := opensslpsk internal/interop examples bench
 systems := windows/amd64 darwin/arm64 plan9/amd64 js/wasm
-portable := . ./cookies ./headers ./hsts ./httpserver ./internal/...
+portable := . ./cookies ./headers ./hsts ./httpserver ./netreplytest ./internal/...
 # A count: a time limit can end a run of go test in "context deadline exceeded", with nothing found.
 fuzz_runs := 8000x
 build := .build

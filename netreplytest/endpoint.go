@@ -1,0 +1,454 @@
+package netreplytest
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+
+	"golang.org/x/net/http2"
+)
+
+// endpoint is one side that clients connect to, a Server or its Proxy: connections, the
+// script, and the record of requests. Every goroutine of it has ended when close returns.
+type endpoint struct {
+	t       TB
+	what    string // in messages
+	kind    Kind
+	handler http.Handler    // answers what neither a fault nor the script does
+	tcp     net.Listener    // nil for an endpoint in memory
+	h1      *queueListener  // connections for http
+	http    *http.Server    // serves HTTP/1
+	running sync.WaitGroup  // goroutines of connections
+	ctx     context.Context // of all requests; ends with the test
+	cancel  context.CancelFunc
+
+	mu       sync.Mutex
+	closed   bool
+	fault    Fault // of everything, until recovered; the zero Fault for none
+	next     []http.Handler
+	requests []*record
+	conns    map[net.Conn]*peer
+	accepted int
+}
+
+// peer is a connection of a client.
+type peer struct {
+	raw   net.Conn // without TLS
+	host  string   // that the client wanted
+	busy  int      // requests; guarded by the endpoint's lock
+	fault Fault    // of its handshake
+}
+
+// record is a request that was received.
+type record struct {
+	mu sync.Mutex
+	Request
+}
+
+type (
+	endpointKey struct{}
+	peerKey     struct{}
+)
+
+// endpointOf is the endpoint that received a request, nil for another server.
+func endpointOf(r *http.Request) *endpoint {
+	e, _ := r.Context().Value(endpointKey{}).(*endpoint)
+	return e
+}
+
+func newEndpoint(t TB, what string, kind Kind, h http.Handler) *endpoint {
+	e := &endpoint{t: t, what: what, kind: kind, handler: h, conns: map[net.Conn]*peer{}}
+	e.ctx, e.cancel = context.WithCancel(context.WithValue(context.Background(), endpointKey{}, e))
+	e.h1 = newQueueListener(memoryAddr(1, kind.port()))
+	e.http = &http.Server{
+		Handler:     http.HandlerFunc(e.serve),
+		ErrorLog:    log.New(io.Discard, "", 0), // failures are wanted
+		BaseContext: func(net.Listener) context.Context { return e.ctx },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, e.peerOf(c))
+		},
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if s == http.StateClosed || s == http.StateHijacked {
+				if s == http.StateClosed {
+					e.forget(e.peerOf(c))
+				}
+				e.running.Done()
+			}
+		},
+	}
+	e.running.Go(func() { e.http.Serve(e.h1) })
+	t.Cleanup(e.close)
+	return e
+}
+
+// listen makes the endpoint one on a port.
+func (e *endpoint) listen() {
+	e.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		e.t.Fatalf(prefix+"%v", err)
+	}
+	e.tcp = ln
+	e.running.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			e.accept(c, "127.0.0.1")
+		}
+	})
+}
+
+// close ends connections and waits for all goroutines.
+func (e *endpoint) close() {
+	e.cancel()
+	if e.tcp != nil {
+		e.tcp.Close()
+	}
+	e.mu.Lock()
+	e.closed = true
+	open := slices.Collect(func(yield func(net.Conn) bool) {
+		for _, p := range e.conns {
+			if !yield(p.raw) {
+				return
+			}
+		}
+	})
+	e.mu.Unlock()
+	for _, c := range open {
+		c.Close()
+	}
+	e.h1.Close()
+	e.http.Close()
+	e.running.Wait()
+}
+
+// dial connects a client with the endpoint.
+func (e *endpoint) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if f := e.takeFault(connecting); f.dial != nil {
+		return nil, f.dial(ctx, addr)
+	}
+	if e.tcp != nil {
+		return new(net.Dialer).DialContext(ctx, "tcp", e.tcp.Addr().String())
+	}
+	e.mu.Lock()
+	port := 49152 + e.accepted%16384
+	e.mu.Unlock()
+	client, server := newMemoryConns(memoryAddr(2, port), e.h1.addr)
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	if !e.accept(server, host) {
+		client.Close()
+		return nil, dialError(addr, errRefused)
+	}
+	return client, nil
+}
+
+// accept serves a connection; false means that the endpoint is closed.
+func (e *endpoint) accept(raw net.Conn, host string) bool {
+	p := &peer{raw: raw, host: host, fault: e.takeFault(handshake)}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		raw.Close()
+		return false
+	}
+	e.accepted++
+	e.conns[raw] = p
+	e.running.Go(func() { e.serveConn(p) })
+	return true
+}
+
+// rawConn is the connection below TLS.
+func rawConn(c net.Conn) net.Conn {
+	for {
+		switch v := c.(type) {
+		case *tls.Conn:
+			c = v.NetConn()
+		case *sniffed:
+			c = v.Conn
+		default:
+			return c
+		}
+	}
+}
+
+func (e *endpoint) peerOf(c net.Conn) *peer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.conns[rawConn(c)]
+}
+
+// forget ends a connection.
+func (e *endpoint) forget(p *peer) {
+	if p == nil {
+		return
+	}
+	p.raw.Close()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, p.raw)
+}
+
+// sniffed is a connection of which the first bytes have been looked at.
+type sniffed struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (s *sniffed) Read(b []byte) (int, error) { return s.r.Read(b) }
+
+// serveConn makes the handshake and chooses the protocol.
+func (e *endpoint) serveConn(p *peer) {
+	c := p.raw
+	h2 := false
+	switch e.kind {
+	case HTTPS, HTTP2:
+		if p.fault.greet != nil {
+			p.fault.greet(e, p)
+			e.forget(p)
+			return
+		}
+		s := tls.Server(p.raw, e.tlsConfig(p))
+		if s.HandshakeContext(e.ctx) != nil { // a client may refuse the certificate
+			e.forget(p)
+			return
+		}
+		c, h2 = s, s.ConnectionState().NegotiatedProtocol == "h2"
+	case HTTP2Cleartext:
+		s := &sniffed{p.raw, bufio.NewReader(p.raw)}
+		start, err := s.r.Peek(3)
+		if err != nil {
+			e.forget(p)
+			return
+		}
+		c, h2 = s, string(start) == http2.ClientPreface[:3]
+	}
+	if h2 {
+		serveH2(e, p, c)
+		e.forget(p)
+		return
+	}
+	e.running.Add(1) // ConnState takes it back
+	if e.h1.put(e.ctx, c) != nil {
+		e.forget(p)
+		e.running.Done()
+	}
+}
+
+// tlsConfig presents a certificate for whatever host the client wants.
+func (e *endpoint) tlsConfig(p *peer) *tls.Config {
+	protocols := []string{"http/1.1"}
+	if e.kind == HTTP2 {
+		protocols = []string{"h2", "http/1.1"}
+	}
+	return &tls.Config{
+		NextProtos: protocols,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			host := hello.ServerName
+			if host == "" {
+				host = p.host
+			}
+			return certificate(host, p.fault.flaw), nil
+		},
+	}
+}
+
+// takeFault returns the fault that a new connection meets at a place, the zero Fault for
+// none.
+func (e *endpoint) takeFault(at place) Fault {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.fault.at == at {
+		return e.fault
+	}
+	if len(e.next) > 0 {
+		if f, ok := e.next[0].(Fault); ok && f.at == at {
+			e.next = e.next[1:]
+			return f
+		}
+	}
+	return Fault{}
+}
+
+// takeAnswer returns what answers a request; last reports that the connection has to end
+// with it, because the script wants another one.
+func (e *endpoint) takeAnswer() (h http.Handler, last bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.fault.at == inAnswer {
+		return e.fault, false
+	}
+	if len(e.next) == 0 {
+		return e.handler, false
+	}
+	if f, ok := e.next[0].(Fault); ok && (f.at == connecting || f.at == handshake) {
+		return e.handler, true
+	}
+	h, e.next = e.next[0], e.next[1:]
+	if len(e.next) > 0 {
+		f, ok := e.next[0].(Fault)
+		last = ok && (f.at == connecting || f.at == handshake)
+	}
+	return h, last
+}
+
+// serve records and answers a request.
+func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
+	e.running.Add(1) // a connection that was hijacked no longer counts
+	defer e.running.Done()
+	p, _ := r.Context().Value(peerKey{}).(*peer)
+	e.busy(p, 1)
+	defer e.busy(p, -1)
+	rec := &record{Request: Request{
+		Method: r.Method, Host: r.Host, Target: r.RequestURI, Proto: r.Proto, Header: r.Header.Clone(),
+	}}
+	e.mu.Lock()
+	e.requests = append(e.requests, rec)
+	e.mu.Unlock()
+	r.Body = &recordedBody{r.Body, rec}
+	h, last := e.takeAnswer()
+	if last {
+		w.Header().Set("Connection", "close") // over HTTP/2, GOAWAY
+	}
+	defer func() {
+		if bad := recover(); bad != nil {
+			if bad != http.ErrAbortHandler {
+				e.t.Errorf(prefix+"%s: the handler of %s %s panics: %v", e.what, r.Method, r.URL.Path, bad)
+			}
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	h.ServeHTTP(w, r)
+}
+
+func (e *endpoint) busy(p *peer, n int) {
+	if p == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.busy += n
+}
+
+// closeIdle closes the connections without a request.
+func (e *endpoint) closeIdle() {
+	e.mu.Lock()
+	var idle []net.Conn
+	for _, p := range e.conns {
+		if p.busy == 0 {
+			idle = append(idle, p.raw)
+		}
+	}
+	e.mu.Unlock()
+	for _, c := range idle {
+		c.Close()
+	}
+}
+
+// fail sets the fault of everything that follows.
+func (e *endpoint) fail(f Fault) {
+	e.t.Helper()
+	if wrong := f.misused(e.kind, f.at); wrong != "" {
+		e.t.Fatalf(prefix+"%s: %s", e.what, wrong)
+	}
+	e.mu.Lock()
+	e.fault = f
+	e.mu.Unlock()
+	if f.at == connecting || f.at == handshake {
+		e.closeIdle()
+	}
+}
+
+// script adds answers to the script.
+func (e *endpoint) script(answers []http.Handler) {
+	e.t.Helper()
+	for i, h := range answers {
+		if wrong := misplaced(h, e.kind, true); wrong != "" {
+			e.t.Fatalf(prefix+"%s: answer %d of the script: %s", e.what, i+1, wrong)
+		}
+	}
+	e.mu.Lock()
+	idle := len(e.next) == 0 && len(answers) > 0
+	e.next = append(e.next, answers...)
+	e.mu.Unlock()
+	if f, ok := firstOf(answers).(Fault); ok && idle && f.at != inAnswer {
+		e.closeIdle()
+	}
+}
+
+func firstOf(answers []http.Handler) http.Handler {
+	if len(answers) == 0 {
+		return nil
+	}
+	return answers[0]
+}
+
+// misplaced says what is wrong with an answer for a kind of server; "" for nothing.
+func misplaced(h http.Handler, kind Kind, scripted bool) string {
+	switch h := h.(type) {
+	case nil:
+		return "it is nil"
+	case Answer:
+		return h.misplaced(kind)
+	case Fault:
+		at := inAnswer
+		if scripted {
+			at = h.at
+		}
+		return h.misused(kind, at)
+	}
+	return ""
+}
+
+// seen are copies of the requests so far.
+func (e *endpoint) seen() []Request {
+	e.mu.Lock()
+	list := slices.Clone(e.requests)
+	e.mu.Unlock()
+	requests := make([]Request, len(list))
+	for i, rec := range list {
+		rec.mu.Lock()
+		requests[i] = rec.Request
+		requests[i].Header = rec.Header.Clone()
+		requests[i].Body = slices.Clone(rec.Body)
+		rec.mu.Unlock()
+	}
+	return requests
+}
+
+func (e *endpoint) connections() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.accepted
+}
+
+// recordedBody is the body of a request; what is read of it is recorded.
+type recordedBody struct {
+	io.ReadCloser
+	rec *record
+}
+
+func (b *recordedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.rec.mu.Lock()
+	b.rec.Body = append(b.rec.Body, p[:n]...)
+	b.rec.mu.Unlock()
+	return n, err
+}
+
+// recover ends the fault and the script.
+func (e *endpoint) recover() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fault, e.next = Fault{}, nil
+}

@@ -1,0 +1,77 @@
+package netreplytest
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+)
+
+// controlOf is what a fault acts on; nil if it cannot.
+func controlOf(w http.ResponseWriter, r *http.Request) control {
+	for inner := w; ; {
+		if s, ok := inner.(*h2Stream); ok {
+			return s
+		}
+		u, ok := inner.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		inner = u.Unwrap()
+	}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil
+	}
+	c := &h1Control{conn: conn, r: rw.Reader}
+	if p, ok := r.Context().Value(peerKey{}).(*peer); ok && p != nil {
+		c.forget = func() { endpointOf(r).forget(p) }
+	}
+	return c
+}
+
+// h1Control is a hijacked connection.
+type h1Control struct {
+	conn   net.Conn
+	r      *bufio.Reader
+	forget func()
+}
+
+func (c *h1Control) write(raw string) { io.WriteString(c.conn, raw) }
+
+func (c *h1Control) garble() { c.write("\x00garbage, not HTTP\r\n\r\n") }
+
+func (c *h1Control) closeConn() {
+	c.conn.Close()
+	if c.forget != nil {
+		c.forget()
+	}
+}
+
+func (c *h1Control) resetConn() {
+	resetConn(c.conn)
+	c.closeConn()
+}
+
+func (c *h1Control) hold() { io.Copy(io.Discard, c.r) }
+
+func (c *h1Control) resetStream(uint32) bool {
+	c.closeConn()
+	return false
+}
+
+func (c *h1Control) goAway(uint32) bool {
+	c.closeConn()
+	return false
+}
+
+// resetConn closes a connection with a reset.
+func resetConn(c net.Conn) {
+	switch raw := rawConn(c).(type) {
+	case *memoryConn:
+		raw.reset()
+	case *net.TCPConn:
+		raw.SetLinger(0)
+		raw.Close()
+	}
+}

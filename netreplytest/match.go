@@ -1,0 +1,198 @@
+package netreplytest
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/netreply/netreply"
+)
+
+// eventNames are the signals that patterns can name.
+var eventNames = func() (names []string) {
+	for _, e := range []netreply.Event{
+		netreply.SocketStartedConnecting{}, netreply.SSLErrorsOccurred{}, netreply.PreSharedKeyAuthenticationRequired{},
+		netreply.Encrypted{}, netreply.RequestSent{}, netreply.UploadProgress{}, netreply.InformationalReceived{},
+		netreply.MetaDataChanged{}, netreply.AuthenticationRequired{}, netreply.ProxyAuthenticationRequired{},
+		netreply.Redirected{}, netreply.ReadyRead{}, netreply.DownloadProgress{}, netreply.ErrorOccurred{}, netreply.Finished{},
+	} {
+		names = append(names, eventName(e))
+	}
+	return names
+}()
+
+// detailOf is what a pattern can require of a signal in parentheses; "" for nothing.
+func detailOf(e netreply.Event) string {
+	progress := func(p netreply.Progress) string {
+		total := "?"
+		if p.Total >= 0 {
+			total = strconv.FormatInt(p.Total, 10)
+		}
+		return strconv.FormatInt(p.Done, 10) + "/" + total
+	}
+	switch e := e.(type) {
+	case netreply.MetaDataChanged:
+		return strconv.Itoa(e.StatusCode)
+	case netreply.InformationalReceived:
+		return strconv.Itoa(e.StatusCode)
+	case netreply.UploadProgress:
+		return progress(e.Progress)
+	case netreply.DownloadProgress:
+		return progress(e.Progress)
+	case netreply.ErrorOccurred:
+		return e.Code.String()
+	}
+	return ""
+}
+
+// hasDetail are the signals that have a detail.
+var hasDetail = []string{"MetaDataChanged", "InformationalReceived", "UploadProgress", "DownloadProgress", "ErrorOccurred"}
+
+// token is one word of a pattern.
+type token struct {
+	text     string
+	names    []string // alternatives; empty for any signal
+	details  []string // of names; "" for any
+	optional bool     // ? or *
+	repeats  bool     // * or +
+}
+
+func (k *token) matches(e netreply.Event) bool {
+	if len(k.names) == 0 {
+		return true
+	}
+	for i, name := range k.names {
+		if name == eventName(e) && (k.details[i] == "" || k.details[i] == detailOf(e)) {
+			return true
+		}
+	}
+	return false
+}
+
+// parsePattern splits a pattern into its words.
+func parsePattern(pattern string) ([]token, error) {
+	var list []token
+	for _, word := range strings.Fields(pattern) {
+		k := token{text: word}
+		if word == "..." {
+			k.optional, k.repeats = true, true
+			list = append(list, k)
+			continue
+		}
+		switch word[len(word)-1] {
+		case '?':
+			k.optional = true
+		case '*':
+			k.optional, k.repeats = true, true
+		case '+':
+			k.repeats = true
+		}
+		if k.optional || k.repeats {
+			word = word[:len(word)-1]
+		}
+		for name := range strings.SplitSeq(word, "|") {
+			detail := ""
+			if open := strings.IndexByte(name, '('); open >= 0 && strings.HasSuffix(name, ")") {
+				name, detail = name[:open], name[open+1:len(name)-1]
+				if !slices.Contains(hasDetail, name) || detail == "" {
+					return nil, fmt.Errorf("%q: only %s have a detail", k.text, strings.Join(hasDetail, ", "))
+				}
+			}
+			if !slices.Contains(eventNames, name) {
+				return nil, fmt.Errorf("%q: there is no signal %q, only %s", k.text, name, strings.Join(eventNames, ", "))
+			}
+			k.names, k.details = append(k.names, name), append(k.details, detail)
+		}
+		list = append(list, k)
+	}
+	return list, nil
+}
+
+// MatchEvents fails the test unless signals have the order of a pattern, and reports whether
+// they have. The words of a pattern are separated by spaces:
+//
+//	ReadyRead               one signal, by the name of its event
+//	ReadyRead?              none or one
+//	ReadyRead*              any number
+//	ReadyRead+              at least one
+//	ReadyRead|Finished      one of several; with a sign for any number of them, mixed
+//	MetaDataChanged(404)    with this detail: the status of MetaDataChanged and
+//	                        InformationalReceived, the code of ErrorOccurred(TimeoutError),
+//	                        the bytes of a progress, DownloadProgress(5/10) or (5/?)
+//	...                     any number of any signals
+//
+// The pattern is that of all signals: "MetaDataChanged" alone does not match a reply that also
+// finishes.
+func MatchEvents(t TB, events []netreply.Event, pattern string) bool {
+	t.Helper()
+	tokens, err := parsePattern(pattern)
+	if err != nil {
+		t.Fatalf(prefix+"the pattern has %v", err)
+		return false
+	}
+	// The places in the pattern at which a match of the events so far can stand, as for a
+	// regular expression; place i is before token i.
+	at := closure(tokens, []int{0})
+	for n, e := range events {
+		next := []int{}
+		for _, i := range at {
+			if i < len(tokens) && tokens[i].matches(e) {
+				next = append(next, i+1)
+				if tokens[i].repeats {
+					next = append(next, i)
+				}
+			}
+		}
+		if len(next) == 0 {
+			t.Errorf(prefix+"%s", difference(pattern, tokens, events, n, at))
+			return false
+		}
+		at = closure(tokens, next)
+	}
+	if !slices.Contains(at, len(tokens)) {
+		t.Errorf(prefix+"%s", difference(pattern, tokens, events, len(events), at))
+		return false
+	}
+	return true
+}
+
+// closure adds the places that are reached without a signal. A place whose token has matched
+// and may repeat is in the list by itself, and counts as one to go on from.
+func closure(tokens []token, at []int) []int {
+	for n := 0; n < len(at); n++ {
+		if i := at[n]; i < len(tokens) && tokens[i].optional && !slices.Contains(at, i+1) {
+			at = append(at, i+1)
+		}
+	}
+	slices.Sort(at)
+	return slices.Compact(at)
+}
+
+// difference lists the signals, and what the pattern wanted at the first that does not fit.
+func difference(pattern string, tokens []token, events []netreply.Event, wrong int, at []int) string {
+	var wanted []string
+	for _, i := range at {
+		if i < len(tokens) {
+			wanted = append(wanted, tokens[i].text)
+		} else {
+			wanted = append(wanted, "the end")
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "the signals do not match %s\n", strings.Join(strings.Fields(pattern), " "))
+	for i, e := range events {
+		mark := "   "
+		if i == wrong {
+			mark = ">> "
+		}
+		fmt.Fprintf(&b, "  %s%2d %v\n", mark, i+1, e)
+		if i == wrong {
+			fmt.Fprintf(&b, "        wanted here: %s\n", strings.Join(wanted, ", or "))
+		}
+	}
+	if wrong == len(events) {
+		fmt.Fprintf(&b, "  >>    no more signals; wanted here: %s\n", strings.Join(wanted, ", or "))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

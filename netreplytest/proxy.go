@@ -1,0 +1,153 @@
+package netreplytest
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/netreply/netreply"
+)
+
+// Where the Proxy of a Server is reached.
+const (
+	proxyHost = "proxy.example"
+	proxyPort = 3128
+	proxyAddr = "proxy.example:3128"
+)
+
+// Proxy is an HTTP proxy in memory in front of a Server: it forwards http requests and opens
+// tunnels by CONNECT, to nowhere else. It does what a test says like a Server; its answers
+// to CONNECT are among them.
+type Proxy struct {
+	*endpoint
+	server *endpoint
+
+	loginMu sync.Mutex
+	login   string // the field that is required, "" for none
+}
+
+// Proxy is the server's proxy, made at the first call. A Config made after that uses it.
+func (s *Server) Proxy() *Proxy {
+	s.t.Helper()
+	s.proxyMu.Lock()
+	defer s.proxyMu.Unlock()
+	if s.proxy == nil {
+		if s.configured {
+			s.t.Fatalf(prefix + "Server: Proxy, or Fail with a fault of a proxy, must be called before Config, Configure and Manager")
+		}
+		p := &Proxy{server: s.endpoint}
+		p.endpoint = newEndpoint(s.t, "Proxy", HTTP, p)
+		s.proxy = p
+	}
+	return s.proxy
+}
+
+// address is the proxy in a Config.
+func (p *Proxy) address() *netreply.Proxy {
+	return &netreply.Proxy{Type: netreply.HTTPProxy, Host: proxyHost, Port: proxyPort}
+}
+
+// RequireLogin makes the proxy answer 407 to requests without this user and password, by the
+// Basic scheme.
+func (p *Proxy) RequireLogin(user, password string) {
+	p.loginMu.Lock()
+	defer p.loginMu.Unlock()
+	p.login = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+// Fail is Server.Fail, for the proxy's own connections and answers.
+func (p *Proxy) Fail(f Fault) {
+	p.t.Helper()
+	p.fail(f)
+}
+
+// Next is Server.Next, for the proxy's own connections and answers.
+func (p *Proxy) Next(answers ...http.Handler) {
+	p.t.Helper()
+	p.script(answers)
+}
+
+// Recover is Server.Recover.
+func (p *Proxy) Recover() { p.recover() }
+
+// Requests are the requests so far, in order, those of the method CONNECT included.
+func (p *Proxy) Requests() []Request { return p.seen() }
+
+// Connections is how many connections were accepted.
+func (p *Proxy) Connections() int { return p.connections() }
+
+// ServeHTTP forwards a request, or opens a tunnel.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.loginMu.Lock()
+	login := p.login
+	p.loginMu.Unlock()
+	if login != "" && r.Header.Get("Proxy-Authorization") != login {
+		Answer{Status(http.StatusProxyAuthRequired), Header("Proxy-Authenticate", `Basic realm="netreplytest"`)}.ServeHTTP(w, r)
+		return
+	}
+	if r.Method == http.MethodConnect {
+		p.tunnel(w, r)
+		return
+	}
+	if !r.URL.IsAbs() {
+		http.Error(w, "a proxy needs a whole URL", http.StatusBadRequest)
+		return
+	}
+	if f := p.server.takeFault(connecting); f.dial != nil {
+		refuse(w, f.dial(r.Context(), r.URL.Host))
+		return
+	}
+	r.Header.Del("Proxy-Authorization")
+	r.Header.Del("Proxy-Connection")
+	r.RequestURI = r.URL.RequestURI()
+	p.server.serve(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, (*peer)(nil))))
+}
+
+// refuse answers a request whose target cannot be reached.
+func refuse(w http.ResponseWriter, err error) {
+	status := http.StatusBadGateway
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		status = http.StatusNotFound
+	case errors.Is(err, errRefused):
+		status = http.StatusServiceUnavailable
+	}
+	http.Error(w, err.Error(), status)
+}
+
+// tunnel connects the client with the server until either end closes. It copies one direction
+// by itself and waits for the goroutine of the other.
+func (p *Proxy) tunnel(w http.ResponseWriter, r *http.Request) {
+	far, err := p.server.dial(r.Context(), r.Host)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer far.Close()
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		p.t.Errorf(prefix+"Proxy: %v", err)
+		return
+	}
+	peer := p.peerOf(conn)
+	defer p.forget(peer)
+	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		return
+	}
+	back := make(chan struct{})
+	go func() {
+		defer close(back)
+		if _, err := io.Copy(conn, far); errors.Is(err, errReset) {
+			resetConn(conn)
+		}
+		conn.Close()
+	}()
+	io.Copy(far, rw)
+	far.Close()
+	<-back
+}

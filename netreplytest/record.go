@@ -1,0 +1,75 @@
+package netreplytest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/netreply/netreply"
+)
+
+// Recorder has the signals of a reply in their order. It starts no goroutine, and a reply
+// that it records has no more to do. Its methods are safe for concurrent use.
+//
+// The zero Recorder is for signals as they happen: with Recorder.OnSignal as
+// Request.OnSignal or Config.OnSignal it has every progress, of which Record has only those
+// between other signals. It then records the replies that it is told of, which should be one.
+type Recorder struct {
+	reply *netreply.Reply // nil for the zero Recorder
+
+	mu     sync.Mutex
+	events []netreply.Event
+}
+
+// Record is a Recorder of a reply, of all its signals, those before the call included.
+func Record(r *netreply.Reply) *Recorder { return &Recorder{reply: r} }
+
+// OnSignal adds a signal to a zero Recorder.
+func (c *Recorder) OnSignal(r *netreply.Reply, e netreply.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events = append(c.events, e)
+}
+
+// Events are the signals so far.
+func (c *Recorder) Events() []netreply.Event {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	return c.until(now)
+}
+
+// until is Events at the end of the reply or of ctx. A zero Recorder does not wait.
+func (c *Recorder) until(ctx context.Context) (list []netreply.Event) {
+	if c.reply == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return append(list, c.events...)
+	}
+	for e := range c.reply.Events(ctx) {
+		list = append(list, e)
+	}
+	return list
+}
+
+// Match fails the test unless the signals have the order of a pattern, see MatchEvents. It
+// waits for the end of the reply; a zero Recorder does not wait.
+func (c *Recorder) Match(t TB, pattern string) bool {
+	t.Helper()
+	return MatchEvents(t, c.until(context.Background()), pattern)
+}
+
+// MatchNow is Match with the signals so far, for a reply that is still running.
+func (c *Recorder) MatchNow(t TB, pattern string) bool {
+	t.Helper()
+	return MatchEvents(t, c.Events(), pattern)
+}
+
+// String has a line for each signal so far, with its details and time.
+func (c *Recorder) String() string {
+	var b strings.Builder
+	for _, e := range c.Events() {
+		fmt.Fprintln(&b, e)
+	}
+	return b.String()
+}

@@ -1,0 +1,112 @@
+package netreplytest
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/netreply/netreply"
+)
+
+// ServeHTTP sends the answer.
+func (a Answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p := &player{sink: &response{w: w, r: r, e: endpointOf(r)}}
+	p.known, p.length = a.bodyLength()
+	if !a.early() {
+		io.Copy(io.Discard, r.Body)
+	}
+	if p.play(a) == nil {
+		p.head()
+	}
+}
+
+// ServeHTTP is the fault as the answer to a request.
+func (f Fault) ServeHTTP(w http.ResponseWriter, r *http.Request) { Answer{f}.ServeHTTP(w, r) }
+
+// response is the sink of a server.
+type response struct {
+	w http.ResponseWriter
+	r *http.Request
+	e *endpoint // nil in another server
+}
+
+func (s *response) add(fields []fieldStep) {
+	for _, f := range fields {
+		s.w.Header().Add(f.name, f.value)
+	}
+}
+
+func (s *response) interim(status int, fields []fieldStep) error {
+	final := s.w.Header().Clone()
+	clear(s.w.Header())
+	s.add(fields)
+	s.w.WriteHeader(status)
+	clear(s.w.Header())
+	for name, values := range final {
+		s.w.Header()[name] = values
+	}
+	return nil
+}
+
+func (s *response) head(status int, fields []fieldStep) error {
+	s.add(fields)
+	s.w.WriteHeader(status)
+	return http.NewResponseController(s.w).Flush()
+}
+
+func (s *response) write(text string) error {
+	if _, err := io.WriteString(s.w, text); err != nil && err != http.ErrBodyNotAllowed {
+		return err
+	}
+	return http.NewResponseController(s.w).Flush()
+}
+
+func (s *response) trailer(name, value string) { s.w.Header().Add(http.TrailerPrefix+name, value) }
+
+func (s *response) redirect(status int, location string) error {
+	return s.head(status, []fieldStep{{"Location", location}, {"Content-Length", "0"}})
+}
+
+func (s *response) signal(netreply.Event) error {
+	return s.misuse("Signal is for a Backend and a Reply")
+}
+
+func (s *response) self() string { return s.r.URL.RequestURI() }
+
+func (s *response) left() <-chan struct{} { return s.r.Context().Done() }
+
+func (s *response) requestHasBody() error {
+	if s.r.ContentLength == 0 {
+		return s.misuse("the fault of ContentReSendError needs a request with a body, and %s %s has none", s.r.Method, s.r.URL.Path)
+	}
+	return nil
+}
+
+// fault carries out a fault.
+func (s *response) fault(p *player, f Fault) error {
+	if err := p.play(f.steps); err != nil || f.act == nil {
+		return err
+	}
+	if p.begun {
+		if err := p.head(); err != nil {
+			return err
+		}
+	}
+	c := controlOf(s.w, s.r)
+	if c == nil {
+		return s.misuse("%s needs a Server, or another one of HTTP/1 that can be hijacked", f.name)
+	}
+	if err := f.act(c); err != nil {
+		return s.misuse("%s %v", f.name, err)
+	}
+	return errLeft
+}
+
+// misuse fails the test, and ends the connection.
+func (s *response) misuse(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if s.e != nil {
+		s.e.t.Errorf(prefix+"%s: %s", s.e.what, text)
+	}
+	panic(http.ErrAbortHandler)
+}

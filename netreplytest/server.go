@@ -1,0 +1,243 @@
+package netreplytest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/netreply/netreply"
+)
+
+// Kind is the protocol of a Server.
+type Kind int
+
+const (
+	HTTP           Kind = iota // HTTP/1.1
+	HTTPS                      // HTTP/1.1 over TLS
+	HTTP2                      // HTTP/2 over TLS, and HTTP/1.1 for a client that wants it
+	HTTP2Cleartext             // HTTP/2 without TLS, by prior knowledge, and HTTP/1.1
+)
+
+// Kinds are all kinds, for tests that have to hold for each.
+var Kinds = []Kind{HTTP, HTTPS, HTTP2, HTTP2Cleartext}
+
+// String returns the name of the constant.
+func (k Kind) String() string {
+	names := [...]string{"HTTP", "HTTPS", "HTTP2", "HTTP2Cleartext"}
+	if k < 0 || int(k) >= len(names) {
+		return "unknown Kind"
+	}
+	return names[k]
+}
+
+func (k Kind) tls() bool { return k == HTTPS || k == HTTP2 }
+func (k Kind) h2() bool  { return k == HTTP2 || k == HTTP2Cleartext }
+
+func (k Kind) scheme() string {
+	if k.tls() {
+		return "https"
+	}
+	return "http"
+}
+
+func (k Kind) port() int {
+	if k.tls() {
+		return 443
+	}
+	return 80
+}
+
+// Host is the name of a Server in memory in the URLs that Server.URL makes. Such a Server
+// answers for every other host too.
+const Host = "server.example"
+
+// Request is a request that a Server or a Proxy has received.
+type Request struct {
+	Method string
+	Host   string // the Host field, or :authority
+	Target string // the request target: path and query, a whole URL at a Proxy
+	Proto  string // "HTTP/1.1" or "HTTP/2.0"
+	Header http.Header
+	// Body is what was read of the body. An Answer reads all of it, unless it is Early.
+	Body []byte
+}
+
+// Server is a server that does what a test says, its failures included. It answers a request
+// with the first of these: the fault of Fail, the next answer of the script (Next), the
+// handler of a route (Handle), and otherwise 404. It ends with the test. Its methods are safe
+// for concurrent use, except that those that can fail the test must be called by it.
+//
+// A Server in memory, and every client of it, can live in a bubble of testing/synctest.
+type Server struct {
+	*endpoint
+	mux *http.ServeMux
+
+	proxyMu    sync.Mutex
+	proxy      *Proxy
+	configured bool // a Config without the proxy exists
+
+	managerOnce sync.Once
+	manager     *netreply.Manager
+}
+
+// NewServer starts a server in memory: it has no port, and is reached by Config or
+// DialContext only, under every host name. With TLS it has a certificate for each of them.
+func NewServer(t TB, kind Kind) *Server {
+	t.Helper()
+	if kind < HTTP || kind > HTTP2Cleartext {
+		t.Fatalf(prefix+"%d is no Kind", int(kind))
+	}
+	s := &Server{mux: http.NewServeMux()}
+	s.endpoint = newEndpoint(t, "Server", kind, s.mux)
+	return s
+}
+
+// NewPortServer starts a server on a port of 127.0.0.1. Programs and clients without its
+// Config reach it too; they then meet no faults of connecting, which Config's DialContext
+// makes, and do not trust its certificate. It cannot be used in a bubble of testing/synctest.
+func NewPortServer(t TB, kind Kind) *Server {
+	t.Helper()
+	s := NewServer(t, kind)
+	s.listen()
+	return s
+}
+
+// URL is the URL of a path on the server, which begins with a slash.
+func (s *Server) URL(path string) string {
+	s.t.Helper()
+	if !strings.HasPrefix(path, "/") {
+		s.t.Fatalf(prefix+"the path %q does not begin with a slash", path)
+	}
+	host := Host
+	if s.tcp != nil {
+		host = s.tcp.Addr().String()
+	}
+	return s.kind.scheme() + "://" + host + path
+}
+
+// Request makes a Request for a path on the server, with the protocol that it needs.
+func (s *Server) Request(path string) *netreply.Request {
+	s.t.Helper()
+	req, err := netreply.NewRequest(s.URL(path))
+	if err != nil {
+		s.t.Fatalf(prefix+"the path %q: %v", path, err)
+	}
+	if s.kind == HTTP2Cleartext {
+		req.HTTP = netreply.HTTP2Direct
+	}
+	return req
+}
+
+// Config returns a configuration that leads every connection to the server and trusts its
+// certificates, and no others.
+func (s *Server) Config() netreply.Config {
+	var c netreply.Config
+	s.Configure(&c)
+	return c
+}
+
+// Configure makes a configuration lead to the server: it sets DialContext, adds the server's
+// authority to what SSLConfiguration trusts, and sets Proxy if Server.Proxy was called.
+func (s *Server) Configure(c *netreply.Config) {
+	c.DialContext = s.DialContext
+	ssl := &netreply.SSLConfiguration{}
+	if c.SSLConfiguration != nil {
+		ssl = c.SSLConfiguration.Clone()
+	}
+	if ssl.RootCAs == nil {
+		ssl.RootCAs = rootCAs()
+	} else {
+		ssl.AddedCAs = append(ssl.AddedCAs, trusted().cert)
+	}
+	c.SSLConfiguration = ssl
+	s.proxyMu.Lock()
+	defer s.proxyMu.Unlock()
+	if s.proxy != nil {
+		c.Proxy = s.proxy.address()
+	} else {
+		s.configured = true
+	}
+}
+
+// Manager is a Manager with Config, the same at each call. It is closed at the end of the
+// test.
+func (s *Server) Manager() *netreply.Manager {
+	s.t.Helper()
+	s.managerOnce.Do(func() {
+		m, err := netreply.NewManager(s.Config())
+		if err != nil {
+			s.t.Fatalf(prefix+"%v", err)
+		}
+		s.manager = m
+		s.t.Cleanup(func() { m.Close() })
+	})
+	return s.manager
+}
+
+// DialContext connects to the server, whatever the address, or to its Proxy for that one's
+// address. It is for Config and for clients other than netreply.
+func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	s.proxyMu.Lock()
+	proxy := s.proxy
+	s.proxyMu.Unlock()
+	if proxy != nil && addr == proxyAddr {
+		return proxy.dial(ctx, addr)
+	}
+	return s.dial(ctx, addr)
+}
+
+// Handle answers the requests of a pattern, as http.ServeMux.Handle does: by an Answer, a
+// Fault, or any http.Handler. Handlers over HTTP/2 can flush, send interim responses and
+// trailers; over HTTP/1 they can do all that those of net/http can. The end of the test waits for
+// handlers, after it has ended the context of their requests.
+func (s *Server) Handle(pattern string, h http.Handler) {
+	s.t.Helper()
+	if wrong := misplaced(h, s.kind, false); wrong != "" {
+		s.t.Fatalf(prefix+"Server: the answer of %q: %s", pattern, wrong)
+	}
+	defer func() {
+		s.t.Helper()
+		if bad := recover(); bad != nil { // of ServeMux
+			s.t.Fatalf(prefix+"Server: the pattern %q: %v", pattern, bad)
+		}
+	}()
+	s.mux.Handle(pattern, h)
+}
+
+// Next adds to the script: the next requests, in order, get these answers, one each, whatever
+// their path. A Fault of connecting or of the handshake stands for the next connection, and
+// the answer before it ends the connection.
+func (s *Server) Next(answers ...http.Handler) {
+	s.t.Helper()
+	s.script(answers)
+}
+
+// Fail lets every request and connection meet a fault, until Recover. Connections without a
+// request are closed if it is one of connecting. For faults of a proxy see Fault.
+func (s *Server) Fail(f Fault) {
+	s.t.Helper()
+	if f.proxied != nil {
+		s.Proxy().Fail(*f.proxied)
+		return
+	}
+	s.fail(f)
+}
+
+// Recover ends the fault of Fail, and drops the rest of the script, here and at the Proxy.
+func (s *Server) Recover() {
+	s.recover()
+	s.proxyMu.Lock()
+	proxy := s.proxy
+	s.proxyMu.Unlock()
+	if proxy != nil {
+		proxy.Recover()
+	}
+}
+
+// Requests are the requests so far, in order.
+func (s *Server) Requests() []Request { return s.seen() }
+
+// Connections is how many connections were accepted.
+func (s *Server) Connections() int { return s.connections() }
