@@ -63,7 +63,7 @@ func TestDataURLHead(t *testing.T) {
 }
 
 // TestDataURLRefused: a host makes a data: URL malformed, and methods other than GET and HEAD
-// do not exist (rules F3, F20). No file is created for a PUT (D36).
+// do not exist (rules F3, F8). No file is created for a PUT (D36).
 func TestDataURLRefused(t *testing.T) {
 	t.Chdir(t.TempDir())
 	m := newManager(t, netreply.Config{})

@@ -17,7 +17,7 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// TestFSBackend: the files of an fs.FS behind a scheme of the program (rules F9, F20).
+// TestFSBackend: the files of an fs.FS behind a scheme of the program (rules F8, F9).
 func TestFSBackend(t *testing.T) {
 	modified := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 	fsys := fstest.MapFS{

@@ -194,7 +194,7 @@ func reads(q *BackendRequest) bool {
 	return q.Method == http.MethodGet || q.Method == http.MethodHead
 }
 
-// unknownOperation is the error of a method that a scheme does not have (rules F8 and F20).
+// unknownOperation is the error of a method that a scheme does not have (rule F8).
 func unknownOperation(q *BackendRequest, known string) error {
 	return localError(ProtocolUnknownError, `Protocol "`+q.URL.Scheme+`" is unknown`,
 		&FieldError{"verb", q.Method, "a URL with the scheme " + q.URL.Scheme + " has " + known})
