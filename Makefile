@@ -11,7 +11,7 @@ closed_types := netreply/netreply(/internal/[a-z]+)?\.(signal|nature|Phase|Fault
 # A switch over one of these may have a default in their place.
 open_types := netreply/netreply\.RedirectPolicy$$|/httpurl\.(Policy|RefusalKind)$$|/auth\.Kind$$
 
-nested := opensslpsk internal/interop examples bench
+nested := opensslpsk internal/interop internal/libraries examples bench
 systems := windows/amd64 darwin/arm64 plan9/amd64 js/wasm
 portable := . ./cookies ./headers ./hsts ./httpserver ./netreplytest ./internal/...
 # A count: a time limit can end a run of go test in "context deadline exceeded", with nothing found.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -24,6 +25,17 @@ func TestErrorsOfNetHTTP(t *testing.T) {
 		require.ErrorAs(t, err, &untrusted)
 		assert.Equal(t, []*x509.Certificate{s.Certificate()}, untrusted.UnverifiedCertificates)
 		assert.ErrorAs(t, untrusted.Err, new(x509.UnknownAuthorityError))
+	})
+	t.Run("certificate, by a RoundTripper", func(t *testing.T) {
+		s, _ := testserver.NewOriginWith(t, testserver.TLS, http.NotFoundHandler(), func(s *http.Server) { s.ErrorLog = discardLog })
+		client := &http.Client{Transport: newManager(t, netreply.Config{}).RoundTripper(netreply.RoundTripperOptions{})}
+		_, err := client.Get(s.URL)
+		var failed *url.Error
+		require.ErrorAs(t, err, &failed)
+		require.IsType(t, &tls.CertificateVerificationError{}, failed.Err)
+		require.ErrorIs(t, err, netreply.SslHandshakeFailedError)
+		assert.ErrorAs(t, err, new(*netreply.CertificateError))
+		assert.ErrorAs(t, err, new(x509.UnknownAuthorityError))
 	})
 	t.Run("HTTP instead of TLS", func(t *testing.T) {
 		s, _ := testserver.NewOriginWith(t, testserver.Plain, http.NotFoundHandler(), func(s *http.Server) { s.ErrorLog = discardLog })

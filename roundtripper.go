@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -52,9 +53,11 @@ const defaultReadAhead = 64 << 10
 // It behaves as net/http documents for an http.RoundTripper and for the fields of
 // http.Request and http.Response, with httptrace hooks, trailers and Expect: 100-continue.
 // Errors are *Error values, and match context.Canceled, context.DeadlineExceeded and
-// io.ErrUnexpectedEOF. A status of 400 and above is a response, not an error, even though
-// the Reply fails with it. The context of a request ends the body as well, but not the
-// connection after a 101 response, which is Response.Body. Request.Cancel is not supported.
+// io.ErrUnexpectedEOF; that of a refused certificate is inside a
+// *tls.CertificateVerificationError. A status of 400 and above is a response, not an error,
+// even though the Reply fails with it. The context of a request ends the body as well, but
+// not the connection after a 101 response, which is Response.Body. Request.Cancel is not
+// supported.
 //
 // Its method CloseIdleConnections, which http.Client.CloseIdleConnections calls, is
 // ClearConnectionCache of the Manager. Manager.Close ends its requests.
@@ -118,10 +121,20 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 		select {
 		case <-h.answered: // before it finished
 		default:
-			return nil, r.Err()
+			return nil, transportError(r.Err())
 		}
 	}
 	return h.response, nil
+}
+
+// transportError is the error of a RoundTripper. Callers of an http.Client tell a refused
+// certificate by the type of url.Error.Err itself.
+func transportError(err error) error {
+	var refused *CertificateError
+	if errors.As(err, &refused) {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: refused.Chain, Err: err}
+	}
+	return err
 }
 
 // verbOf is the method of a request, where "" means GET.
