@@ -41,6 +41,10 @@ func TestDataURL(t *testing.T) {
 	assert.False(t, ok, "a data: URL has no status")
 	assert.Equal(t, req.URL, r.URL())
 
+	r = m.Fetch(t.Context(), "GET", newRequest(t, "data:,fetched"), nil)
+	assert.True(t, r.IsFinished())
+	assert.Equal(t, "fetched", string(r.ReadAvailable()))
+
 	r = m.Get(t.Context(), newRequest(t, "data:,"))
 	require.NoError(t, r.Wait(t.Context()))
 	assert.Equal(t, []string{"head", "down", "finished"}, signalNames(t, r))

@@ -355,6 +355,8 @@ func TestFileAccess(t *testing.T) {
 	}
 	_, err := netreply.NewManager(netreply.Config{FileRoot: openRoot(t, t.TempDir()), FileAccess: netreply.NoFileAccess})
 	assert.ErrorContains(t, err, "Config.FileRoot")
+	_, err = netreply.NewManager(netreply.Config{FileRoot: openRoot(t, t.TempDir()), Backends: map[string]netreply.Backend{"file": netreply.FSBackend(os.DirFS("."))}})
+	assert.ErrorContains(t, err, "Config.FileRoot")
 }
 
 // TestFileRoot: no path and no link leads out of Config.FileRoot, for reading or writing.

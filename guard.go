@@ -25,6 +25,9 @@ import (
 // tunnels are requested to the checked address. A proxy that forwards http requests
 // resolves the name again by itself; it is not used for a name that has any refused
 // address.
+//
+// A Manager with a guard does not serve file: URLs, unless Config.FileAccess says so. What a
+// Backend connects to is not checked.
 type AddressGuard struct {
 	// Allow are further ranges that are allowed. An IPv4 range also applies to IPv6
 	// addresses that embed an address of it; it may be written as IPv4-mapped IPv6

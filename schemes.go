@@ -49,6 +49,8 @@ func (c *Config) validateFiles() (errs []error) {
 		errs = append(errs, &FieldError{"Config.FileAccess", strconv.Itoa(int(c.FileAccess)), noConstant + "FileAccess"})
 	} else if c.FileRoot != nil && c.fileAccess() == NoFileAccess {
 		errs = append(errs, &FieldError{Field: "Config.FileRoot", Reason: "has no effect without FileAccess, which is none by default in a Manager with a Guard"})
+	} else if c.FileRoot != nil && c.Backends["file"] != nil {
+		errs = append(errs, &FieldError{Field: "Config.FileRoot", Reason: "has no effect on the Backend for file: URLs"})
 	}
 	return errs
 }
