@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -438,6 +440,37 @@ func TestExchange(t *testing.T) {
 	answer, err := exchange(t.Context(), m, request(t, s.URL+"/note"), note{"hello"})
 	require.NoError(t, err)
 	assert.Equal(t, note{"HELLO"}, answer)
+}
+
+func withResources(resources fs.FS) (*netreply.Manager, error) { // an embed.FS, for instance
+	return netreply.NewManager(netreply.Config{
+		Backends: map[string]netreply.Backend{"qrc": netreply.FSBackend(resources)},
+	})
+}
+
+func fromLocalFile(path string) *url.URL {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") { // it begins with a drive of Windows
+		path = "/" + path
+	}
+	return &url.URL{Scheme: "file", Path: path}
+}
+
+func load(ctx context.Context, m *netreply.Manager, where *url.URL) ([]byte, error) {
+	return m.Get(ctx, &netreply.Request{URL: where}).ReadAll()
+}
+
+func TestLoad(t *testing.T) {
+	m, err := withResources(fstest.MapFS{"help/index.html": {Data: []byte("help")}})
+	require.NoError(t, err)
+	defer m.Close()
+	name := filepath.Join(t.TempDir(), "100% #1")
+	require.NoError(t, os.WriteFile(name, []byte("local"), 0o666))
+	for want, where := range map[string]*url.URL{"help": {Scheme: "qrc", Path: "/help/index.html"}, "local": fromLocalFile(name)} {
+		got, err := load(t.Context(), m, where)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(got))
+	}
 }
 
 func serve(folder string) (*httpserver.Server, error) {
