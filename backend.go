@@ -24,13 +24,14 @@ type Backend interface {
 	// the caller's, and the reply finishes when it returns, unless SetFinished was called.
 	// Neither argument may be used afterwards.
 	//
-	// The reply fails with the first of: the end of its context, the error of SetError, the
-	// error of Redirect, or a limit that Write has exceeded; the error that Serve returns;
-	// a body that is shorter than its Content-Length (RemoteHostClosedError); and the
-	// status, if it is an error as in HTTP. An error of Serve determines the code if it is or
-	// wraps a NetworkError or an *Error; fs.ErrNotExist is ContentNotFoundError,
-	// fs.ErrPermission ContentAccessDenied, io.ErrUnexpectedEOF RemoteHostClosedError, a
-	// timeout of net.Error TimeoutError, and any other error UnknownNetworkError.
+	// The reply fails at once with the end of its context, and when Redirect is refused or
+	// Request.MaxBodySize exceeded. When Serve returns, it fails with the first of: the error
+	// of SetError; the error that Serve returns; a body that is shorter than its
+	// Content-Length (RemoteHostClosedError); and the status, if it is an error as in HTTP.
+	// An error of Serve determines the code if it is or wraps a NetworkError or an *Error;
+	// fs.ErrNotExist is ContentNotFoundError, fs.ErrPermission ContentAccessDenied,
+	// context.Canceled OperationCanceledError, a timeout of net.Error TimeoutError,
+	// io.ErrUnexpectedEOF RemoteHostClosedError, and any other error UnknownNetworkError.
 	//
 	// Serve should return when the request's context ends. The reply does not wait for it
 	// then, but its goroutine does, and so does Manager.Close for a short time.
@@ -96,8 +97,8 @@ type BackendRequest struct {
 	// unknown.
 	ContentLength int64
 	// Request is a copy of the program's Request, with the Manager's defaults. After a
-	// redirect it has the Headers above, and on another origin no Bearer and no identity in
-	// SSLConfiguration.
+	// redirect it has the Headers above, and on another origin no Bearer, no password in URL,
+	// and no identity in SSLConfiguration.
 	Request *Request
 
 	ctx context.Context
@@ -160,10 +161,9 @@ func (s backendServer) serve(r *Reply, body *flow.Payload, on *onward) error {
 		if on = next; !on.sendBody {
 			body = nil
 		}
-		to := r.m.servers[r.URL().Scheme]
+		to := r.m.servers[on.url.Scheme]
 		b, ok := to.(backendServer)
 		if !ok {
-			r.setBackendSSLState(nil)
 			return to.serve(r, body, on)
 		}
 		s = b

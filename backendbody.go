@@ -12,44 +12,63 @@ import (
 
 // backendBody is the request body for a Backend. It is opened by the first Read.
 type backendBody struct {
-	w *replyWriter
-
-	mu     sync.Mutex
-	src    io.ReadCloser
-	err    error
+	w      *replyWriter
 	opened atomic.Bool
+	read   sync.Mutex // held by a Read
+
+	mu  sync.Mutex // taken after read
+	src io.ReadCloser
+	err error // of opening, or after close
 }
 
-func (b *backendBody) Read(p []byte) (int, error) {
+func (b *backendBody) Read(p []byte) (n int, err error) {
+	w := b.w
+	if err := w.lock(readBody, moved); err != nil {
+		return 0, err
+	}
+	w.pauseHeadTimer()
+	w.mu.Unlock()
+	defer w.resumeHeadTimer()
+	b.read.Lock()
+	defer b.read.Unlock()
 	src, err := b.open()
 	if err != nil {
 		return 0, err
 	}
-	n, err := src.Read(p)
-	b.w.resumeHead()
+	n, err = src.Read(p)
+	w.r.clock.Touch()
+	if err != nil {
+		w.endUpload()
+	}
 	var source *wire.SourceError
-	if errors.As(err, &source) {
+	switch {
+	case errors.As(err, &source):
 		err = bodyFailure("reading the body", source.Err)
+	case err != nil && err != io.EOF: // the end of the reply, or of the hop
+		if refused := w.lock(readBody, moved); refused != nil {
+			return n, refused
+		}
+		w.mu.Unlock()
 	}
 	return n, err
 }
 
-// open returns the source. The wait for its bytes does not count for HeadTimeout.
+const readBody = "Read of the body"
+
+// open returns the source. The caller holds read.
 func (b *backendBody) open() (io.Reader, error) {
-	w := b.w
-	if err := w.lock("Read of the body", moved); err != nil {
-		return nil, err
-	}
-	w.stopHeadTimer()
-	w.mu.Unlock()
 	b.mu.Lock()
 	src, err := b.src, b.err
 	b.mu.Unlock()
 	if src != nil || err != nil {
 		return src, err
 	}
+	w := b.w
 	b.opened.Store(true)
 	src, err = flow.OpenBody(w.r.ctx, w.payload, w.r.clock, (*watch)(w.r))
+	if err == nil {
+		w.beginRate()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -63,15 +82,26 @@ func (b *backendBody) open() (io.Reader, error) {
 	return b.src, b.err
 }
 
-// close ends a running Read, and closes the source.
+// endUpload ends the measuring of Request.MinRate until there is a response.
+func (w *replyWriter) endUpload() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.shown {
+		w.rate.End()
+	}
+}
+
+// close ends a running Read, waits for it, and closes the source.
 func (b *backendBody) close() {
 	b.mu.Lock()
 	src := b.src
-	b.src, b.err = nil, &UsageError{"Read of the body", afterEnd}
+	b.src, b.err = nil, &UsageError{readBody, afterEnd}
 	b.mu.Unlock()
 	if src != nil {
 		src.Close()
 	}
+	b.read.Lock() // the source may be opened again when close has returned
+	defer b.read.Unlock()
 }
 
 // used reports whether something may have been read.

@@ -114,9 +114,7 @@ func classify(err error, phase Phase, host string) *Error {
 		e.Code, e.Err = backendCode(be.err), be.err
 		var set *codeError
 		if errors.As(be.err, &set) {
-			if e.Text = set.text; e.Text == "" {
-				e.Text = set.code.String()
-			}
+			e.Text = cmp.Or(set.text, codeText(set.code, host))
 			return e.printable()
 		}
 	case errors.As(err, &limit):
@@ -400,6 +398,16 @@ func wireCode(we *wire.Error) NetworkError {
 	return UnknownNetworkError
 }
 
+// codeText is the text of a code alone.
+func codeText(code NetworkError, host string) string {
+	if text := errorText(&Error{Code: code}, host); text != unknownError {
+		return text
+	}
+	return code.String()
+}
+
+const unknownError = "Unknown error"
+
 // errorText is Qt's errorString for a code.
 func errorText(e *Error, host string) string {
 	switch e.Code {
@@ -434,7 +442,7 @@ func errorText(e *Error, host string) string {
 	if e.Err != nil {
 		return e.Err.Error()
 	}
-	return "Unknown error"
+	return unknownError
 }
 
 // statusFailure is the error of a response whose status is an error (rule E5).

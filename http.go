@@ -106,9 +106,10 @@ func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 		AsksProxyPassword: q.waitsFor(AskProxyAuthentication),
 	}
 	if on != nil {
-		t.URL, t.Headers = r.URL(), on.headers
+		t.URL, t.Method, t.Headers = on.url, on.method, on.headers
 		t.MaxRedirects -= int(r.hops)
-		t.Bearer = t.Bearer && on.sameOrigin
+		t.Bearer = t.Bearer && r.sameOrigin(on.url)
+		t.Resume(on.told.interims, on.told.questions)
 	}
 	r.handover.adjust(&t.Request)
 	t.Clock = r.clock

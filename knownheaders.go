@@ -53,7 +53,9 @@ func (k KnownHeader[T]) setIn(h *Headers, value any) (reason string) {
 	case !ok:
 		return k.Name + ": " + wrongType[T](value)
 	}
-	k.Set(h, v)
+	if !k.Set(h, v) {
+		return k.Name + ": an empty value; SetRawHeader removes a field"
+	}
 	return ""
 }
 

@@ -147,7 +147,9 @@ func (r *Reply) leaveManager() {
 // conclude ends the reply with the outcome of its transfer.
 func (r *Reply) conclude(err error) {
 	r.clock.Stop()
+	r.mu.Lock()
 	ended := r.ctx.Err() != nil && !r.complete
+	r.mu.Unlock()
 	if ended {
 		// the cause of the cancellation, not an error that followed from it
 		err = endCause(r.ctx)

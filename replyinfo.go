@@ -227,11 +227,3 @@ func (r *Reply) backendSSLState() func() SSLState {
 	}
 	return r.extra.sslState
 }
-
-func (r *Reply) setBackendSSLState(of func() SSLState) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if of != nil || r.extra != nil {
-		r.more().sslState = of
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -12,17 +13,17 @@ import (
 )
 
 // ReplyWriter is what a Backend writes a Reply with (Qt: the protected members of
-// QNetworkReply). A method that is called at the wrong time has no effect, and returns a
-// *UsageError. When the reply is over because of its context, the methods return the reason,
-// as an *Error.
+// QNetworkReply). A method that is called at the wrong time, or with a wrong argument, has no
+// effect, and returns a *UsageError. When the reply has ended without the Backend, because of
+// Abort, a limit or its context, the methods return the reason, as an *Error.
 //
 // Attributes, header fields and status become visible together, with MetaDataChanged, which
-// is emitted at the first byte of the body or, without a body, at the end. They cannot be
-// changed any more then.
+// is emitted at the first byte of the body, or at the end: of a reply that fails, if any of
+// them was set. They cannot be changed any more then.
 //
-// Methods must not be called concurrently, with one exception: while Write, ReadFrom or a
-// question waits, other goroutines may call the rest, to end the wait by SetFinished for
-// instance.
+// Methods must not be called concurrently, with one exception: while Write, ReadFrom, a Read
+// of the request body or a question waits, other goroutines may call the rest, to end the wait
+// by SetFinished for instance.
 type ReplyWriter struct{ w *replyWriter }
 
 // UsageError is the error of a method of ReplyWriter that was called at the wrong time, or
@@ -38,7 +39,7 @@ func (e *UsageError) Error() string { return "netreply: ReplyWriter." + e.Method
 const (
 	notMade     = "not made by a Manager"
 	afterEnd    = "called after the end: SetFinished was called, or Serve has returned"
-	afterMove   = "called after Redirect, which continues elsewhere"
+	afterMove   = "called after Redirect"
 	afterHead   = "called after MetaDataChanged or the first byte of the body"
 	noBodyHere  = "a response with this status has no body"
 	overlapping = "called while another goroutine writes"
@@ -49,16 +50,20 @@ type replyWriter struct {
 	r       *Reply
 	b       Backend
 	payload *flow.Payload
-	own     Headers // fields of the program, without those that describe the payload
-	// otherOrigin: a redirect has led to another origin than that of the Request.
-	otherOrigin bool
-	request     BackendRequest
-	upload      *backendBody
-	rate        *flow.RateGuard
-	unabort     func() bool // ends the wait for Aborter.Abort
+	request BackendRequest // for the Backend, which may not keep to not changing it
+	upload  *backendBody
+	rate    *flow.RateGuard
+	unabort func() bool // ends the wait for Aborter.Abort
+
+	// What is sent on this hop.
+	url     *url.URL
+	method  string
+	headers Headers // of the program, without those that describe the payload
+	foreign bool    // another origin than that of the request
 
 	mu        sync.Mutex // taken before the reply's lock
 	stage     stage
+	shown     bool // the head is visible, and does not change any more
 	busy      bool // body bytes are being written
 	head      head
 	fields    Headers
@@ -66,11 +71,17 @@ type replyWriter struct {
 	reason    string
 	secure    *bool // ConnectionEncrypted, if set
 	trailers  *Headers
-	failure   error // first error that fails the reply
+	failure   error  // first error that fails the reply
+	refusal   *Error // what methods return after a failure that has ended the reply
 	next      *onward
 	told      counts
 	headless  bool // the response has no head
 	headTimer *time.Timer
+	// waits is how many calls wait for the program, which does not count for HeadTimeout.
+	waits int
+	// settled is closed when the call that has ended the writing of this hop returns; nil
+	// before it.
+	settled chan struct{}
 }
 
 // stage is how far a response has got.
@@ -84,29 +95,28 @@ const (
 )
 
 func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyWriter {
-	w := &replyWriter{r: r, b: b, payload: body, otherOrigin: on != nil && !on.sameOrigin, head: head{length: -1, encoded: -1, final: true}}
-	h := r.req.Headers
+	w := &replyWriter{r: r, b: b, payload: body, head: head{length: -1, encoded: -1, final: true}}
+	w.url, w.method, w.headers = r.req.URL, r.Method(), r.req.Headers
 	if on != nil {
-		h, w.told = on.headers, on.told
+		w.url, w.method, w.headers, w.told = on.url, on.method, on.headers, on.told
+		w.foreign = !r.sameOrigin(on.url)
 	}
-	w.own = h
-	q := &w.request
-	*q = BackendRequest{Method: r.Method(), URL: r.URL(), Headers: h.Clone(), Body: http.NoBody, Request: r.req.Clone(), ctx: r.ctx}
+	u := *w.url
+	w.request = BackendRequest{Method: w.method, URL: &u, Headers: w.headers.Clone(), Body: http.NoBody, Request: r.req.Clone(), ctx: r.ctx}
 	if on != nil {
-		q.Request.Headers = h.Clone()
-		if !on.sameOrigin {
-			q.Request.Bearer = nil
-			q.Request.SSLConfiguration = w.sslConfiguration()
-		}
+		w.request.Request.Headers = w.headers.Clone()
+	}
+	if w.foreign {
+		w.request.Request.dropSecrets()
 	}
 	if body != nil {
-		q.ContentLength = body.Size
+		w.request.ContentLength = body.Size
 		if body.Size != 0 {
 			w.upload = &backendBody{w: w}
-			q.Body = w.upload
+			w.request.Body = w.upload
 		}
-		for _, f := range body.Fields(h) {
-			q.Headers.Set(f.Name, f.Value)
+		for _, f := range body.Fields(w.headers) {
+			w.request.Headers.Set(f.Name, f.Value)
 		}
 	}
 	if n := r.req.MinRate; n > 0 {
@@ -115,10 +125,23 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 	return w
 }
 
-// sslConfiguration is a copy of the configuration for this hop, without the identity on
-// another origin (D11).
-func (w *replyWriter) sslConfiguration() *SSLConfiguration {
-	return w.r.encryption.forHop(!w.otherOrigin).from.Clone()
+// dropSecrets removes what is meant for the origin of the request only (D11), except for
+// Headers.
+func (q *Request) dropSecrets() {
+	q.URL.User, q.Bearer = nil, nil
+	q.SSLConfiguration.dropIdentity()
+}
+
+// dropIdentity removes what authenticates the client.
+func (c *SSLConfiguration) dropIdentity() {
+	if c == nil {
+		return
+	}
+	c.Certificates, c.ClientCertificate, c.PSK, c.SessionTicket = nil, nil, nil, nil
+	if c.TLS != nil {
+		c.TLS = c.TLS.Clone()
+		c.TLS.Certificates, c.TLS.GetClientCertificate, c.TLS.ClientSessionCache = nil, nil, nil
+	}
 }
 
 // serve calls the Backend. next is set if it has redirected the reply.
@@ -130,15 +153,19 @@ func (w *replyWriter) serve() (next *onward, err error) {
 		w.unabort = context.AfterFunc(r.ctx, func() { a.Abort(&w.request) })
 	}
 	(*watch)(r).Enter(flow.Headers)
-	w.resumeHead()
+	w.startHeadTimer()
 	err = w.b.Serve(&w.request, ReplyWriter{w})
 	return w.outcome(err)
 }
 
-// prepareBackend tells the Backend about TLS.
+// prepareBackend tells the Backend about TLS, and the reply that an earlier hop is over.
 func (r *Reply) prepareBackend(w *replyWriter) {
 	if s, ok := w.b.(SSLConfigurer); ok {
-		s.SetSSLConfiguration(&w.request, w.sslConfiguration())
+		c := r.encryption.profiles.from.Clone()
+		if w.foreign {
+			c.dropIdentity()
+		}
+		s.SetSSLConfiguration(&w.request, c)
 	}
 	if s, ok := w.b.(SSLErrorsIgnorer); ok {
 		switch {
@@ -148,19 +175,31 @@ func (r *Reply) prepareBackend(w *replyWriter) {
 			s.IgnoreSSLErrors(&w.request, nil)
 		}
 	}
-	s, ok := w.b.(SSLStateProvider)
-	if !ok {
-		r.setBackendSSLState(nil)
-		return
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tls, r.local, r.remote = nil, nil, nil // of an earlier hop
+	if s, ok := w.b.(SSLStateProvider); ok {
+		r.more().sslState = func() SSLState { return s.SSLConfiguration(&w.request) }
 	}
-	r.setBackendSSLState(func() SSLState { return s.SSLConfiguration(&w.request) })
 }
 
-// end ends the use of the writer.
-func (w *replyWriter) end() {
+// leave ends the use of the writer after Serve, which may have panicked.
+func (w *replyWriter) leave() {
 	w.mu.Lock()
 	w.stage = over
-	w.stopHeadTimer()
+	w.mu.Unlock()
+	w.stop()
+	if w.upload != nil {
+		w.upload.close()
+	}
+}
+
+// stop ends what runs for the Backend beside Serve.
+func (w *replyWriter) stop() {
+	w.mu.Lock()
+	if w.headTimer != nil {
+		w.headTimer.Stop()
+	}
 	w.mu.Unlock()
 	w.rate.End()
 	if w.unabort != nil {
@@ -168,42 +207,65 @@ func (w *replyWriter) end() {
 	}
 }
 
-// leave is end for the return of Serve, which may have panicked.
-func (w *replyWriter) leave() {
-	w.end()
-	if w.upload != nil {
-		w.upload.close()
+// settle ends the writing of this hop in favour of the caller, which must call done at its end
+// even if a callback of the program does not return. The caller holds the lock.
+func (w *replyWriter) settle(last stage) (done func(returned *bool)) {
+	w.stage = last
+	settled := make(chan struct{})
+	w.settled = settled
+	return func(returned *bool) {
+		if !*returned {
+			w.r.Abort()
+		}
+		close(settled)
 	}
 }
 
 // outcome returns the result of a Serve that has returned err.
 func (w *replyWriter) outcome(err error) (*onward, error) {
 	w.mu.Lock()
-	stage, failure, next := w.stage, w.failure, w.next
+	if settled := w.settled; settled != nil { // perhaps by another goroutine
+		w.mu.Unlock()
+		<-settled
+		w.mu.Lock()
+	}
+	ended, failure, next := w.stage == over, w.failure, w.next
+	w.stage = over
 	w.mu.Unlock()
 	switch {
-	case stage == over: // SetFinished
-		return nil, nil
+	case ended:
+		return nil, failure
 	case w.r.ctx.Err() != nil:
 		return nil, context.Cause(w.r.ctx)
-	case failure != nil:
-		return nil, failure
-	case err != nil:
-		return nil, &backendError{err}
-	case next != nil:
+	}
+	if failure == nil && err != nil {
+		failure = &backendError{err}
+	}
+	if failure == nil && next != nil {
 		return next, nil
 	}
-	return nil, w.complete()
+	return nil, w.complete(failure)
 }
 
-// complete ends a response that has no error of its own.
-func (w *replyWriter) complete() error {
-	if w.state() == beforeHead && !w.headless {
-		if err := w.MetaDataChanged(); err != nil {
-			return err
-		}
+// complete ends the response, and returns the error with which the reply fails.
+func (w *replyWriter) complete(failure error) error {
+	w.mu.Lock()
+	shown := w.shown
+	if !w.headless && (failure == nil || w.fields.Len() > 0 || w.status != 0 || w.head.target != nil || w.head.decoded || w.head.http || w.secure != nil) {
+		w.showHead() // which unlocks
+	} else {
+		w.mu.Unlock()
+	}
+	if failure != nil {
+		return failure
 	}
 	r := w.r
+	if err := w.oversized(); err != nil {
+		return err
+	}
+	if !shown && !w.headless {
+		w.handOver()
+	}
 	w.mu.Lock()
 	length, noBody, trailers, fields := w.head.length, w.head.noBody, w.trailers, w.fields
 	w.mu.Unlock()
@@ -228,55 +290,47 @@ func (e *shortBodyError) Error() string {
 
 func (e *shortBodyError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-func (w *replyWriter) state() stage {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.stage
-}
-
 // lock locks w and returns nil if method may be called up to a stage. Otherwise it returns the
 // error, and w is not locked.
 func (w *replyWriter) lock(method string, last stage) error {
 	if w == nil {
 		return &UsageError{method, notMade}
 	}
-	w.r.clock.Touch()
 	w.mu.Lock()
-	var reason string
-	switch {
-	case w.stage == over:
-		reason = afterEnd
-	case w.r.ctx.Err() != nil:
+	err := w.refused(method, last)
+	if err != nil {
 		w.mu.Unlock()
-		return w.ended()
-	case w.stage == moved:
-		reason = afterMove
-	case w.stage > last:
-		reason = afterHead
-	default:
-		return nil
+		return err
 	}
-	w.mu.Unlock()
-	return &UsageError{method, reason}
+	w.r.clock.Touch()
+	return nil
+}
+
+// refused is the error of a call of method that is allowed up to a stage. The caller holds the
+// lock.
+func (w *replyWriter) refused(method string, last stage) error {
+	switch {
+	case w.refusal != nil:
+		return w.refusal
+	case w.stage == over:
+		return &UsageError{method, afterEnd}
+	case w.r.ctx.Err() != nil:
+		return w.ended()
+	case w.stage == moved && last < moved:
+		return &UsageError{method, afterMove}
+	case w.stage > last:
+		return &UsageError{method, afterHead}
+	}
+	return nil
 }
 
 // ended is the error of the end of the reply's context.
 func (w *replyWriter) ended() error {
-	return classify(endCause(w.r.ctx), w.r.phase(), "")
-}
-
-// fail records the error with which the reply fails, and returns it for the Backend.
-func (w *replyWriter) fail(err error) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.failure == nil {
-		w.failure = err
-	}
-	return classify(err, w.r.phase(), w.request.URL.Hostname())
+	return classify(endCause(w.r.ctx), w.r.phase(), w.url.Hostname())
 }
 
 // SetError sets the error with which the reply fails when Serve returns, or at SetFinished,
-// whatever that returns. The first error counts (rule S5). text is what Reply.ErrorString
+// whatever Serve returns. The first error counts (rule S5). text is what Reply.ErrorString
 // returns; "" means the usual one for the code. NoError is not an error.
 func (w ReplyWriter) SetError(code NetworkError, text string) error {
 	const method = "SetError"
@@ -286,8 +340,10 @@ func (w ReplyWriter) SetError(code NetworkError, text string) error {
 	if err := w.w.lock(method, inBody); err != nil {
 		return err
 	}
-	w.w.mu.Unlock()
-	w.w.fail(&backendError{&codeError{code, text}})
+	defer w.w.mu.Unlock()
+	if w.w.failure == nil {
+		w.w.failure = &backendError{&codeError{code, text}}
+	}
 	return nil
 }
 
@@ -297,34 +353,77 @@ func (w ReplyWriter) SetFinished() error {
 	if err := w.w.lock("SetFinished", inBody); err != nil {
 		return err
 	}
+	done := w.w.settle(over)
 	failure := w.w.failure
 	w.w.mu.Unlock()
-	if failure == nil {
-		failure = w.w.complete()
-	}
-	w.w.end()
+	returned := false
+	defer done(&returned)
+	failure = w.w.complete(failure)
+	w.w.mu.Lock()
+	w.w.failure = failure
+	w.w.mu.Unlock()
+	w.w.stop()
 	w.w.r.conclude(failure)
+	returned = true
 	return nil
 }
 
-// resumeHead starts to measure Config.HeadTimeout, if there is no head yet.
-func (w *replyWriter) resumeHead() {
+// fail ends the reply at once, and returns the error for the Backend.
+func (w *replyWriter) fail(failure error) error {
+	e := classify(failure, w.r.phase(), w.url.Hostname())
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	if w.stage == over { // by another goroutine
+		defer w.mu.Unlock()
+		return e
+	}
+	done := w.settle(over)
+	w.refusal = e
+	if w.failure == nil {
+		w.failure = failure
+	}
+	failure = w.failure
+	w.mu.Unlock()
+	returned := false
+	defer done(&returned)
+	w.stop()
+	w.r.conclude(failure)
+	returned = true
+	return e
+}
+
+// startHeadTimer starts to measure Config.HeadTimeout.
+func (w *replyWriter) startHeadTimer() {
 	limit := w.r.m.cfg.HeadTimeout
-	if limit <= 0 || w.stage != beforeHead {
+	if limit <= 0 {
 		return
 	}
-	if w.headTimer == nil {
-		w.headTimer = time.AfterFunc(limit, (*watch)(w.r).HeadLate)
-	} else {
-		w.headTimer.Reset(limit)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.headTimer = time.AfterFunc(limit, func() {
+		w.mu.Lock()
+		late := w.stage == beforeHead && w.waits == 0
+		w.mu.Unlock()
+		if late {
+			(*watch)(w.r).HeadLate()
+		}
+	})
+}
+
+// pauseHeadTimer begins a wait for the program; resumeHeadTimer must follow. The caller holds
+// the lock.
+func (w *replyWriter) pauseHeadTimer() {
+	w.waits++
+	if w.headTimer != nil {
+		w.headTimer.Stop()
 	}
 }
 
-// stopHeadTimer ends resumeHead. The caller holds the lock.
-func (w *replyWriter) stopHeadTimer() {
-	if w.headTimer != nil {
-		w.headTimer.Stop()
+// resumeHeadTimer makes the whole HeadTimeout available again, if there is no head yet.
+func (w *replyWriter) resumeHeadTimer() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waits--
+	if w.headTimer != nil && w.waits == 0 && w.stage == beforeHead {
+		w.headTimer.Reset(w.r.m.cfg.HeadTimeout)
 	}
 }

@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/netreply/netreply/internal/flow"
@@ -15,18 +16,18 @@ type server interface {
 	check(*Request) error
 	// serve carries out a request, up to the end of the response body or of the reply's
 	// context. body is nil for none. on is nil for the request of the program, and set for
-	// one that a Backend has redirected here: method and URL of the reply are those of the
-	// new hop already.
+	// one that a Backend has redirected here.
 	serve(r *Reply, body *flow.Payload, on *onward) error
 }
 
 // onward is what differs from the Request of the program on a hop to which a Backend has
 // redirected the reply.
 type onward struct {
-	headers    Headers
-	sendBody   bool
-	sameOrigin bool // credentials of the Request may be sent
-	told       counts
+	url      *url.URL
+	method   string
+	headers  Headers
+	sendBody bool
+	told     counts
 }
 
 // newServers lists the servers by scheme.

@@ -200,6 +200,9 @@ func (r *Reply) redirectTo(u *url.URL, method string) {
 	r.head.decoded, r.head.encoded = false, -1
 	r.head.raw, _, _ = strings.Cut(r.head.raw, "\n") // keeps the status line
 	r.head.mapped, r.head.fields = nil, nil
+	if r.extra != nil {
+		r.extra.sslState = nil
+	}
 	r.throttle.start(r.started.elapsed())
 }
 

@@ -1,11 +1,10 @@
 package netreply
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
-
-	"github.com/netreply/netreply/internal/pipe"
 )
 
 // Write adds bytes to the body. It waits while the read buffer is full
@@ -13,11 +12,12 @@ import (
 // Content-Length are a *UsageError; more than Request.MaxBodySize fail the reply.
 func (w ReplyWriter) Write(p []byte) (n int, err error) {
 	const method = "Write"
-	if err := w.w.beginWrite(method); err != nil {
+	noBody, err := w.w.beginWrite(method)
+	if err != nil {
 		return 0, err
 	}
 	defer w.w.endWrite()
-	if w.w.head.noBody {
+	if noBody {
 		return len(p), nil
 	}
 	for n < len(p) {
@@ -39,16 +39,18 @@ func (w ReplyWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	if isNil(src) {
 		return 0, &UsageError{method, "a nil reader"}
 	}
-	if err := w.w.beginWrite(method); err != nil {
+	noBody, err := w.w.beginWrite(method)
+	if err != nil || noBody {
+		if noBody {
+			w.w.endWrite()
+		}
 		return 0, err
 	}
 	defer w.w.endWrite()
-	if w.w.head.noBody {
-		return 0, nil
-	}
 	for empty := 0; empty < maxEmptyReads; empty++ {
 		if left, _ := w.w.allowance(method); left == 0 { // there must be no more than that
 			k, err := src.Read(w.w.r.pipe.Scratch())
+			w.w.r.clock.Touch()
 			switch {
 			case k > 0:
 				return n, w.w.exceeded(method)
@@ -63,9 +65,7 @@ func (w ReplyWriter) ReadFrom(src io.Reader) (n int64, err error) {
 		if err != nil {
 			return n, err
 		}
-		k, err := src.Read(space)
-		w.w.r.clock.Touch()
-		w.w.r.pipe.Fill(k)
+		k, err := w.w.fillFrom(src, space)
 		n += int64(k)
 		switch {
 		case err == io.EOF:
@@ -79,33 +79,56 @@ func (w ReplyWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	return n, io.ErrNoProgress
 }
 
+// fillFrom reads once from src into space, and adds what was read. The body stays usable if
+// src panics.
+func (w *replyWriter) fillFrom(src io.Reader, space []byte) (n int, err error) {
+	defer func() { w.r.pipe.Fill(n) }()
+	k, err := src.Read(space)
+	w.r.clock.Touch()
+	if k < 0 || k > len(space) {
+		return 0, errBadCount
+	}
+	return k, err
+}
+
+// errBadCount is the error of a source that violates io.Reader.
+var errBadCount = errors.New("the reader returned an impossible number of bytes")
+
 // maxEmptyReads is how often a source may return neither bytes nor an error.
 const maxEmptyReads = 100
 
 // beginWrite emits the head if necessary, and claims the body for one call; endWrite must
-// follow if it succeeds.
-func (w *replyWriter) beginWrite(method string) error {
+// follow if it succeeds. noBody reports that the bytes are dropped.
+func (w *replyWriter) beginWrite(method string) (noBody bool, err error) {
 	if err := w.lock(method, inBody); err != nil {
-		return err
+		return false, err
 	}
 	if w.busy {
 		w.mu.Unlock()
-		return &UsageError{method, overlapping}
+		return false, &UsageError{method, overlapping}
 	}
 	w.busy = true
 	first := w.stage == beforeHead
 	w.mu.Unlock()
-	var err error
+	claimed := false
+	defer func() {
+		if !claimed {
+			w.endWrite()
+		}
+	}()
 	if first {
-		err = w.MetaDataChanged()
+		if err := w.MetaDataChanged(); err != nil {
+			return false, err
+		}
 	}
-	if err == nil && w.head.noBody && w.request.Method != http.MethodHead {
-		err = &UsageError{method, noBodyHere}
+	w.mu.Lock()
+	noBody = w.head.noBody
+	w.mu.Unlock()
+	if noBody && w.method != http.MethodHead {
+		return false, &UsageError{method, noBodyHere}
 	}
-	if err != nil {
-		w.endWrite()
-	}
-	return err
+	claimed = true
+	return noBody, nil
 }
 
 func (w *replyWriter) endWrite() {
@@ -126,13 +149,14 @@ func (w *replyWriter) room(method string) ([]byte, error) {
 		hint = left
 	}
 	space, err := r.pipe.Room(hint, r.clock)
+	w.mu.Lock()
+	refused := w.refused(method, inBody)
+	w.mu.Unlock()
 	switch {
-	case r.ctx.Err() != nil:
+	case refused != nil:
+		return nil, refused
+	case err != nil: // the end of the reply, a moment ago
 		return nil, w.ended()
-	case err == pipe.ErrEnded:
-		return nil, &UsageError{method, afterEnd}
-	case err != nil:
-		return nil, err
 	case bounded && int64(len(space)) > left:
 		space = space[:left]
 	}

@@ -84,11 +84,16 @@ func (w ReplyWriter) SetHeader(k HeaderKey, value any) error {
 		return err
 	}
 	defer w.w.mu.Unlock()
-	h := w.w.fields.Clone()
+	var h Headers
 	if reason := k.setIn(&h, value); reason != "" {
 		return &UsageError{method, reason}
 	}
-	return w.w.setFields(method, h)
+	for name, value := range h.All() {
+		if err := w.w.setField(method, name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SetRawHeader sets a header field to a text. An empty value removes the field (rule H22).
@@ -98,13 +103,7 @@ func (w ReplyWriter) SetRawHeader(name, value string) error {
 		return err
 	}
 	defer w.w.mu.Unlock()
-	h := w.w.fields.Clone()
-	if value == "" {
-		h.Del(name)
-	} else {
-		h.Set(name, value)
-	}
-	return w.w.setFields(method, h)
+	return w.w.setField(method, name, value)
 }
 
 // SetHeaders replaces all header fields.
@@ -114,16 +113,29 @@ func (w ReplyWriter) SetHeaders(h Headers) error {
 		return err
 	}
 	defer w.w.mu.Unlock()
-	return w.w.setFields(method, h.Clone())
-}
-
-// setFields stores the header fields if they are valid. The caller holds the lock.
-func (w *replyWriter) setFields(method string, h Headers) error {
 	length, err := checkFields(h)
 	if err != nil {
 		return &UsageError{method, err.Error()}
 	}
-	w.fields, w.head.length = h, length
+	w.w.fields, w.w.head.length = h.Clone(), length
+	return nil
+}
+
+// setField replaces a header field, or removes it if the value is empty. The caller holds the
+// lock.
+func (w *replyWriter) setField(method, name, value string) error {
+	length, err := checkFields(NewHeaders(name, value))
+	if value != "" && err != nil {
+		return &UsageError{method, err.Error()}
+	}
+	if strings.EqualFold(name, "Content-Length") {
+		w.head.length = length
+	}
+	if value == "" {
+		w.fields.Del(name)
+	} else {
+		w.fields.Set(name, value)
+	}
 	return nil
 }
 
@@ -170,7 +182,7 @@ func (w ReplyWriter) SetOperation(o Operation) error {
 		name = w.w.request.Method
 	}
 	if name == "" {
-		return &UsageError{method, o.String() + " has no method"}
+		return &UsageError{method, "the operation " + o.String() + " has no method"}
 	}
 	r := w.w.r
 	r.mu.Lock()
@@ -242,7 +254,38 @@ func (w *replyWriter) MetaDataChanged() error {
 		return err
 	}
 	w.stage = inBody
-	w.stopHeadTimer()
+	w.showHead()
+	if err := w.oversized(); err != nil {
+		return w.fail(err)
+	}
+	(*watch)(w.r).Enter(flow.Body)
+	w.beginRate()
+	w.handOver()
+	return nil
+}
+
+// handOver gives the head to a RoundTripper that waits for it.
+func (w *replyWriter) handOver() {
+	if w.r.handover == nil {
+		return
+	}
+	w.mu.Lock()
+	resp := w.head.response()
+	w.mu.Unlock()
+	w.r.deliver(resp)
+}
+
+// showHead makes the head visible, unless it is. The caller holds the lock; showHead releases
+// it.
+func (w *replyWriter) showHead() {
+	if w.shown {
+		w.mu.Unlock()
+		return
+	}
+	w.shown = true
+	if w.headTimer != nil {
+		w.headTimer.Stop()
+	}
 	h := w.finalHead()
 	secure := w.secure
 	w.mu.Unlock()
@@ -255,15 +298,6 @@ func (w *replyWriter) MetaDataChanged() error {
 		r.mu.Unlock()
 	}
 	r.showHead(h)
-	if over := int64(r.req.MaxBodySize); over > 0 && h.length > over && !h.noBody {
-		return w.fail(&SizeLimitError{bodySize, over, h.length})
-	}
-	(*watch)(r).Enter(flow.Body)
-	w.rate.Begin()
-	if r.handover != nil {
-		r.deliver(h.response())
-	}
-	return nil
 }
 
 // finalHead completes the head. The caller holds the lock.
@@ -273,7 +307,11 @@ func (w *replyWriter) finalHead() head {
 	if h.status != 0 {
 		h.raw = "HTTP/1.1 " + strconv.Itoa(h.status) + " " + w.reason
 	}
-	h.noBody = w.request.Method == http.MethodHead || h.status == http.StatusNoContent || h.status == http.StatusNotModified
+	empty := h.status == http.StatusNoContent || h.status == http.StatusNotModified
+	h.noBody = empty || w.method == http.MethodHead
+	if empty && w.method != http.MethodHead {
+		h.length = 0
+	}
 	fields := w.fields
 	if h.decoded {
 		fields.Del("Content-Length")
@@ -281,4 +319,24 @@ func (w *replyWriter) finalHead() head {
 	}
 	h.fields = &fields
 	return *h
+}
+
+// oversized is an error if the Content-Length exceeds Request.MaxBodySize.
+func (w *replyWriter) oversized() error {
+	w.mu.Lock()
+	length, noBody := w.head.length, w.head.noBody
+	w.mu.Unlock()
+	if limit := int64(w.r.req.MaxBodySize); limit > 0 && length > limit && !noBody {
+		return &SizeLimitError{bodySize, limit, length}
+	}
+	return nil
+}
+
+// beginRate starts to measure Request.MinRate.
+func (w *replyWriter) beginRate() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stage == inBody || w.stage == beforeHead {
+		w.rate.Begin()
+	}
 }

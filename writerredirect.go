@@ -11,7 +11,8 @@ import (
 // Redirect redirects the reply to another URL, which may be relative, with one of the
 // statuses 301, 302, 303, 307 and 308 (rules R4 to R23): Serve should return afterwards. The
 // reply continues at the server of the target, which has the scheme of the request, http or
-// https. Under ManualRedirectPolicy it does not: the redirect is the final response, and may
+// https. No other method may be called any more, nor while Redirect waits for the program.
+// Under ManualRedirectPolicy it does not: the redirect is the final response, and may
 // have a body. A redirect that the policy or the program refuses fails the reply, with the
 // returned *Error.
 func (w ReplyWriter) Redirect(location string, status int) error {
@@ -28,25 +29,36 @@ func (w *replyWriter) redirect(location string, status int) error {
 	if err := w.lock(method, beforeHead); err != nil {
 		return err
 	}
-	fields := w.fields.Clone()
-	fields.Set("Location", location)
-	if err := w.setFields(method, fields); err != nil {
+	if bad := validateHeaders(NewHeaders("Location", location)); bad != nil {
 		w.mu.Unlock()
-		return err
+		return &UsageError{method, errors.Unwrap(bad).Error()}
 	}
+	w.fields.Set("Location", location)
 	r := w.r
-	from := w.request.URL
-	plan := httpurl.PlanRedirect(status, []string{location}, from, w.request.Method, httpurl.Rules{
+	from := w.url
+	plan := httpurl.PlanRedirect(status, []string{location}, from, w.method, httpurl.Rules{
 		Policy: r.req.RedirectPolicy.rules(), Left: r.req.maxRedirects() - int(r.hops), Upgrade: r.m.flow.Upgrade, Scheme: from.Scheme,
 	})
 	w.status, w.head.target, w.head.final = status, plan.Target, !plan.Redirect
 	if plan.Redirect && plan.Refusal == nil {
 		w.head.target = nil
 	}
-	w.mu.Unlock()
-	if err := w.MetaDataChanged(); err != nil || !plan.Redirect {
-		return err
+	if !plan.Redirect {
+		w.mu.Unlock()
+		return w.MetaDataChanged()
 	}
+	done := w.settle(moved)
+	returned := false
+	defer done(&returned)
+	w.showHead() // which unlocks
+	err := w.follow(plan, status)
+	returned = true
+	return err
+}
+
+// follow reports a redirect, and prepares the next hop if it is followed.
+func (w *replyWriter) follow(plan httpurl.Plan, status int) error {
+	r := w.r
 	if plan.Refusal != nil {
 		return w.fail(plan.Refusal)
 	}
@@ -54,7 +66,7 @@ func (w *replyWriter) redirect(location string, status int) error {
 		(*watch)(r).Refused(plan.Target)
 		return w.fail(&flow.Error{Kind: flow.NotResent, Err: flow.ErrNotRewindable})
 	}
-	follow := (*watch)(r).Redirect(&flow.Redirection{From: from, To: plan.Target, Status: status, Method: plan.Method}, func() {})
+	follow := (*watch)(r).Redirect(&flow.Redirection{From: w.url, To: plan.Target, Status: status, Method: plan.Method}, func() {})
 	switch {
 	case r.ctx.Err() != nil:
 		return w.ended()
@@ -66,9 +78,6 @@ func (w *replyWriter) redirect(location string, status int) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stage != over {
-		w.stage = moved
-		w.next = &onward{flow.NextHeaders(w.own.Clone(), r.req.SecretHeaders, plan), plan.SendBody, plan.SameOrigin, w.told}
-	}
+	w.next = &onward{plan.Target, plan.Method, flow.NextHeaders(w.headers.Clone(), r.req.SecretHeaders, plan), plan.SendBody, w.told}
 	return nil
 }

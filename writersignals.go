@@ -2,7 +2,9 @@ package netreply
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/netreply/netreply/internal/flow"
@@ -78,6 +80,9 @@ func (w ReplyWriter) InformationalReceived(status int, h Headers) error {
 	if status < 100 || status > 199 {
 		return &UsageError{method, strconv.Itoa(status) + " is not the status of an interim response"}
 	}
+	if bad := validateHeaders(h); bad != nil {
+		return &UsageError{method, errors.Unwrap(bad).Error()}
+	}
 	err := w.w.tell(method, &w.w.told.interims, flow.MaxInterim)
 	if err == nil {
 		w.w.r.emit(sigInformational, 0, 0, &Informational{status, h.Clone()})
@@ -108,7 +113,7 @@ func (w ReplyWriter) AuthenticationRequired(q *Authenticator) (user, password st
 	if err = w.w.beginQuestion(method, q); err != nil {
 		return "", "", err
 	}
-	defer w.w.resumeHead()
+	defer w.w.resumeHeadTimer()
 	w.w.completeQuestion(q)
 	r := w.w.r
 	r.ask(sigAuthentication, q, r.req.waitsFor(AskAuthentication), nil)
@@ -120,14 +125,16 @@ func (w ReplyWriter) AuthenticationRequired(q *Authenticator) (user, password st
 // ProxyAuthenticationRequiredError.
 func (w ReplyWriter) ProxyAuthenticationRequired(q *ProxyAuthenticator) (user, password string, err error) {
 	const method = "ProxyAuthenticationRequired"
-	if q != nil && q.Authenticator == nil {
-		q = nil
+	if q != nil && (q.Authenticator == nil || q.Proxy == nil) {
+		return "", "", &UsageError{method, "a question without an Authenticator or without a Proxy"}
 	}
 	if err = w.w.beginQuestion(method, q); err != nil {
 		return "", "", err
 	}
-	defer w.w.resumeHead()
+	defer w.w.resumeHeadTimer()
 	w.w.completeQuestion(q.Authenticator)
+	q.Proxy = q.Proxy.clone()
+	q.Proxy.User, q.Proxy.Password, q.Proxy.Headers = "", "", Headers{}
 	r := w.w.r
 	r.ask(sigProxyAuthentication, q, r.req.waitsFor(AskProxyAuthentication), nil)
 	return w.w.password(q.Authenticator, ProxyAuthenticationRequiredError, "Proxy requires authentication")
@@ -138,10 +145,13 @@ func (w ReplyWriter) ProxyAuthenticationRequired(q *ProxyAuthenticator) (user, p
 // the reply with SslHandshakeFailedError, if Serve returns it.
 func (w ReplyWriter) SSLErrors(q *SSLErrors) error {
 	const method = "SSLErrors"
+	if q != nil && len(q.Errors) == 0 {
+		return &UsageError{method, "a question without Errors"}
+	}
 	if err := w.w.beginQuestion(method, q); err != nil {
 		return err
 	}
-	defer w.w.resumeHead()
+	defer w.w.resumeHeadTimer()
 	if !w.w.r.askSSLErrors(q) {
 		if w.w.r.ctx.Err() != nil {
 			return w.w.ended()
@@ -155,14 +165,20 @@ func (w ReplyWriter) SSLErrors(q *SSLErrors) error {
 }
 
 // PreSharedKeyAuthenticationRequired asks for a pre-shared key (Qt:
-// preSharedKeyAuthenticationRequired). q must be new. The error of a question that was not
+// preSharedKeyAuthenticationRequired). q must be new; a maximum of 0 becomes 65535, the largest
+// that TLS allows. The error of a question that was not
 // answered fails the reply with SslHandshakeFailedError, if Serve returns it.
 func (w ReplyWriter) PreSharedKeyAuthenticationRequired(q *PreSharedKeyAuthenticator) (identity, key []byte, err error) {
 	const method = "PreSharedKeyAuthenticationRequired"
 	if err := w.w.beginQuestion(method, q); err != nil {
 		return nil, nil, err
 	}
-	defer w.w.resumeHead()
+	defer w.w.resumeHeadTimer()
+	for _, limit := range [...]*int{&q.MaximumIdentityLength, &q.MaximumPreSharedKeyLength} {
+		if *limit == 0 {
+			*limit = math.MaxUint16
+		}
+	}
 	r := w.w.r
 	r.ask(sigPreSharedKey, q, r.req.waitsFor(AskPreSharedKey), nil)
 	if identity, key, ok := q.Answer(); ok {
@@ -175,7 +191,7 @@ func (w ReplyWriter) PreSharedKeyAuthenticationRequired(q *PreSharedKeyAuthentic
 }
 
 // beginQuestion checks a question and counts it. The time of the answer does not count for
-// HeadTimeout; resumeHead must follow.
+// HeadTimeout; resumeHeadTimer must follow.
 func (w *replyWriter) beginQuestion(method string, q Question) error {
 	switch {
 	case w == nil:
@@ -189,7 +205,7 @@ func (w *replyWriter) beginQuestion(method string, q Question) error {
 		return err
 	}
 	w.mu.Lock()
-	w.stopHeadTimer()
+	w.pauseHeadTimer()
 	w.mu.Unlock()
 	return nil
 }

@@ -90,6 +90,13 @@ func (t *Transfer) Abandon() {
 	t.Close()
 }
 
+// Resume counts what the Watcher was told and asked before the transfer, for MaxInterim and
+// MaxQuestions. It must be called before Begin.
+func (t *Transfer) Resume(interims, questions int) {
+	t.interims.Store(int32(interims))
+	t.questions = int32(questions)
+}
+
 // Close closes the request body and stops measuring.
 func (t *Transfer) Close() {
 	t.Rate.End()
