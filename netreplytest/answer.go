@@ -94,8 +94,8 @@ func Slowly(text string, size int, every time.Duration) Step {
 func Signal(e netreply.Event) Step { return signalStep{e} }
 
 // Early lets a Server begin the answer before it has read the body of the request, of which
-// it reads nothing. It stands first. Without it an Answer begins when the whole request has
-// arrived.
+// it reads nothing: with Stall as the next step the upload stalls. It stands first. Without it
+// an Answer begins when the whole request has arrived.
 func Early() Step { return earlyStep{} }
 
 // Answer is what a Server, a Backend or a Reply delivers, step by step; an empty one is a 200

@@ -20,12 +20,13 @@ type endpoint struct {
 	t       TB
 	what    string // in messages
 	kind    Kind
-	handler http.Handler    // answers what neither a fault nor the script does
-	tcp     net.Listener    // nil for an endpoint in memory
-	h1      *queueListener  // connections for http
-	http    *http.Server    // serves HTTP/1
-	running sync.WaitGroup  // goroutines of connections
-	ctx     context.Context // of all requests; ends with the test
+	handler http.Handler                         // answers what neither a fault nor the script does
+	socks   func(*peer, net.Conn, *bufio.Reader) // of a proxy, for clients that speak SOCKS5
+	tcp     net.Listener                         // nil for an endpoint in memory
+	h1      *queueListener                       // connections for http
+	http    *http.Server                         // serves HTTP/1
+	running sync.WaitGroup                       // goroutines of connections
+	ctx     context.Context                      // of all requests; ends with the test
 	cancel  context.CancelFunc
 
 	mu       sync.Mutex
@@ -207,6 +208,9 @@ type sniffed struct {
 
 func (s *sniffed) Read(b []byte) (int, error) { return s.r.Read(b) }
 
+// tlsHandshake is the first byte of a client that speaks TLS (RFC 8446, section 5.1).
+const tlsHandshake = 22
+
 // serveConn makes the handshake and chooses the protocol.
 func (e *endpoint) serveConn(p *peer) {
 	c := p.raw
@@ -224,6 +228,25 @@ func (e *endpoint) serveConn(p *peer) {
 			return
 		}
 		c, h2 = s, s.ConnectionState().NegotiatedProtocol == "h2"
+	case HTTP:
+		if e.socks == nil {
+			break
+		}
+		s := &sniffed{p.raw, bufio.NewReader(p.raw)}
+		start, err := s.r.Peek(1)
+		switch {
+		case err != nil:
+			e.forget(p)
+			return
+		case start[0] == socksVersion:
+			e.socks(p, s, s.r)
+			e.forget(p)
+			return
+		case start[0] == tlsHandshake:
+			c = tls.Server(s, e.tlsConfig(p))
+		default:
+			c = s
+		}
 	case HTTP2Cleartext:
 		s := &sniffed{p.raw, bufio.NewReader(p.raw)}
 		start, err := s.r.Peek(3)

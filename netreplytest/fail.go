@@ -3,6 +3,7 @@ package netreplytest
 import (
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/netreply/netreply"
 )
@@ -27,7 +28,7 @@ var local = map[netreply.NetworkError]string{
 // OperationCanceledError and BackgroundRequestNotAllowedError can be used in a Backend and a
 // Reply only, where every code can: no peer causes them. NoError is no fault.
 func Fail(code netreply.NetworkError) Fault {
-	f, ok := failures[code]
+	f, ok := failures()[code]
 	switch {
 	case code == netreply.NoError:
 		return Fault{}
@@ -57,7 +58,7 @@ func proxied(code netreply.NetworkError, f Fault) Fault {
 }
 
 // failures has the fault of every code that a peer can cause.
-var failures = func() map[netreply.NetworkError]Fault {
+var failures = sync.OnceValue(func() map[netreply.NetworkError]Fault {
 	insecure := answers(netreply.InsecureRedirectError, "a redirect from https to http", Status(http.StatusFound), Header("Location", "http://"+Host+"/"))
 	insecure.needs, insecure.needed = Kind.tls, "TLS"
 	again := answers(netreply.ContentReSendError, "a redirect that repeats the body",
@@ -102,4 +103,4 @@ var failures = func() map[netreply.NetworkError]Fault {
 		netreply.ServiceUnavailableError:      status(netreply.ServiceUnavailableError, http.StatusServiceUnavailable),
 		netreply.UnknownServerError:           status(netreply.UnknownServerError, http.StatusInsufficientStorage),
 	}
-}()
+})

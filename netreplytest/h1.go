@@ -7,8 +7,9 @@ import (
 	"net/http"
 )
 
-// controlOf is what a fault acts on; nil if it cannot.
-func controlOf(w http.ResponseWriter, r *http.Request) control {
+// controlOf is what a fault acts on; nil if it cannot. unread means that the body of the request
+// must not be read.
+func controlOf(w http.ResponseWriter, r *http.Request, unread bool) control {
 	for inner := w; ; {
 		if s, ok := inner.(*h2Stream); ok {
 			return s
@@ -24,6 +25,11 @@ func controlOf(w http.ResponseWriter, r *http.Request) control {
 		return nil
 	}
 	c := &h1Control{conn: conn, r: rw.Reader}
+	if m, ok := rawConn(conn).(*memoryConn); unread && ok {
+		c.wait = m.in.awaitEnd
+	} else if e := endpointOf(r); unread && e != nil {
+		c.wait = func() { <-e.ctx.Done() } // a TCP connection does not tell without reading
+	}
 	if p, ok := r.Context().Value(peerKey{}).(*peer); ok && p != nil {
 		c.forget = func() { endpointOf(r).forget(p) }
 	}
@@ -35,6 +41,7 @@ type h1Control struct {
 	conn   net.Conn
 	r      *bufio.Reader
 	forget func()
+	wait   func() // takes the place of reading until the client leaves; nil for none
 }
 
 func (c *h1Control) write(raw string) { io.WriteString(c.conn, raw) }
@@ -53,7 +60,13 @@ func (c *h1Control) resetConn() {
 	c.closeConn()
 }
 
-func (c *h1Control) hold() { io.Copy(io.Discard, c.r) }
+func (c *h1Control) hold() {
+	if c.wait != nil {
+		c.wait()
+		return
+	}
+	io.Copy(io.Discard, c.r)
+}
 
 func (c *h1Control) resetStream(uint32) bool {
 	c.closeConn()

@@ -10,7 +10,7 @@ import (
 )
 
 // eventNames are the signals that patterns can name.
-var eventNames = func() (names []string) {
+func eventNames() (names []string) {
 	for _, e := range []netreply.Event{
 		netreply.SocketStartedConnecting{}, netreply.SSLErrorsOccurred{}, netreply.PreSharedKeyAuthenticationRequired{},
 		netreply.Encrypted{}, netreply.RequestSent{}, netreply.UploadProgress{}, netreply.InformationalReceived{},
@@ -20,7 +20,7 @@ var eventNames = func() (names []string) {
 		names = append(names, eventName(e))
 	}
 	return names
-}()
+}
 
 // detailOf is what a pattern can require of a signal in parentheses; "" for nothing.
 func detailOf(e netreply.Event) string {
@@ -99,8 +99,8 @@ func parsePattern(pattern string) ([]token, error) {
 					return nil, fmt.Errorf("%q: only %s have a detail", k.text, strings.Join(hasDetail, ", "))
 				}
 			}
-			if !slices.Contains(eventNames, name) {
-				return nil, fmt.Errorf("%q: there is no signal %q, only %s", k.text, name, strings.Join(eventNames, ", "))
+			if !slices.Contains(eventNames(), name) {
+				return nil, fmt.Errorf("%q: there is no signal %q, only %s", k.text, name, strings.Join(eventNames(), ", "))
 			}
 			k.names, k.details = append(k.names, name), append(k.details, detail)
 		}

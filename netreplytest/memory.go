@@ -132,6 +132,15 @@ func (p *memoryPipe) end(change func()) {
 	p.changed.Broadcast()
 }
 
+// awaitEnd waits until either side has closed the connection, and reads nothing.
+func (p *memoryPipe) awaitEnd() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.ended && !p.left && p.broken == nil {
+		p.changed.Wait()
+	}
+}
+
 // memoryConn is one end of a connection in memory.
 type memoryConn struct {
 	in, out       *memoryPipe

@@ -19,9 +19,16 @@ const (
 	proxyAddr = "proxy.example:3128"
 )
 
-// Proxy is an HTTP proxy in memory in front of a Server: it forwards http requests and opens
-// tunnels by CONNECT, to nowhere else. It does what a test says like a Server; its answers
-// to CONNECT are among them.
+// Proxy is a proxy in memory in front of a Server: it forwards http requests and opens tunnels,
+// to nowhere else. It does what a test says like a Server; its answers to CONNECT are among
+// them.
+//
+// On one port it speaks the protocols of netreply.HTTPProxy, which Config sets, HTTPSProxy and
+// Socks5Proxy: a test changes the Type of Config.Proxy, and for HTTPSProxy sets its
+// SSLConfiguration to that of Config. Over SOCKS5, faults of answers without a response, such
+// as Close, Stall and Garbage, take the place of the proxy's reply, and any other answer is the
+// reply "general failure". The record of a SOCKS5 request has the Method CONNECT and the Proto
+// SOCKS5; a login, of both kinds, is the Proxy-Authorization field.
 type Proxy struct {
 	*endpoint
 	server *endpoint
@@ -41,6 +48,7 @@ func (s *Server) Proxy() *Proxy {
 		}
 		p := &Proxy{server: s.endpoint}
 		p.endpoint = newEndpoint(s.t, "Proxy", HTTP, p)
+		p.socks = p.serveSOCKS
 		s.proxy = p
 	}
 	return s.proxy
@@ -51,12 +59,24 @@ func (p *Proxy) address() *netreply.Proxy {
 	return &netreply.Proxy{Type: netreply.HTTPProxy, Host: proxyHost, Port: proxyPort}
 }
 
-// RequireLogin makes the proxy answer 407 to requests without this user and password, by the
-// Basic scheme.
+// RequireLogin makes the proxy refuse requests without this user and password: by a 407 response
+// with the scheme Basic, or by SOCKS5.
 func (p *Proxy) RequireLogin(user, password string) {
 	p.loginMu.Lock()
 	defer p.loginMu.Unlock()
-	p.login = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	p.login = basic(user, password)
+}
+
+// basic is the Authorization field of a user.
+func basic(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+// requiredLogin is the field that requests need, "" for none.
+func (p *Proxy) requiredLogin() string {
+	p.loginMu.Lock()
+	defer p.loginMu.Unlock()
+	return p.login
 }
 
 // Fail is Server.Fail, for the proxy's own connections and answers.
@@ -82,9 +102,7 @@ func (p *Proxy) Connections() int { return p.connections() }
 
 // ServeHTTP forwards a request, or opens a tunnel.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.loginMu.Lock()
-	login := p.login
-	p.loginMu.Unlock()
+	login := p.requiredLogin()
 	if login != "" && r.Header.Get("Proxy-Authorization") != login {
 		Answer{Status(http.StatusProxyAuthRequired), Header("Proxy-Authenticate", `Basic realm="netreplytest"`)}.ServeHTTP(w, r)
 		return
@@ -128,26 +146,16 @@ func (p *Proxy) tunnel(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	defer far.Close()
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
+		far.Close()
 		p.t.Errorf(prefix+"Proxy: %v", err)
 		return
 	}
-	peer := p.peerOf(conn)
-	defer p.forget(peer)
+	defer p.forget(p.peerOf(conn))
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		far.Close()
 		return
 	}
-	back := make(chan struct{})
-	go func() {
-		defer close(back)
-		if _, err := io.Copy(conn, far); errors.Is(err, errReset) {
-			resetConn(conn)
-		}
-		conn.Close()
-	}()
-	io.Copy(far, rw)
-	far.Close()
-	<-back
+	pump(conn, rw, far)
 }

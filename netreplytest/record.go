@@ -18,8 +18,9 @@ import (
 type Recorder struct {
 	reply *netreply.Reply // nil for the zero Recorder
 
-	mu     sync.Mutex
-	events []netreply.Event
+	mu       sync.Mutex
+	events   []netreply.Event
+	finished chan struct{} // made by who waits for Finished, and closed with it
 }
 
 // Record is a Recorder of a reply, of all its signals, those before the call included.
@@ -30,6 +31,10 @@ func (c *Recorder) OnSignal(r *netreply.Reply, e netreply.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.events = append(c.events, e)
+	if _, ok := e.(netreply.Finished); ok && c.finished != nil {
+		close(c.finished)
+		c.finished = nil
+	}
 }
 
 // Events are the signals so far.
@@ -39,9 +44,10 @@ func (c *Recorder) Events() []netreply.Event {
 	return c.until(now)
 }
 
-// until is Events at the end of the reply or of ctx. A zero Recorder does not wait.
+// until is Events at the end of the reply or of ctx.
 func (c *Recorder) until(ctx context.Context) (list []netreply.Event) {
 	if c.reply == nil {
+		c.awaitFinished(ctx)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return append(list, c.events...)
@@ -52,8 +58,31 @@ func (c *Recorder) until(ctx context.Context) (list []netreply.Event) {
 	return list
 }
 
+// awaitFinished waits until a zero Recorder that has been told of something is told of
+// Finished.
+func (c *Recorder) awaitFinished(ctx context.Context) {
+	c.mu.Lock()
+	running := len(c.events) > 0
+	if running {
+		_, over := c.events[len(c.events)-1].(netreply.Finished)
+		running = !over
+	}
+	if running && c.finished == nil {
+		c.finished = make(chan struct{})
+	}
+	finished := c.finished
+	c.mu.Unlock()
+	if running {
+		select {
+		case <-finished:
+		case <-ctx.Done():
+		}
+	}
+}
+
 // Match fails the test unless the signals have the order of a pattern, see MatchEvents. It
-// waits for the end of the reply; a zero Recorder does not wait.
+// waits for the end of the reply, except for a zero Recorder that has not been told of any
+// signal yet.
 func (c *Recorder) Match(t TB, pattern string) bool {
 	t.Helper()
 	return MatchEvents(t, c.until(context.Background()), pattern)

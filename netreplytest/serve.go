@@ -10,7 +10,7 @@ import (
 
 // ServeHTTP sends the answer.
 func (a Answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p := &player{sink: &response{w: w, r: r, e: endpointOf(r)}}
+	p := &player{sink: &response{w: w, r: r, e: endpointOf(r), early: a.early()}}
 	p.known, p.length = a.bodyLength()
 	if !a.early() {
 		io.Copy(io.Discard, r.Body)
@@ -28,6 +28,8 @@ type response struct {
 	w http.ResponseWriter
 	r *http.Request
 	e *endpoint // nil in another server
+
+	early bool
 }
 
 func (s *response) add(fields []fieldStep) {
@@ -92,7 +94,7 @@ func (s *response) fault(p *player, f Fault) error {
 			return err
 		}
 	}
-	c := controlOf(s.w, s.r)
+	c := controlOf(s.w, s.r, s.early)
 	if c == nil {
 		return s.misuse("%s needs a Server, or another one of HTTP/1 that can be hijacked", f.name)
 	}

@@ -161,6 +161,21 @@ func TestEarly(t *testing.T) {
 	}
 }
 
+// TestUploadStalls: a server that reads nothing stops the upload of its client.
+func TestUploadStalls(t *testing.T) {
+	for _, kind := range netreplytest.Kinds {
+		synctest.Test(t, func(t *testing.T) {
+			s := netreplytest.NewServer(t, kind)
+			s.Handle("/", netreplytest.Answer{netreplytest.Early(), netreplytest.Stall()})
+			req := s.Request("/")
+			req.TransferTimeout = time.Hour
+			err := s.Manager().Post(t.Context(), req, netreply.StringBody(strings.Repeat("x", 8<<20))).Wait(t.Context())
+			require.ErrorIs(t, err, netreply.TimeoutError, "%v", kind)
+			assert.Less(t, err.(*netreply.Error).Sent, int64(2<<20), "%v", kind)
+		})
+	}
+}
+
 // TestHandlerPanics: a panic of a handler ends its request, and fails the test.
 func TestHandlerPanics(t *testing.T) {
 	for _, kind := range netreplytest.Kinds {
@@ -285,6 +300,71 @@ func TestProxy(t *testing.T) {
 				require.ErrorIs(t, err, netreply.UnknownServerError)
 			}
 		})
+	}
+}
+
+// TestProxyTypes: the proxy also speaks TLS and SOCKS5, with logins, faults and targets that
+// cannot be reached.
+func TestProxyTypes(t *testing.T) {
+	for _, kind := range netreplytest.Kinds {
+		for _, typ := range []netreply.ProxyType{netreply.HTTPSProxy, netreply.Socks5Proxy} {
+			synctest.Test(t, func(t *testing.T) {
+				s := netreplytest.NewServer(t, kind)
+				s.Handle("/", netreplytest.Answer{netreplytest.Body("ok")})
+				p := s.Proxy()
+				p.RequireLogin("user", "secret")
+				c := s.Config()
+				c.Proxy.Type, c.Proxy.SSLConfiguration = typ, c.SSLConfiguration
+				get := func() (string, error) {
+					m, err := netreply.NewManager(c)
+					require.NoError(t, err)
+					defer m.Close()
+					req := s.Request("/a")
+					if typ == netreply.HTTPSProxy {
+						req.HTTP = netreply.HTTPAny
+					}
+					b, err := m.Get(t.Context(), req).ReadAll()
+					return string(b), err
+				}
+				_, err := get()
+				require.ErrorIs(t, err, netreply.ProxyAuthenticationRequiredError, "%v %v", kind, typ)
+				c.Proxy.User, c.Proxy.Password = "user", "wrong"
+				_, err = get()
+				require.ErrorIs(t, err, netreply.ProxyAuthenticationRequiredError, "%v %v", kind, typ)
+				c.Proxy.Password = "secret"
+				body, err := get()
+				require.NoError(t, err, "%v %v", kind, typ)
+				assert.Equal(t, "ok", body)
+				require.Len(t, s.Requests(), 1)
+				last := p.Requests()[len(p.Requests())-1]
+				assert.NotEmpty(t, last.Header.Get("Proxy-Authorization"))
+				if typ == netreply.Socks5Proxy {
+					assert.Equal(t, "SOCKS5 CONNECT "+last.Host, last.Proto+" "+last.Method+" "+last.Target)
+				}
+				if typ == netreply.Socks5Proxy || contains(secure, kind) {
+					s.Next(netreplytest.Refuse())
+					_, err = get()
+					require.ErrorIs(t, err, netreply.ConnectionRefusedError)
+					s.Next(netreplytest.HostNotFound())
+					_, err = get()
+					require.ErrorIs(t, err, netreply.HostNotFoundError)
+				}
+				for _, code := range []netreply.NetworkError{netreply.ProxyConnectionRefusedError, netreply.ProxyConnectionClosedError,
+					netreply.ProxyNotFoundError, netreply.ProxyTimeoutError, netreply.UnknownProxyError} {
+					s.Fail(netreplytest.Fail(code))
+					_, err = get()
+					require.ErrorIs(t, err, code, "%v %v", kind, typ)
+				}
+				s.Recover()
+				p.Next(netreplytest.Answer{netreplytest.Status(502)}, netreplytest.Stall())
+				_, err = get()
+				require.Error(t, err)
+				c.ConnectTimeout = time.Minute
+				c.HeadTimeout = time.Minute
+				_, err = get()
+				require.Error(t, err)
+			})
+		}
 	}
 }
 
