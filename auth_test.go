@@ -19,6 +19,7 @@ import (
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/internal/testserver"
+	"github.com/netreply/netreply/netreplytest"
 )
 
 // basicServer requires user:pass for the realm in the first path element, echoes the body,
@@ -399,24 +400,19 @@ func TestAuthUpload(t *testing.T) {
 // TestAuthQuestionStopsTimeout: the transfer timeout is stopped while a question is open (rule
 // N32), and runs again afterwards.
 func TestAuthQuestionStopsTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &basicServer{}
-		l := testserver.NewMemory()
-		srv := &http.Server{Handler: s}
-		served := make(chan struct{})
-		go func() { defer close(served); srv.Serve(l) }()
-		m, err := netreply.NewManager(netreply.Config{DialContext: l.DialContext, TransferTimeout: time.Second, Ask: netreply.AskAuthentication})
-		require.NoError(t, err)
-		r := m.Get(t.Context(), newRequest(t, "http://x/r/"))
-		q := <-r.AuthenticationRequired()
-		time.Sleep(time.Hour)
-		q.SetCredentials("user", "pass")
-		assert.Equal(t, "in", readBody(t, r))
-		m.Close()
-		srv.Close()
-		<-served
-		synctest.Wait()
-	})
+	for _, kind := range netreplytest.Kinds {
+		synctest.Test(t, func(t *testing.T) {
+			s := netreplytest.NewServer(t, kind)
+			s.Handle("/", &basicServer{})
+			cfg := netreply.Config{TransferTimeout: time.Second, Ask: netreply.AskAuthentication}
+			s.Configure(&cfg)
+			r := newManager(t, cfg).Get(t.Context(), s.Request("/r/"))
+			q := <-r.AuthenticationRequired()
+			time.Sleep(time.Hour)
+			q.SetCredentials("user", "pass")
+			assert.Equal(t, "in", readBody(t, r))
+		})
+	}
 }
 
 // TestAuthUnknown: rule S52.

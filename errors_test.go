@@ -17,12 +17,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/internal/testserver"
+	"github.com/netreply/netreply/netreplytest"
 )
 
 // constants parses the NetworkError constants in the source, so that none is missing.
@@ -47,107 +49,115 @@ func constants(t *testing.T) map[string]netreply.NetworkError {
 	return all
 }
 
-// TestEveryCode produces each code once, and fails for one that nothing
-// produces.
+// TestEveryCode produces each code once, and fails for one that nothing produces.
 func TestEveryCode(t *testing.T) {
-	raw := func(answer string) string {
-		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
-			c.Head()
-			c.Say(answer)
-		})
-		return s.URL()
+	dialing := func(err error) func(*netreply.Config) {
+		return func(c *netreply.Config) {
+			c.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Err: err}
+			}
+		}
 	}
-	dialing := func(err error) netreply.Config {
-		return netreply.Config{DialContext: func(context.Context, string, string) (net.Conn, error) {
-			return nil, &net.OpError{Op: "dial", Err: err}
-		}}
-	}
-	status := func(n int) string { return raw(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n", n)) }
-	closed := testserver.Refusing(t)
-	secure, cfg := testserver.NewOrigin(t, testserver.TLS, http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
-	silent := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.Copy(io.Discard, c) })
-
 	type way struct {
 		code   netreply.NetworkError
-		cfg    netreply.Config
-		url    string
+		fault  netreplytest.Fault // without it and set, that of code
+		set    func(*netreply.Config)
 		change func(*netreply.Request)
 		phase  netreply.Phase
 		retry  bool
 	}
 	ways := []way{
-		{code: netreply.NoError, url: status(200)},
-		{code: netreply.ConnectionRefusedError, url: "http://" + closed, phase: netreply.PhaseConnect, retry: true},
-		{code: netreply.RemoteHostClosedError, url: raw(""), phase: netreply.PhaseHeaders, retry: true},
-		{code: netreply.HostNotFoundError, url: "http://no-such-host.invalid/", phase: netreply.PhaseResolve, retry: true},
-		{code: netreply.HostNotFoundError, cfg: dialing(&net.DNSError{Err: "no such host", IsNotFound: true}), url: "http://x.example/", phase: netreply.PhaseConnect, retry: true},
-		{code: netreply.TimeoutError, cfg: netreply.Config{HeadTimeout: 1}, url: silent.URL(), phase: netreply.PhaseHeaders, retry: true},
-		{code: netreply.TimeoutError, cfg: netreply.Config{TLSTimeout: 1e7}, url: "https://" + silent.Addr, phase: netreply.PhaseTLS, retry: true},
-		{code: netreply.OperationCanceledError, url: silent.URL(), change: func(q *netreply.Request) {
+		{code: netreply.NoError},
+		{code: netreply.ConnectionRefusedError, phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.RemoteHostClosedError, phase: netreply.PhaseHeaders, retry: true},
+		{code: netreply.HostNotFoundError, set: func(c *netreply.Config) { c.DialContext = nil }, change: changeURL("http://no-such-host.invalid/"), phase: netreply.PhaseResolve, retry: true},
+		{code: netreply.HostNotFoundError, phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.TimeoutError, phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.TimeoutError, fault: netreplytest.HangConnecting(), phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.TimeoutError, fault: netreplytest.StallHandshake(), phase: netreply.PhaseTLS, retry: true},
+		{code: netreply.TimeoutError, fault: netreplytest.Stall(), set: func(c *netreply.Config) { c.HeadTimeout = 1 }, phase: netreply.PhaseHeaders, retry: true},
+		{code: netreply.OperationCanceledError, fault: netreplytest.Stall(), change: func(q *netreply.Request) {
 			q.OnSignal = func(r *netreply.Reply, e netreply.Event) {
 				if _, ok := e.(netreply.RequestSent); ok {
 					r.Abort()
 				}
 			}
 		}},
-		{code: netreply.SslHandshakeFailedError, url: secure.URL, phase: netreply.PhaseTLS, retry: false},
-		{code: netreply.TemporaryNetworkFailureError, cfg: dialing(syscall.ENETUNREACH), url: "http://127.0.0.1/", phase: netreply.PhaseConnect, retry: true},
-		{code: netreply.TemporaryNetworkFailureError, cfg: dialing(syscall.ENETDOWN), url: "http://127.0.0.1/", phase: netreply.PhaseConnect, retry: true},
-		{code: netreply.TemporaryNetworkFailureError, cfg: dialing(&net.DNSError{Err: "server misbehaving", IsTemporary: true}), url: "http://x.example/", phase: netreply.PhaseConnect, retry: true},
-		{code: netreply.NetworkSessionFailedError, cfg: dialing(syscall.EADDRNOTAVAIL), url: "http://127.0.0.1/", phase: netreply.PhaseConnect, retry: true},
-		{code: netreply.BackgroundRequestNotAllowedError, cfg: netreply.Config{ForbidBackground: true}, url: status(200), change: func(q *netreply.Request) { q.Background = true }},
-		{code: netreply.TooManyRedirectsError, url: raw("HTTP/1.1 302 X\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"), change: func(q *netreply.Request) { q.MaxRedirects = -1 }, phase: netreply.PhaseHeaders},
-		{code: netreply.InsecureRedirectError, cfg: netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}}, url: secure.URL, phase: netreply.PhaseHeaders},
-		{code: netreply.UnknownNetworkError, cfg: dialing(syscall.EACCES), url: "http://127.0.0.1/", phase: netreply.PhaseConnect, retry: true},
-		{code: netreply.ProtocolUnknownError, url: "ftp://127.0.0.1/"},
-		{code: netreply.ProtocolUnknownError, url: "/relative"},
-		{code: netreply.ProtocolInvalidOperationError, url: status(200), change: func(q *netreply.Request) { q.Headers.Add("bad name", "x") }},
-		{code: netreply.ProtocolFailure, url: raw("garbage\r\n\r\n"), phase: netreply.PhaseHeaders, retry: true},
-		{code: netreply.ContentReSendError, url: raw("HTTP/1.1 307 X\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), phase: netreply.PhaseSend, retry: false},
+		{code: netreply.SslHandshakeFailedError, fault: netreplytest.UnknownIssuerCertificate(), phase: netreply.PhaseTLS, retry: false},
+		{code: netreply.SslHandshakeFailedError, phase: netreply.PhaseTLS, retry: false},
+		{code: netreply.TemporaryNetworkFailureError, phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.TemporaryNetworkFailureError, set: dialing(syscall.ENETDOWN), phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.TemporaryNetworkFailureError, set: dialing(&net.DNSError{Err: "server misbehaving", IsTemporary: true}), phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.NetworkSessionFailedError, phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.BackgroundRequestNotAllowedError, fault: netreplytest.Stall(), set: func(c *netreply.Config) { c.ForbidBackground = true }, change: func(q *netreply.Request) { q.Background = true }},
+		{code: netreply.TooManyRedirectsError, phase: netreply.PhaseHeaders},
+		{code: netreply.InsecureRedirectError, phase: netreply.PhaseHeaders},
+		{code: netreply.UnknownNetworkError, phase: netreply.PhaseConnect, retry: true},
+		{code: netreply.ProtocolUnknownError, fault: netreplytest.Stall(), change: changeURL("ftp://127.0.0.1/")},
+		{code: netreply.ProtocolUnknownError, fault: netreplytest.Stall(), change: changeURL("/relative")},
+		{code: netreply.ProtocolUnknownError, phase: netreply.PhaseHeaders},
+		{code: netreply.ProtocolInvalidOperationError, fault: netreplytest.Stall(), change: func(q *netreply.Request) { q.Headers.Add("bad name", "x") }},
+		{code: netreply.ProtocolInvalidOperationError, phase: netreply.PhaseBody},
+		{code: netreply.ProtocolFailure, phase: netreply.PhaseHeaders, retry: true},
+		{code: netreply.ContentReSendError, phase: netreply.PhaseSend, retry: false},
+		{code: netreply.UnknownContentError, fault: netreplytest.DamageCoding(), phase: netreply.PhaseDecode, retry: false},
 	}
-	for code, n := range map[netreply.NetworkError]int{netreply.ContentAccessDenied: 403, netreply.ContentOperationNotPermittedError: 405, netreply.ContentNotFoundError: 404,
-		netreply.AuthenticationRequiredError: 401, netreply.ContentConflictError: 409, netreply.ContentGoneError: 410, netreply.UnknownContentError: 499,
-		netreply.InternalServerError: 500, netreply.OperationNotImplementedError: 501, netreply.ServiceUnavailableError: 503, netreply.UnknownServerError: 599,
-		netreply.ProxyAuthenticationRequiredError: 407} {
-		ways = append(ways, way{code: code, url: status(n), phase: netreply.PhaseBody, retry: n >= 500 && n != 501})
+	for _, code := range []netreply.NetworkError{netreply.ContentAccessDenied, netreply.ContentOperationNotPermittedError, netreply.ContentNotFoundError,
+		netreply.AuthenticationRequiredError, netreply.ContentConflictError, netreply.ContentGoneError, netreply.UnknownContentError,
+		netreply.InternalServerError, netreply.OperationNotImplementedError, netreply.ServiceUnavailableError, netreply.UnknownServerError,
+		netreply.ProxyAuthenticationRequiredError} {
+		ways = append(ways, way{code: code, phase: netreply.PhaseBody, retry: code > 400 && code != netreply.OperationNotImplementedError})
 	}
-	// a dialer through a proxy returns the code
 	for _, code := range []netreply.NetworkError{netreply.ProxyConnectionRefusedError, netreply.ProxyConnectionClosedError, netreply.ProxyNotFoundError,
 		netreply.ProxyTimeoutError, netreply.UnknownProxyError} {
-		ways = append(ways, way{code: code, cfg: dialing(fmt.Errorf("proxy.example: %w", code)), url: "http://127.0.0.1/", phase: netreply.PhaseProxy, retry: true})
+		ways = append(ways, way{code: code, phase: netreply.PhaseProxy, retry: true},
+			// a dialer through a proxy returns the code
+			way{code: code, set: dialing(fmt.Errorf("proxy.example: %w", code)), phase: netreply.PhaseProxy, retry: true})
 	}
 
 	produced := map[netreply.NetworkError]bool{}
 	for _, w := range ways {
-		m := newManager(t, w.cfg)
-		req := newRequest(t, w.url)
-		if w.change != nil {
-			w.change(req)
-		}
-		var body netreply.Body
-		method := "GET"
-		if w.code == netreply.ContentReSendError {
-			method = "PUT"
-			req.DoNotBufferUploadData = true
-			body = netreply.ReaderBody(io.MultiReader(strings.NewReader("once")))
-		}
-		r := m.Send(t.Context(), method, req, body)
-		err := r.Wait(deadline(t))
-		if w.code == netreply.NoError {
-			require.NoError(t, err)
+		synctest.Test(t, func(t *testing.T) {
+			s := netreplytest.NewServer(t, netreplytest.HTTPS)
+			s.Handle("/", netreplytest.Answer{})
+			switch {
+			case w.fault.Code() != netreply.NoError:
+				s.Fail(w.fault)
+			case w.set == nil:
+				s.Fail(netreplytest.Fail(w.code))
+			}
+			cfg := s.Config()
+			if w.set != nil {
+				w.set(&cfg)
+			}
+			req := s.Request("/")
+			if w.change != nil {
+				w.change(req)
+			}
+			var body netreply.Body
+			method := "GET"
+			if w.code == netreply.ContentReSendError {
+				method = "PUT"
+				req.DoNotBufferUploadData = true
+				body = netreply.ReaderBody(io.MultiReader(strings.NewReader("once")))
+			}
+			r := newManager(t, cfg).Send(t.Context(), method, req, body)
+			err := r.Wait(t.Context())
 			produced[w.code] = true
-			continue
-		}
-		var e *netreply.Error
-		require.ErrorAs(t, err, &e, "%v", w.code)
-		require.Equal(t, w.code, e.Code, "%v", err)
-		assert.ErrorIs(t, err, w.code)
-		assert.Equal(t, w.phase, e.Phase, "%v", err)
-		assert.Equal(t, w.retry, e.Retryable, "%v", err)
-		assert.Equal(t, w.code.Timeout(), e.Timeout())
-		assert.NotEmpty(t, e.Text)
-		assert.Equal(t, w.code, <-r.ErrorOccurred())
-		produced[w.code] = true
+			if w.code == netreply.NoError {
+				require.NoError(t, err)
+				return
+			}
+			var e *netreply.Error
+			require.ErrorAs(t, err, &e, "%v", w.code)
+			require.Equal(t, w.code, e.Code, "%v", err)
+			assert.ErrorIs(t, err, w.code)
+			assert.Equal(t, w.phase, e.Phase, "%v", err)
+			assert.Equal(t, w.retry, e.Retryable, "%v", err)
+			assert.Equal(t, w.code.Timeout(), e.Timeout())
+			assert.NotEmpty(t, e.Text)
+			assert.Equal(t, w.code, <-r.ErrorOccurred())
+		})
 	}
 	for name, code := range constants(t) {
 		assert.True(t, produced[code], "nothing produces %s", name)
@@ -156,65 +166,51 @@ func TestEveryCode(t *testing.T) {
 	assert.Len(t, produced, 34, "NoError and Qt's 33")
 }
 
-// TestH2ErrorCodes: rule E30, frame by frame.
+// changeURL makes a request one for another URL.
+func changeURL(raw string) func(*netreply.Request) {
+	return func(q *netreply.Request) {
+		other, err := netreply.NewRequest(raw)
+		if err != nil {
+			panic(err)
+		}
+		q.URL = other.URL
+	}
+}
+
+// TestH2ErrorCodes: rule E30.
 func TestH2ErrorCodes(t *testing.T) {
 	want := map[uint32]netreply.NetworkError{1: 399, 2: 401, 3: 399, 4: 4, 5: 399, 6: 399, 8: 399, 9: 399, 10: 99, 11: 499, 12: 201, 13: 399, 77: 399}
-	for code, w := range want {
-		s := newH2Server(t, func(c *h2conn) {
-			id := c.headers()
-			c.fr.WriteRSTStream(id, httpCode(code))
-			c.drain()
-		})
-		m := newManager(t, netreply.Config{})
-		req := newRequest(t, s)
-		req.HTTP = netreply.HTTP2Direct
-		err := m.Get(t.Context(), req).Wait(deadline(t))
-		assert.ErrorIs(t, err, w, "code %d: %v", code, err)
+	for _, kind := range []netreplytest.Kind{netreplytest.HTTP2, netreplytest.HTTP2Cleartext} {
+		s := netreplytest.NewServer(t, kind)
+		for code, w := range want {
+			if kind == netreplytest.HTTP2 && code == 13 {
+				continue // HTTP_1_1_REQUIRED: sent again over HTTP/1.1
+			}
+			s.Fail(netreplytest.ResetStream(code))
+			err := s.Manager().Get(t.Context(), s.Request("/")).Wait(deadline(t))
+			assert.ErrorIs(t, err, w, "code %d: %v", code, err)
+		}
 	}
 }
 
 // TestH2RefusedStream: a stream that the server has not processed is sent again, a POST too
 // (D33).
 func TestH2RefusedStream(t *testing.T) {
-	n := 0
-	s := newH2Server(t, func(c *h2conn) {
-		for {
-			id := c.headers()
-			if id == 0 {
-				return
-			}
-			if n++; n < 3 {
-				c.fr.WriteRSTStream(id, httpCode(7))
-				continue
-			}
-			c.answer(id, "200")
-		}
-	})
-	m := newManager(t, netreply.Config{})
-	req := newRequest(t, s)
-	req.HTTP = netreply.HTTP2Direct
-	require.NoError(t, m.Post(t.Context(), req, netreply.StringBody("x")).Wait(deadline(t)))
-	assert.Equal(t, 3, n)
+	const refused = 7
+	s := netreplytest.NewServer(t, netreplytest.HTTP2)
+	s.Next(netreplytest.ResetStream(refused), netreplytest.ResetStream(refused), netreplytest.Answer{})
+	require.NoError(t, s.Manager().Post(t.Context(), s.Request("/"), netreply.StringBody("x")).Wait(deadline(t)))
+	assert.Len(t, s.Requests(), 3)
+	assert.Equal(t, 1, s.Connections())
 }
 
 // TestH2GoAway: streams above the last one in GOAWAY are sent on another connection.
 func TestH2GoAway(t *testing.T) {
-	n := 0
-	s := newH2Server(t, func(c *h2conn) {
-		id := c.headers()
-		if n++; n == 1 {
-			c.fr.WriteGoAway(0, 0, nil)
-			c.drain()
-			return
-		}
-		c.answer(id, "200")
-		c.drain()
-	})
-	m := newManager(t, netreply.Config{})
-	req := newRequest(t, s)
-	req.HTTP = netreply.HTTP2Direct
-	require.NoError(t, m.Post(t.Context(), req, netreply.StringBody("x")).Wait(deadline(t)))
-	assert.Equal(t, 2, n)
+	s := netreplytest.NewServer(t, netreplytest.HTTP2)
+	s.Next(netreplytest.GoAway(0), netreplytest.Answer{})
+	require.NoError(t, s.Manager().Post(t.Context(), s.Request("/"), netreply.StringBody("x")).Wait(deadline(t)))
+	assert.Len(t, s.Requests(), 2)
+	assert.Equal(t, 2, s.Connections())
 }
 
 // TestRetry: rule D33 over HTTP/1.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/internal/testserver"
+	"github.com/netreply/netreply/netreplytest"
 )
 
 func TestGet(t *testing.T) {
@@ -293,24 +294,23 @@ func TestContext(t *testing.T) {
 // TestTransportFailure: the bytes before the failure can be read, then the error is
 // returned (rule S31).
 func TestTransportFailure(t *testing.T) {
-	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
-		c.Head()
-		c.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-	})
-	m := newManager(t, netreply.Config{})
-	r := m.Get(t.Context(), newRequest(t, s.URL()))
-	body, err := io.ReadAll(r)
-	assert.Equal(t, "half", string(body))
-	assert.ErrorIs(t, err, netreply.RemoteHostClosedError)
-	var e *netreply.Error
-	require.ErrorAs(t, err, &e)
-	assert.Equal(t, netreply.PhaseBody, e.Phase)
-	assert.EqualValues(t, 4, e.Received)
-	assert.True(t, e.Retryable)
-	var last netreply.Progress
-	for last = range r.DownloadProgress() {
+	for _, kind := range netreplytest.Kinds {
+		s := netreplytest.NewServer(t, kind)
+		s.Handle("/", netreplytest.Answer{netreplytest.Header("Content-Length", "10"), netreplytest.Body("half"), netreplytest.Close()})
+		r := s.Manager().Get(t.Context(), s.Request("/"))
+		body, err := io.ReadAll(r)
+		assert.Equal(t, "half", string(body))
+		assert.ErrorIs(t, err, netreply.RemoteHostClosedError)
+		var e *netreply.Error
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, netreply.PhaseBody, e.Phase)
+		assert.EqualValues(t, 4, e.Received)
+		assert.True(t, e.Retryable)
+		var last netreply.Progress
+		for last = range r.DownloadProgress() {
+		}
+		assert.Equal(t, netreply.Progress{Done: 4, Total: 10}, last)
 	}
-	assert.Equal(t, netreply.Progress{Done: 4, Total: 10}, last)
 }
 
 // TestHead: the progress is (0, 0) if the response has no body (D1).

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/internal/testserver"
+	"github.com/netreply/netreply/netreplytest"
 )
 
 // bubble runs a test in fake time, with a server that calls serve for each connection in
@@ -133,48 +135,39 @@ func TestTransferTimeout(t *testing.T) {
 
 // TestPhaseTimeouts: the error of each limit has its phase.
 func TestPhaseTimeouts(t *testing.T) {
-	silent := func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }
 	for _, r := range []struct {
 		name  string
 		cfg   netreply.Config
-		url   string
+		fault netreplytest.Fault
 		body  netreply.Body
 		phase netreply.Phase
 		after time.Duration
 	}{
-		{name: "head", cfg: netreply.Config{HeadTimeout: 3 * time.Second}, url: "http://server/", phase: netreply.PhaseHeaders, after: 3 * time.Second},
-		{name: "head after an upload", cfg: netreply.Config{HeadTimeout: 3 * time.Second}, url: "http://server/", phase: netreply.PhaseHeaders, after: 8 * time.Second,
+		{name: "connect", cfg: netreply.Config{ConnectTimeout: 2 * time.Second}, fault: netreplytest.HangConnecting(), phase: netreply.PhaseConnect, after: 2 * time.Second},
+		{name: "connect by default", fault: netreplytest.HangConnecting(), phase: netreply.PhaseConnect, after: 30 * time.Second},
+		{name: "tls", cfg: netreply.Config{TLSTimeout: 4 * time.Second}, fault: netreplytest.StallHandshake(), phase: netreply.PhaseTLS, after: 4 * time.Second},
+		{name: "tls by default", fault: netreplytest.StallHandshake(), phase: netreply.PhaseTLS, after: 30 * time.Second},
+		{name: "head", cfg: netreply.Config{HeadTimeout: 3 * time.Second}, fault: netreplytest.Stall(), phase: netreply.PhaseHeaders, after: 3 * time.Second},
+		{name: "head after an upload", cfg: netreply.Config{HeadTimeout: 3 * time.Second}, fault: netreplytest.Stall(), phase: netreply.PhaseHeaders, after: 8 * time.Second,
 			body: netreply.SourceBody(100_000, slowSource(5*time.Second))},
-		{name: "tls", cfg: netreply.Config{TLSTimeout: 4 * time.Second}, url: "https://server/", phase: netreply.PhaseTLS, after: 4 * time.Second},
-		{name: "tls by default", url: "https://server/", phase: netreply.PhaseTLS, after: 30 * time.Second},
 	} {
-		t.Run(r.name, func(t *testing.T) {
-			bubble(t, r.cfg, silent, func(t *testing.T, m *netreply.Manager) {
-				start := time.Now()
-				err := m.Post(t.Context(), newRequest(t, r.url), r.body).Wait(t.Context())
-				require.ErrorIs(t, err, netreply.TimeoutError)
-				var e *netreply.Error
-				require.ErrorAs(t, err, &e)
-				assert.Equal(t, r.phase, e.Phase)
-				assert.Equal(t, r.after, time.Since(start))
+		for _, kind := range []netreplytest.Kind{netreplytest.HTTPS, netreplytest.HTTP2} {
+			t.Run(fmt.Sprint(r.name, " ", kind), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := netreplytest.NewServer(t, kind)
+					s.Fail(r.fault)
+					s.Configure(&r.cfg)
+					start := time.Now()
+					err := newManager(t, r.cfg).Post(t.Context(), s.Request("/"), r.body).Wait(t.Context())
+					require.ErrorIs(t, err, netreply.TimeoutError)
+					var e *netreply.Error
+					require.ErrorAs(t, err, &e)
+					assert.Equal(t, r.phase, e.Phase)
+					assert.Equal(t, r.after, time.Since(start))
+				})
 			})
-		})
+		}
 	}
-	synctest.Test(t, func(t *testing.T) {
-		m, err := netreply.NewManager(netreply.Config{ConnectTimeout: 2 * time.Second, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}})
-		require.NoError(t, err)
-		defer m.Close()
-		start := time.Now()
-		err = m.Get(t.Context(), get(t, "/")).Wait(t.Context())
-		require.ErrorIs(t, err, netreply.TimeoutError)
-		var e *netreply.Error
-		require.ErrorAs(t, err, &e)
-		assert.Equal(t, netreply.PhaseConnect, e.Phase)
-		assert.Equal(t, 2*time.Second, time.Since(start))
-	})
 }
 
 // slowSource returns half of 100 kB, waits, and returns the rest.
@@ -196,79 +189,76 @@ func slowSource(wait time.Duration) func() (io.ReadCloser, error) {
 // TestProgressInterval: at most every 100 ms, and always the last (rules P1 to
 // P3).
 func TestProgressInterval(t *testing.T) {
-	serve := func(c net.Conn, r *bufio.Reader) {
-		http.ReadRequest(r)
-		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-		for range 100 {
-			time.Sleep(10 * time.Millisecond)
-			io.WriteString(c, "x")
-		}
-	}
-	bubble(t, netreply.Config{}, serve, func(t *testing.T, m *netreply.Manager) {
-		var at []time.Duration
-		var done []int64
-		start := time.Now()
-		req := get(t, "/")
-		req.OnSignal = func(_ *netreply.Reply, e netreply.Event) {
-			if p, ok := e.(netreply.DownloadProgress); ok {
-				at = append(at, time.Since(start))
-				done = append(done, p.Done)
-				assert.EqualValues(t, 100, p.Total)
+	for _, kind := range netreplytest.Kinds {
+		synctest.Test(t, func(t *testing.T) {
+			s := netreplytest.NewServer(t, kind)
+			const pause = 10 * time.Millisecond
+			s.Handle("/", netreplytest.Answer{netreplytest.Status(200), netreplytest.After(pause), netreplytest.Slowly(strings.Repeat("x", 100), 1, pause)})
+			var rec netreplytest.Recorder
+			req := s.Request("/")
+			req.OnSignal = rec.OnSignal
+			require.NoError(t, s.Manager().Get(t.Context(), req).Wait(t.Context()))
+			rec.Match(t, "... Finished")
+			var progress []netreply.DownloadProgress
+			for _, e := range rec.Events() {
+				if p, ok := e.(netreply.DownloadProgress); ok {
+					progress = append(progress, p)
+				}
 			}
-		}
-		require.NoError(t, m.Get(t.Context(), req).Wait(t.Context()))
-		assert.Len(t, at, 11)
-		for i := range at[:10] {
-			assert.Equal(t, time.Duration(i+1)*100*time.Millisecond, at[i])
-			assert.EqualValues(t, (i+1)*10, done[i])
-		}
-		assert.EqualValues(t, 100, done[10])
-	})
+			require.Len(t, progress, 11)
+			for i, p := range progress[:10] {
+				assert.Equal(t, time.Duration(i+1)*100*time.Millisecond, p.Elapsed())
+				assert.Equal(t, netreply.Progress{Done: int64(i+1) * 10, Total: 100}, p.Progress)
+			}
+			assert.EqualValues(t, 100, progress[10].Done)
+		})
+	}
 }
 
 // TestKeepAlive: idle connections are kept for 120 s, or as the request says (rules N10 and
 // N11).
 func TestKeepAlive(t *testing.T) {
-	serve := func(c net.Conn, r *bufio.Reader) {
-		for {
-			if _, err := http.ReadRequest(r); err != nil {
-				return
+	for _, kind := range netreplytest.Kinds {
+		synctest.Test(t, func(t *testing.T) {
+			s := netreplytest.NewServer(t, kind)
+			s.Handle("/", netreplytest.Answer{netreplytest.Status(204)})
+			connects := func(req *netreply.Request) bool {
+				r := s.Manager().Get(t.Context(), req)
+				require.NoError(t, r.Wait(t.Context()))
+				return len(r.SocketStartedConnecting()) > 0
 			}
-			io.WriteString(c, "HTTP/1.1 204 X\r\n\r\n")
-		}
+			require.True(t, connects(s.Request("/")))
+			time.Sleep(110 * time.Second)
+			require.False(t, connects(s.Request("/")))
+			time.Sleep(130 * time.Second)
+			require.True(t, connects(s.Request("/")))
+			short := s.Request("/")
+			short.ConnectionCacheExpiry = 10 * time.Second
+			require.False(t, connects(short))
+			time.Sleep(20 * time.Second)
+			require.True(t, connects(s.Request("/")))
+			none := s.Request("/")
+			none.ConnectionCacheExpiry = -1
+			require.False(t, connects(none))
+			require.True(t, connects(s.Request("/")))
+			assert.Equal(t, 4, s.Connections())
+		})
 	}
-	bubble(t, netreply.Config{}, serve, func(t *testing.T, m *netreply.Manager) {
-		connects := func(req *netreply.Request) bool {
-			r := m.Get(t.Context(), req)
-			require.NoError(t, r.Wait(t.Context()))
-			return len(r.SocketStartedConnecting()) > 0
-		}
-		require.True(t, connects(get(t, "/")))
-		time.Sleep(110 * time.Second)
-		require.False(t, connects(get(t, "/")))
-		time.Sleep(130 * time.Second)
-		require.True(t, connects(get(t, "/")))
-		short := get(t, "/")
-		short.ConnectionCacheExpiry = 10 * time.Second
-		require.False(t, connects(short))
-		time.Sleep(20 * time.Second)
-		require.True(t, connects(get(t, "/")))
-		none := get(t, "/")
-		none.ConnectionCacheExpiry = -1
-		require.False(t, connects(none))
-		require.True(t, connects(get(t, "/")))
-	})
 }
 
 // TestCancelDoesNotWait: a cancelled request ends at once.
 func TestCancelDoesNotWait(t *testing.T) {
-	bubble(t, netreply.Config{}, func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }, func(t *testing.T, m *netreply.Manager) {
-		ctx, cancel := context.WithCancel(t.Context())
-		start := time.Now()
-		r := m.Get(ctx, get(t, "/"))
-		time.AfterFunc(time.Second, cancel)
-		require.ErrorIs(t, r.Wait(context.Background()), netreply.OperationCanceledError)
-		assert.Equal(t, time.Second, time.Since(start))
-		require.False(t, errors.Is(r.Err(), netreply.TimeoutError))
-	})
+	for _, kind := range netreplytest.Kinds {
+		synctest.Test(t, func(t *testing.T) {
+			s := netreplytest.NewServer(t, kind)
+			s.Fail(netreplytest.Stall())
+			ctx, cancel := context.WithCancel(t.Context())
+			start := time.Now()
+			r := s.Manager().Get(ctx, s.Request("/"))
+			time.AfterFunc(time.Second, cancel)
+			require.ErrorIs(t, r.Wait(context.Background()), netreply.OperationCanceledError)
+			assert.Equal(t, time.Second, time.Since(start))
+			require.False(t, errors.Is(r.Err(), netreply.TimeoutError))
+		})
+	}
 }
