@@ -283,7 +283,7 @@ func (unmarshallable) MarshalJSON() ([]byte, error) { return nil, errUnmarshalla
 
 // TestJSONBodyIsACopy: the value may change after the call.
 func TestJSONBodyIsACopy(t *testing.T) {
-	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(describe2))
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { describe(w, r) }))
 	v := map[string]int{"a": 1}
 	body := netreply.JSONBody(v)
 	v["a"] = 2
@@ -291,8 +291,6 @@ func TestJSONBodyIsACopy(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, `application/json |  | {"a":1}`, got)
 }
-
-func describe2(w http.ResponseWriter, r *http.Request) { describe(w, r) }
 
 // TestFileChangesWhileSent: a file that grows or shrinks before all of it was sent fails the
 // reply, and the server gets no complete body.
@@ -417,4 +415,26 @@ func TestAbortClosesInnerSource(t *testing.T) {
 			assert.EqualValues(t, 1, src.closes.Load(), name)
 		}
 	})
+}
+
+// TestContentBodiesForBackends: a Backend gets the fields that describe the body, and so does
+// the one that it redirects to, once.
+func TestContentBodiesForBackends(t *testing.T) {
+	var got []string
+	b := netreply.BackendFunc(func(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
+		body, err := plain(q.Headers.Joined("Content-Encoding"), q.Body)
+		if err != nil {
+			return err
+		}
+		got = append(got, fmt.Sprint(q.URL.Path, " ", q.ContentLength > 0, " ", q.Headers.Joined("Content-Type"), " ", q.Headers.Joined("Content-Encoding"), " ", string(body)))
+		if q.URL.Path == "/a" {
+			return w.Redirect("/b", http.StatusPermanentRedirect)
+		}
+		return nil
+	})
+	m := newManager(t, netreply.Config{Backends: map[string]netreply.Backend{"x": b}})
+	req := newRequest(t, "x://host/a")
+	body := netreply.CompressedBody(netreply.CompressedBody(netreply.JSONBody(1), "gzip"), "zstd")
+	require.NoError(t, m.Put(t.Context(), req, body).Wait(deadline(t)))
+	assert.Equal(t, []string{"/a true application/json gzip, zstd 1", "/b true application/json gzip, zstd 1"}, got)
 }

@@ -147,6 +147,11 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 		"Part":                      {form.Parts[0], "name"},
 		"Part with a secret field":  {netreply.Part{Headers: headers}, "text/plain"},
 		"Body":                      {netreply.StringBody(secret), "32 bytes"},
+		"JSONBody":                  {netreply.JSONBody(secret), "34 bytes"},
+		"FormBody":                  {netreply.FormBody(url.Values{"password": {secret}}), "bytes"},
+		"CompressedBody":            {netreply.CompressedBody(netreply.JSONBody(secret), "gzip"), "34 bytes in gzip"},
+		"CompressedBody, Multipart": {netreply.CompressedBody(&form, "zstd"), "Multipart in zstd"},
+		"Part with a body in it":    {netreply.Part{Body: netreply.CompressedBody(netreply.StringBody(secret), "gzip")}, "32 bytes in gzip"},
 	}
 	for name, c := range values {
 		forms := map[string]any{name: c.v}

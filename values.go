@@ -98,6 +98,8 @@ type JSONError struct {
 	Offset int64
 	// Err is the error of json.Unmarshal. Its text may contain parts of the body.
 	Err error
+
+	early bool // the text ends too early
 }
 
 // Error has no more of the body than a few characters, which are escaped.
@@ -115,6 +117,9 @@ func (e *JSONError) Unwrap() error { return e.Err }
 const maxJSONReason = 100
 
 func (e *JSONError) reason() string {
+	if e.early { // the text of Err may speak of a character that is not there
+		return "unexpected end of JSON input"
+	}
 	switch err := e.Err.(type) {
 	case nil:
 		return "an error"
@@ -124,9 +129,9 @@ func (e *JSONError) reason() string {
 		kind, _, _ := strings.Cut(err.Value, " ") // a number follows
 		field := ""
 		if err.Field != "" {
-			field = " field " + err.Field
+			field = "field " + err.Field + " of "
 		}
-		return fmt.Sprintf("a %s does not fit%s of type %v", kind, field, err.Type)
+		return fmt.Sprintf("a JSON %s cannot be stored in %stype %v", kind, field, err.Type)
 	}
 	return printable(e.Err.Error(), maxJSONReason)
 }
@@ -152,7 +157,7 @@ func unmarshal(body []byte, v any) *JSONError {
 	switch err := err.(type) {
 	case *json.SyntaxError:
 		e.Offset = err.Offset
-		if !endsEarly(text, err) {
+		if e.early = endsEarly(text, err); !e.early {
 			e.Offset-- // the count includes the invalid byte
 		}
 	case *json.UnmarshalTypeError:

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -423,16 +422,8 @@ type note struct {
 }
 
 func exchange(ctx context.Context, m *netreply.Manager, req *netreply.Request, question note) (answer note, err error) {
-	body, err := json.Marshal(question)
-	if err != nil {
-		return answer, err
-	}
-	netreply.ContentTypeHeader.Set(&req.Headers, "application/json")
-	data, err := m.Post(ctx, req, netreply.BytesBody(body)).ReadAll()
-	if err != nil {
-		return answer, err
-	}
-	return answer, json.Unmarshal(data, &answer)
+	err = m.Post(ctx, req, netreply.JSONBody(question)).JSON(&answer)
+	return answer, err
 }
 
 func TestExchange(t *testing.T) {
