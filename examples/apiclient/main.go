@@ -34,18 +34,9 @@ func (c *client) call(ctx context.Context, verb, path string, in, out any) error
 	}
 	var body netreply.Body
 	if in != nil {
-		data, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = netreply.BytesBody(data)
-		netreply.ContentTypeHeader.Set(&req.Headers, "application/json")
+		body = netreply.JSONBody(in)
 	}
-	data, err := c.m.Fetch(ctx, verb, req, body).ReadAll()
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(data, out)
+	return c.m.Fetch(ctx, verb, req, body).JSON(out)
 }
 
 func main() {
