@@ -235,6 +235,25 @@ func TestConnectCanceled(t *testing.T) {
 	})
 }
 
+// TestConnectChatCanceled: the end of a call's context while the transport waits for more of
+// the request's body.
+func TestConnectChatCanceled(t *testing.T) {
+	each(t, []testserver.Kind{testserver.H2, testserver.H2C}, func(t *testing.T, c *client) {
+		s, rt := c.serve(t, rpcHandler(nil))
+		ctx, cancel := context.WithCancel(deadline(t))
+		chat := newRPC(s.URL, rt, connect.WithGRPC()).chat.CallBidiStream(ctx)
+		require.NoError(t, chat.Send(wrapperspb.String("hello")))
+		_, err := chat.Receive()
+		require.NoError(t, err)
+		cancel()
+		_, err = chat.Receive()
+		assert.Equal(t, connect.CodeCanceled, connect.CodeOf(err), "%v", err)
+		require.Eventually(t, func() bool { return chat.Send(wrapperspb.String("more")) != nil }, waitFor, tick, "the body is closed")
+		chat.CloseRequest()
+		chat.CloseResponse()
+	})
+}
+
 func TestConnectAborted(t *testing.T) {
 	eachRPC(t, func(t *testing.T, c *client, rpc *rpc, _ <-chan error) {
 		stream, err := rpc.abort.CallServerStream(deadline(t), connect.NewRequest(wrapperspb.String("")))

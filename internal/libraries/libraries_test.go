@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -23,28 +24,32 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testserver.Lingering{M: m}) }
 
-// client is what a test runs on: a transport and a protocol.
+// client is what a test runs on: a protocol, a proxy if it is not nil, and a transport.
 type client struct {
-	kind testserver.Kind
-	make func(testing.TB, testserver.Kind, *tls.Config) http.RoundTripper
+	kind  testserver.Kind
+	proxy *url.URL
+	make  makeTransport
 }
+
+type makeTransport func(testing.TB, *client, *tls.Config) http.RoundTripper
 
 var transports = []struct {
 	name string
-	make func(testing.TB, testserver.Kind, *tls.Config) http.RoundTripper
+	make makeTransport
 }{
 	{"http.Transport", newTransport},
 	{"netreply", newManagerTransport},
 }
 
 // newTransport makes a transport of net/http.
-func newTransport(t testing.TB, kind testserver.Kind, cfg *tls.Config) http.RoundTripper {
+func newTransport(t testing.TB, c *client, cfg *tls.Config) http.RoundTripper {
 	rt := &http.Transport{
-		TLSClientConfig: cfg, Protocols: new(http.Protocols), DialContext: (&net.Dialer{Resolver: resolver}).DialContext,
+		TLSClientConfig: cfg, Protocols: new(http.Protocols), Proxy: http.ProxyURL(c.proxy),
+		DialContext: (&net.Dialer{Resolver: resolver}).DialContext,
 	}
-	rt.Protocols.SetHTTP1(kind != testserver.H2C)
-	rt.Protocols.SetHTTP2(kind == testserver.H2)
-	rt.Protocols.SetUnencryptedHTTP2(kind == testserver.H2C)
+	rt.Protocols.SetHTTP1(c.kind != testserver.H2C)
+	rt.Protocols.SetHTTP2(c.kind == testserver.H2)
+	rt.Protocols.SetUnencryptedHTTP2(c.kind == testserver.H2C)
 	t.Cleanup(rt.CloseIdleConnections)
 	return rt
 }
@@ -54,7 +59,7 @@ func each(t *testing.T, kinds []testserver.Kind, test func(*testing.T, *client))
 	for _, transport := range transports {
 		t.Run(transport.name, func(t *testing.T) {
 			for _, kind := range kinds {
-				t.Run(string(kind), func(t *testing.T) { test(t, &client{kind, transport.make}) })
+				t.Run(string(kind), func(t *testing.T) { test(t, &client{kind: kind, make: transport.make}) })
 			}
 		})
 	}
@@ -63,13 +68,16 @@ func each(t *testing.T, kinds []testserver.Kind, test func(*testing.T, *client))
 // serve starts a server, and makes a transport that trusts it.
 func (c *client) serve(t testing.TB, h http.Handler) (*httptest.Server, http.RoundTripper) {
 	s, cfg := testserver.NewOriginWith(t, c.kind, h, func(s *http.Server) { s.ErrorLog = discardLog })
-	return s, c.make(t, c.kind, cfg)
+	return s, c.transport(t, cfg)
 }
 
 const (
 	waitFor = 20 * time.Second
 	tick    = 5 * time.Millisecond
 )
+
+// transport makes a transport with a TLS configuration.
+func (c *client) transport(t testing.TB, cfg *tls.Config) http.RoundTripper { return c.make(t, c, cfg) }
 
 // discardLog is for servers whose errors are expected.
 var discardLog = log.New(io.Discard, "", 0)

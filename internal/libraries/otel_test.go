@@ -211,7 +211,7 @@ func TestOpenTelemetryCertificate(t *testing.T) {
 	each(t, []testserver.Kind{testserver.TLS}, func(t *testing.T, c *client) {
 		s, _ := c.serve(t, http.NotFoundHandler())
 		o := newTelemetry(t)
-		client := o.client(c.make(t, c.kind, &tls.Config{}), otelhttp.WithClientTrace(func(ctx context.Context) *httptrace.ClientTrace {
+		client := o.client(c.transport(t, &tls.Config{}), otelhttp.WithClientTrace(func(ctx context.Context) *httptrace.ClientTrace {
 			return otelhttptrace.NewClientTrace(ctx, otelhttptrace.WithTracerProvider(o.tracing))
 		}))
 		_, err := client.Get(s.URL)

@@ -147,7 +147,7 @@ func TestRetryOfReset(t *testing.T) {
 			}
 			conn.Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		})
-		client, attempts := retrying(c.make(t, c.kind, nil))
+		client, attempts := retrying(c.transport(t, nil))
 		res, err := client.Post(s.URL(), "text/plain", []byte("body"))
 		require.NoError(t, err)
 		assert.Equal(t, "ok", readAll(t, res))
@@ -162,7 +162,7 @@ func TestRetryOfPermanentErrors(t *testing.T) {
 	each(t, []testserver.Kind{testserver.TLS, testserver.H2}, func(t *testing.T, c *client) {
 		s, _ := c.serve(t, http.HandlerFunc(echo))
 		t.Run("certificate", func(t *testing.T) {
-			client, attempts := retrying(c.make(t, c.kind, &tls.Config{}))
+			client, attempts := retrying(c.transport(t, &tls.Config{}))
 			_, err := client.Get(s.URL)
 			var untrusted *tls.CertificateVerificationError
 			require.ErrorAs(t, err, &untrusted)
@@ -173,18 +173,18 @@ func TestRetryOfPermanentErrors(t *testing.T) {
 		})
 		t.Run("HTTP instead of TLS", func(t *testing.T) {
 			plain, _ := testserver.NewOriginWith(t, testserver.Plain, http.HandlerFunc(echo), func(s *http.Server) { s.ErrorLog = discardLog })
-			client, _ := retrying(c.make(t, c.kind, &tls.Config{}))
+			client, _ := retrying(c.transport(t, &tls.Config{}))
 			_, err := client.Get(strings.Replace(plain.URL, "http:", "https:", 1))
 			require.ErrorIs(t, err, http.ErrSchemeMismatch)
 		})
 		t.Run("scheme", func(t *testing.T) {
-			client, attempts := retrying(c.make(t, c.kind, &tls.Config{}))
+			client, attempts := retrying(c.transport(t, &tls.Config{}))
 			_, err := client.Get("gopher://127.0.0.1/")
 			require.Error(t, err)
 			assert.Equal(t, 1, *attempts, "%v", err)
 		})
 		t.Run("header", func(t *testing.T) {
-			client, attempts := retrying(c.make(t, c.kind, &tls.Config{}))
+			client, attempts := retrying(c.transport(t, &tls.Config{}))
 			req, err := retryablehttp.NewRequest(http.MethodGet, s.URL, nil)
 			require.NoError(t, err)
 			req.Header["Not Valid"] = []string{"x"}

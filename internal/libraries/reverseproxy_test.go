@@ -29,9 +29,13 @@ func reverseProxy(t testing.TB, c *client, h http.Handler) (front *httptest.Serv
 	target, err := url.Parse(s.URL)
 	require.NoError(t, err)
 	front, _ = testserver.NewOrigin(t, testserver.Plain, &httputil.ReverseProxy{
-		Transport: rt, ErrorLog: discardLog, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.SetXForwarded() },
+		Transport: rt, ErrorLog: discardLog, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.SetXForwarded()
+			r.Out.Host = "host.test"
+		},
 	})
-	return front, &http.Client{Transport: newTransport(t, testserver.Plain, &tls.Config{})}
+	return front, &http.Client{Transport: newTransport(t, &client{kind: testserver.Plain}, &tls.Config{})}
 }
 
 func TestReverseProxy(t *testing.T) {
@@ -45,7 +49,7 @@ func TestReverseProxy(t *testing.T) {
 			w.Header().Set("Content-Encoding", "x-unknown")
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(http.StatusFound)
-			fmt.Fprintf(w, "%s %s %s %s %q %q", r.Method, r.RequestURI, r.Header.Get("X-Forwarded-For"), b, r.Header["User-Agent"], r.Header["Accept-Encoding"])
+			fmt.Fprintf(w, "%s %s %s %s %s %q %q", r.Method, r.Host, r.RequestURI, r.Header.Get("X-Forwarded-For"), b, r.Header["User-Agent"], r.Header["Accept-Encoding"])
 		}))
 		outside.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		req, err := http.NewRequestWithContext(deadline(t), "PATCH", front.URL+"/a%2Fb/c?d=%20e", strings.NewReader("body"))
@@ -57,7 +61,7 @@ func TestReverseProxy(t *testing.T) {
 		assert.Equal(t, http.StatusFound, res.StatusCode)
 		assert.Equal(t, []string{"a", "b"}, res.Header["Many"])
 		assert.Equal(t, "x-unknown", res.Header.Get("Content-Encoding"))
-		assert.Equal(t, `PATCH /a%2Fb/c?d=%20e 127.0.0.1 body [] ["br"]`, readAll(t, res))
+		assert.Equal(t, `PATCH host.test /a%2Fb/c?d=%20e 127.0.0.1 body [] ["br"]`, readAll(t, res))
 	})
 }
 
@@ -75,6 +79,7 @@ func TestReverseProxyTrailers(t *testing.T) {
 		require.NoError(t, err)
 		res, err := outside.Do(req)
 		require.NoError(t, err)
+		assert.Equal(t, http.Header{"Announced": nil}, res.Trailer)
 		assert.Equal(t, "body", readAll(t, res))
 		assert.Equal(t, http.Header{"Announced": {"1"}, "Unannounced": {"2"}}, res.Trailer)
 	})
@@ -177,7 +182,7 @@ func TestReverseProxyBadGateway(t *testing.T) {
 			Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: testserver.Refusing(t)}) },
 		})
 		defer front.Close()
-		outside := &http.Client{Transport: newTransport(t, testserver.Plain, nil)}
+		outside := &http.Client{Transport: newTransport(t, &client{kind: testserver.Plain}, nil)}
 		res, err := outside.Get(front.URL)
 		require.NoError(t, err)
 		readAll(t, res)

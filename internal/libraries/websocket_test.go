@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -176,5 +177,27 @@ func TestWebSocketRefused(t *testing.T) {
 		b, err := io.ReadAll(res.Body)
 		require.NoError(t, err)
 		assert.Equal(t, "not here\n", string(b))
+	})
+}
+
+// TestWebSocketThroughProxy: a tunnel to the server, through a proxy that wants a login.
+func TestWebSocketThroughProxy(t *testing.T) {
+	each(t, []testserver.Kind{testserver.TLS, testserver.H2}, func(t *testing.T, c *client) {
+		s, cfg := testserver.NewOrigin(t, c.kind, echoMessages(nil))
+		proxy := testserver.NewProxy(t, s.Listener.Addr().String(), nil)
+		proxy.RequireLogin("gopher", "burrow")
+		c.proxy = &url.URL{Scheme: "http", User: url.UserPassword("gopher", "burrow"), Host: proxy.Addr}
+		ctx := deadline(t)
+		conn, _, err := websocket.Dial(ctx, strings.Replace(s.URL, "127.0.0.1", resolvable, 1), &websocket.DialOptions{
+			HTTPClient: &http.Client{Transport: c.transport(t, cfg)},
+		})
+		require.NoError(t, err)
+		defer conn.CloseNow()
+		require.NoError(t, conn.Write(ctx, websocket.MessageText, []byte("hello")))
+		_, got, err := conn.Read(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, "hello", string(got))
+		require.NoError(t, conn.Close(websocket.StatusNormalClosure, ""))
+		assert.Contains(t, proxy.Requests(), "CONNECT "+resolvable+s.URL[strings.LastIndexByte(s.URL, ':'):])
 	})
 }
