@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -376,9 +379,46 @@ func (b *requestBody) asBody() Body {
 	return b
 }
 
+// maxCopied is the size up to which a body in memory is copied: it is then sent together
+// with the head.
+const maxCopied = 16 << 10
+
 func (b *requestBody) prepare(context.Context, bool) (*flow.Payload, error) {
-	return &flow.Payload{Size: b.size, Open: b.open, Rewindable: b.getBody != nil, Blocks: true, Owned: true, Exact: true, Trailer: b.trailer}, nil
+	memory := inMemory(b.first)
+	if memory && b.trailer == nil && 0 < b.size && b.size <= maxCopied {
+		defer b.close()
+		all := make([]byte, b.size, b.size+1)
+		n, err := io.ReadFull(b.first, all)
+		if err != nil {
+			return nil, bodyFailure("reading the body", &flow.ShortSourceError{Got: int64(n), Want: b.size})
+		}
+		if n, _ := b.first.Read(all[b.size:cap(all)]); n > 0 {
+			return nil, bodyFailure("reading the body", flow.ErrLongSource)
+		}
+		return memoryPayload(all), nil
+	}
+	return &flow.Payload{Size: b.size, Open: b.open, Rewindable: b.getBody != nil, Blocks: !memory, Owned: true, Exact: true, Trailer: b.trailer}, nil
 }
+
+// inMemory reports whether a body never blocks: it is one of those for which
+// http.NewRequest sets GetBody.
+func inMemory(body io.Reader) bool {
+	switch reflect.TypeOf(body) {
+	case nopCloser, nopCloserWriterTo:
+		body, _ = reflect.ValueOf(body).Field(0).Interface().(io.Reader)
+	}
+	switch body.(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+		return true
+	}
+	return false
+}
+
+// The types that io.NopCloser returns.
+var (
+	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
+	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(new(bytes.Buffer)))
+)
 
 func (b *requestBody) open() (io.Reader, error) {
 	if b.opened && b.getBody != nil {

@@ -558,6 +558,129 @@ var contract = []struct {
 		assert.Equal(t, "/next", resp.Request.URL.Path)
 		p.client().CloseIdleConnections()
 	}},
+	{"Request.Close", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Close, " ", r.RemoteAddr) }, func(t *testing.T, p *peer) {
+		var last string
+		for _, end := range []bool{false, false, true, false} {
+			req := p.request(t, "GET", "/", nil)
+			req.Close = end
+			_, body := p.do(t, req)
+			closed, addr, _ := strings.Cut(body, " ")
+			if p.http2() {
+				require.Equal(t, "false", closed)
+				continue // it has no such field; when the connection is closed is not documented
+			}
+			require.Equal(t, fmt.Sprint(end), closed)
+			if last != "" {
+				assert.Equal(t, last, addr, "the connection is kept")
+			}
+			if last = addr; end {
+				last = ""
+			}
+		}
+	}},
+	{"GetBody sends a body again", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if handlerProgress.Add(1) == 2 { // on a connection that was kept
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+			return
+		}
+		w.Write(body)
+	}, func(t *testing.T, p *peer) {
+		if p.http2() {
+			t.Skip("HTTP/2 has other failures of a connection")
+		}
+		for _, resent := range []bool{true, false} {
+			handlerProgress.Store(0)
+			_, body := p.do(t, p.request(t, "GET", "/", nil))
+			require.Empty(t, body)
+			req := p.request(t, "POST", "/", nil)
+			req.Header.Set("Idempotency-Key", "1")
+			sent := observed(readOnce("text"))
+			req.Body, req.ContentLength = sent, 4
+			again := observed(strings.NewReader("text"))
+			if resent {
+				req.GetBody = func() (io.ReadCloser, error) { return again, nil }
+			}
+			resp, err := p.rt.RoundTrip(req)
+			sent.awaitClose(t)
+			if !resent {
+				require.Error(t, err)
+				assert.Nil(t, resp)
+				continue
+			}
+			require.NoError(t, err)
+			text, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			assert.Equal(t, "text", string(text))
+			again.awaitClose(t)
+			resp.Body.Close()
+		}
+	}},
+	{"a peer that does not read stops the body of a request", func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		w.WriteHeader(200)
+		http.NewResponseController(w).Flush()
+		<-handlerEnd // on HTTP/1 its context does not end before the body was read
+	}, func(t *testing.T, p *peer) {
+		var taken atomic.Int64
+		body := observed(readFunc(func(b []byte) (int, error) {
+			taken.Add(int64(len(b)))
+			return len(b), nil
+		}))
+		req := p.request(t, "POST", "/", nil)
+		req.Body, req.ContentLength = body, -1
+		resp, err := p.rt.RoundTrip(req)
+		require.NoError(t, err)
+		var last int64 = -1
+		require.Eventually(t, func() bool {
+			now := taken.Load()
+			still := now == last
+			last = now
+			return still
+		}, 20*time.Second, 200*time.Millisecond)
+		assert.Less(t, last, int64(48<<20))
+		resp.Body.Close()
+		body.awaitClose(t)
+		handlerEnd <- true
+	}},
+	{"hooks of a trace", echo, func(t *testing.T, p *peer) {
+		var mu sync.Mutex
+		var told []string
+		add := func(s string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, s)
+		}
+		req := p.request(t, "POST", "/", strings.NewReader("text"))
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			GetConn:              func(string) { add("GetConn") },
+			GotConn:              func(httptrace.GotConnInfo) { add("GotConn") },
+			WroteHeaders:         func() { add("WroteHeaders") },
+			WroteRequest:         func(httptrace.WroteRequestInfo) { add("WroteRequest") },
+			GotFirstResponseByte: func() { add("GotFirstResponseByte") },
+		}))
+		p.do(t, req)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Subset(t, told, []string{"GetConn", "GotConn", "WroteHeaders", "WroteRequest", "GotFirstResponseByte"})
+	}},
+	{"the body is closed while it is read", func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}, func(t *testing.T, p *peer) {
+		resp, err := p.rt.RoundTrip(p.request(t, "GET", "/", nil))
+		require.NoError(t, err)
+		read := make(chan error, 1)
+		go func() {
+			_, err := resp.Body.Read(make([]byte, 1))
+			read <- err
+		}()
+		resp.Body.Close()
+		assert.Error(t, <-read)
+	}},
 	{"ReadFrom of a writer", func(w http.ResponseWriter, r *http.Request) { w.Write(bytes.Repeat([]byte("x"), 1<<20)) }, func(t *testing.T, p *peer) {
 		resp, err := p.rt.RoundTrip(p.request(t, "GET", "/", nil))
 		require.NoError(t, err)
@@ -569,7 +692,14 @@ var contract = []struct {
 	}},
 }
 
-var handlerProgress atomic.Int64
+// For handlers and the functions of their rows.
+var (
+	handlerProgress atomic.Int64
+	handlerEnd      = make(chan bool)
+)
+
+// readOnce is a source of unknown type, as most bodies are.
+func readOnce(text string) io.Reader { return struct{ io.Reader }{strings.NewReader(text)} }
 
 type readFunc func([]byte) (int, error)
 
@@ -587,12 +717,7 @@ func TestRoundTripperContract(t *testing.T) {
 			for _, kind := range testserver.Kinds {
 				for _, of := range []string{"netreply", "net/http"} {
 					t.Run(string(kind)+"/"+of, func(t *testing.T) {
-						var wg sync.WaitGroup
-						s, cfg := testserver.NewOriginWith(t, kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-							wg.Add(1)
-							defer wg.Done()
-							row.server(w, r)
-						}), func(s *http.Server) { s.ErrorLog = discardLog })
+						s, cfg := testserver.NewOriginWith(t, kind, row.server, func(s *http.Server) { s.ErrorLog = discardLog })
 						p := &peer{url: s.URL, kind: kind, std: of == "net/http"}
 						if p.std {
 							std := &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: kind == testserver.H2, DisableCompression: true, ExpectContinueTimeout: time.Second}
@@ -611,7 +736,6 @@ func TestRoundTripperContract(t *testing.T) {
 							p.rt = m.RoundTripper(netreply.RoundTripperOptions{Request: q})
 						}
 						row.run(t, p)
-						wg.Wait()
 					})
 				}
 			}

@@ -157,8 +157,8 @@ func (e *ShortSourceError) Error() string {
 
 func (e *ShortSourceError) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// errLongSource is the error of a source with more than Payload.Size bytes.
-var errLongSource = errors.New("the body's source has more bytes than its Content-Length")
+// ErrLongSource is the error of an exact source with more than Payload.Size bytes.
+var ErrLongSource = errors.New("the body's source has more bytes than its Content-Length")
 
 // errUploadStopped ends a reading whose exchange has ended.
 var errUploadStopped = errors.New("upload stopped")
@@ -248,10 +248,12 @@ func (u *upload) confirmEnd() error {
 		if u.stopped.Load() || u.ctx.Err() != nil {
 			return errUploadStopped
 		}
-		if n > 0 {
-			err = errLongSource
-		}
-		if err != nil && err != io.EOF {
+		switch {
+		case n > 0:
+			return &wire.SourceError{Err: ErrLongSource}
+		case err == errUploadStopped || err == errPeerEnded:
+			return err
+		case err != nil && err != io.EOF:
 			return &wire.SourceError{Err: err}
 		}
 	}
