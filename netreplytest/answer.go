@@ -193,6 +193,7 @@ type sink interface {
 	interim(status int, fields []fieldStep) error
 	head(status int, fields []fieldStep) error
 	write(text string) error
+	flush() error // sends what was written
 	trailer(name, value string)
 	redirect(status int, location string) error
 	signal(netreply.Event) error
@@ -211,6 +212,8 @@ type player struct {
 	fields []fieldStep
 	begun  bool // the head has been described, by Status or Header
 	sent   bool // the head has been sent
+	// pending reports that a part of the body has been written and not flushed.
+	pending bool
 }
 
 // errLeft ends an answer whose client has left, or that a fault has ended.
@@ -247,13 +250,16 @@ func (p *player) step(s Step) error {
 				return err
 			}
 			rest = rest[n:]
+			if err := p.flush(); err != nil {
+				return err
+			}
 			if err := p.pause(s.every); err != nil {
 				return err
 			}
 		}
 	case afterStep:
 		if p.begun {
-			if err := p.head(); err != nil {
+			if err := p.flush(); err != nil {
 				return err
 			}
 		}
@@ -296,11 +302,27 @@ func (p *player) head() error {
 	return p.sink.head(p.status, p.fields)
 }
 
+// write sends a part of the body, after the parts before it.
 func (p *player) write(text string) error {
+	if err := p.head(); err != nil || text == "" {
+		return err
+	}
+	if p.pending {
+		if err := p.sink.flush(); err != nil {
+			return err
+		}
+	}
+	p.pending, p.begun = true, true
+	return p.sink.write(text)
+}
+
+// flush sends what comes before, the head included.
+func (p *player) flush() error {
 	if err := p.head(); err != nil {
 		return err
 	}
-	return p.sink.write(text)
+	p.pending = false
+	return p.sink.flush()
 }
 
 // pause waits, unless the client leaves.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/net/http2"
 )
@@ -42,8 +43,13 @@ type endpoint struct {
 type peer struct {
 	raw   net.Conn // without TLS
 	host  string   // that the client wanted
-	busy  int      // requests; guarded by the endpoint's lock
 	fault Fault    // of its handshake
+	gone  chan struct{}
+
+	// guarded by the endpoint's lock
+	h2   bool
+	busy int // requests
+	over bool
 }
 
 // record is a request that was received.
@@ -156,7 +162,7 @@ func (e *endpoint) dial(ctx context.Context, addr string) (net.Conn, error) {
 
 // accept serves a connection; false means that the endpoint is closed.
 func (e *endpoint) accept(raw net.Conn, host string) bool {
-	p := &peer{raw: raw, host: host, fault: e.takeFault(handshake)}
+	p := &peer{raw: raw, host: host, fault: e.takeFault(handshake), gone: make(chan struct{})}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -198,6 +204,10 @@ func (e *endpoint) forget(p *peer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.conns, p.raw)
+	if !p.over {
+		p.over = true
+		close(p.gone)
+	}
 }
 
 // sniffed is a connection of which the first bytes have been looked at.
@@ -257,6 +267,9 @@ func (e *endpoint) serveConn(p *peer) {
 		c, h2 = s, string(start) == http2.ClientPreface[:3]
 	}
 	if h2 {
+		e.mu.Lock()
+		p.h2 = true
+		e.mu.Unlock()
 		serveH2(e, p, c)
 		e.forget(p)
 		return
@@ -314,15 +327,29 @@ func (e *endpoint) takeAnswer() (h http.Handler, last bool) {
 	if len(e.next) == 0 {
 		return e.handler, false
 	}
-	if f, ok := e.next[0].(Fault); ok && (f.at == connecting || f.at == handshake) {
+	if e.nextIsConnection() {
 		return e.handler, true
 	}
 	h, e.next = e.next[0], e.next[1:]
-	if len(e.next) > 0 {
-		f, ok := e.next[0].(Fault)
-		last = ok && (f.at == connecting || f.at == handshake)
+	return h, e.nextIsConnection()
+}
+
+// nextIsConnection reports whether the script goes on with a connection. The caller holds the
+// lock.
+func (e *endpoint) nextIsConnection() bool {
+	if len(e.next) == 0 {
+		return false
 	}
-	return h, last
+	f, ok := e.next[0].(Fault)
+	return ok && f.ofConnection()
+}
+
+// stale reports whether a request has come on a connection from before a fault that
+// connections have to meet.
+func (e *endpoint) stale(p *peer) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return p != nil && (e.fault.ofConnection() && p.fault.at != handshake || e.nextIsConnection())
 }
 
 // serve records and answers a request.
@@ -332,6 +359,12 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	p, _ := r.Context().Value(peerKey{}).(*peer)
 	e.busy(p, 1)
 	defer e.busy(p, -1)
+	if e.stale(p) {
+		if c := controlOf(w, r, true); c != nil && !c.goAway(0) {
+			c.closeConn()
+		}
+		return
+	}
 	rec := &record{Request: Request{
 		Method: r.Method, Host: r.Host, Target: r.RequestURI, Proto: r.Proto, Header: r.Header.Clone(),
 	}}
@@ -363,18 +396,33 @@ func (e *endpoint) busy(p *peer, n int) {
 	p.busy += n
 }
 
-// closeIdle closes the connections without a request.
+// noticed is how long closeIdle waits for a client.
+const noticed = time.Second
+
+// closeIdle closes the connections of HTTP/1 without a request, and waits until the clients
+// have noticed, so that their next requests connect anew. A client of HTTP/2 is told so by
+// the answer to its next request.
 func (e *endpoint) closeIdle() {
 	e.mu.Lock()
-	var idle []net.Conn
+	var idle []*peer
 	for _, p := range e.conns {
-		if p.busy == 0 {
-			idle = append(idle, p.raw)
+		if p.busy == 0 && !p.h2 {
+			idle = append(idle, p)
 		}
 	}
 	e.mu.Unlock()
-	for _, c := range idle {
-		c.Close()
+	timer := time.NewTimer(noticed)
+	defer timer.Stop()
+	for _, p := range idle {
+		p.raw.(interface{ CloseWrite() error }).CloseWrite()
+		select {
+		case <-p.gone:
+		case <-timer.C: // a client that does not read; the timer is over for the others too
+			for _, p := range idle {
+				p.raw.Close()
+			}
+			return
+		}
 	}
 }
 
@@ -387,7 +435,7 @@ func (e *endpoint) fail(f Fault) {
 	e.mu.Lock()
 	e.fault = f
 	e.mu.Unlock()
-	if f.at == connecting || f.at == handshake {
+	if f.ofConnection() {
 		e.closeIdle()
 	}
 }
@@ -404,7 +452,7 @@ func (e *endpoint) script(answers []http.Handler) {
 	idle := len(e.next) == 0 && len(answers) > 0
 	e.next = append(e.next, answers...)
 	e.mu.Unlock()
-	if f, ok := firstOf(answers).(Fault); ok && idle && f.at != inAnswer {
+	if f, ok := firstOf(answers).(Fault); ok && idle && f.ofConnection() {
 		e.closeIdle()
 	}
 }

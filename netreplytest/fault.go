@@ -59,6 +59,9 @@ var (
 
 func (Fault) isStep() {}
 
+// ofConnection reports whether connections meet the fault, before there is a request.
+func (f Fault) ofConnection() bool { return f.at == connecting || f.at == handshake }
+
 // String is the call that makes the fault.
 func (f Fault) String() string {
 	if f.at == nowhere {
@@ -279,7 +282,7 @@ func dialError(addr string, cause error) error {
 // Refuse refuses connections: ConnectionRefusedError.
 func Refuse() Fault { return osFault(netreply.ConnectionRefusedError, "Refuse()", errRefused) }
 
-// HostNotFound lets the name of the host not exist: HostNotFoundError.
+// HostNotFound is a host name that does not exist: HostNotFoundError.
 func HostNotFound() Fault {
 	return dialFault(netreply.HostNotFoundError, "HostNotFound()", func(_ context.Context, addr string) error {
 		host, _, err := net.SplitHostPort(addr)
@@ -290,10 +293,11 @@ func HostNotFound() Fault {
 	})
 }
 
-// ConnectTimeout lets the system give up connecting, at once: TimeoutError.
+// ConnectTimeout is the system giving up to connect, without a wait: TimeoutError.
 func ConnectTimeout() Fault { return osFault(netreply.TimeoutError, "ConnectTimeout()", errTimedOut) }
 
-// HangConnecting lets connecting take forever: TimeoutError after Config.ConnectTimeout.
+// HangConnecting is a connection attempt without an end: TimeoutError after
+// Config.ConnectTimeout.
 func HangConnecting() Fault {
 	f := dialFault(netreply.TimeoutError, "HangConnecting()", func(ctx context.Context, _ string) error {
 		<-ctx.Done()
@@ -303,18 +307,17 @@ func HangConnecting() Fault {
 	return f
 }
 
-// Unreachable lets there be no route to the host: TemporaryNetworkFailureError.
+// Unreachable is a host that no route leads to: TemporaryNetworkFailureError.
 func Unreachable() Fault {
 	return osFault(netreply.TemporaryNetworkFailureError, "Unreachable()", errUnreachable)
 }
 
-// NoAddress lets the client's system have no address to connect from:
-// NetworkSessionFailedError.
+// NoAddress is a client without an address to connect from: NetworkSessionFailedError.
 func NoAddress() Fault {
 	return osFault(netreply.NetworkSessionFailedError, "NoAddress()", errNoAddress)
 }
 
-// ForbidConnecting lets the client's system forbid the connection, as a firewall does:
+// ForbidConnecting is a client whose system forbids the connection, as a firewall does:
 // UnknownNetworkError.
 func ForbidConnecting() Fault {
 	return osFault(netreply.UnknownNetworkError, "ForbidConnecting()", errNotAllowed)
@@ -325,23 +328,23 @@ func certificateFault(name string, f flaw) Fault {
 	return Fault{name: name, at: handshake, code: netreply.SslHandshakeFailedError, flaw: f, needs: Kind.tls, needed: "TLS"}
 }
 
-// ExpiredCertificate lets the certificate have expired an hour ago. Like all faults of
-// certificates it results in SslHandshakeFailedError with a *netreply.CertificateError,
-// unless the program accepts the flaw, and it needs TLS.
+// ExpiredCertificate is a certificate that expired an hour ago. Like all faults of
+// certificates it results in SslHandshakeFailedError with a *netreply.CertificateError, unless
+// the program accepts the flaw, and it needs TLS.
 func ExpiredCertificate() Fault { return certificateFault("ExpiredCertificate()", expired) }
 
-// NotYetValidCertificate lets the certificate be valid from tomorrow on.
+// NotYetValidCertificate is a certificate that is valid from tomorrow on.
 func NotYetValidCertificate() Fault { return certificateFault("NotYetValidCertificate()", notYetValid) }
 
-// WrongHostCertificate lets the certificate be one for other.example.
+// WrongHostCertificate is a certificate for other.example.
 func WrongHostCertificate() Fault { return certificateFault("WrongHostCertificate()", wrongHost) }
 
-// UnknownIssuerCertificate lets the certificate be signed by an authority that is not trusted.
+// UnknownIssuerCertificate is a certificate of an authority that is not trusted.
 func UnknownIssuerCertificate() Fault {
 	return certificateFault("UnknownIssuerCertificate()", unknownIssuer)
 }
 
-// SelfSignedCertificate lets the certificate be signed by itself.
+// SelfSignedCertificate is a certificate that is signed with its own key.
 func SelfSignedCertificate() Fault { return certificateFault("SelfSignedCertificate()", selfSigned) }
 
 // greetFault makes a fault of the TLS handshake.

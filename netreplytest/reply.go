@@ -161,6 +161,8 @@ func (s *backendSink) write(text string) error {
 	return err
 }
 
+func (s *backendSink) flush() error { return nil }
+
 func (s *backendSink) trailer(name, value string) {
 	s.trailers.Add(name, value)
 	s.w.SetTrailers(s.trailers)

@@ -53,15 +53,28 @@ func (s *response) interim(status int, fields []fieldStep) error {
 func (s *response) head(status int, fields []fieldStep) error {
 	s.add(fields)
 	s.w.WriteHeader(status)
-	return http.NewResponseController(s.w).Flush()
+	return nil
 }
 
+// write leaves the last byte to flush or the return of the handler: when the client has the
+// whole answer, the request is over here too. HTTP/2 has a frame for its end.
 func (s *response) write(text string) error {
-	if _, err := io.WriteString(s.w, text); err != nil && err != http.ErrBodyNotAllowed {
-		return err
+	split := len(text) - 1
+	if s.r.ProtoMajor != 1 {
+		split = 0
 	}
-	return http.NewResponseController(s.w).Flush()
+	for _, part := range []string{text[:split], text[split:]} {
+		if part == "" {
+			continue
+		}
+		if _, err := io.WriteString(s.w, part); err != nil && err != http.ErrBodyNotAllowed {
+			return err
+		}
+	}
+	return nil
 }
+
+func (s *response) flush() error { return http.NewResponseController(s.w).Flush() }
 
 func (s *response) trailer(name, value string) { s.w.Header().Add(http.TrailerPrefix+name, value) }
 
@@ -90,7 +103,7 @@ func (s *response) fault(p *player, f Fault) error {
 		return err
 	}
 	if p.begun {
-		if err := p.head(); err != nil {
+		if err := p.flush(); err != nil {
 			return err
 		}
 	}

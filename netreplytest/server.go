@@ -58,7 +58,7 @@ type Request struct {
 	Method string
 	Host   string // the Host field, or :authority
 	Target string // the request target: path and query, a whole URL at a Proxy
-	Proto  string // "HTTP/1.1" or "HTTP/2.0"
+	Proto  string // "HTTP/1.1", "HTTP/2.0", or "SOCKS5" at a Proxy
 	Header http.Header
 	// Body is what was read of the body. An Answer reads all of it, unless it is Early.
 	Body []byte
@@ -138,8 +138,9 @@ func (s *Server) Config() netreply.Config {
 	return c
 }
 
-// Configure makes a configuration lead to the server: it sets DialContext, adds the server's
-// authority to what SSLConfiguration trusts, and sets Proxy if Server.Proxy was called.
+// Configure makes a configuration lead to the server: it sets DialContext, and Proxy if
+// Server.Proxy was called, and in a copy of SSLConfiguration adds the server's authority to
+// RootCAs or, without those, makes it the only one.
 func (s *Server) Configure(c *netreply.Config) {
 	c.DialContext = s.DialContext
 	ssl := &netreply.SSLConfiguration{}
@@ -214,8 +215,9 @@ func (s *Server) Next(answers ...http.Handler) {
 	s.script(answers)
 }
 
-// Fail lets every request and connection meet a fault, until Recover. Connections without a
-// request are closed if it is one of connecting. For faults of a proxy see Fault.
+// Fail lets every request and connection meet a fault, until Recover. If it is one of
+// connecting or of the handshake, requests cannot use the connections that exist any more:
+// clients are told so, and connect anew. For faults of a proxy see Fault.
 func (s *Server) Fail(f Fault) {
 	s.t.Helper()
 	if f.proxied != nil {
