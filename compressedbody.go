@@ -64,7 +64,7 @@ func compressPayload(p *flow.Payload, name string) (*flow.Payload, error) {
 		return memoryPayload(data), nil
 	}
 	out := joinPayloads([]*flow.Payload{p})
-	open := out.Open
+	open := out.Open // of a *pieceReader: p is larger than what is joined in memory, or not in memory
 	out.Size = -1
 	out.Open = func() (io.Reader, error) {
 		src, err := open()

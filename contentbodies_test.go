@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
@@ -121,7 +122,7 @@ func TestContentBodies(t *testing.T) {
 			"gzip of file":     {body: netreply.CompressedBody(netreply.FileBody(data), "gzip"), want: `-1 image/png | gzip | ` + sum},
 			"zstd of bytes":    {body: netreply.CompressedBody(netreply.BytesBody(large), "zstd"), want: `-1  | zstd | ` + sum},
 			"gzip of sequence": {body: netreply.CompressedBody(netreply.ReaderBody(io.MultiReader(bytes.NewReader(large))), "gzip"), stream: true, want: `-1  | gzip | ` + sum},
-			"zstd of form":     {body: netreply.CompressedBody(form, "zstd"), want: "-1 multipart/form-data; boundary=\"b\" | zstd | 1.0--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n"},
+			"zstd of form":     {body: netreply.CompressedBody(form, "zstd"), want: "* multipart/form-data; boundary=\"b\" | zstd | 1.0--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n"},
 			"both":             {body: netreply.CompressedBody(netreply.CompressedBody(netreply.BytesBody(large), "gzip"), "zstd"), want: `-1  | gzip, zstd | ` + sum},
 			"gzip, Content-Length": {body: netreply.CompressedBody(netreply.StringBody("text"), "gzip"), headers: netreply.NewHeaders("Content-Length", "4"),
 				want: `*  | gzip | text`},
@@ -437,4 +438,67 @@ func TestContentBodiesForBackends(t *testing.T) {
 	body := netreply.CompressedBody(netreply.CompressedBody(netreply.JSONBody(1), "gzip"), "zstd")
 	require.NoError(t, m.Put(t.Context(), req, body).Wait(deadline(t)))
 	assert.Equal(t, []string{"/a true application/json gzip, zstd 1", "/b true application/json gzip, zstd 1"}, got)
+}
+
+// slowSeeker is a source whose reads after the first wait, and which notices a Seek during a
+// Read.
+type slowSeeker struct {
+	*bytes.Reader
+	release  chan struct{}
+	first    atomic.Bool
+	reading  atomic.Int32
+	overlaps atomic.Int32
+	blocked  chan struct{} // closed when a Read waits
+	once     sync.Once
+}
+
+func (s *slowSeeker) Read(p []byte) (int, error) {
+	s.reading.Add(1)
+	defer s.reading.Add(-1)
+	if !s.first.CompareAndSwap(false, true) {
+		s.once.Do(func() { close(s.blocked) })
+		<-s.release
+	}
+	return s.Reader.Read(p)
+}
+
+func (s *slowSeeker) Seek(offset int64, whence int) (int64, error) {
+	if s.reading.Load() > 0 {
+		s.overlaps.Add(1)
+	}
+	return s.Reader.Seek(offset, whence)
+}
+
+// TestSharedSourceIsRewoundAlone: a source inside another body is not rewound while a Read of
+// an earlier sending runs.
+func TestSharedSourceIsRewoundAlone(t *testing.T) {
+	data := noise(300_000)
+	var src atomic.Pointer[slowSeeker]
+	s, cfg := testserver.NewOrigin(t, testserver.H2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			<-src.Load().blocked
+			http.Redirect(w, r, "/", http.StatusTemporaryRedirect)
+			return
+		}
+		body, _ := plain(r.Header.Get("Content-Encoding"), r.Body)
+		fmt.Fprint(w, bytes.Contains(body, data))
+	}))
+	m := newManager(t, netreply.Config{SSLConfiguration: &netreply.SSLConfiguration{TLS: cfg}})
+	for _, wrap := range []func(netreply.Body) netreply.Body{
+		func(b netreply.Body) netreply.Body { return netreply.CompressedBody(b, "gzip") },
+		func(b netreply.Body) netreply.Body { return &netreply.Multipart{Parts: []netreply.Part{{Body: b}}} },
+	} {
+		r := &slowSeeker{Reader: bytes.NewReader(data), release: make(chan struct{}), blocked: make(chan struct{})}
+		src.Store(r)
+		req := newRequest(t, s.URL+"/moved")
+		req.OnSignal = func(_ *netreply.Reply, e netreply.Event) {
+			if _, ok := e.(netreply.Redirected); ok {
+				time.AfterFunc(30*time.Millisecond, func() { close(r.release) })
+			}
+		}
+		got, err := m.Post(t.Context(), req, wrap(netreply.ReaderBody(r))).Text()
+		require.NoError(t, err)
+		assert.Equal(t, "true", got)
+		assert.Zero(t, r.overlaps.Load())
+	}
 }

@@ -10,8 +10,14 @@ import (
 	"github.com/netreply/netreply/internal/flow"
 )
 
+// joinedInMemory is the largest payload whose pieces, all in memory, become one.
+const joinedInMemory = 64 << 10
+
 // joinPayloads returns a payload that consists of pieces.
 func joinPayloads(pieces []*flow.Payload) *flow.Payload {
+	if joined := joinMemory(pieces); joined != nil {
+		return memoryPayload(joined)
+	}
 	out := &flow.Payload{Rewindable: true, Owned: true} // Close closes only the pieces that are owned
 	for _, p := range pieces {
 		out.Rewindable = out.Rewindable && p.Rewindable
@@ -25,6 +31,21 @@ func joinPayloads(pieces []*flow.Payload) *flow.Payload {
 	}
 	out.Open = func() (io.Reader, error) { return openPieces(pieces) }
 	return out
+}
+
+// joinMemory returns the pieces as one, nil if some are not in memory or they are too large.
+func joinMemory(pieces []*flow.Payload) []byte {
+	var size int64
+	for _, p := range pieces {
+		if size += p.Size; p.Memory == nil || size > joinedInMemory {
+			return nil
+		}
+	}
+	joined := make([]byte, 0, size)
+	for _, p := range pieces {
+		joined = append(joined, p.Memory...)
+	}
+	return joined
 }
 
 // pieceReader concatenates payloads. Each is opened when the previous one has ended, and

@@ -30,12 +30,15 @@ const maxValue = 64 << 20
 // PhaseDecode, which wraps a *JSONError. One that is larger than 64 MiB, if neither the
 // Request nor the Config sets a MaxBodySize, is an *Error with code UnknownContentError, which
 // wraps a *SizeLimitError; what was read until then is lost, and the reply goes on. Inside
-// OnSignal and Answer JSON does not wait: before the body is complete it returns an error that
-// wraps ErrInsideOnSignal, and what was received is lost.
+// OnSignal and Answer JSON does not wait: while the reply runs it returns an error that wraps
+// ErrInsideOnSignal, and reads nothing.
 func (r *Reply) JSON(v any) error {
 	if p := reflect.ValueOf(v); p.Kind() != reflect.Pointer || p.IsNil() {
 		err := &json.InvalidUnmarshalError{Type: reflect.TypeOf(v)}
 		return localError(ProtocolInvalidOperationError, err.Error(), err)
+	}
+	if r.Err() == nil && !r.IsFinished() && r.insideCallback() {
+		return errWouldWait()
 	}
 	body, err := r.readValue()
 	var e *Error

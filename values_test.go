@@ -266,8 +266,9 @@ func TestValuesOfFailures(t *testing.T) {
 			if _, ok := e.(netreply.ReadyRead); ok && inside == nil {
 				var v any
 				var err error
+				inside = append(inside, r.JSON(&v))
 				text, err = r.Text()
-				inside = append(inside, err, r.JSON(&v))
+				inside = append(inside, err)
 				close(hold)
 			}
 		}
