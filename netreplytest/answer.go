@@ -1,6 +1,7 @@
 package netreplytest
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -217,7 +218,7 @@ type player struct {
 }
 
 // errLeft ends an answer whose client has left, or that a fault has ended.
-var errLeft = netreply.OperationCanceledError
+var errLeft = errors.New("the answer is over")
 
 // play sends steps.
 func (p *player) play(steps []Step) error {

@@ -52,12 +52,6 @@ type peer struct {
 	over bool
 }
 
-// record is a request that was received.
-type record struct {
-	mu sync.Mutex
-	Request
-}
-
 type (
 	endpointKey struct{}
 	peerKey     struct{}
@@ -299,59 +293,6 @@ func (e *endpoint) tlsConfig(p *peer) *tls.Config {
 	}
 }
 
-// takeFault returns the fault that a new connection meets at a place, the zero Fault for
-// none.
-func (e *endpoint) takeFault(at place) Fault {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.fault.at == at {
-		return e.fault
-	}
-	if len(e.next) > 0 {
-		if f, ok := e.next[0].(Fault); ok && f.at == at {
-			e.next = e.next[1:]
-			return f
-		}
-	}
-	return Fault{}
-}
-
-// takeAnswer returns what answers a request; last reports that the connection has to end
-// with it, because the script wants another one.
-func (e *endpoint) takeAnswer() (h http.Handler, last bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.fault.at == inAnswer {
-		return e.fault, false
-	}
-	if len(e.next) == 0 {
-		return e.handler, false
-	}
-	if e.nextIsConnection() {
-		return e.handler, true
-	}
-	h, e.next = e.next[0], e.next[1:]
-	return h, e.nextIsConnection()
-}
-
-// nextIsConnection reports whether the script goes on with a connection. The caller holds the
-// lock.
-func (e *endpoint) nextIsConnection() bool {
-	if len(e.next) == 0 {
-		return false
-	}
-	f, ok := e.next[0].(Fault)
-	return ok && f.ofConnection()
-}
-
-// stale reports whether a request has come on a connection from before a fault that
-// connections have to meet.
-func (e *endpoint) stale(p *peer) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return p != nil && (e.fault.ofConnection() && p.fault.at != handshake || e.nextIsConnection())
-}
-
 // serve records and answers a request.
 func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 	e.running.Add(1) // a connection that was hijacked no longer counts
@@ -426,100 +367,8 @@ func (e *endpoint) closeIdle() {
 	}
 }
 
-// fail sets the fault of everything that follows.
-func (e *endpoint) fail(f Fault) {
-	e.t.Helper()
-	if wrong := f.misused(e.kind, f.at); wrong != "" {
-		e.t.Fatalf(prefix+"%s: %s", e.what, wrong)
-	}
-	e.mu.Lock()
-	e.fault = f
-	e.mu.Unlock()
-	if f.ofConnection() {
-		e.closeIdle()
-	}
-}
-
-// script adds answers to the script.
-func (e *endpoint) script(answers []http.Handler) {
-	e.t.Helper()
-	for i, h := range answers {
-		if wrong := misplaced(h, e.kind, true); wrong != "" {
-			e.t.Fatalf(prefix+"%s: answer %d of the script: %s", e.what, i+1, wrong)
-		}
-	}
-	e.mu.Lock()
-	idle := len(e.next) == 0 && len(answers) > 0
-	e.next = append(e.next, answers...)
-	e.mu.Unlock()
-	if f, ok := firstOf(answers).(Fault); ok && idle && f.ofConnection() {
-		e.closeIdle()
-	}
-}
-
-func firstOf(answers []http.Handler) http.Handler {
-	if len(answers) == 0 {
-		return nil
-	}
-	return answers[0]
-}
-
-// misplaced says what is wrong with an answer for a kind of server; "" for nothing.
-func misplaced(h http.Handler, kind Kind, scripted bool) string {
-	switch h := h.(type) {
-	case nil:
-		return "it is nil"
-	case Answer:
-		return h.misplaced(kind)
-	case Fault:
-		at := inAnswer
-		if scripted {
-			at = h.at
-		}
-		return h.misused(kind, at)
-	}
-	return ""
-}
-
-// seen are copies of the requests so far.
-func (e *endpoint) seen() []Request {
-	e.mu.Lock()
-	list := slices.Clone(e.requests)
-	e.mu.Unlock()
-	requests := make([]Request, len(list))
-	for i, rec := range list {
-		rec.mu.Lock()
-		requests[i] = rec.Request
-		requests[i].Header = rec.Header.Clone()
-		requests[i].Body = slices.Clone(rec.Body)
-		rec.mu.Unlock()
-	}
-	return requests
-}
-
 func (e *endpoint) connections() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.accepted
-}
-
-// recordedBody is the body of a request; what is read of it is recorded.
-type recordedBody struct {
-	io.ReadCloser
-	rec *record
-}
-
-func (b *recordedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.rec.mu.Lock()
-	b.rec.Body = append(b.rec.Body, p[:n]...)
-	b.rec.mu.Unlock()
-	return n, err
-}
-
-// recover ends the fault and the script.
-func (e *endpoint) recover() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.fault, e.next = Fault{}, nil
 }

@@ -53,17 +53,6 @@ func (k Kind) port() int {
 // answers for every other host too.
 const Host = "server.example"
 
-// Request is a request that a Server or a Proxy has received.
-type Request struct {
-	Method string
-	Host   string // the Host field, or :authority
-	Target string // the request target: path and query, a whole URL at a Proxy
-	Proto  string // "HTTP/1.1", "HTTP/2.0", or "SOCKS5" at a Proxy
-	Header http.Header
-	// Body is what was read of the body. An Answer reads all of it, unless it is Early.
-	Body []byte
-}
-
 // Server is a server that does what a test says, its failures included. It answers a request
 // with the first of these: the fault of Fail, the next answer of the script (Next), the
 // handler of a route (Handle), and otherwise 404. It ends with the test. Its methods are safe

@@ -34,6 +34,7 @@ func TestServer(t *testing.T) {
 		s.Handle("POST /echo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b, err := io.ReadAll(r.Body)
 			assert.NoError(t, err)
+			assert.Equal(t, contains(secure, kind), r.TLS != nil)
 			w.Write(b)
 		}))
 		s.Handle("/canned", netreplytest.Answer{netreplytest.Status(201)})
