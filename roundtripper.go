@@ -124,7 +124,10 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 		select {
 		case <-h.answered: // before it finished
 		default:
-			return nil, transportError(r.Err())
+			if err := r.Err(); err != nil && !isStatus(err) {
+				return nil, transportError(err)
+			}
+			<-h.answered // another goroutine of a Backend has finished the reply
 		}
 	}
 	return h.response, nil
@@ -197,7 +200,7 @@ func (r *Reply) handOver(h *handover) (over <-chan struct{}) {
 // adjust sets what only a RoundTripper has.
 func (h *handover) adjust(q *flow.Request) {
 	if h != nil && h.request != nil {
-		q.NoDecoding, q.KeepExpectation, q.Close = !h.codings, true, h.request.Close
+		q.Verbatim, q.NoDecoding, q.Close = true, !h.codings, h.request.Close
 	}
 }
 
@@ -235,7 +238,7 @@ func (r *Reply) deliver(resp *http.Response) {
 	}
 	r.mu.Lock()
 	out.TLS = r.tls
-	out.Uncompressed = r.head.decoded
+	out.Uncompressed = r.head.decoded && !r.head.noBody
 	if r.hops > 0 {
 		out.Request = h.request.WithContext(h.request.Context())
 		u := *r.url
@@ -290,11 +293,10 @@ func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
 
 // end fills in the trailers at the end of the body, which an error status does not change.
 func (b *responseBody) end(err error) error {
-	var e *Error
 	switch {
 	case b.closed.Load():
 		return http.ErrBodyReadAfterClose
-	case errors.As(err, &e) && e.isStatus():
+	case isStatus(err):
 		err = io.EOF
 	}
 	if err != io.EOF || b.ended {
@@ -308,6 +310,12 @@ func (b *responseBody) end(err error) error {
 		b.response.Trailer.Add(name, value)
 	}
 	return err
+}
+
+// isStatus reports whether a reply has failed because of the status of a complete response.
+func isStatus(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.isStatus()
 }
 
 // Close ends the request if its body has not come to its end.

@@ -181,6 +181,7 @@ var contract = []struct {
 	}, func(t *testing.T, p *peer) {
 		req := p.request(t, "PUT", "/", nil)
 		req.Trailer = http.Header{"X-Sum": nil}
+		req.Header.Set("Connection", "keep-alive")
 		req.Body = io.NopCloser(io.MultiReader(strings.NewReader("text"), readFunc(func([]byte) (int, error) {
 			req.Trailer.Set("X-Sum", "42")
 			return 0, io.EOF
@@ -251,6 +252,23 @@ var contract = []struct {
 			"Content-Length": {"7"}}
 		_, body := p.do(t, req)
 		assert.Equal(t, "other.example:81[1 2][me][gzip][own][a=b]", body)
+	}},
+	{"the URL is sent as it is", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RequestURI) }, func(t *testing.T, p *peer) {
+		for want, target := range map[string]*url.URL{
+			"/a/../b/./c": {Path: "/a/../b/./c"},
+			"/a%2Fb%20c":  {Path: "/a/b c", RawPath: "/a%2Fb%20c"},
+			"/?a;b=%zz":   {RawQuery: "a;b=%zz"},
+			"/?":          {ForceQuery: true},
+			"/x":          {Path: "/x", Fragment: "not sent", User: url.User("u")},
+			"/a/../x":     {Path: "/a/../x", Fragment: "not sent", User: url.User("u")},
+			"/opaque%2f.": {Opaque: "/opaque%2f."},
+		} {
+			req := p.request(t, "GET", "/", nil)
+			target.Scheme, target.Host = req.URL.Scheme, req.URL.Host
+			req.URL = target
+			_, body := p.do(t, req)
+			assert.Equal(t, want, body)
+		}
 	}},
 	{"no User-Agent", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, len(r.Header["User-Agent"])) }, func(t *testing.T, p *peer) {
 		for _, none := range [][]string{nil, {""}} {
@@ -649,6 +667,7 @@ var contract = []struct {
 	{"hooks of a trace", echo, func(t *testing.T, p *peer) {
 		var mu sync.Mutex
 		var told []string
+		wrote := make(chan struct{}) // on HTTP/2 possibly after the response
 		add := func(s string) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -659,10 +678,11 @@ var contract = []struct {
 			GetConn:              func(string) { add("GetConn") },
 			GotConn:              func(httptrace.GotConnInfo) { add("GotConn") },
 			WroteHeaders:         func() { add("WroteHeaders") },
-			WroteRequest:         func(httptrace.WroteRequestInfo) { add("WroteRequest") },
+			WroteRequest:         func(httptrace.WroteRequestInfo) { add("WroteRequest"); close(wrote) },
 			GotFirstResponseByte: func() { add("GotFirstResponseByte") },
 		}))
 		p.do(t, req)
+		<-wrote
 		mu.Lock()
 		defer mu.Unlock()
 		assert.Subset(t, told, []string{"GetConn", "GotConn", "WroteHeaders", "WroteRequest", "GotFirstResponseByte"})

@@ -33,10 +33,10 @@ type Request struct {
 	Bearer bool
 	// NoLogin: challenges are reported and not answered.
 	NoLogin bool
-	// NoDecoding: content codings are neither asked for nor decoded. KeepExpectation: a 417
-	// response is final. Close: the connection is closed after the response, and HTTP/1
-	// says so.
-	NoDecoding, KeepExpectation, Close bool
+	// Verbatim: dot segments stay in the path, and a 417 response is final. NoDecoding:
+	// content codings are neither asked for nor decoded. Close: the connection is closed
+	// after the response, and HTTP/1 says so.
+	Verbatim, NoDecoding, Close bool
 	// NoSendCookies: no cookies of the jar are sent. NoSaveCookies: no cookies are stored.
 	NoSendCookies, NoSaveCookies bool
 	// AsksPassword and AsksProxyPassword: the transfer waits for the answers to questions

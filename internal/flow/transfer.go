@@ -147,15 +147,18 @@ func (t *Transfer) bareRequest(method string, u *url.URL) *http.Request {
 	*req = *(&http.Request{
 		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: t.headers.Get("Host"), Close: t.Request.Close,
 	}).WithContext(t.wctx)
-	if u.Fragment != "" || u.User != nil || strings.Contains(u.Path, "/.") {
-		req.URL = bareURL(u)
+	if u.Fragment != "" || u.User != nil || !t.Verbatim && strings.Contains(u.Path, "/.") {
+		req.URL = t.bareURL(u)
 	}
 	return req
 }
 
 // bareURL is the part of a URL that is sent, without dot segments (rule H38).
-func bareURL(u *url.URL) *url.URL {
-	bare := *u.ResolveReference(u)
+func (t *Transfer) bareURL(u *url.URL) *url.URL {
+	bare := *u
+	if !t.Verbatim {
+		bare = *u.ResolveReference(u)
+	}
 	bare.Fragment, bare.RawFragment, bare.User = "", "", nil
 	return &bare
 }
