@@ -1,9 +1,7 @@
 package netreply
 
 import (
-	"fmt"
 	"net/url"
-	"reflect"
 )
 
 // Attribute is a typed key of a fact about a reply (Qt: QNetworkRequest::Attribute). An
@@ -11,7 +9,7 @@ import (
 type Attribute[T any] struct {
 	name string
 	get  func(*Reply) (T, bool)
-	set  func(*replyWriter, T) (reason string) // for a Backend; nil if it cannot be set
+	set  func(*attributeValues, T) (reason string) // for a Backend; nil if it cannot be set
 }
 
 // Of returns the attribute of a reply, and whether it is set.
@@ -28,7 +26,9 @@ func (a Attribute[T]) Of(r *Reply) (T, bool) {
 // String is Qt's name of the attribute.
 func (a Attribute[T]) String() string { return a.name }
 
-func (a Attribute[T]) setBy(w *replyWriter, value any) (reason string) {
+func (a Attribute[T]) isUser() bool { return false }
+
+func (a Attribute[T]) setIn(all *attributeValues, value any) (reason string) {
 	v, ok := value.(T)
 	switch {
 	case a.set == nil:
@@ -36,12 +36,7 @@ func (a Attribute[T]) setBy(w *replyWriter, value any) (reason string) {
 	case !ok:
 		return wrongType[T](value)
 	}
-	return a.set(w, v)
-}
-
-// wrongType says which type a value must have.
-func wrongType[T any](value any) string {
-	return fmt.Sprintf("the value must be of type %v, not %T", reflect.TypeFor[T](), value)
+	return a.set(all, v)
 }
 
 // The attributes of a reply (rules A0 to A28).
@@ -49,11 +44,11 @@ var (
 	// HTTPStatusCode is the status of the last response head, including redirects.
 	HTTPStatusCode = Attribute[int]{"HttpStatusCode", func(r *Reply) (int, bool) {
 		return r.head.status, r.head.status != 0
-	}, (*replyWriter).setStatus}
+	}, (*attributeValues).setStatus}
 	// HTTPReasonPhrase is the reason phrase of that head; always empty for HTTP/2.
 	HTTPReasonPhrase = Attribute[string]{"HttpReasonPhrase", func(r *Reply) (string, bool) {
 		return r.head.reason(), r.head.status != 0
-	}, (*replyWriter).setReason}
+	}, (*attributeValues).setReason}
 	// RedirectionTarget is the target of a redirect that was not followed: as the server
 	// wrote it under ManualRedirectPolicy (rule R2), and absolute when the redirect was
 	// refused (D10).
@@ -63,21 +58,21 @@ var (
 		}
 		target := *r.head.target // a copy: the program may change it
 		return &target, true
-	}, (*replyWriter).setTarget}
+	}, (*attributeValues).setTarget}
 	// ConnectionEncrypted reports whether the scheme of the hop's URL is https.
 	ConnectionEncrypted = Attribute[bool]{"ConnectionEncrypted", func(r *Reply) (bool, bool) {
 		return r.secure, true
-	}, func(w *replyWriter, secure bool) string { w.secure = &secure; return "" }}
+	}, func(v *attributeValues, secure bool) string { v.secure = &secure; return "" }}
 	// OriginalContentLength is the Content-Length of a body that is delivered decoded.
 	// Reply.Headers does not contain that field then, since it is not the length of what is
 	// read (rules A21 and Z4).
 	OriginalContentLength = Attribute[int64]{"OriginalContentLength", func(r *Reply) (int64, bool) {
 		return r.head.encoded, r.head.decoded && r.head.encoded >= 0
-	}, func(w *replyWriter, n int64) string { w.head.decoded, w.head.encoded = n >= 0, n; return "" }}
+	}, func(v *attributeValues, n int64) string { v.originalLength = &n; return "" }}
 	// HTTP2WasUsed is set with each response head of HTTP.
 	HTTP2WasUsed = Attribute[bool]{"Http2WasUsed", func(r *Reply) (bool, bool) {
 		return r.head.http2, r.head.http
-	}, func(w *replyWriter, used bool) string { w.head.http, w.head.http2 = true, used; return "" }}
+	}, func(v *attributeValues, used bool) string { v.http2 = &used; return "" }}
 	// HTTPPipeliningWasUsed is always false (rule N14), and set where HTTP2WasUsed is.
 	HTTPPipeliningWasUsed = Attribute[bool]{"HttpPipeliningWasUsed", func(r *Reply) (bool, bool) {
 		return false, r.head.http
@@ -140,25 +135,18 @@ func (a UserAttribute[T]) String() string {
 	return *a.key
 }
 
-func (a UserAttribute[T]) ofRequest() {}
-
-func (a UserAttribute[T]) setBy(w *replyWriter, value any) (reason string) {
+func (a UserAttribute[T]) setIn(all *attributeValues, value any) (reason string) {
 	if _, ok := value.(T); !ok {
 		return wrongType[T](value)
 	}
 	if a.key == nil {
 		return "not made by NewUserAttribute"
 	}
-	r := w.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.state != running {
-		return ""
+	if all.user == nil {
+		all.user = map[any]any{}
 	}
-	x := r.more()
-	if x.attributes == nil {
-		x.attributes = map[any]any{}
-	}
-	x.attributes[a.key] = value
+	all.user[a.key] = value
 	return ""
 }
+
+func (a UserAttribute[T]) isUser() bool { return true }

@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
@@ -147,28 +147,123 @@ func (q *BackendRequest) LogValue() slog.Value {
 	return q.printout().logValue()
 }
 
-// backendServer carries out requests by a Backend.
-type backendServer struct{ b Backend }
+// ReplyWriter is what a Backend writes a Reply with (Qt: the protected members of
+// QNetworkReply). A method that is called at the wrong time, or with a wrong argument, has no
+// effect, and returns a *UsageError. When the reply has ended without the Backend, because of
+// Abort, a limit or its context, the methods return the reason, as an *Error.
+//
+// Attributes, header fields and status become visible together, with MetaDataChanged, which
+// is emitted at the first byte of the body, or at the end: of a reply that fails, if any of
+// them was set. They cannot be changed any more then.
+//
+// Methods must not be called concurrently, with one exception: while Write, ReadFrom, a Read
+// of the request body or a question waits, other goroutines may call the rest, to end the wait
+// by SetFinished for instance.
+type ReplyWriter interface {
+	// SetAttribute sets an attribute of the reply: one of HTTPStatusCode, HTTPReasonPhrase,
+	// RedirectionTarget, ConnectionEncrypted, OriginalContentLength, HTTP2WasUsed, or a
+	// UserAttribute, for which UserAttribute.OfReply returns it. The value must have the type of
+	// the attribute. Without HTTPStatusCode the reply has no status. A status from 400 on fails
+	// the reply with the code that it has in HTTP, after the body.
+	SetAttribute(a AttributeKey, value any) error
+	// SetHeader sets a header field to a typed value, such as ContentLengthHeader to an int64. The
+	// value must have the type of the field.
+	SetHeader(k HeaderKey, value any) error
+	// SetRawHeader sets a header field to a text. An empty value removes the field (rule H22).
+	SetRawHeader(name, value string) error
+	// SetHeaders replaces all header fields.
+	SetHeaders(h Headers) error
+	// SetOperation sets what Reply.Operation and Reply.Method return. CustomOperation is possible
+	// only for a request whose method is a custom one.
+	SetOperation(o Operation) error
+	// SetRequest sets what Reply.Request returns, to a copy. It does not change what is sent.
+	SetRequest(q *Request) error
+	// SetURL sets what Reply.URL returns, to a copy.
+	SetURL(u *url.URL) error
+	// MetaDataChanged makes the head visible and emits the signal of that name (rule S44). Write
+	// calls it if it was not called before.
+	MetaDataChanged() error
 
-func (s backendServer) check(*Request) error { return nil }
+	// Write adds bytes to the body. It waits while the read buffer is full
+	// (Request.ReadBufferSize). For a HEAD request the bytes are dropped. More bytes than
+	// Content-Length are a *UsageError; more than Request.MaxBodySize fail the reply.
+	Write(p []byte) (n int, err error)
+	// ReadFrom adds everything that src returns to the body, like Write. It reads straight into
+	// the read buffer.
+	ReadFrom(src io.Reader) (n int64, err error)
+	// SetTrailers sets the trailer fields of the reply, until its end.
+	SetTrailers(h Headers) error
 
-func (s backendServer) serve(r *Reply, body *flow.Payload, on *onward) error {
-	for {
-		next, err := newReplyWriter(r, s.b, body, on).serve()
-		if next == nil || err != nil {
-			return err
-		}
-		if on = next; !on.sendBody {
-			body = nil
-		}
-		to := r.m.servers[on.url.Scheme]
-		b, ok := to.(backendServer)
-		if !ok {
-			return to.serve(r, body, on)
-		}
-		s = b
-	}
+	// SetError sets the error with which the reply fails when Serve returns, or at SetFinished,
+	// whatever Serve returns. The first error counts (rule S5). text is what Reply.ErrorString
+	// returns; "" means the usual one for the code. NoError is not an error.
+	SetError(code NetworkError, text string) error
+	// SetFinished ends the reply, before Serve returns: with the error of SetError or, as at the
+	// end of Serve, successfully. The request's context ends, too.
+	SetFinished() error
+	// Redirect redirects the reply to another URL, which may be relative, with one of the
+	// statuses 301, 302, 303, 307 and 308 (rules R4 to R23): Serve should return afterwards. The
+	// reply continues at the server of the target, which has the scheme of the request, http or
+	// https. No other method may be called any more, nor while Redirect waits for the program.
+	// Under ManualRedirectPolicy it does not: the redirect is the final response, and may
+	// have a body. A redirect that the policy or the program refuses fails the reply, with the
+	// returned *Error.
+	Redirect(location string, status int) error
+
+	// SocketStartedConnecting emits the signal of that name (rule S41).
+	SocketStartedConnecting() error
+	// Encrypted emits the signal of that name (rule S43), and sets what Reply.SSLConfiguration
+	// tells about the connection.
+	Encrypted(state tls.ConnectionState) error
+	// RequestSent emits the signal of that name (rule S42).
+	RequestSent() error
+	// InformationalReceived emits the signal of that name, for an interim response with a status
+	// from 100 to 199.
+	InformationalReceived(status int, h Headers) error
+	// Progress emits DownloadProgress, at most every 100 ms; total is -1 if unknown. It is for
+	// progress before there are bytes of the body, which report theirs themselves (rule P2).
+	Progress(received, total int64) error
+
+	// AuthenticationRequired asks for a user name and a password (Qt: authenticationRequired). q
+	// must be new; an empty URL becomes that of the request. The error of a question that was
+	// not answered fails the reply with AuthenticationRequiredError, if Serve returns it.
+	AuthenticationRequired(q *Authenticator) (user, password string, err error)
+	// ProxyAuthenticationRequired asks for a user name and a password for a proxy (Qt:
+	// proxyAuthenticationRequired), like AuthenticationRequired; the code of its error is
+	// ProxyAuthenticationRequiredError.
+	ProxyAuthenticationRequired(q *ProxyAuthenticator) (user, password string, err error)
+	// SSLErrors reports certificate flaws (Qt: sslErrors), and returns nil if they are ignored, by
+	// the Request or by an answer. q must be new. The error of flaws that are not ignored fails
+	// the reply with SslHandshakeFailedError, if Serve returns it.
+	SSLErrors(q *SSLErrors) error
+	// PreSharedKeyAuthenticationRequired asks for a pre-shared key (Qt:
+	// preSharedKeyAuthenticationRequired). q must be new; a maximum of 0 becomes 65535, the largest
+	// that TLS allows. The error of a question that was not
+	// answered fails the reply with SslHandshakeFailedError, if Serve returns it.
+	PreSharedKeyAuthenticationRequired(q *PreSharedKeyAuthenticator) (identity, key []byte, err error)
 }
+
+// AttributeKey is an Attribute or a UserAttribute, as a key of SetAttribute.
+type AttributeKey interface {
+	// String is the name of the attribute.
+	String() string
+	setIn(all *attributeValues, value any) (reason string)
+	isUser() bool // set any time before the end
+}
+
+// HeaderKey is a KnownHeader, as a key of SetHeader.
+type HeaderKey interface {
+	setIn(h *Headers, value any) (reason string)
+}
+
+// UsageError is the error of a method of ReplyWriter that was called at the wrong time, or
+// with a wrong argument.
+type UsageError struct {
+	Method string // of ReplyWriter
+	Reason string
+}
+
+func (e *UsageError) Error() string { return "netreply: ReplyWriter." + e.Method + ": " + e.Reason }
 
 // validateBackends returns an error for each entry of Config.Backends that cannot be used.
 func validateBackends(list map[string]Backend) (errs []error) {

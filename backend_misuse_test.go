@@ -75,13 +75,6 @@ func requireUsage(t *testing.T, err error, method, reason string) {
 	}
 }
 
-// TestReplyWriterZero: a ReplyWriter that no Manager has made refuses everything.
-func TestReplyWriterZero(t *testing.T) {
-	for _, c := range writerCalls() {
-		requireUsage(t, c.call(netreply.ReplyWriter{}), c.method, "not made by a Manager")
-	}
-}
-
 // TestReplyWriterTooLate: what is called after the end of the reply is refused, and changes
 // nothing.
 func TestReplyWriterTooLate(t *testing.T) {

@@ -243,3 +243,26 @@ func (c *Config) complete(q *Request) {
 		q.Answer = c.Answer
 	}
 }
+
+// fileAccess is the FileAccess that holds, never DefaultFileAccess.
+func (c *Config) fileAccess() FileAccess {
+	switch {
+	case c.FileAccess != DefaultFileAccess:
+		return c.FileAccess
+	case c.Guard != nil:
+		return NoFileAccess
+	}
+	return FullFileAccess
+}
+
+// validateFiles returns an error for each field about file: URLs that cannot be used.
+func (c *Config) validateFiles() (errs []error) {
+	if c.FileAccess < DefaultFileAccess || c.FileAccess > FullFileAccess {
+		errs = append(errs, &FieldError{"Config.FileAccess", strconv.Itoa(int(c.FileAccess)), noConstant + "FileAccess"})
+	} else if c.FileRoot != nil && c.fileAccess() == NoFileAccess {
+		errs = append(errs, &FieldError{Field: "Config.FileRoot", Reason: "has no effect without FileAccess, which is none by default in a Manager with a Guard"})
+	} else if c.FileRoot != nil && c.Backends["file"] != nil {
+		errs = append(errs, &FieldError{Field: "Config.FileRoot", Reason: "has no effect on the Backend for file: URLs"})
+	}
+	return errs
+}

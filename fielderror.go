@@ -1,6 +1,8 @@
 package netreply
 
 import (
+	"fmt"
+	"reflect"
 	"strconv"
 
 	"golang.org/x/net/http/httpguts"
@@ -41,4 +43,9 @@ func quote(s string) string {
 		s = s[:64] + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// wrongType says which type a value must have.
+func wrongType[T any](value any) string {
+	return fmt.Sprintf("the value must be of type %v, not %T", reflect.TypeFor[T](), value)
 }

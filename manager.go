@@ -30,22 +30,6 @@ type Manager struct {
 	allEnded chan struct{} // made by Close, closed when the list is empty
 }
 
-// NewManager makes a Manager. For a Config that cannot be used it returns an error that
-// joins a *FieldError for each bad field.
-func NewManager(c Config) (*Manager, error) {
-	if err := c.validate(); err != nil {
-		return nil, err
-	}
-	c = c.withDefaults()
-	dialer := newDialer(&c)
-	m := &Manager{cfg: c, wire: newWire(&c, dialer)}
-	m.flow = newEngine(&c, dialer, m.wire)
-	m.servers = newServers(&c)
-	m.profiles = newProfileTable(c.SSLConfiguration, m.wire.CloseIdleOf)
-	m.cfg.Credentials = nil // the engine has them; the Manager keeps no secrets
-	return m, nil
-}
-
 // Get sends a GET request. Like all verbs it returns at once, and never nil: for a request
 // that cannot be sent it returns a Reply that fails. The context covers the whole transfer,
 // the body included: its cancellation has the effect of Abort, its deadline fails the reply

@@ -2,9 +2,7 @@ package netreply
 
 import (
 	"errors"
-	"log/slog"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -13,40 +11,6 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
-
-// Operation is the kind of a request (Qt: QNetworkAccessManager::Operation).
-type Operation int
-
-const (
-	UnknownOperation Operation = iota
-	HeadOperation
-	GetOperation
-	PutOperation
-	PostOperation
-	DeleteOperation
-	CustomOperation // any other method
-)
-
-// String is the name of the operation, such as "Get".
-func (o Operation) String() string {
-	return nameOf("Operation", int(o), "Unknown", "Head", "Get", "Put", "Post", "Delete", "Custom")
-}
-
-func operationOf(method string) Operation {
-	switch method {
-	case http.MethodHead:
-		return HeadOperation
-	case http.MethodGet:
-		return GetOperation
-	case http.MethodPut:
-		return PutOperation
-	case http.MethodPost:
-		return PostOperation
-	case http.MethodDelete:
-		return DeleteOperation
-	}
-	return CustomOperation
-}
 
 // ErrorString is Qt's text for Err, empty if Err is nil.
 func (r *Reply) ErrorString() string {
@@ -194,9 +158,6 @@ func (r *Reply) ProxyResponse() *ProxyResponse {
 	_, reason, _ := strings.Cut(e.Response.Status, " ")
 	return &ProxyResponse{e.Response.StatusCode, reason, headersFrom(e.Response.Header, false), slices.Clone(e.Body)}
 }
-
-// LogValue is what log/slog prints: the same as String.
-func (o Operation) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // SSLConfiguration is the TLS configuration and state of the reply (rule T10).
 func (r *Reply) SSLConfiguration() SSLState {

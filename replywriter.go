@@ -12,32 +12,8 @@ import (
 	"github.com/netreply/netreply/internal/flow"
 )
 
-// ReplyWriter is what a Backend writes a Reply with (Qt: the protected members of
-// QNetworkReply). A method that is called at the wrong time, or with a wrong argument, has no
-// effect, and returns a *UsageError. When the reply has ended without the Backend, because of
-// Abort, a limit or its context, the methods return the reason, as an *Error.
-//
-// Attributes, header fields and status become visible together, with MetaDataChanged, which
-// is emitted at the first byte of the body, or at the end: of a reply that fails, if any of
-// them was set. They cannot be changed any more then.
-//
-// Methods must not be called concurrently, with one exception: while Write, ReadFrom, a Read
-// of the request body or a question waits, other goroutines may call the rest, to end the wait
-// by SetFinished for instance.
-type ReplyWriter struct{ w *replyWriter }
-
-// UsageError is the error of a method of ReplyWriter that was called at the wrong time, or
-// with a wrong argument.
-type UsageError struct {
-	Method string // of ReplyWriter
-	Reason string
-}
-
-func (e *UsageError) Error() string { return "netreply: ReplyWriter." + e.Method + ": " + e.Reason }
-
 // Reasons of a UsageError.
 const (
-	notMade     = "not made by a Manager"
 	afterEnd    = "called after the end: SetFinished was called, or Serve has returned"
 	afterMove   = "called after Redirect"
 	afterHead   = "called after MetaDataChanged or the first byte of the body"
@@ -61,22 +37,20 @@ type replyWriter struct {
 	headers Headers // of the program, without those that describe the payload
 	foreign bool    // another origin than that of the request
 
-	mu        sync.Mutex // taken before the reply's lock
-	stage     stage
-	shown     bool // the head is visible, and does not change any more
-	busy      bool // body bytes are being written
-	head      head
-	fields    Headers
-	status    int
-	reason    string
-	secure    *bool // ConnectionEncrypted, if set
-	trailers  *Headers
-	failure   error  // first error that fails the reply
-	refusal   *Error // what methods return after a failure that has ended the reply
-	next      *onward
-	told      counts
-	headless  bool // the response has no head
-	headTimer *time.Timer
+	mu         sync.Mutex // taken before the reply's lock
+	stage      stage
+	shown      bool // the head is visible, and does not change any more
+	busy       bool // body bytes are being written
+	head       head
+	fields     Headers
+	attributes attributeValues
+	trailers   *Headers
+	failure    error  // first error that fails the reply
+	refusal    *Error // what methods return after a failure that has ended the reply
+	next       *onward
+	told       counts
+	headless   bool // the response has no head
+	headTimer  *time.Timer
 	// waits is how many calls wait for the program, which does not count for HeadTimeout.
 	waits int
 	// settled is closed when the call that has ended the writing of this hop returns; nil
@@ -154,7 +128,7 @@ func (w *replyWriter) serve() (next *onward, err error) {
 	}
 	(*watch)(r).Enter(flow.Headers)
 	w.startHeadTimer()
-	err = w.b.Serve(&w.request, ReplyWriter{w})
+	err = w.b.Serve(&w.request, w)
 	return w.outcome(err)
 }
 
@@ -251,7 +225,7 @@ func (w *replyWriter) outcome(err error) (*onward, error) {
 func (w *replyWriter) complete(failure error) error {
 	w.mu.Lock()
 	shown := w.shown
-	if !w.headless && (failure == nil || w.fields.Len() > 0 || w.status != 0 || w.head.target != nil || w.head.decoded || w.head.http || w.secure != nil) {
+	if !w.headless && (failure == nil || w.fields.Len() > 0 || w.attributes.isSet()) {
 		w.showHead() // which unlocks
 	} else {
 		w.mu.Unlock()
@@ -293,9 +267,6 @@ func (e *shortBodyError) Unwrap() error { return io.ErrUnexpectedEOF }
 // lock locks w and returns nil if method may be called up to a stage. Otherwise it returns the
 // error, and w is not locked.
 func (w *replyWriter) lock(method string, last stage) error {
-	if w == nil {
-		return &UsageError{method, notMade}
-	}
 	w.mu.Lock()
 	err := w.refused(method, last)
 	if err != nil {
@@ -329,41 +300,36 @@ func (w *replyWriter) ended() error {
 	return classify(endCause(w.r.ctx), w.r.phase(), w.url.Hostname())
 }
 
-// SetError sets the error with which the reply fails when Serve returns, or at SetFinished,
-// whatever Serve returns. The first error counts (rule S5). text is what Reply.ErrorString
-// returns; "" means the usual one for the code. NoError is not an error.
-func (w ReplyWriter) SetError(code NetworkError, text string) error {
+func (w *replyWriter) SetError(code NetworkError, text string) error {
 	const method = "SetError"
 	if code == NoError {
 		return &UsageError{method, "NoError is not an error"}
 	}
-	if err := w.w.lock(method, inBody); err != nil {
+	if err := w.lock(method, inBody); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
-	if w.w.failure == nil {
-		w.w.failure = &backendError{&codeError{code, text}}
+	defer w.mu.Unlock()
+	if w.failure == nil {
+		w.failure = &backendError{&codeError{code, text}}
 	}
 	return nil
 }
 
-// SetFinished ends the reply, before Serve returns: with the error of SetError or, as at the
-// end of Serve, successfully. The request's context ends, too.
-func (w ReplyWriter) SetFinished() error {
-	if err := w.w.lock("SetFinished", inBody); err != nil {
+func (w *replyWriter) SetFinished() error {
+	if err := w.lock("SetFinished", inBody); err != nil {
 		return err
 	}
-	done := w.w.settle(over)
-	failure := w.w.failure
-	w.w.mu.Unlock()
+	done := w.settle(over)
+	failure := w.failure
+	w.mu.Unlock()
 	returned := false
 	defer done(&returned)
-	failure = w.w.complete(failure)
-	w.w.mu.Lock()
-	w.w.failure = failure
-	w.w.mu.Unlock()
-	w.w.stop()
-	w.w.r.conclude(failure)
+	failure = w.complete(failure)
+	w.mu.Lock()
+	w.failure = failure
+	w.mu.Unlock()
+	w.stop()
+	w.r.conclude(failure)
 	returned = true
 	return nil
 }
@@ -426,4 +392,11 @@ func (w *replyWriter) resumeHeadTimer() {
 	if w.headTimer != nil && w.waits == 0 && w.stage == beforeHead {
 		w.headTimer.Reset(w.r.m.cfg.HeadTimeout)
 	}
+}
+
+// omitHead makes a response without a head.
+func (w *replyWriter) omitHead() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.headless = true
 }

@@ -3,57 +3,12 @@ package netreply
 import (
 	"io"
 	"io/fs"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/netreply/netreply/internal/scheme"
 )
-
-// FileAccess is what file: URLs may do (Config.FileAccess).
-type FileAccess int
-
-const (
-	// DefaultFileAccess is FullFileAccess, and NoFileAccess in a Manager with a Guard, which
-	// is for URLs that others have chosen.
-	DefaultFileAccess  FileAccess = iota
-	NoFileAccess                  // the scheme file is unknown
-	ReadOnlyFileAccess            // GET and HEAD
-	FullFileAccess                // PUT, too, which creates and replaces files
-)
-
-// String returns the name of the constant.
-func (a FileAccess) String() string {
-	return nameOf("FileAccess", int(a), "DefaultFileAccess", "NoFileAccess", "ReadOnlyFileAccess", "FullFileAccess")
-}
-
-// LogValue is what log/slog prints: the same as String.
-func (a FileAccess) LogValue() slog.Value { return slog.StringValue(a.String()) }
-
-// fileAccess is the FileAccess that holds, never DefaultFileAccess.
-func (c *Config) fileAccess() FileAccess {
-	switch {
-	case c.FileAccess != DefaultFileAccess:
-		return c.FileAccess
-	case c.Guard != nil:
-		return NoFileAccess
-	}
-	return FullFileAccess
-}
-
-// validateFiles returns an error for each field about file: URLs that cannot be used.
-func (c *Config) validateFiles() (errs []error) {
-	if c.FileAccess < DefaultFileAccess || c.FileAccess > FullFileAccess {
-		errs = append(errs, &FieldError{"Config.FileAccess", strconv.Itoa(int(c.FileAccess)), noConstant + "FileAccess"})
-	} else if c.FileRoot != nil && c.fileAccess() == NoFileAccess {
-		errs = append(errs, &FieldError{Field: "Config.FileRoot", Reason: "has no effect without FileAccess, which is none by default in a Manager with a Guard"})
-	} else if c.FileRoot != nil && c.Backends["file"] != nil {
-		errs = append(errs, &FieldError{Field: "Config.FileRoot", Reason: "has no effect on the Backend for file: URLs"})
-	}
-	return errs
-}
 
 // builtInBackends are the backends by scheme for what a Manager serves without HTTP.
 func (c *Config) builtInBackends() map[string]Backend {
@@ -62,11 +17,6 @@ func (c *Config) builtInBackends() map[string]Backend {
 		list["file"] = fileBackend{scheme.Files{Root: c.FileRoot}, access == FullFileAccess}
 	}
 	return list
-}
-
-// noFiles is the error for a file: URL in a Manager that serves none.
-func noFiles() *FieldError {
-	return &FieldError{Field: "Config.FileAccess", Reason: "unsupported protocol scheme; file: URLs are not allowed, and with Config.Guard they are only if FileAccess says so"}
 }
 
 // dataBackend serves data: URLs (RFC 2397).
@@ -127,7 +77,7 @@ func (b fileBackend) put(u *url.URL, body io.Reader, w ReplyWriter) error {
 	if err != nil {
 		return err
 	}
-	w.w.headless = true
+	w.(*replyWriter).omitHead() // Serve is called with no other one
 	if _, err := io.Copy(f, body); err != nil {
 		f.Abandon()
 		return err

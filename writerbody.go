@@ -7,53 +7,48 @@ import (
 	"strconv"
 )
 
-// Write adds bytes to the body. It waits while the read buffer is full
-// (Request.ReadBufferSize). For a HEAD request the bytes are dropped. More bytes than
-// Content-Length are a *UsageError; more than Request.MaxBodySize fail the reply.
-func (w ReplyWriter) Write(p []byte) (n int, err error) {
+func (w *replyWriter) Write(p []byte) (n int, err error) {
 	const method = "Write"
-	noBody, err := w.w.beginWrite(method)
+	noBody, err := w.beginWrite(method)
 	if err != nil {
 		return 0, err
 	}
-	defer w.w.endWrite()
+	defer w.endWrite()
 	if noBody {
 		return len(p), nil
 	}
 	for n < len(p) {
-		space, err := w.w.room(method)
+		space, err := w.room(method)
 		if err != nil {
 			return n, err
 		}
 		k := copy(space, p[n:])
-		w.w.r.pipe.Fill(k)
+		w.r.pipe.Fill(k)
 		n += k
 	}
 	return n, nil
 }
 
-// ReadFrom adds everything that src returns to the body, like Write. It reads straight into
-// the read buffer.
-func (w ReplyWriter) ReadFrom(src io.Reader) (n int64, err error) {
+func (w *replyWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	const method = "ReadFrom"
 	if isNil(src) {
 		return 0, &UsageError{method, "a nil reader"}
 	}
-	noBody, err := w.w.beginWrite(method)
+	noBody, err := w.beginWrite(method)
 	if err != nil || noBody {
 		if noBody {
-			w.w.endWrite()
+			w.endWrite()
 		}
 		return 0, err
 	}
-	defer w.w.endWrite()
+	defer w.endWrite()
 	for empty := 0; empty < maxEmptyReads; empty++ {
-		if left, _ := w.w.allowance(method); left == 0 { // there must be no more than that
-			k, err := src.Read(w.w.r.pipe.Scratch())
-			w.w.r.clock.Touch()
+		if left, _ := w.allowance(method); left == 0 { // there must be no more than that
+			k, err := src.Read(w.r.pipe.Scratch())
+			w.r.clock.Touch()
 			switch {
 			case k > 0:
-				return n, w.w.exceeded(method)
+				return n, w.exceeded(method)
 			case err == io.EOF:
 				return n, nil
 			case err != nil:
@@ -61,11 +56,11 @@ func (w ReplyWriter) ReadFrom(src io.Reader) (n int64, err error) {
 			}
 			continue
 		}
-		space, err := w.w.room(method)
+		space, err := w.room(method)
 		if err != nil {
 			return n, err
 		}
-		k, err := w.w.fillFrom(src, space)
+		k, err := w.fillFrom(src, space)
 		n += int64(k)
 		switch {
 		case err == io.EOF:

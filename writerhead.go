@@ -2,122 +2,88 @@ package netreply
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/netreply/netreply/internal/flow"
 )
 
-// AttributeKey is an Attribute or a UserAttribute, as a key of SetAttribute.
-type AttributeKey interface {
-	// String is the name of the attribute.
-	String() string
-	setBy(w *replyWriter, value any) (reason string)
-}
-
-// SetAttribute sets an attribute of the reply: one of HTTPStatusCode, HTTPReasonPhrase,
-// RedirectionTarget, ConnectionEncrypted, OriginalContentLength, HTTP2WasUsed, or a
-// UserAttribute, for which UserAttribute.OfReply returns it. The value must have the type of
-// the attribute. Without HTTPStatusCode the reply has no status. A status from 400 on fails
-// the reply with the code that it has in HTTP, after the body.
-func (w ReplyWriter) SetAttribute(a AttributeKey, value any) error {
+func (w *replyWriter) SetAttribute(a AttributeKey, value any) error {
 	const method = "SetAttribute"
 	last := beforeHead
 	if isNil(a) {
 		return &UsageError{method, "a nil attribute"}
 	}
-	if _, user := a.(interface{ ofRequest() }); user {
+	if a.isUser() {
 		last = inBody
 	}
-	if err := w.w.lock(method, last); err != nil {
+	if err := w.lock(method, last); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
-	if reason := a.setBy(w.w, value); reason != "" {
+	defer w.mu.Unlock()
+	if reason := a.setIn(&w.attributes, value); reason != "" {
 		return &UsageError{method, a.String() + ": " + reason}
 	}
+	w.r.setUserAttributes(w.attributes.user)
 	return nil
 }
 
-// setStatus sets HTTPStatusCode. Interim statuses have a signal of their own.
-func (w *replyWriter) setStatus(code int) (reason string) {
-	if code < 200 || code > 999 {
-		return strconv.Itoa(code) + " is not the status of a final response"
+// setUserAttributes makes user attributes visible.
+func (r *Reply) setUserAttributes(set map[any]any) {
+	if len(set) == 0 {
+		return
 	}
-	w.status = code
-	return ""
-}
-
-func (w *replyWriter) setReason(phrase string) (reason string) {
-	if strings.IndexFunc(phrase, unicode.IsControl) >= 0 {
-		return "a reason phrase has no control characters"
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state == running {
+		r.more().attributes = maps.Clone(set)
 	}
-	w.reason = phrase
-	return ""
 }
 
-func (w *replyWriter) setTarget(target *url.URL) (reason string) {
-	if target == nil {
-		return "a nil URL"
-	}
-	to := *target // a copy: the program may change it
-	w.head.target = &to
-	return ""
-}
-
-// HeaderKey is a KnownHeader, as a key of SetHeader.
-type HeaderKey interface {
-	setIn(h *Headers, value any) (reason string)
-}
-
-// SetHeader sets a header field to a typed value, such as ContentLengthHeader to an int64. The
-// value must have the type of the field.
-func (w ReplyWriter) SetHeader(k HeaderKey, value any) error {
+func (w *replyWriter) SetHeader(k HeaderKey, value any) error {
 	const method = "SetHeader"
 	if isNil(k) {
 		return &UsageError{method, "a nil header"}
 	}
-	if err := w.w.lock(method, beforeHead); err != nil {
+	if err := w.lock(method, beforeHead); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
+	defer w.mu.Unlock()
 	var h Headers
 	if reason := k.setIn(&h, value); reason != "" {
 		return &UsageError{method, reason}
 	}
 	for name, value := range h.All() {
-		if err := w.w.setField(method, name, value); err != nil {
+		if err := w.setField(method, name, value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// SetRawHeader sets a header field to a text. An empty value removes the field (rule H22).
-func (w ReplyWriter) SetRawHeader(name, value string) error {
+func (w *replyWriter) SetRawHeader(name, value string) error {
 	const method = "SetRawHeader"
-	if err := w.w.lock(method, beforeHead); err != nil {
+	if err := w.lock(method, beforeHead); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
-	return w.w.setField(method, name, value)
+	defer w.mu.Unlock()
+	return w.setField(method, name, value)
 }
 
-// SetHeaders replaces all header fields.
-func (w ReplyWriter) SetHeaders(h Headers) error {
+func (w *replyWriter) SetHeaders(h Headers) error {
 	const method = "SetHeaders"
-	if err := w.w.lock(method, beforeHead); err != nil {
+	if err := w.lock(method, beforeHead); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
+	defer w.mu.Unlock()
 	length, err := checkFields(h)
 	if err != nil {
 		return &UsageError{method, err.Error()}
 	}
-	w.w.fields, w.w.head.length = h.Clone(), length
+	w.fields, w.head.length = h.Clone(), length
 	return nil
 }
 
@@ -154,37 +120,34 @@ func checkFields(h Headers) (length int64, err error) {
 	return n, nil
 }
 
-// SetTrailers sets the trailer fields of the reply, until its end.
-func (w ReplyWriter) SetTrailers(h Headers) error {
+func (w *replyWriter) SetTrailers(h Headers) error {
 	const method = "SetTrailers"
-	if err := w.w.lock(method, inBody); err != nil {
+	if err := w.lock(method, inBody); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
+	defer w.mu.Unlock()
 	if err := validateHeaders(h); err != nil {
 		return &UsageError{method, errors.Unwrap(err).Error()}
 	}
 	t := h.Clone()
-	w.w.trailers = &t
+	w.trailers = &t
 	return nil
 }
 
-// SetOperation sets what Reply.Operation and Reply.Method return. CustomOperation is possible
-// only for a request whose method is a custom one.
-func (w ReplyWriter) SetOperation(o Operation) error {
+func (w *replyWriter) SetOperation(o Operation) error {
 	const method = "SetOperation"
-	if err := w.w.lock(method, inBody); err != nil {
+	if err := w.lock(method, inBody); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
+	defer w.mu.Unlock()
 	name := methodOf(o)
-	if o == CustomOperation && operationOf(w.w.request.Method) == CustomOperation {
-		name = w.w.request.Method
+	if o == CustomOperation && operationOf(w.request.Method) == CustomOperation {
+		name = w.request.Method
 	}
 	if name == "" {
 		return &UsageError{method, "the operation " + o.String() + " has no method"}
 	}
-	r := w.w.r
+	r := w.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state == running {
@@ -193,35 +156,16 @@ func (w ReplyWriter) SetOperation(o Operation) error {
 	return nil
 }
 
-// methodOf is the method of an operation, "" for those that have none.
-func methodOf(o Operation) string {
-	switch o {
-	case HeadOperation:
-		return http.MethodHead
-	case GetOperation:
-		return http.MethodGet
-	case PutOperation:
-		return http.MethodPut
-	case PostOperation:
-		return http.MethodPost
-	case DeleteOperation:
-		return http.MethodDelete
-	case UnknownOperation, CustomOperation:
-	}
-	return ""
-}
-
-// SetRequest sets what Reply.Request returns, to a copy. It does not change what is sent.
-func (w ReplyWriter) SetRequest(q *Request) error {
+func (w *replyWriter) SetRequest(q *Request) error {
 	const method = "SetRequest"
 	if q == nil {
 		return &UsageError{method, "a nil Request"}
 	}
-	if err := w.w.lock(method, inBody); err != nil {
+	if err := w.lock(method, inBody); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
-	r := w.w.r
+	defer w.mu.Unlock()
+	r := w.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state == running {
@@ -230,24 +174,19 @@ func (w ReplyWriter) SetRequest(q *Request) error {
 	return nil
 }
 
-// SetURL sets what Reply.URL returns, to a copy.
-func (w ReplyWriter) SetURL(u *url.URL) error {
+func (w *replyWriter) SetURL(u *url.URL) error {
 	const method = "SetURL"
 	if u == nil {
 		return &UsageError{method, "a nil URL"}
 	}
-	if err := w.w.lock(method, inBody); err != nil {
+	if err := w.lock(method, inBody); err != nil {
 		return err
 	}
-	defer w.w.mu.Unlock()
+	defer w.mu.Unlock()
 	to := *u
-	w.w.r.setURL(&to)
+	w.r.setURL(&to)
 	return nil
 }
-
-// MetaDataChanged makes the head visible and emits the signal of that name (rule S44). Write
-// calls it if it was not called before.
-func (w ReplyWriter) MetaDataChanged() error { return w.w.MetaDataChanged() }
 
 func (w *replyWriter) MetaDataChanged() error {
 	if err := w.lock("MetaDataChanged", beforeHead); err != nil {
@@ -287,7 +226,7 @@ func (w *replyWriter) showHead() {
 		w.headTimer.Stop()
 	}
 	h := w.finalHead()
-	secure := w.secure
+	secure := w.attributes.secure
 	w.mu.Unlock()
 	r := w.r
 	if secure != nil {
@@ -302,10 +241,16 @@ func (w *replyWriter) showHead() {
 
 // finalHead completes the head. The caller holds the lock.
 func (w *replyWriter) finalHead() head {
-	h := &w.head
-	h.status = w.status
+	h, set := &w.head, &w.attributes
+	h.status, h.target = set.status, set.target
 	if h.status != 0 {
-		h.raw = "HTTP/1.1 " + strconv.Itoa(h.status) + " " + w.reason
+		h.raw = "HTTP/1.1 " + strconv.Itoa(h.status) + " " + set.reason
+	}
+	if set.originalLength != nil {
+		h.decoded, h.encoded = *set.originalLength >= 0, *set.originalLength
+	}
+	if set.http2 != nil {
+		h.http, h.http2 = true, *set.http2
 	}
 	empty := h.status == http.StatusNoContent || h.status == http.StatusNotModified
 	h.noBody = empty || w.method == http.MethodHead

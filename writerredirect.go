@@ -8,18 +8,7 @@ import (
 	"github.com/netreply/netreply/internal/httpurl"
 )
 
-// Redirect redirects the reply to another URL, which may be relative, with one of the
-// statuses 301, 302, 303, 307 and 308 (rules R4 to R23): Serve should return afterwards. The
-// reply continues at the server of the target, which has the scheme of the request, http or
-// https. No other method may be called any more, nor while Redirect waits for the program.
-// Under ManualRedirectPolicy it does not: the redirect is the final response, and may
-// have a body. A redirect that the policy or the program refuses fails the reply, with the
-// returned *Error.
-func (w ReplyWriter) Redirect(location string, status int) error {
-	return w.w.redirect(location, status)
-}
-
-func (w *replyWriter) redirect(location string, status int) error {
+func (w *replyWriter) Redirect(location string, status int) error {
 	const method = "Redirect"
 	switch status {
 	case 301, 302, 303, 307, 308:
@@ -39,9 +28,9 @@ func (w *replyWriter) redirect(location string, status int) error {
 	plan := httpurl.PlanRedirect(status, []string{location}, from, w.method, httpurl.Rules{
 		Policy: r.req.RedirectPolicy.rules(), Left: r.req.maxRedirects() - int(r.hops), Upgrade: r.m.flow.Upgrade, Scheme: from.Scheme,
 	})
-	w.status, w.head.target, w.head.final = status, plan.Target, !plan.Redirect
+	w.attributes.status, w.attributes.target, w.head.final = status, plan.Target, !plan.Redirect
 	if plan.Redirect && plan.Refusal == nil {
-		w.head.target = nil
+		w.attributes.target = nil
 	}
 	if !plan.Redirect {
 		w.mu.Unlock()

@@ -29,7 +29,7 @@ import (
 // zeroValues are the types of the package that have methods, each as its zero value.
 var zeroValues = map[string]any{
 	"BackendFunc":    netreply.BackendFunc(func(*netreply.BackendRequest, netreply.ReplyWriter) error { return nil }),
-	"BackendRequest": &netreply.BackendRequest{}, "ReplyWriter": netreply.ReplyWriter{}, "UsageError": &netreply.UsageError{},
+	"BackendRequest": &netreply.BackendRequest{}, "UsageError": &netreply.UsageError{},
 	"AddressGuard": &netreply.AddressGuard{}, "Attribute": netreply.Attribute[int]{}, "Authenticator": &netreply.Authenticator{},
 	"BlockedAddressError": &netreply.BlockedAddressError{}, "CertificateError": &netreply.CertificateError{}, "CharsetError": &netreply.CharsetError{}, "Config": netreply.Config{},
 	"Credential": netreply.Credential{}, "Error": &netreply.Error{}, "FieldError": &netreply.FieldError{}, "FileAccess": netreply.FileAccess(-1), "Informational": netreply.Informational{}, "KnownHeader": netreply.KnownHeader[int]{},
