@@ -68,15 +68,9 @@ func (c *h1Control) hold() {
 	io.Copy(io.Discard, c.r)
 }
 
-func (c *h1Control) resetStream(uint32) bool {
-	c.closeConn()
-	return false
-}
+func (*h1Control) resetStream(uint32) bool { return false }
 
-func (c *h1Control) goAway(uint32) bool {
-	c.closeConn()
-	return false
-}
+func (*h1Control) goAway(uint32) bool { return false }
 
 // resetConn closes a connection with a reset.
 func resetConn(c net.Conn) {

@@ -112,6 +112,7 @@ func (s *response) fault(p *player, f Fault) error {
 		return s.misuse("%s needs a Server, or another one of HTTP/1 that can be hijacked", f.name)
 	}
 	if err := f.act(c); err != nil {
+		defer c.closeConn()
 		return s.misuse("%s %v", f.name, err)
 	}
 	return errLeft
