@@ -59,6 +59,8 @@ func h2Fault(e *Error, goAway h2GoAway, readErr error) {
 		if goAway.seen {
 			e.Err = goAwayError(goAway, e.Err)
 		}
+	case has("client connection lost") && readErr != nil && peerClosed(readErr):
+		e.Fault, e.Err = Closed, readErr // the peer has ended the connection during a PING
 	case has("client connection lost"), has("timeout awaiting response headers"):
 		e.Fault = Timeout
 	case has("connection error: "):
