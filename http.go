@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"math"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -114,7 +115,9 @@ func (r *Reply) receive(resp *http.Response) error {
 	}
 	err := limitBody(resp, r.req.MaxBodySize)
 	if err == nil {
-		r.deliver(resp)
+		if t := r.takenBy(); t != nil {
+			t.take(resp, nil)
+		}
 		err = r.transfer.Receive(resp, &r.pipe)
 	}
 	var trailers *Headers
@@ -123,6 +126,28 @@ func (r *Reply) receive(resp *http.Response) error {
 		trailers = &t
 	}
 	return r.received(err, trailers, resp.Header)
+}
+
+// takeConnection keeps the connection of a 101 response for Upgraded and for a
+// RoundTripper.
+//
+//go:noinline
+func (r *Reply) takeConnection(resp *http.Response) error {
+	conn := resp.Body.(net.Conn)
+	r.mu.Lock()
+	taken := r.state == running
+	if taken {
+		r.more().upgraded = conn
+	}
+	r.mu.Unlock()
+	if !taken {
+		return context.Cause(r.ctx)
+	}
+	if t := r.takenBy(); t != nil {
+		t.take(resp, conn)
+	}
+	resp.Body = http.NoBody // it outlives the transfer
+	return r.received(nil, nil, nil)
 }
 
 // newTransfer makes the transfer of the reply; see server for body and on.
@@ -164,7 +189,9 @@ func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 		t.Bearer = t.Bearer && r.sameOrigin(on.url)
 		t.Resume(on.told.interims, on.told.questions)
 	}
-	r.handover.adjust(&t.Request)
+	if taken := r.takenBy(); taken != nil {
+		taken.adjust(&t.Request)
+	}
 	t.Clock = r.clock
 	if q.MinRate > 0 {
 		t.Rate = flow.NewRateGuard(q.MinRate, r.clock, r.transferred, func() { r.stop(minRate(q.MinRate)) })

@@ -71,7 +71,6 @@ type Reply struct {
 	done       chan struct{} // made by the first Wait
 	record     record
 	dispatcher *dispatcher // nil without OnSignal
-	handover   *handover   // nil except for a RoundTripper and after a 101 response
 
 	prev, next *Reply // in the Manager's list, guarded by its lock
 }
@@ -90,6 +89,26 @@ type extra struct {
 	attributes map[any]any     // user attributes that a Backend has set
 	request    *Request        // set by a Backend; nil for that of the program
 	sslState   func() SSLState // of a Backend; nil for none
+	taker      taker           // nil without a RoundTripper; set before the reply runs
+	upgraded   net.Conn        // the connection after a 101 response
+}
+
+// taker gets the response instead of the program: it is a request of a RoundTripper.
+type taker interface {
+	// adjust sets what only a RoundTripper has.
+	adjust(*flow.Request)
+	// take gets the final head and, after a 101 response, the connection.
+	take(*http.Response, net.Conn)
+}
+
+// takenBy is the taker of the response, nil for none.
+func (r *Reply) takenBy() taker {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.extra == nil {
+		return nil
+	}
+	return r.extra.taker
 }
 
 // more returns r.extra, which it makes. The caller holds the lock.
@@ -455,4 +474,17 @@ func (r *Reply) WireBytes() int64 {
 		return r.decoder.WireBytes()
 	}
 	return r.pipe.Received()
+}
+
+// closeConnection closes the connection that Upgraded returns.
+func (r *Reply) closeConnection() {
+	r.mu.Lock()
+	var conn net.Conn
+	if r.extra != nil {
+		conn = r.extra.upgraded
+	}
+	r.mu.Unlock()
+	if conn != nil {
+		conn.Close()
+	}
 }

@@ -112,8 +112,8 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 		q.ConnectionCacheExpiry = -1
 	}
 	r := t.m.newReply(hr.Context(), verbOf(hr), &q, body.asBody())
-	h := &handover{request: hr, body: body, codings: t.codings, answered: make(chan struct{})}
-	over := r.handOver(h)
+	h := &handover{r: r, request: hr, body: body, codings: t.codings, answered: make(chan struct{})}
+	over := h.begin()
 	go func() {
 		defer body.close()
 		r.run()
@@ -171,23 +171,25 @@ func requestFields(hr *http.Request) Headers {
 	return headers.FromFields(list)
 }
 
-// handover is what leaves a reply: the response that a RoundTripper returns, and the
-// connection after a 101 response.
+// handover takes the response of a reply for a RoundTripper.
 type handover struct {
+	r        *Reply
 	request  *http.Request
 	body     *requestBody
 	codings  bool
 	response *http.Response // set before answered is closed
-	answered chan struct{}  // nil without a RoundTripper
-	conn     net.Conn       // guarded by the reply's lock
+	answered chan struct{}
 }
 
-// handOver prepares a reply for a RoundTripper, before it runs. The method is sent as it is
-// spelled. The channel is closed when the reply finishes.
-func (r *Reply) handOver(h *handover) (over <-chan struct{}) {
+var _ taker = (*handover)(nil)
+
+// begin prepares the reply, before it runs. The method is sent as it is spelled. The channel
+// is closed when the reply finishes.
+func (h *handover) begin() (over <-chan struct{}) {
+	r := h.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.handover, r.method = h, verbOf(h.request)
+	r.more().taker, r.method = h, verbOf(h.request)
 	if r.done == nil {
 		r.done = make(chan struct{})
 		if r.state == finished { // by Manager.Close
@@ -197,36 +199,13 @@ func (r *Reply) handOver(h *handover) (over <-chan struct{}) {
 	return r.done
 }
 
-// adjust sets what only a RoundTripper has.
 func (h *handover) adjust(q *flow.Request) {
-	if h != nil && h.request != nil {
-		q.Verbatim, q.NoDecoding, q.Close = true, !h.codings, h.request.Close
-	}
+	q.Verbatim, q.NoDecoding, q.Close = true, !h.codings, h.request.Close
 }
 
-// response makes a response of the head that a Backend has written.
-func (h *head) response() *http.Response {
-	resp := &http.Response{StatusCode: h.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h.fields.HTTP(), ContentLength: h.length}
-	if resp.StatusCode == 0 {
-		resp.StatusCode = http.StatusOK
-	}
-	reason := h.reason()
-	if reason == "" {
-		reason = http.StatusText(resp.StatusCode)
-	}
-	resp.Status = strconv.Itoa(resp.StatusCode) + " " + reason
-	if h.noBody {
-		resp.Body = http.NoBody
-	}
-	return resp
-}
-
-// deliver makes the response of a RoundTripper.
-func (r *Reply) deliver(resp *http.Response) {
-	h := r.handover
-	if h == nil || h.answered == nil {
-		return
-	}
+// take makes the response.
+func (h *handover) take(resp *http.Response, conn net.Conn) {
+	r := h.r
 	h.body.settle()
 	out := &http.Response{Status: resp.Status, StatusCode: resp.StatusCode, Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
 		Header: resp.Header.Clone(), ContentLength: resp.ContentLength, TransferEncoding: resp.TransferEncoding, Close: resp.Close, Request: h.request}
@@ -250,8 +229,8 @@ func (r *Reply) deliver(resp *http.Response) {
 		out.Header.Del("Content-Length")
 	}
 	switch {
-	case h.conn != nil:
-		out.Body = h.conn
+	case conn != nil:
+		out.Body = conn
 	case resp.Body == http.NoBody:
 		out.Body = http.NoBody
 	default:

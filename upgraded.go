@@ -29,46 +29,10 @@ func (r *Reply) Upgraded() (net.Conn, error) {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.handover != nil && r.handover.conn != nil {
-			return r.handover.conn, nil
+		if r.extra != nil && r.extra.upgraded != nil {
+			return r.extra.upgraded, nil
 		}
 	}
 	return nil, localError(ProtocolInvalidOperationError, "Not upgraded", &FieldError{Field: "Upgraded",
 		Reason: "the server has not switched protocols: that takes a request with Connection: Upgrade and Upgrade over HTTP/1.1, and a 101 response"})
-}
-
-// takeConnection keeps the connection of a 101 response for Upgraded and for a
-// RoundTripper.
-//
-//go:noinline
-func (r *Reply) takeConnection(resp *http.Response) error {
-	conn := resp.Body.(net.Conn)
-	r.mu.Lock()
-	taken := r.state == running
-	if taken {
-		if r.handover == nil {
-			r.handover = new(handover)
-		}
-		r.handover.conn = conn
-	}
-	r.mu.Unlock()
-	if !taken {
-		return context.Cause(r.ctx)
-	}
-	r.deliver(resp)
-	resp.Body = http.NoBody // it outlives the transfer
-	return r.received(nil, nil, nil)
-}
-
-// closeConnection closes the connection that Upgraded returns.
-func (r *Reply) closeConnection() {
-	r.mu.Lock()
-	var conn net.Conn
-	if r.handover != nil {
-		conn = r.handover.conn
-	}
-	r.mu.Unlock()
-	if conn != nil {
-		conn.Close()
-	}
 }

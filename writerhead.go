@@ -205,13 +205,14 @@ func (w *replyWriter) MetaDataChanged() error {
 
 // handOver gives the head to a RoundTripper that waits for it.
 func (w *replyWriter) handOver() {
-	if w.r.handover == nil {
+	t := w.r.takenBy()
+	if t == nil {
 		return
 	}
 	w.mu.Lock()
 	resp := w.head.response()
 	w.mu.Unlock()
-	w.r.deliver(resp)
+	t.take(resp, nil)
 }
 
 // showHead makes the head visible, unless it is. The caller holds the lock; showHead releases
@@ -284,4 +285,21 @@ func (w *replyWriter) beginRate() {
 	if w.stage == inBody || w.stage == beforeHead {
 		w.rate.Begin()
 	}
+}
+
+// response makes a response of the head that a Backend has written.
+func (h *head) response() *http.Response {
+	resp := &http.Response{StatusCode: h.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h.fields.HTTP(), ContentLength: h.length}
+	if resp.StatusCode == 0 {
+		resp.StatusCode = http.StatusOK
+	}
+	reason := h.reason()
+	if reason == "" {
+		reason = http.StatusText(resp.StatusCode)
+	}
+	resp.Status = strconv.Itoa(resp.StatusCode) + " " + reason
+	if h.noBody {
+		resp.Body = http.NoBody
+	}
+	return resp
 }
