@@ -3,8 +3,10 @@ package docs_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/httpserver"
 	"github.com/netreply/netreply/internal/testserver"
+	"github.com/netreply/netreply/netreplytest"
 )
 
 func fetch(ctx context.Context, address string, file io.Writer, bar interface{ Set(done, total int64) }) error {
@@ -133,6 +136,74 @@ func TestReadmeProxies(t *testing.T) {
 	body, err := m.Get(t.Context(), req).ReadAll()
 	require.NoError(t, err)
 	assert.Len(t, body, size)
+}
+
+func order(ctx context.Context, m *netreply.Manager, req *netreply.Request, order map[string]int, receipt *int) error {
+	err := m.Post(ctx, req, netreply.JSONBody(order)).JSON(&receipt)
+	return err
+}
+
+func TestReadmeJSON(t *testing.T) {
+	s := netreplytest.NewServer(t, netreplytest.HTTP)
+	s.Handle("POST /", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in map[string]int
+		assert.NoError(t, json.NewDecoder(r.Body).Decode(&in))
+		json.NewEncoder(w).Encode(in["apples"])
+	}))
+	var receipt int
+	require.NoError(t, order(t.Context(), s.Manager(), s.Request("/"), map[string]int{"apples": 3}, &receipt))
+	assert.Equal(t, 3, receipt)
+}
+
+func clientOf(m *netreply.Manager) *http.Client {
+	client := &http.Client{Transport: m.RoundTripper(netreply.RoundTripperOptions{})}
+	return client
+}
+
+func TestReadmeRoundTripper(t *testing.T) {
+	s := netreplytest.NewServer(t, netreplytest.HTTP)
+	s.Handle("/", netreplytest.Answer{netreplytest.Body("hello")})
+	resp, err := clientOf(s.Manager()).Get(s.Request("/").URL.String())
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(body))
+}
+
+type noteBook map[string]string
+
+func (b noteBook) Find(_ context.Context, name string) (string, error) {
+	text, ok := b[name]
+	if !ok {
+		return "", fs.ErrNotExist
+	}
+	return text, nil
+}
+
+func withNotes(cfg netreply.Config, notes noteBook) netreply.Config {
+	cfg.Backends = map[string]netreply.Backend{
+		"note": netreply.BackendFunc(func(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
+			text, err := notes.Find(q.Context(), q.URL.Opaque) // note:shopping
+			if err != nil {
+				return err // fs.ErrNotExist is ContentNotFoundError
+			}
+			w.SetHeader(netreply.ContentTypeHeader, "text/plain; charset=utf-8")
+			_, err = io.WriteString(w, text) // waits while the reader is slow, ends with an Abort
+			return err
+		}),
+	}
+	return cfg
+}
+
+func TestReadmeBackend(t *testing.T) {
+	m, err := netreply.NewManager(withNotes(netreply.Config{}, noteBook{"shopping": "milk"}))
+	require.NoError(t, err)
+	t.Cleanup(func() { m.Close() })
+	text, err := m.Get(t.Context(), request(t, "note:shopping")).Text()
+	require.NoError(t, err)
+	assert.Equal(t, "milk", text)
+	assert.ErrorIs(t, m.Get(t.Context(), request(t, "note:none")).Wait(t.Context()), netreply.ContentNotFoundError)
 }
 
 func reports(mux *http.ServeMux, reportFile func(id string) string) {
