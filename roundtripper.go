@@ -1,18 +1,12 @@
 package netreply
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/textproto"
-	"reflect"
-	"strconv"
-	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/netreply/netreply/headers"
@@ -62,6 +56,10 @@ const defaultReadAhead = 64 << 10
 // not the connection after a 101 response, which is Response.Body. Request.Cancel is not
 // supported.
 //
+// The schemes are those of Manager.SupportedSchemes, but files are not served, whatever
+// Config.FileAccess says: a server could redirect the caller to them. A redirect that
+// http.Client follows leads to http and https only, or stays in its scheme.
+//
 // Its method CloseIdleConnections, which http.Client.CloseIdleConnections calls, is
 // ClearConnectionCache of the Manager. Manager.Close ends its requests.
 func (m *Manager) RoundTripper(o RoundTripperOptions) http.RoundTripper {
@@ -106,6 +104,10 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.checkScheme(hr); err != nil {
+		body.close()
+		return nil, err
+	}
 	q := t.template
 	q.URL, q.Headers = hr.URL, requestFields(hr)
 	if hr.Close {
@@ -131,6 +133,22 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 		}
 	}
 	return h.response, nil
+}
+
+// checkScheme returns an error for a request that must not be sent because of its scheme (rule
+// F12). Callers that follow redirects themselves rely on a RoundTripper to reach servers only.
+func (t *roundTripper) checkScheme(hr *http.Request) error {
+	to := hr.URL.Scheme
+	if t.m != nil && t.m.servesFiles(to) {
+		return localError(ProtocolUnknownError, `Protocol "`+to+`" is unknown`,
+			&FieldError{"scheme of the URL", to, "unsupported protocol scheme of a RoundTripper; http.NewFileTransport serves files"})
+	}
+	redirect := hr.Response // which http.Client follows by this request
+	if to == "http" || to == "https" || redirect == nil || redirect.Request == nil || redirect.Request.URL == nil || to == redirect.Request.URL.Scheme {
+		return nil
+	}
+	return localError(ProtocolUnknownError, "Unknown protocol specified",
+		&FieldError{"scheme of Location", to, "unsupported protocol scheme; redirects are followed to http and https only"})
 }
 
 // transportError is the error of a RoundTripper. Callers of an http.Client tell a refused
@@ -301,162 +319,4 @@ func isStatus(err error) bool {
 func (b *responseBody) Close() error {
 	b.closed.Store(true)
 	return b.r.Close()
-}
-
-// requestBody is the body of an http.Request as a Body: it is sent again only by GetBody, or
-// if nothing was read from it, and is closed in any case.
-type requestBody struct {
-	first   io.ReadCloser
-	getBody func() (io.ReadCloser, error)
-	size    int64
-	trailer http.Header
-
-	sequential flow.Sequential // of first
-
-	opened   bool        // used by the transfer's goroutine only
-	begun    atomic.Bool // first was read from
-	released atomic.Bool // the exchange has ended its reading of first
-	settled  atomic.Bool // no other exchange needs the body
-	closing  sync.Once
-}
-
-// newRequestBody checks what only an http.Request can have. It closes the body if it returns
-// an error.
-func newRequestBody(hr *http.Request) (*requestBody, error) {
-	b := &requestBody{}
-	bad := func(field, reason string) (*requestBody, error) {
-		b.close()
-		return nil, localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: field, Reason: reason})
-	}
-	if hr == nil {
-		return bad("Request", required)
-	}
-	b.first, b.getBody, b.size, b.trailer = hr.Body, hr.GetBody, hr.ContentLength, hr.Trailer
-	none := hr.Body == nil || hr.Body == http.NoBody
-	switch {
-	case hr.URL == nil:
-		return bad("Request.URL", required)
-	case hr.Header == nil:
-		return bad("Request.Header", required)
-	case none && hr.ContentLength > 0:
-		return bad("Request.ContentLength", "is "+strconv.FormatInt(hr.ContentLength, 10)+", but there is no Body")
-	}
-	for name, values := range hr.Trailer {
-		if err := validateHeaders(headers.FromHTTP(http.Header{name: append([]string{""}, values...)})); err != nil {
-			b.close()
-			return nil, err
-		}
-	}
-	if b.size == 0 || len(hr.TransferEncoding) > 0 && hr.TransferEncoding[0] == "chunked" {
-		b.size = -1
-	}
-	b.size = max(b.size, -1)
-	if none {
-		b.first = nil
-	}
-	b.sequential.Source = (*firstReader)(b)
-	return b, nil
-}
-
-// asBody is nil for a request without a body.
-func (b *requestBody) asBody() Body {
-	if b.first == nil {
-		return nil
-	}
-	return b
-}
-
-// maxCopied is the size up to which a body in memory is copied: it is then sent together
-// with the head.
-const maxCopied = 16 << 10
-
-func (b *requestBody) prepare(context.Context, bool) (*flow.Payload, error) {
-	memory := inMemory(b.first)
-	if memory && b.trailer == nil && 0 < b.size && b.size <= maxCopied {
-		defer b.close()
-		all := make([]byte, b.size, b.size+1)
-		n, err := io.ReadFull(b.first, all)
-		if err != nil {
-			return nil, bodyFailure("reading the body", &flow.ShortSourceError{Got: int64(n), Want: b.size})
-		}
-		if n, _ := b.first.Read(all[b.size:cap(all)]); n > 0 {
-			return nil, bodyFailure("reading the body", flow.ErrLongSource)
-		}
-		return memoryPayload(all), nil
-	}
-	return &flow.Payload{Size: b.size, Open: b.open, Rewindable: b.getBody != nil, Blocks: !memory, Owned: true, Exact: true, Trailer: b.trailer}, nil
-}
-
-// inMemory reports whether a body never blocks: it is one of those for which
-// http.NewRequest sets GetBody.
-func inMemory(body io.Reader) bool {
-	switch reflect.TypeOf(body) {
-	case nopCloser, nopCloserWriterTo:
-		body, _ = reflect.ValueOf(body).Field(0).Interface().(io.Reader)
-	}
-	switch body.(type) {
-	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
-		return true
-	}
-	return false
-}
-
-// The types that io.NopCloser returns.
-var (
-	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
-	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(new(bytes.Buffer)))
-)
-
-func (b *requestBody) open() (io.Reader, error) {
-	if b.opened && b.getBody != nil {
-		b.close()
-		return b.getBody()
-	}
-	b.opened = true
-	b.released.Store(false)
-	r, err := b.sequential.Open()
-	if err != nil {
-		return nil, err
-	}
-	return &firstReading{r, b}, nil
-}
-
-// firstReader is the Body of the http.Request.
-type firstReader requestBody
-
-func (b *firstReader) Read(p []byte) (int, error) {
-	b.begun.Store(true)
-	return b.first.Read(p)
-}
-
-// firstReading is one exchange's reading of the Body, which can be opened again as long as
-// nothing was read.
-type firstReading struct {
-	io.Reader
-	b *requestBody
-}
-
-func (r *firstReading) Close() error {
-	r.b.released.Store(true)
-	r.b.closeUnneeded()
-	return nil
-}
-
-// settle is called when the final response has come, so that the body is not sent again.
-func (b *requestBody) settle() {
-	b.settled.Store(true)
-	b.closeUnneeded()
-}
-
-func (b *requestBody) closeUnneeded() {
-	if b.released.Load() && (b.begun.Load() || b.settled.Load() || b.getBody != nil) {
-		b.close()
-	}
-}
-
-// close closes the Body, at the latest when the transfer has ended.
-func (b *requestBody) close() {
-	if b.first != nil {
-		b.closing.Do(func() { b.first.Close() })
-	}
 }
