@@ -156,6 +156,8 @@ func (q *BackendRequest) LogValue() slog.Value {
 // is emitted at the first byte of the body, or at the end: of a reply that fails, if any of
 // them was set. They cannot be changed any more then.
 //
+// A type that wraps a ReplyWriter embeds it: later versions may add methods.
+//
 // Methods must not be called concurrently, with one exception: while Write, ReadFrom, a Read
 // of the request body or a question waits, other goroutines may call the rest, to end the wait
 // by SetFinished for instance.

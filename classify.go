@@ -159,7 +159,7 @@ type codeError struct {
 	text string
 }
 
-func (e *codeError) Error() string { return cmp.Or(e.text, e.code.String()) }
+func (e *codeError) Error() string { return cmp.Or(e.text, "set by the Backend") }
 
 // backendCode is the code for an error of a Backend.
 func backendCode(err error) NetworkError {

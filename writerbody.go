@@ -149,6 +149,9 @@ func (w *replyWriter) room(method string) ([]byte, error) {
 	w.mu.Unlock()
 	switch {
 	case refused != nil:
+		if err == nil {
+			r.pipe.Fill(0) // which must follow Room
+		}
 		return nil, refused
 	case err != nil: // the end of the reply, a moment ago
 		return nil, w.ended()

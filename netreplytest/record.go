@@ -9,8 +9,8 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// Recorder has the signals of a reply in their order. It starts no goroutine, and a reply
-// that it records has no more to do. Its methods are safe for concurrent use.
+// Recorder has the signals of a reply in their order. It starts no goroutine and does not slow
+// the reply down. Its methods are safe for concurrent use.
 //
 // The zero Recorder is for signals as they happen: with Recorder.OnSignal as
 // Request.OnSignal or Config.OnSignal it has every progress, of which Record has only those
