@@ -127,3 +127,15 @@ func TestSignals(t *testing.T) {
 	netreplytest.Record(r).Match(t, `SocketStartedConnecting RequestSent MetaDataChanged(404)
 		ReadyRead|DownloadProgress* ErrorOccurred(ContentNotFoundError) DownloadProgress Finished`)
 }
+
+func TestEachArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := netreplytest.NewServer(t, netreplytest.HTTP)
+		s.Handle("/", netreplytest.Answer{netreplytest.Body("hello "), netreplytest.After(time.Second), netreplytest.Body("world")})
+		var signals netreplytest.Recorder
+		req := s.Request("/")
+		req.OnSignal = signals.OnSignal
+		require.NoError(t, s.Manager().Get(t.Context(), req).Wait(t.Context()))
+		signals.Match(t, "... MetaDataChanged(200) ReadyRead ReadyRead DownloadProgress(11/11)+ Finished")
+	})
+}

@@ -119,11 +119,13 @@ func parsePattern(pattern string) ([]token, error) {
 //	ReadyRead|Finished      one of several; with a sign for any number of them, mixed
 //	MetaDataChanged(404)    with this detail: the status of MetaDataChanged and
 //	                        InformationalReceived, the code of ErrorOccurred(TimeoutError),
-//	                        the bytes of a progress, DownloadProgress(5/10) or (5/?)
+//	                        the bytes of a progress, DownloadProgress(5/10), or (5/?) when
+//	                        the total is not known
 //	...                     any number of any signals
 //
 // The pattern is that of all signals: "MetaDataChanged" alone does not match a reply that also
-// finishes.
+// finishes. How many ReadyRead and progresses there are depends on timing:
+// ReadyRead|DownloadProgress* stands for any.
 func MatchEvents(t TB, events []netreply.Event, pattern string) bool {
 	t.Helper()
 	tokens, err := parsePattern(pattern)
