@@ -34,7 +34,12 @@ type Backend interface {
 	// io.ErrUnexpectedEOF RemoteHostClosedError, and any other error UnknownNetworkError.
 	//
 	// Serve should return when the request's context ends. The reply does not wait for it
-	// then, but its goroutine does, and so does Manager.Close for a short time.
+	// then, but its goroutine does, and so does Manager.Close for a short time. Every call of a
+	// method of ReplyWriter, and every Read of the request's body, is activity of the peer for
+	// Request.TransferTimeout.
+	//
+	// If Serve panics, the reply ends as by Abort, and the panic goes on: for Fetch on the
+	// caller's goroutine, otherwise it ends the program.
 	Serve(*BackendRequest, ReplyWriter) error
 }
 
@@ -86,8 +91,9 @@ type BackendRequest struct {
 	Method string
 	// URL is the URL of the hop, with its user information and fragment.
 	URL *url.URL
-	// Headers are the fields of Request.Headers, and those that describe the body. After a
-	// redirect to another origin they hold no secrets any more (D11).
+	// Headers are the fields of Request.Headers, and those that describe the body. No others
+	// are added: no cookies, no User-Agent, and no token of Request.Bearer. After a redirect
+	// to another origin they hold no secrets any more (D11).
 	Headers Headers
 	// Body is the body of the request, never nil. It reports UploadProgress while it is
 	// read, ends with the reply's context, and does not have to be read to its end or
@@ -226,9 +232,11 @@ type ReplyWriter interface {
 	// progress before there are bytes of the body, which report theirs themselves (rule P2).
 	Progress(received, total int64) error
 
-	// AuthenticationRequired asks for a user name and a password (Qt: authenticationRequired). q
-	// must be new; an empty URL becomes that of the request. The error of a question that was
-	// not answered fails the reply with AuthenticationRequiredError, if Serve returns it.
+	// AuthenticationRequired asks the program for a user name and a password (Qt:
+	// authenticationRequired). Those in the URL and in Config.Credentials are not looked at: the
+	// former are in BackendRequest.URL. q must be new; an empty URL becomes that of the
+	// request. The error of a question that was not answered fails the reply with
+	// AuthenticationRequiredError, if Serve returns it.
 	AuthenticationRequired(q *Authenticator) (user, password string, err error)
 	// ProxyAuthenticationRequired asks for a user name and a password for a proxy (Qt:
 	// proxyAuthenticationRequired), like AuthenticationRequired; the code of its error is

@@ -95,11 +95,11 @@ type (
 		*Redirect
 	}
 	// ReadyRead is emitted when new bytes can be read (rule S45). Several arrivals may be one
-// ReadyRead, of which Elapsed is that of the newest: how many there are depends on timing, and on
-// whether the observer keeps up.
+	// ReadyRead, of which Elapsed is that of the newest: how many there are depends on timing, and on
+	// whether the observer keeps up.
 	ReadyRead struct{ elapsed }
 	// DownloadProgress is emitted when bytes of the response body arrived, at most every 100 ms, not
-// in the first 100 ms, and in any case at the end.
+	// in the first 100 ms, and in any case at the end.
 	DownloadProgress struct {
 		elapsed
 		Progress

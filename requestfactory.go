@@ -37,7 +37,8 @@ type RequestFactory struct {
 	User, Password string
 }
 
-// NewRequestFactory makes a RequestFactory for a base URL. The error is that of NewRequest.
+// NewRequestFactory makes a RequestFactory for a base URL. The error is that of NewRequest; a
+// base URL without a scheme is an error of New.
 func NewRequestFactory(baseURL string) (RequestFactory, error) {
 	q, err := NewRequest(baseURL)
 	if err != nil {

@@ -22,7 +22,10 @@ type RoundTripperOptions struct {
 	// Redirects follows redirects, as the RedirectPolicy of Request or of the Manager says.
 	Redirects bool
 	// Credentials answers 401 responses: with Config.Credentials, Config.Negotiators,
-	// Request.Bearer, the URL's password, and what Request.Answer gives.
+	// Request.Bearer, the URL's password, and what Request.Answer gives. Request.Bearer sends
+	// its token with every request, whatever its origin: also with those that http.Client makes
+	// to follow a redirect to another host. Where that must not happen set Redirects, with which
+	// the token stays at the origin of the request, or http.Client.CheckRedirect.
 	Credentials bool
 	// ContentCodings asks for compressed bodies and delivers them decoded. Response.Uncompressed
 	// tells it. A request with an Accept-Encoding or Range of its own gets what the server

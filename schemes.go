@@ -93,8 +93,9 @@ func (b fileBackend) put(u *url.URL, body io.Reader, w ReplyWriter) error {
 //	Config{Backends: map[string]netreply.Backend{"app": netreply.FSBackend(static)}}
 //
 // The path of the URL is the name of the file: app:/static/logo.png and app:static/logo.png
-// are the same one. Host must be empty or localhost; query and fragment do not matter. GET
-// and HEAD are possible, and PUT fails with ContentAccessDenied. Content-Type is that of the
+// are the same one. Host must be empty or localhost, so that app://static/logo.png is refused;
+// query and fragment do not matter. GET and HEAD are possible, PUT fails with
+// ContentAccessDenied, and another method with ProtocolUnknownError. Content-Type is that of the
 // name's extension (package mime) or of the content; Content-Length and Last-Modified are
 // there as far as fsys knows them. What is not a regular file fails with
 // ContentOperationNotPermittedError.

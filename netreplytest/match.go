@@ -95,18 +95,25 @@ func parsePattern(pattern string) ([]token, error) {
 			detail := ""
 			if open := strings.IndexByte(name, '('); open >= 0 && strings.HasSuffix(name, ")") {
 				name, detail = name[:open], name[open+1:len(name)-1]
+				if !slices.Contains(eventNames(), name) {
+					return nil, noSignal(k.text, name)
+				}
 				if !slices.Contains(hasDetail, name) || detail == "" {
 					return nil, fmt.Errorf("%q: only %s have a detail", k.text, strings.Join(hasDetail, ", "))
 				}
 			}
 			if !slices.Contains(eventNames(), name) {
-				return nil, fmt.Errorf("%q: there is no signal %q, only %s", k.text, name, strings.Join(eventNames(), ", "))
+				return nil, noSignal(k.text, name)
 			}
 			k.names, k.details = append(k.names, name), append(k.details, detail)
 		}
 		list = append(list, k)
 	}
 	return list, nil
+}
+
+func noSignal(word, name string) error {
+	return fmt.Errorf("%q: there is no signal %q, only %s", word, name, strings.Join(eventNames(), ", "))
 }
 
 // MatchEvents fails the test unless signals have the order of a pattern, and reports whether
