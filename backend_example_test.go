@@ -5,29 +5,31 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/netreply/netreply"
 )
 
-// notes are served under the scheme note.
-type notes map[string]string
+// notes are served under the scheme note, to any number of requests at a time.
+type notes struct{ texts sync.Map }
 
-func (n notes) Serve(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
+func (n *notes) Serve(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
 	switch q.Operation() {
 	case netreply.GetOperation, netreply.HeadOperation:
 	case netreply.PutOperation:
 		note, err := io.ReadAll(q.Body)
 		if err == nil {
-			n[q.URL.Opaque] = string(note)
+			n.texts.Store(q.URL.Opaque, string(note))
 		}
 		return err
 	default:
 		return netreply.ContentOperationNotPermittedError
 	}
-	note, found := n[q.URL.Opaque]
+	text, found := n.texts.Load(q.URL.Opaque)
 	if !found {
 		return netreply.ContentNotFoundError
 	}
+	note := text.(string)
 	w.SetHeader(netreply.ContentLengthHeader, int64(len(note)))
 	_, err := io.WriteString(w, note)
 	return err
@@ -35,7 +37,7 @@ func (n notes) Serve(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
 
 // A Backend serves a scheme of its own.
 func ExampleBackend() {
-	m, err := netreply.NewManager(netreply.Config{Backends: map[string]netreply.Backend{"note": notes{}}})
+	m, err := netreply.NewManager(netreply.Config{Backends: map[string]netreply.Backend{"note": &notes{}}})
 	if err != nil {
 		panic(err)
 	}

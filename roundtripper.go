@@ -20,6 +20,9 @@ type RoundTripperOptions struct {
 	// Cookies sends and stores the cookies of the Manager's jar.
 	Cookies bool
 	// Redirects follows redirects, as the RedirectPolicy of Request or of the Manager says.
+	// Without it http.Client follows them, each by a new request, and decides by its own rules
+	// what goes to another origin: SecretHeaders and the client certificate of
+	// SSLConfiguration are not withheld then.
 	Redirects bool
 	// Credentials answers 401 responses: with Config.Credentials, Config.Negotiators,
 	// Request.Bearer, the URL's password, and what Request.Answer gives. Request.Bearer sends
