@@ -375,3 +375,69 @@ func TestBackendManagerClose(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 	})
 }
+
+// TestBackendReturnsMeanwhile: what another goroutine has begun to end decides how the reply goes
+// on, also if Serve returns meanwhile.
+func TestBackendReturnsMeanwhile(t *testing.T) {
+	timed(t, netreply.Config{}, func(_ *netreply.BackendRequest, w netreply.ReplyWriter) error {
+		assert.NoError(t, w.SetHeader(netreply.ContentLengthHeader, int64(5)))
+		go w.SetFinished() // of a body that is too short
+		synctest.Wait()
+		return nil
+	}, func(t *testing.T, m *netreply.Manager) {
+		req := newRequest(t, "test:x")
+		req.OnSignal = func(_ *netreply.Reply, e netreply.Event) {
+			if signalName(e) == "head" {
+				time.Sleep(time.Minute)
+			}
+		}
+		assert.ErrorIs(t, m.Get(t.Context(), req).Wait(t.Context()), netreply.RemoteHostClosedError)
+	})
+	timed(t, netreply.Config{}, func(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
+		if q.URL.Opaque == "y" {
+			_, err := io.WriteString(w, "the end")
+			return err
+		}
+		go w.Redirect("test:y", 302)
+		synctest.Wait()
+		return nil
+	}, func(t *testing.T, m *netreply.Manager) {
+		req := newRequest(t, "test:x")
+		req.RedirectPolicy = netreply.UserVerifiedRedirectPolicy
+		req.Answer = func(_ context.Context, q netreply.Question) {
+			time.Sleep(time.Minute)
+			yes(q)
+		}
+		b, err := m.Get(t.Context(), req).ReadAll()
+		assert.NoError(t, err)
+		assert.Equal(t, "the end", string(b))
+	})
+}
+
+// TestBackendBodyOpenedOnce: the next hop opens the body only when a Read that the last one has
+// left behind has returned.
+func TestBackendBodyOpenedOnce(t *testing.T) {
+	timed(t, netreply.Config{}, func(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
+		if q.URL.Opaque == "y" {
+			_, err := io.Copy(w, q.Body)
+			return err
+		}
+		go q.Body.Read(make([]byte, 1))
+		synctest.Wait()
+		return w.Redirect("test:y", 307)
+	}, func(t *testing.T, m *netreply.Manager) {
+		opening, opened := 0, 0 // without a lock: the calls must not overlap
+		body := netreply.SourceBody(-1, func() (io.ReadCloser, error) {
+			opening++
+			assert.Equal(t, 1, opening)
+			time.Sleep(time.Minute)
+			opening--
+			opened++
+			return io.NopCloser(strings.NewReader("payload")), nil
+		})
+		b, err := m.Post(t.Context(), newRequest(t, "test:x"), body).ReadAll()
+		assert.NoError(t, err)
+		assert.Equal(t, "payload", string(b))
+		assert.Equal(t, 2, opened)
+	})
+}

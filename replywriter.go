@@ -86,7 +86,7 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 	if body != nil {
 		w.request.ContentLength = body.Size
 		if body.Size != 0 {
-			w.upload = &backendBody{w: w}
+			w.upload = &backendBody{w: w, turn: make(chan struct{}, 1)}
 			w.request.Body = w.upload
 		}
 		for _, f := range body.Fields(w.headers) {
