@@ -469,3 +469,20 @@ func TestBackendRedirectStatus(t *testing.T) {
 	assert.False(t, encrypted)
 	assert.Zero(t, r.Trailers().Len())
 }
+
+// TestBackendRedirectKeepsForm: a relative target of a URL without an authority has none
+// either.
+func TestBackendRedirectKeepsForm(t *testing.T) {
+	m := backendManager(t, netreply.Config{}, func(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
+		if q.URL.Path == "/a" {
+			return w.Redirect("b", 302)
+		}
+		_, err := io.WriteString(w, q.URL.String())
+		return err
+	})
+	r := m.Get(t.Context(), newRequest(t, "test:/a"))
+	body, err := r.ReadAll()
+	require.NoError(t, err)
+	assert.Equal(t, "test:/b", string(body))
+	assert.Equal(t, "test:/b", r.URL().String())
+}

@@ -20,15 +20,13 @@ type RoundTripperOptions struct {
 	// Cookies sends and stores the cookies of the Manager's jar.
 	Cookies bool
 	// Redirects follows redirects, as the RedirectPolicy of Request or of the Manager says.
-	// Without it http.Client follows them, each by a new request, and decides by its own rules
-	// what goes to another origin: SecretHeaders and the client certificate of
-	// SSLConfiguration are not withheld then.
+	// Without it http.Client follows them, each by a new request. In both cases neither
+	// Request.Bearer nor SecretHeaders nor the client certificate of SSLConfiguration goes to
+	// another origin than that of the first request.
 	Redirects bool
 	// Credentials answers 401 responses: with Config.Credentials, Config.Negotiators,
 	// Request.Bearer, the URL's password, and what Request.Answer gives. Request.Bearer sends
-	// its token with every request, whatever its origin: also with those that http.Client makes
-	// to follow a redirect to another host. Where that must not happen set Redirects, with which
-	// the token stays at the origin of the request, or http.Client.CheckRedirect.
+	// its token with every request that does not follow a redirect, whatever its origin.
 	Credentials bool
 	// ContentCodings asks for compressed bodies and delivers them decoded. Response.Uncompressed
 	// tells it. A request with an Accept-Encoding or Range of its own gets what the server
@@ -116,6 +114,9 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 	}
 	q := t.template
 	q.URL, q.Headers = hr.URL, requestFields(hr)
+	if t.leftOrigin(hr) {
+		t.dropSecrets(&q)
+	}
 	if hr.Close {
 		q.ConnectionCacheExpiry = -1
 	}
@@ -155,6 +156,32 @@ func (t *roundTripper) checkScheme(hr *http.Request) error {
 	}
 	return localError(ProtocolUnknownError, "Unknown protocol specified",
 		&FieldError{"scheme of Location", to, "unsupported protocol scheme; redirects are followed to http and https only"})
+}
+
+// leftOrigin reports whether http.Client makes the request to follow redirects that lead to
+// another origin than that of the first request.
+func (t *roundTripper) leftOrigin(hr *http.Request) bool {
+	first := hr
+	for n := 0; first.Response != nil && first.Response.Request != nil && n < maxMaxRedirects; n++ {
+		first = first.Response.Request
+	}
+	return first != hr && first.URL != nil && t.m != nil && t.m.flow != nil && !t.m.flow.SameOrigin(first.URL, hr.URL)
+}
+
+// dropSecrets removes what is meant for the origin of the first request only (D11), as far as
+// http.Client does not know it.
+func (t *roundTripper) dropSecrets(q *Request) {
+	q.Bearer = nil
+	for _, names := range [...][]string{t.m.cfg.SecretHeaders, q.SecretHeaders} {
+		for _, name := range names {
+			q.Headers.Del(name)
+		}
+	}
+	if q.SSLConfiguration == nil {
+		q.SSLConfiguration = t.m.cfg.SSLConfiguration
+	}
+	q.SSLConfiguration = q.SSLConfiguration.Clone()
+	q.SSLConfiguration.dropIdentity()
 }
 
 // transportError is the error of a RoundTripper. Callers of an http.Client tell a refused

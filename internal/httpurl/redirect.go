@@ -132,6 +132,9 @@ func (p *Plan) resolve(location string, from *url.URL) *url.URL {
 		return nil
 	}
 	u := from.ResolveReference(ref)
+	if u.Host == "" && from.OmitHost && u.Scheme == from.Scheme {
+		u.OmitHost = true // scheme:/path stays in that form
+	}
 	if u.Path == "" && u.Opaque == "" {
 		u.Path = "/"
 	}
