@@ -126,7 +126,7 @@ func (q *BackendRequest) Operation() Operation {
 	return operationOf(q.Method)
 }
 
-func (q *BackendRequest) printout() printout {
+func (q BackendRequest) printout() printout {
 	p := printout{name: "netreply.BackendRequest"}
 	p.addString("Method", q.Method)
 	p.addString("URL", httpurl.Redacted(q.URL))
@@ -137,21 +137,10 @@ func (q *BackendRequest) printout() printout {
 }
 
 // Format prints method, URL and length, without secrets.
-func (q *BackendRequest) Format(s fmt.State, verb rune) {
-	if q == nil {
-		io.WriteString(s, "<nil>")
-		return
-	}
-	q.printout().format(s, verb)
-}
+func (q BackendRequest) Format(s fmt.State, verb rune) { q.printout().format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
-func (q *BackendRequest) LogValue() slog.Value {
-	if q == nil {
-		return slog.AnyValue(nil)
-	}
-	return q.printout().logValue()
-}
+func (q BackendRequest) LogValue() slog.Value { return q.printout().logValue() }
 
 // ReplyWriter is what a Backend writes a Reply with (Qt: the protected members of
 // QNetworkReply). A method that is called at the wrong time, or with a wrong argument, has no

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -75,6 +76,11 @@ func requireNoSecret(t *testing.T, what, text string) {
 		}
 	}
 }
+
+// secretReader is a reader whose fields fmt would print.
+type secretReader struct{ Secret string }
+
+func (secretReader) Read([]byte) (int, error) { return 0, io.EOF }
 
 // TestPrintsHoldNoSecret: printing a value with a secret, by value, by pointer, and inside
 // other values, does not show the secret, but the useful fields.
@@ -147,6 +153,10 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 		"Part":                      {form.Parts[0], "name"},
 		"Part with a secret field":  {netreply.Part{Headers: headers}, "text/plain"},
 		"Body":                      {netreply.StringBody(secret), "32 bytes"},
+		"ReaderBody":                {netreply.ReaderBody(bytes.NewBufferString(secret)), "*bytes.Buffer"},
+		"ReaderBody, struct":        {netreply.ReaderBody(secretReader{secret}), "secretReader"},
+		"BackendRequest": {netreply.BackendRequest{Method: "GET", URL: u, Headers: headers, Body: strings.NewReader(secret), Request: &request},
+			"http://user:xxxxx@host.test/path"},
 		"JSONBody":                  {netreply.JSONBody(secret), "34 bytes"},
 		"FormBody":                  {netreply.FormBody(url.Values{"password": {secret}}), "bytes"},
 		"CompressedBody":            {netreply.CompressedBody(netreply.JSONBody(secret), "gzip"), "34 bytes in gzip"},
@@ -185,7 +195,7 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	}
 	for _, nothing := range []any{(*netreply.Config)(nil), (*netreply.Request)(nil), (*netreply.Proxy)(nil), (*netreply.Reply)(nil),
 		(*netreply.Manager)(nil), (*netreply.TokenSource)(nil), (*netreply.Authenticator)(nil), (*netreply.SSLConfiguration)(nil),
-		(*netreply.PreSharedKeyAuthenticator)(nil), (*netreply.Redirect)(nil), (*netreply.SSLErrors)(nil), netreply.Config{}, netreply.Request{},
+		(*netreply.PreSharedKeyAuthenticator)(nil), (*netreply.Redirect)(nil), (*netreply.SSLErrors)(nil), (*netreply.BackendRequest)(nil), netreply.BackendRequest{}, netreply.Config{}, netreply.Request{},
 		netreply.ProxyAuthenticator{}, netreply.SSLState{}, &netreply.Reply{}, &netreply.Manager{}, &netreply.TokenSource{}} {
 		for verb, text := range prints(nothing) {
 			assert.NotContains(t, text, "PANIC", "%T %s", nothing, verb)
