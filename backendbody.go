@@ -91,8 +91,10 @@ func (w *replyWriter) endUpload() {
 	}
 }
 
-// close ends a running Read, waits for it, and closes the source.
-func (b *backendBody) close() {
+// close ends a running Read and closes the source. With wait it returns after the Read, which
+// another goroutine of the Backend may have called: then the source can be opened again.
+// Without, a source whose opening does not return keeps that goroutine only.
+func (b *backendBody) close(wait bool) {
 	b.mu.Lock()
 	src := b.src
 	b.src, b.err = nil, &UsageError{readBody, afterEnd}
@@ -100,8 +102,10 @@ func (b *backendBody) close() {
 	if src != nil {
 		src.Close()
 	}
-	b.turn <- struct{}{} // the source may be opened again when close has returned
-	<-b.turn
+	if wait {
+		b.turn <- struct{}{}
+		<-b.turn
+	}
 }
 
 // used reports whether something may have been read.

@@ -161,10 +161,11 @@ func (r *Reply) prepareBackend(w *replyWriter) {
 func (w *replyWriter) leave() {
 	w.mu.Lock()
 	w.stage = over
+	redirected := w.next != nil
 	w.mu.Unlock()
 	w.stop()
 	if w.upload != nil {
-		w.upload.close()
+		w.upload.close(redirected)
 	}
 }
 
