@@ -16,6 +16,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -157,6 +158,7 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 		"ReaderBody, struct":        {netreply.ReaderBody(secretReader{secret}), "secretReader"},
 		"BackendRequest": {netreply.BackendRequest{Method: "GET", URL: u, Headers: headers, Body: strings.NewReader(secret), Request: &request},
 			"http://user:xxxxx@host.test/path"},
+		"FSBackend":                 {netreply.FSBackend(fstest.MapFS{secret: {Data: []byte(secret)}}), "fstest.MapFS"},
 		"JSONBody":                  {netreply.JSONBody(secret), "34 bytes"},
 		"FormBody":                  {netreply.FormBody(url.Values{"password": {secret}}), "bytes"},
 		"CompressedBody":            {netreply.CompressedBody(netreply.JSONBody(secret), "gzip"), "34 bytes in gzip"},

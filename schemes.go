@@ -1,8 +1,10 @@
 package netreply
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -102,6 +104,14 @@ func (b fileBackend) put(u *url.URL, body io.Reader, w ReplyWriter) error {
 func FSBackend(fsys fs.FS) Backend { return fsBackend{fsys} }
 
 type fsBackend struct{ fsys fs.FS }
+
+func (b fsBackend) text() string { return "FSBackend of " + typeOf(b.fsys, "a nil fs.FS") }
+
+// Format prints the type of the file system: fmt would print the content of some.
+func (b fsBackend) Format(s fmt.State, verb rune) { formatText(s, verb, b.text()) }
+
+// LogValue is what log/slog prints: the same.
+func (b fsBackend) LogValue() slog.Value { return slog.StringValue(b.text()) }
 
 func (b fsBackend) Serve(q *BackendRequest, w ReplyWriter) error {
 	switch {
