@@ -133,7 +133,7 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 		select {
 		case <-h.answered: // before it finished
 		default:
-			if err := r.Err(); err != nil && !isStatus(err) {
+			if err := r.Err(); err != nil && !r.failedByStatus(err) {
 				return nil, transportError(err)
 			}
 			<-h.answered // another goroutine of a Backend has finished the reply
@@ -326,7 +326,7 @@ func (b *responseBody) end(err error) error {
 	switch {
 	case b.closed.Load():
 		return http.ErrBodyReadAfterClose
-	case isStatus(err):
+	case b.r.failedByStatus(err):
 		err = io.EOF
 	}
 	if err != io.EOF || b.ended {
@@ -342,10 +342,16 @@ func (b *responseBody) end(err error) error {
 	return err
 }
 
-// isStatus reports whether a reply has failed because of the status of a complete response.
-func isStatus(err error) bool {
+// failedByStatus reports whether the reply has failed with err only because of the status of
+// its response, which is complete.
+func (r *Reply) failedByStatus(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.isStatus()
+	if !errors.As(err, &e) || !e.isStatus() {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.complete
 }
 
 // Close ends the request if its body has not come to its end.
