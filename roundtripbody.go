@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/textproto"
 	"reflect"
 	"strconv"
 	"strings"
@@ -54,6 +55,10 @@ func newRequestBody(hr *http.Request) (*requestBody, error) {
 		return bad("Request.ContentLength", "is "+strconv.FormatInt(hr.ContentLength, 10)+", but there is no Body")
 	}
 	for name, values := range hr.Trailer {
+		switch textproto.CanonicalMIMEHeaderKey(name) {
+		case "Content-Length", "Transfer-Encoding", "Trailer":
+			return bad("Request.Trailer", "must not have a "+name+" field (RFC 9110, section 6.5.1)")
+		}
 		if err := validateHeaders(headers.FromHTTP(http.Header{name: append([]string{""}, values...)})); err != nil {
 			b.close()
 			return nil, err

@@ -9,6 +9,8 @@ import (
 	"net/textproto"
 	"sync/atomic"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/flow"
 )
@@ -217,7 +219,11 @@ func requestFields(hr *http.Request) Headers {
 		list = append(list, headers.Field{Name: "User-Agent"})
 	}
 	if hr.Host != "" && hr.Host != hr.URL.Host {
-		list = append(list, headers.Field{Name: "Host", Value: hr.Host})
+		host, err := httpguts.PunycodeHostPort(hr.Host)
+		if err != nil {
+			host = hr.Host // which is refused
+		}
+		list = append(list, headers.Field{Name: "Host", Value: host})
 	}
 	return headers.FromFields(list)
 }

@@ -270,6 +270,12 @@ var contract = []struct {
 			assert.Equal(t, want, body)
 		}
 	}},
+	{"an international Host", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }, func(t *testing.T, p *peer) {
+		req := p.request(t, "GET", "/", nil)
+		req.Host = "bücher.example:81"
+		_, body := p.do(t, req)
+		assert.Equal(t, "xn--bcher-kva.example:81", body)
+	}},
 	{"no User-Agent", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, len(r.Header["User-Agent"])) }, func(t *testing.T, p *peer) {
 		for _, none := range [][]string{nil, {""}} {
 			req := p.request(t, "GET", "/", nil)
