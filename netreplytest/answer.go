@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/netreply/netreply"
 )
 
@@ -33,6 +35,7 @@ type (
 	interimStep    struct {
 		status int
 		fields []fieldStep
+		odd    string // a name without a value; "" for none
 	}
 )
 
@@ -69,6 +72,9 @@ func Informational(code int, fields ...string) Step {
 	s := interimStep{status: code}
 	for i := 0; i+1 < len(fields); i += 2 {
 		s.fields = append(s.fields, fieldStep{fields[i], fields[i+1]})
+	}
+	if n := len(fields); n%2 == 1 {
+		s.odd = strconv.Quote(fields[n-1])
 	}
 	return s
 }
@@ -151,12 +157,27 @@ func (a Answer) misplaced(kind Kind) string {
 			if body {
 				return "Header stands after Body; the head has been sent then; Trailer may follow"
 			}
+			if wrong := s.invalid(); wrong != "" {
+				return "Header" + wrong
+			}
+		case trailerStep:
+			if wrong := fieldStep(s).invalid(); wrong != "" {
+				return "Trailer" + wrong
+			}
 		case interimStep:
 			if s.status < 100 || s.status > 199 || s.status == http.StatusSwitchingProtocols {
 				return "Informational(" + strconv.Itoa(s.status) + ") is no interim status"
 			}
 			if body {
 				return "Informational stands after Body"
+			}
+			if s.odd != "" {
+				return "Informational: the field " + s.odd + " has no value"
+			}
+			for _, f := range s.fields {
+				if wrong := f.invalid(); wrong != "" {
+					return "Informational: a field" + wrong
+				}
 			}
 		case earlyStep:
 			if i > 0 {
@@ -185,6 +206,17 @@ func (a Answer) misplaced(kind Kind) string {
 				return "steps follow " + s.name + ", which ends the answer"
 			}
 		}
+	}
+	return ""
+}
+
+// invalid says what no server sends of a field; "" for nothing.
+func (f fieldStep) invalid() string {
+	switch {
+	case !httpguts.ValidHeaderFieldName(f.name):
+		return "(" + strconv.Quote(f.name) + ") is no name of a field"
+	case !httpguts.ValidHeaderFieldValue(f.value):
+		return "(" + strconv.Quote(f.name) + ") has a control character in its value"
 	}
 	return ""
 }

@@ -259,6 +259,18 @@ func TestMisuse(t *testing.T) {
 		"Status(103) is no status of a final response": func(_ netreplytest.TB, s *netreplytest.Server) {
 			s.Next(a(netreplytest.Status(103)))
 		},
+		`Header("A B") is no name of a field`: func(_ netreplytest.TB, s *netreplytest.Server) {
+			s.Handle("/", a(netreplytest.Header("A B", "c")))
+		},
+		`Trailer("A") has a control character in its value`: func(_ netreplytest.TB, s *netreplytest.Server) {
+			s.Next(a(netreplytest.Trailer("A", "b\nc")))
+		},
+		`Informational: a field("") is no name of a field`: func(tb netreplytest.TB, _ *netreplytest.Server) {
+			netreplytest.Reply(tb, netreplytest.Informational(103, "", "b"))
+		},
+		`Informational: the field "B" has no value`: func(_ netreplytest.TB, s *netreplytest.Server) {
+			s.Next(a(netreplytest.Informational(103, "A", "b", "B")))
+		},
 		"Early does not stand first": func(_ netreplytest.TB, s *netreplytest.Server) {
 			s.Next(a(netreplytest.Status(200), netreplytest.Early()))
 		},
