@@ -130,6 +130,10 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	}{
 		"Config":                    {config, "ConnectionsPerHost: 7"},
 		"Request":                   {request, "TransferTimeout: 3s"},
+		"Request for data":          {netreply.Request{URL: &url.URL{Scheme: "data", Opaque: "," + secret}}, "data:xxxxx"},
+		"Request for data://":       {netreply.Request{URL: &url.URL{Scheme: "data", Host: "text", Path: "/plain," + secret}}, "data:xxxxx"},
+		"Request without a host":    {netreply.Request{URL: &url.URL{Scheme: "http", Opaque: "user:" + secret + "@host.test"}}, "http:xxxxx"},
+		"RequestFactory of such":    {netreply.RequestFactory{BaseURL: &url.URL{Scheme: "test", Opaque: "user:" + secret + "@host.test"}}, "test:xxxxx"},
 		"RequestFactory":            {netreply.RequestFactory{BaseURL: u, Common: request, BearerToken: secret, User: "me", Password: secret}, "http://user:xxxxx@host.test/path"},
 		"Proxy":                     {proxy, "http://proxy.test:8080"},
 		"Credential":                {credential, "https://host.test"},
