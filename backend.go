@@ -93,7 +93,8 @@ type BackendRequest struct {
 	URL *url.URL
 	// Headers are the fields of Request.Headers, and those that describe the body. No others
 	// are added: no cookies, no User-Agent, and no token of Request.Bearer. After a redirect
-	// to another origin they hold no secrets any more (D11).
+	// to another origin they hold no secrets any more (D11). A Content-Length that the program
+	// has set is that of Body, and missing if that is unknown or there is none.
 	Headers Headers
 	// Body is the body of the request, never nil. It reports UploadProgress while it is
 	// read, ends with the reply's context, and does not have to be read to its end or

@@ -93,6 +93,14 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 			w.request.Headers.Set(f.Name, f.Value)
 		}
 	}
+	const length = "Content-Length"
+	switch h := &w.request.Headers; { // HTTP does not send another one than that of the body, either
+	case !h.Has(length):
+	case body != nil && body.Size >= 0:
+		h.Set(length, strconv.FormatInt(body.Size, 10))
+	default:
+		h.Del(length)
+	}
 	if n := r.req.MinRate; n > 0 {
 		w.rate = flow.NewRateGuard(n, r.clock, r.transferred, func() { r.stop(minRate(n)) })
 	}
