@@ -276,6 +276,10 @@ func validateBackends(list map[string]Backend) (errs []error) {
 			errs = append(errs, &FieldError{Field: field, Reason: "this scheme is HTTP over a local socket"})
 		case isNil(list[scheme]):
 			errs = append(errs, &FieldError{Field: field, Reason: "must not be nil"})
+		default:
+			if b, ok := list[scheme].(fsBackend); ok && isNil(b.fsys) {
+				errs = append(errs, &FieldError{Field: field, Reason: "FSBackend of a nil fs.FS"})
+			}
 		}
 	}
 	if (list["http"] == nil) != (list["https"] == nil) {

@@ -100,7 +100,7 @@ func (b fileBackend) put(u *url.URL, body io.Reader, w ReplyWriter) error {
 // ContentAccessDenied, and another method with ProtocolUnknownError. Content-Type is that of the
 // name's extension (package mime) or of the content; Content-Length and Last-Modified are
 // there as far as fsys knows them. What is not a regular file fails with
-// ContentOperationNotPermittedError.
+// ContentOperationNotPermittedError. NewManager refuses an FSBackend of nil.
 func FSBackend(fsys fs.FS) Backend { return fsBackend{fsys} }
 
 type fsBackend struct{ fsys fs.FS }
