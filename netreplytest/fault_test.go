@@ -1,10 +1,12 @@
 package netreplytest_test
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -168,6 +170,22 @@ func TestAcceptedFlaw(t *testing.T) {
 	b, err := s.Manager().Get(t.Context(), req).ReadAll()
 	require.NoError(t, err)
 	assert.Equal(t, "ok", string(b))
+}
+
+// TestSameFlawedCertificate: a server has the same certificate on each connection, as a program
+// that keeps what it has accepted requires.
+func TestSameFlawedCertificate(t *testing.T) {
+	s := netreplytest.NewServer(t, netreplytest.HTTPS)
+	s.Fail(netreplytest.UnknownIssuerCertificate())
+	var chains [2][]*x509.Certificate
+	for i := range chains {
+		var flawed *netreply.CertificateError
+		require.ErrorAs(t, s.Manager().Get(t.Context(), s.Request("/")).Wait(t.Context()), &flawed)
+		chains[i] = flawed.Chain
+	}
+	assert.Equal(t, 2, s.Connections())
+	assert.NotEmpty(t, chains[0])
+	assert.True(t, slices.EqualFunc(chains[0], chains[1], (*x509.Certificate).Equal))
 }
 
 // TestFaultInAnswer: a fault happens after the steps before it, at a byte that the test
