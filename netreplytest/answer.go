@@ -2,6 +2,7 @@ package netreplytest
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -87,9 +88,10 @@ func Redirect(location string) Step { return redirectStep(location) }
 // Body is one before the response head.
 func After(d time.Duration) Step { return afterStep(d) }
 
-// Slowly is a part of the body that is sent size bytes at a time, with a pause after each.
+// Slowly is a part of the body that is sent size bytes at a time, at least one, with a pause after
+// each time.
 func Slowly(text string, size int, every time.Duration) Step {
-	return slowStep{text, max(1, size), every}
+	return slowStep{text, size, every}
 }
 
 // Signal emits a signal of a Backend or a Reply at this point: SocketStartedConnecting,
@@ -179,6 +181,10 @@ func (a Answer) misplaced(kind Kind) string {
 					return "Informational: a field" + wrong
 				}
 			}
+		case afterStep:
+			if s < 0 {
+				return fmt.Sprintf("After pauses for %v, which is negative", time.Duration(s))
+			}
 		case earlyStep:
 			if i > 0 {
 				return "Early does not stand first"
@@ -194,15 +200,26 @@ func (a Answer) misplaced(kind Kind) string {
 			if !s.possible() {
 				return "Signal cannot emit " + eventName(s.event)
 			}
-		case bodyStep, slowStep:
+		case bodyStep:
 			body = true
+		case slowStep:
+			body = true
+			if s.size <= 0 {
+				return fmt.Sprintf("Slowly sends %d bytes at a time, and would never end", s.size)
+			}
+			if s.every < 0 {
+				return fmt.Sprintf("Slowly pauses for %v, which is negative", s.every)
+			}
 		case Fault:
+			if s.at == nowhere {
+				return "a step is no fault: " + noFault
+			}
 			if kind != noServer {
 				if wrong := s.misused(kind, inAnswer); wrong != "" {
 					return wrong
 				}
 			}
-			if !last && s.at != nowhere && (s.act != nil || kind == noServer) {
+			if !last && (s.act != nil || kind == noServer) {
 				return "steps follow " + s.name + ", which ends the answer"
 			}
 		}
@@ -220,6 +237,9 @@ func (f fieldStep) invalid() string {
 	}
 	return ""
 }
+
+// noFault is what a zero Fault comes from.
+const noFault = "Fail(NoError), or a Fault that nothing was assigned to"
 
 // sink is where an answer goes. An error of its methods ends the answer.
 type sink interface {

@@ -185,9 +185,6 @@ func (s *backendSink) left() <-chan struct{} { return s.q.Context().Done() }
 // fault ends the reply with the code of a fault, after the part of the answer that a server
 // would have sent.
 func (s *backendSink) fault(p *player, f Fault) error {
-	if f.at == nowhere {
-		return nil
-	}
 	if f.act != nil {
 		if err := p.play(f.steps); err != nil {
 			return err
