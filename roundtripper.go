@@ -125,21 +125,27 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 	r := t.m.newReply(hr.Context(), verbOf(hr), &q, body.asBody())
 	h := &handover{r: r, request: hr, body: body, codings: t.codings, answered: make(chan struct{})}
 	over := h.begin()
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer body.close()
 		r.run()
 	}()
 	select {
 	case <-h.answered:
+		return h.response, nil
 	case <-over:
-		select {
-		case <-h.answered: // before it finished
-		default:
-			if err := r.Err(); err != nil && !r.failedByStatus(err) {
-				return nil, transportError(err)
-			}
-			<-h.answered // another goroutine of a Backend has finished the reply
+	}
+	if err := r.Err(); err == nil || r.failedByStatus(err) {
+		<-ended // another goroutine of a Backend may have finished the reply
+	}
+	select {
+	case <-h.answered:
+	default:
+		if err := r.Err(); err != nil {
+			return nil, transportError(err)
 		}
+		return nil, errNoResponse()
 	}
 	return h.response, nil
 }
@@ -158,6 +164,12 @@ func (t *roundTripper) checkScheme(hr *http.Request) error {
 	}
 	return localError(ProtocolUnknownError, "Unknown protocol specified",
 		&FieldError{"scheme of Location", to, "unsupported protocol scheme; redirects are followed to http and https only"})
+}
+
+// errNoResponse is the error of a reply that has ended well without a response: a callback of
+// the program has ended its goroutine.
+func errNoResponse() error {
+	return localError(OperationCanceledError, "Operation canceled", errAborted)
 }
 
 // leftOrigin reports whether http.Client makes the request to follow redirects that lead to
