@@ -115,7 +115,8 @@ func TestBackendTouchOfAnEarlierHop(t *testing.T) {
 		if q.URL.Opaque == "silent" {
 			return untilEnd(q, w)
 		}
-		go func() {
+		err := w.Redirect("test:silent", 307)
+		go func() { // not before, since it would redirect itself
 			for q.Context().Err() == nil {
 				for _, c := range writerCalls() {
 					c.call(w)
@@ -124,7 +125,7 @@ func TestBackendTouchOfAnEarlierHop(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}()
-		return w.Redirect("test:silent", 307)
+		return err
 	}, func(t *testing.T, m *netreply.Manager) {
 		req := newRequest(t, "test:x")
 		req.TransferTimeout = time.Minute
