@@ -51,7 +51,7 @@ func ExampleBackend() {
 	// Output:
 	// <nil>
 	// bread, butter <nil>
-	// netreply: DELETE note:shopping: ContentOperationNotPermittedError (headers): ContentOperationNotPermittedError
+	// netreply: DELETE note:shopping: ContentOperationNotPermittedError (headers)
 }
 
 // serveExample is the reply of a function to GET app:x.

@@ -2,6 +2,7 @@ package netreply_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"reflect"
@@ -64,5 +65,20 @@ func TestBackendErrors(t *testing.T) {
 			require.ErrorIs(t, err, c.err)
 			assert.Equal(t, "part", string(b))
 		})
+	}
+}
+
+// TestBackendErrorText: an error that is a code or wraps it first names the code once.
+func TestBackendErrorText(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{netreply.ContentGoneError, "netreply: GET test:x: ContentGoneError (headers)"},
+		{fmt.Errorf("%w: it was moved", netreply.ContentGoneError), "netreply: GET test:x: ContentGoneError (headers): it was moved"},
+		{fmt.Errorf("moved: %w", netreply.ContentGoneError), "netreply: GET test:x: ContentGoneError (headers): moved: ContentGoneError"},
+	} {
+		m := backendManager(t, netreply.Config{}, func(*netreply.BackendRequest, netreply.ReplyWriter) error { return c.err })
+		assert.EqualError(t, m.Get(t.Context(), newRequest(t, "test:x")).Wait(t.Context()), c.want)
 	}
 }

@@ -178,7 +178,13 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " (%s)", e.Phase)
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		text := e.Err.Error()
+		if rest, begins := strings.CutPrefix(text, e.Code.String()); begins { // a Backend may wrap the code itself
+			text = strings.TrimPrefix(rest, ": ")
+		}
+		if text != "" {
+			b.WriteString(": " + text)
+		}
 	} else if e.Text != "" {
 		b.WriteString(": " + e.Text)
 	}
