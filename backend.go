@@ -277,8 +277,9 @@ func validateBackends(list map[string]Backend) (errs []error) {
 		case isNil(list[scheme]):
 			errs = append(errs, &FieldError{Field: field, Reason: "must not be nil"})
 		default:
-			if b, ok := list[scheme].(fsBackend); ok && isNil(b.fsys) {
-				errs = append(errs, &FieldError{Field: field, Reason: "FSBackend of a nil fs.FS"})
+			// only one of this package knows what is wrong with itself
+			if b, ok := list[scheme].(interface{ unusable() (reason string) }); ok && b.unusable() != "" {
+				errs = append(errs, &FieldError{Field: field, Reason: b.unusable()})
 			}
 		}
 	}

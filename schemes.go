@@ -105,6 +105,14 @@ func FSBackend(fsys fs.FS) Backend { return fsBackend{fsys} }
 
 type fsBackend struct{ fsys fs.FS }
 
+// unusable is the reason why NewManager refuses it, "" for none.
+func (b fsBackend) unusable() (reason string) {
+	if isNil(b.fsys) {
+		return "FSBackend of a nil fs.FS"
+	}
+	return ""
+}
+
 func (b fsBackend) text() string { return "FSBackend of " + typeOf(b.fsys, "a nil fs.FS") }
 
 // Format prints the type of the file system: fmt would print the content of some.
