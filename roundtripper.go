@@ -131,23 +131,31 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 		defer body.close()
 		r.run()
 	}()
+	return h.wait(over, ended)
+}
+
+// wait returns the response, or the error of the reply without one. over is closed when the
+// reply has finished, ended when its goroutine has.
+func (h *handover) wait(over, ended <-chan struct{}) (*http.Response, error) {
+	select {
+	case <-h.answered:
+	case <-over:
+		if err := h.r.Err(); err == nil || h.r.failedByStatus(err) {
+			select { // there is a response, unless a callback has ended the goroutine before
+			case <-h.answered:
+			case <-ended:
+			}
+		}
+	}
 	select {
 	case <-h.answered:
 		return h.response, nil
-	case <-over:
-	}
-	if err := r.Err(); err == nil || r.failedByStatus(err) {
-		<-ended // another goroutine of a Backend may have finished the reply
-	}
-	select {
-	case <-h.answered:
 	default:
-		if err := r.Err(); err != nil {
-			return nil, transportError(err)
-		}
-		return nil, errNoResponse()
 	}
-	return h.response, nil
+	if err := h.r.Err(); err != nil {
+		return nil, transportError(err)
+	}
+	return nil, errNoResponse()
 }
 
 // checkScheme returns an error for a request that must not be sent because of its scheme (rule
