@@ -200,12 +200,11 @@ type ReplyWriter interface {
 	// end of Serve, successfully. The request's context ends, too.
 	SetFinished() error
 	// Redirect redirects the reply to another URL, which may be relative, with one of the
-	// statuses 301, 302, 303, 307 and 308 (rules R4 to R23): Serve should return afterwards. The
-	// reply continues at the server of the target, which has the scheme of the request, http or
-	// https. No other method may be called any more, nor while Redirect waits for the program.
-	// Under ManualRedirectPolicy it does not: the redirect is the final response, and may
-	// have a body. A redirect that the policy or the program refuses fails the reply, with the
-	// returned *Error.
+	// statuses 301, 302, 303, 307 and 308 (rules R4 to R23). The target has the scheme of the
+	// request, http or https, and what serves that scheme continues the reply. From the call on
+	// no other method may be called; Serve should return. Under ManualRedirectPolicy nothing
+	// continues: the redirect is the final response, which may have a body. A redirect that the
+	// policy or the program refuses fails the reply, with the returned *Error.
 	Redirect(location string, status int) error
 
 	// SocketStartedConnecting emits the signal of that name (rule S41).
@@ -237,9 +236,9 @@ type ReplyWriter interface {
 	// the reply with SslHandshakeFailedError, if Serve returns it.
 	SSLErrors(q *SSLErrors) error
 	// PreSharedKeyAuthenticationRequired asks for a pre-shared key (Qt:
-	// preSharedKeyAuthenticationRequired). q must be new; a maximum of 0 becomes 65535, the largest
-	// that TLS allows. The error of a question that was not
-	// answered fails the reply with SslHandshakeFailedError, if Serve returns it.
+	// preSharedKeyAuthenticationRequired). q must be new; a maximum of 0 becomes 65535, the
+	// largest that TLS allows. The error of a question that was not answered fails the reply
+	// with SslHandshakeFailedError, if Serve returns it.
 	PreSharedKeyAuthenticationRequired(q *PreSharedKeyAuthenticator) (identity, key []byte, err error)
 }
 

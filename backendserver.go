@@ -1,13 +1,11 @@
 package netreply
 
-import (
-	"github.com/netreply/netreply/internal/flow"
-)
+import "github.com/netreply/netreply/internal/flow"
 
 // backendServer carries out requests by a Backend.
 type backendServer struct{ b Backend }
 
-func (s backendServer) check(*Request) error { return nil }
+func (s backendServer) check(*Reply) error { return nil }
 
 func (s backendServer) serve(r *Reply, body *flow.Payload, on *onward) error {
 	for {

@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"strconv"
@@ -153,50 +151,6 @@ func (e *Error) ofAnotherReply(fromBackend bool) bool {
 	return e.Method != "" || fromBackend && e.isStatus()
 }
 
-// backendError is an error of a Backend.
-type backendError struct{ err error }
-
-func (e *backendError) Error() string { return e.err.Error() }
-func (e *backendError) Unwrap() error { return e.err }
-
-// codeError is the error that a Backend has set by its code.
-type codeError struct {
-	code NetworkError
-	text string
-}
-
-func (e *codeError) Error() string { return cmp.Or(e.text, "set by the Backend") }
-
-// backendCode is the code for an error of a Backend.
-func backendCode(err error) NetworkError {
-	var code NetworkError
-	var known *Error
-	var set *codeError
-	var ce *CertificateError
-	var ne net.Error
-	switch {
-	case errors.As(err, &set):
-		return set.code
-	case errors.As(err, &known):
-		return known.Code
-	case errors.As(err, &code) && code != NoError:
-		return code
-	case errors.As(err, &ce):
-		return SslHandshakeFailedError
-	case errors.Is(err, fs.ErrNotExist):
-		return ContentNotFoundError
-	case errors.Is(err, fs.ErrPermission):
-		return ContentAccessDenied
-	case errors.Is(err, context.Canceled):
-		return OperationCanceledError
-	case errors.As(err, &ne) && ne.Timeout():
-		return TimeoutError
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return RemoteHostClosedError
-	}
-	return UnknownNetworkError
-}
-
 // classifyStep maps the errors of the steps of this transfer, and returns nil for others.
 // Errors inside a *wire.Error or an *Error are not its own: the program may have wrapped
 // the failure of another transfer.
@@ -287,44 +241,6 @@ func redirectError(refusal *httpurl.Refusal) *Error {
 		e.Code, e.Text = ProtocolUnknownError, "Unknown protocol specified"
 	}
 	return e
-}
-
-// proxyError maps a failure of a proxy (D9), also of one that forwards.
-func proxyError(failure *flow.ProxyFailure) *Error {
-	name := failure.Proxy.Name
-	e := &Error{Phase: PhaseProxy, Sent: failure.Sent}
-	switch cause := failure.Err.(type) {
-	case *auth.Error:
-		e.Code, e.Err = ProxyAuthenticationRequiredError, &ProxyError{name, cause.Err}
-	case *dial.ProxyError:
-		e.Code = proxyCode(cause)
-		e.Err = &ProxyError{name, cause}
-		if ce, ok := certificateError(cause); ok {
-			e.Err = &ProxyError{name, fmt.Errorf("proxy %s: %w", cause.Proxy, ce)}
-		}
-		e.Attempts = attempts(cause)
-	case *wire.Error: // failed while forwarding
-		e.Code, e.Err = ProxyConnectionClosedError, &ProxyError{name, cause.Err}
-		if cause.Fault == wire.Malformed {
-			e.Code = UnknownProxyError
-		}
-	}
-	e.Text = proxyText(e, failure)
-	return e
-}
-
-// nextProxy reports whether the next proxy may be tried: a proxy was unreachable or closed
-// the connection before anything was sent.
-func nextProxy(err error) bool {
-	failure, ok := err.(*flow.ProxyFailure)
-	if !ok || failure.Sent > 0 {
-		return false
-	}
-	switch proxyError(failure).Code {
-	case ProxyConnectionRefusedError, ProxyConnectionClosedError, ProxyNotFoundError, ProxyTimeoutError:
-		return true
-	}
-	return false
 }
 
 // attempts returns the failed attempts in an error.
@@ -471,54 +387,6 @@ func localError(code NetworkError, text string, err error) *Error {
 	return &Error{Code: code, Phase: PhaseLocal, Text: text, Err: err}
 }
 
-// proxyCode maps the failure of a proxy (D9).
-func proxyCode(pe *dial.ProxyError) NetworkError {
-	switch pe.Fault {
-	case dial.ProxyClosed:
-		return ProxyConnectionClosedError
-	case dial.ProxyAuthRequired, dial.ProxyNoMethod:
-		return ProxyAuthenticationRequiredError
-	case dial.TargetNotFound:
-		return HostNotFoundError
-	case dial.TargetRefused:
-		return ConnectionRefusedError
-	case dial.ProxyUnreachable:
-		we := wire.DialError(pe.Err)
-		switch wireCode(we) {
-		case ConnectionRefusedError:
-			return ProxyConnectionRefusedError
-		case HostNotFoundError:
-			return ProxyNotFoundError
-		case TimeoutError:
-			return ProxyTimeoutError
-		case RemoteHostClosedError:
-			return ProxyConnectionClosedError
-		}
-	case dial.ProxyRefused, dial.ProxyMalformed:
-	}
-	return UnknownProxyError
-}
-
-func proxyText(e *Error, failure *flow.ProxyFailure) string {
-	switch e.Code {
-	case ProxyConnectionRefusedError:
-		return "Proxy connection refused"
-	case ProxyConnectionClosedError:
-		return "Proxy connection closed prematurely"
-	case ProxyNotFoundError:
-		return "Proxy host " + failure.Proxy.Host + " not found"
-	case ProxyTimeoutError:
-		return "Proxy connection timed out"
-	case ProxyAuthenticationRequiredError:
-		return "Proxy requires authentication"
-	case HostNotFoundError:
-		return "Host " + failure.Host + " not found"
-	case ConnectionRefusedError:
-		return "Connection refused"
-	}
-	return e.Err.Error()
-}
-
 // bodyFailure is the error of the source of a request body.
 func bodyFailure(doing string, err error) *Error {
 	err = fmt.Errorf("%s: %w", doing, err)
@@ -530,4 +398,11 @@ func bodyFailure(doing string, err error) *Error {
 func contentFailure(phase Phase, err error) *Error {
 	e := &Error{Code: UnknownContentError, Phase: phase, Text: err.Error(), Err: err}
 	return e.printable()
+}
+
+// errNotMade is the error of every operation on a Manager that NewManager has not made, or
+// on its replies.
+func errNotMade() *Error {
+	return localError(ProtocolInvalidOperationError, "Not made by NewManager",
+		&FieldError{Field: "Manager", Reason: "use NewManager, and check its error"})
 }

@@ -33,7 +33,12 @@ func newH2Server(t *testing.T, serve func(*h2conn)) string {
 }
 
 // headers waits for a request and returns its stream; 0 at the end.
-func (c *h2conn) headers() uint32 {
+func (c *h2conn) headers() uint32 { return c.receive(false) }
+
+// request is headers, but waits for the end of the request's body as well.
+func (c *h2conn) request() uint32 { return c.receive(true) }
+
+func (c *h2conn) receive(whole bool) uint32 {
 	for {
 		f, err := c.fr.ReadFrame()
 		if err != nil {
@@ -45,7 +50,13 @@ func (c *h2conn) headers() uint32 {
 				c.fr.WriteSettingsAck()
 			}
 		case *http2.HeadersFrame:
-			return f.StreamID
+			if !whole || f.StreamEnded() {
+				return f.StreamID
+			}
+		case *http2.DataFrame:
+			if whole && f.StreamEnded() {
+				return f.StreamID
+			}
 		}
 	}
 }
@@ -59,31 +70,6 @@ func block(fields ...string) []byte {
 		e.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
 	}
 	return b.Bytes()
-}
-
-// request reads up to the end of a request, its body included, and returns its stream; 0 at
-// the end of the connection.
-func (c *h2conn) request() uint32 {
-	for {
-		f, err := c.fr.ReadFrame()
-		if err != nil {
-			return 0
-		}
-		switch f := f.(type) {
-		case *http2.SettingsFrame:
-			if !f.IsAck() {
-				c.fr.WriteSettingsAck()
-			}
-		case *http2.HeadersFrame:
-			if f.StreamEnded() {
-				return f.StreamID
-			}
-		case *http2.DataFrame:
-			if f.StreamEnded() {
-				return f.StreamID
-			}
-		}
-	}
 }
 
 // answer sends a response without a body.

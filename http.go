@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"math"
-	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 
@@ -16,7 +14,6 @@ import (
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/flow"
-	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -73,81 +70,6 @@ func newEngine(c *Config, dialer *dial.Dialer, transport *wire.Transport) *flow.
 	}
 	f.Stored, _ = storedCredentials(c.Credentials) // validate has checked them
 	return flow.NewEngine(f)
-}
-
-// httpServer carries out requests over HTTP.
-type httpServer struct{}
-
-func (httpServer) check(q *Request) error {
-	if scheme := q.URL.Scheme; httpurl.IsLocal(scheme) && q.LocalServerName == "" {
-		return localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`,
-			&FieldError{Field: "LocalServerName", Reason: required + ": the path of the socket for a URL with the scheme " + scheme})
-	}
-	if q.URL.Hostname() == "" {
-		return localError(HostNotFoundError, "Host  not found", &FieldError{Field: "URL", Reason: "the host is missing"})
-	}
-	if bad := httpurl.Check(q.URL); bad != nil {
-		return localError(ProtocolInvalidOperationError, "Invalid "+bad.Field, (*FieldError)(bad))
-	}
-	return nil
-}
-
-// serve has few callees that are inlined, to keep the stack small below the calls of
-// net/http.
-func (httpServer) serve(r *Reply, body *flow.Payload, on *onward) error {
-	r.transfer = r.newTransfer(body, on)
-	resp, err := r.transfer.Begin()
-	if err == nil {
-		err = r.receive(resp)
-	}
-	r.transfer.Close()
-	r.transfer = nil
-	return err
-}
-
-// receive copies the body to the pipe, and returns the error of the status, if it is one.
-//
-//go:noinline
-func (r *Reply) receive(resp *http.Response) error {
-	defer func() { resp.Body.Close() }() // limitBody may replace it
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return r.takeConnection(resp)
-	}
-	err := limitBody(resp, r.req.MaxBodySize)
-	if err == nil {
-		if t := r.takenBy(); t != nil {
-			t.take(resp, nil)
-		}
-		err = r.transfer.Receive(resp, &r.pipe)
-	}
-	var trailers *Headers
-	if len(resp.Trailer) > 0 {
-		t := headersFrom(resp.Trailer, resp.ProtoMajor == 2)
-		trailers = &t
-	}
-	return r.received(err, trailers, resp.Header)
-}
-
-// takeConnection keeps the connection of a 101 response for Upgraded and for a
-// RoundTripper.
-//
-//go:noinline
-func (r *Reply) takeConnection(resp *http.Response) error {
-	conn := resp.Body.(net.Conn)
-	r.mu.Lock()
-	taken := r.state == running
-	if taken {
-		r.more().upgraded = conn
-	}
-	r.mu.Unlock()
-	if !taken {
-		return context.Cause(r.ctx)
-	}
-	if t := r.takenBy(); t != nil {
-		t.take(resp, conn)
-	}
-	resp.Body = http.NoBody // it outlives the transfer
-	return r.received(nil, nil, nil)
 }
 
 // newTransfer makes the transfer of the reply; see server for body and on.

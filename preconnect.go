@@ -56,7 +56,7 @@ func (m *Manager) preconnect(ctx context.Context, scheme, host string, port uint
 	}
 	err := q.validate("GET")
 	if err == nil {
-		err = httpServer{}.check(q)
+		err = checkHTTP(q)
 	}
 	if err != nil {
 		return fail(err)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -93,49 +92,12 @@ type extra struct {
 	upgraded   net.Conn        // the connection after a 101 response
 }
 
-// taker gets the response instead of the program: it is a request of a RoundTripper.
-type taker interface {
-	// adjust sets what only a RoundTripper has.
-	adjust(*flow.Request)
-	// take gets the final head and, after a 101 response, the connection.
-	take(*http.Response, net.Conn)
-}
-
-// takenBy is the taker of the response, nil for none.
-func (r *Reply) takenBy() taker {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.extra == nil {
-		return nil
-	}
-	return r.extra.taker
-}
-
 // more returns r.extra, which it makes. The caller holds the lock.
 func (r *Reply) more() *extra {
 	if r.extra == nil {
 		r.extra = new(extra)
 	}
 	return r.extra
-}
-
-// head is the content of the last response head.
-type head struct {
-	status int // 0 for a Backend's head without one
-	// fields is made from raw, the bytes of an HTTP/1 head, or from mapped, when Headers is
-	// first called.
-	raw     string
-	mapped  http.Header
-	fields  *Headers
-	length  int64 // of the body, -1 if unknown
-	decoded bool  // the body is delivered decoded
-	encoded int64 // length before decoding, -1 if unknown
-	noBody  bool  // the response has no body
-	final   bool  // no other head follows
-	http2   bool
-	http    bool // HTTP2WasUsed is set
-	seen    bool // there was a head
-	target  *url.URL
 }
 
 // run carries out the request and ends the reply. It may return late or never, because it
@@ -195,11 +157,7 @@ func (r *Reply) validate() (server, error) {
 			return nil, localError(ProtocolInvalidOperationError, "Invalid request", err)
 		}
 	}
-	by, err := r.m.serverOf(&r.req)
-	if by == (httpServer{}) && r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.encryption.profiles.from.PSK == nil {
-		return nil, localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
-	}
-	return by, err
+	return r.m.serverOf(r)
 }
 
 // phase is the current phase of the transfer, for errors that have none. It is safe for
@@ -431,13 +389,6 @@ func (r *Reply) errLocked() error {
 	return r.err
 }
 
-// errNotMade is the error of every operation on a Manager that NewManager has not made, or
-// on its replies.
-func errNotMade() *Error {
-	return localError(ProtocolInvalidOperationError, "Not made by NewManager",
-		&FieldError{Field: "Manager", Reason: "use NewManager, and check its error"})
-}
-
 // IsFinished reports whether the reply has finished. It is true from the last
 // DownloadProgress on (rule S3).
 func (r *Reply) IsFinished() bool {
@@ -456,14 +407,6 @@ func (r *Reply) URL() *url.URL {
 	}
 	u := *r.url
 	return &u
-}
-
-// reason is the reason phrase of the status line; HTTP/2 has none.
-func (h *head) reason() string {
-	line, _, _ := strings.Cut(h.raw, "\n")
-	_, status, _ := strings.Cut(strings.TrimRight(line, "\r"), " ")
-	_, reason, _ := strings.Cut(strings.TrimLeft(status, " "), " ")
-	return reason
 }
 
 // WireBytes is how many bytes of the response body were received from the network, before

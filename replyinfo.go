@@ -6,10 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/httpurl"
-	"github.com/netreply/netreply/internal/wire"
 )
 
 // ErrorString is Qt's text for Err, empty if Err is nil.
@@ -77,21 +75,6 @@ func (r *Reply) Headers() Headers {
 		h.fields = h.list()
 	}
 	return *h.fields // a shallow copy: changing a Headers copies its fields
-}
-
-// list parses the fields of the head.
-func (h *head) list() *Headers {
-	var list Headers
-	if h.raw != "" {
-		_, fields := wire.ParseHead(h.raw)
-		list = headers.FromFields(fields)
-	} else {
-		list = headersFrom(h.mapped, h.http2)
-	}
-	if h.decoded { // rule Z4
-		list.Del("Content-Length")
-	}
-	return &list
 }
 
 // Trailers are the trailer fields (RFC 9110, section 6.5); they are available once the

@@ -2,7 +2,6 @@ package netreply
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -263,15 +262,6 @@ func (w *replyWriter) complete(failure error) error {
 	}
 	return r.received(nil, trailers, retry)
 }
-
-// shortBodyError is the failure of a body that ended early.
-type shortBodyError struct{ got, want int64 }
-
-func (e *shortBodyError) Error() string {
-	return "the body ended after " + strconv.FormatInt(e.got, 10) + " of the " + strconv.FormatInt(e.want, 10) + " bytes of its Content-Length"
-}
-
-func (e *shortBodyError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // lock locks w and returns nil if method may be called up to a stage. Otherwise it returns the
 // error, and w is not locked.

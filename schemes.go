@@ -123,7 +123,7 @@ func (b fsBackend) LogValue() slog.Value { return slog.StringValue(b.text()) }
 
 func (b fsBackend) Serve(q *BackendRequest, w ReplyWriter) error {
 	switch {
-	case isNil(b.fsys):
+	case b.unusable() != "": // called by a Backend of the program
 		return localError(ProtocolInvalidOperationError, "Invalid Backend", &FieldError{Field: "FSBackend", Reason: "a nil fs.FS"})
 	case q.Method == http.MethodPut:
 		return notWritable(&FieldError{"verb", q.Method, "these files can only be read"})

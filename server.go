@@ -1,6 +1,8 @@
 package netreply
 
 import (
+	"net"
+	"net/http"
 	"net/url"
 
 	"github.com/netreply/netreply/internal/flow"
@@ -9,8 +11,8 @@ import (
 // server carries out the requests for one URL scheme: HTTP, or a Backend. Every Reply comes
 // about through one.
 type server interface {
-	// check returns an error for a request that cannot be sent.
-	check(*Request) error
+	// check returns an error for a reply whose request cannot be sent.
+	check(*Reply) error
 	// serve carries out a request, up to the end of the response body or of the reply's
 	// context. body is nil for none. on is nil for the request of the program, and set for
 	// one that a Backend has redirected here.
@@ -27,15 +29,34 @@ type onward struct {
 	told     counts
 }
 
-// serverOf returns the server for a request.
-func (m *Manager) serverOf(q *Request) (server, error) {
-	s := m.servers[q.URL.Scheme]
+// serverOf returns the server for the request of a reply.
+func (m *Manager) serverOf(r *Reply) (server, error) {
+	scheme := r.req.URL.Scheme
+	s := m.servers[scheme]
 	if s == nil {
-		return nil, localError(ProtocolUnknownError, `Protocol "`+q.URL.Scheme+`" is unknown`, unknownScheme(q.URL.Scheme))
+		return nil, localError(ProtocolUnknownError, `Protocol "`+scheme+`" is unknown`, unknownScheme(scheme))
 	}
-	return s, s.check(q)
+	return s, s.check(r)
 }
 
 // counts are the signals of a reply that backends have emitted, of the kinds that do not
 // conflate: the channels are that large.
 type counts struct{ connecting, encrypted, sent, interims, questions int }
+
+// taker gets the response instead of the program: it is a request of a RoundTripper.
+type taker interface {
+	// adjust sets what only a RoundTripper has.
+	adjust(*flow.Request)
+	// take gets the final head and, after a 101 response, the connection.
+	take(*http.Response, net.Conn)
+}
+
+// takenBy is the taker of the response, nil for none.
+func (r *Reply) takenBy() taker {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.extra == nil {
+		return nil
+	}
+	return r.extra.taker
+}

@@ -286,20 +286,3 @@ func (w *replyWriter) beginRate() {
 		w.rate.Begin()
 	}
 }
-
-// response makes a response of the head that a Backend has written.
-func (h *head) response() *http.Response {
-	resp := &http.Response{StatusCode: h.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h.fields.HTTP(), ContentLength: h.length}
-	if resp.StatusCode == 0 {
-		resp.StatusCode = http.StatusOK
-	}
-	reason := h.reason()
-	if reason == "" {
-		reason = http.StatusText(resp.StatusCode)
-	}
-	resp.Status = strconv.Itoa(resp.StatusCode) + " " + reason
-	if h.noBody {
-		resp.Body = http.NoBody
-	}
-	return resp
-}
