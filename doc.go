@@ -93,6 +93,15 @@
 // environment is used only with [ProxyFromEnvironment]. Failures of proxies have their own
 // codes, and their questions are of type [ProxyAuthenticator].
 //
+// [Reply.JSON] and [Reply.Text] decode a body further. [JSONBody], [FormBody], [FileBody],
+// [CompressedBody] and [Multipart] are bodies of requests that describe themselves.
+//
+// # Other schemes, other libraries
+//
+// URLs of data: and file: work like those of http, see [Config.FileAccess], and a [Backend]
+// writes the replies of any other scheme, see [Config.Backends]. [Manager.RoundTripper] lets
+// an http.Client, and libraries that take one, run on a Manager.
+//
 // # Rules
 //
 // Comments refer to rules such as S20 or D33; docs/behaviour.md lists them.
