@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/netreply/netreply/internal/flow"
+	"github.com/netreply/netreply/internal/scheme"
 )
 
 // FileBody sends the file with this name. It is opened when the reply starts, and each time
@@ -71,25 +72,37 @@ func isEmpty(f io.ReaderAt, offset int64) bool {
 	return n == 0
 }
 
-// openRegular opens a regular file and returns its size. It does not open anything else,
-// since that may block.
+// openRegular opens a regular file and returns its size. It does not open anything else, since
+// that may do something; what takes the place of the file in between is opened without blocking
+// and found out then.
 func openRegular(name string) (*os.File, int64, error) {
 	info, err := os.Stat(name)
+	if err == nil {
+		err = refuseSpecial(name, info)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, &os.PathError{Op: "open", Path: name, Err: errNotRegular}
-	}
-	f, err := os.Open(name)
+	f, err := scheme.OpenFile(name, os.O_RDONLY)
 	if err != nil {
 		return nil, 0, err
 	}
-	if info, err = f.Stat(); err != nil {
+	if info, err = f.Stat(); err == nil {
+		err = refuseSpecial(name, info)
+	}
+	if err != nil {
 		f.Close()
 		return nil, 0, err
 	}
 	return f, info.Size(), nil
+}
+
+// refuseSpecial returns an error for what is not a regular file.
+func refuseSpecial(name string, info os.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return &os.PathError{Op: "open", Path: name, Err: errNotRegular}
+	}
+	return nil
 }
 
 var errNotRegular = errors.New("not a regular file")

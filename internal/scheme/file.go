@@ -206,7 +206,7 @@ func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 
 // label is a file in the text of an error.
 func (l Files) label(name string) string {
-	if l.Root != nil && !strings.HasPrefix(name, "/") {
+	if l.Root != nil {
 		return "/" + name
 	}
 	return name
@@ -223,5 +223,11 @@ func (l Files) open(name string, flag int) (*os.File, error) {
 	if l.Root != nil {
 		return l.Root.OpenFile(filepath.FromSlash(name), flag|withoutBlocking, 0o666)
 	}
-	return os.OpenFile(filepath.FromSlash(name), flag|withoutBlocking, 0o666)
+	return OpenFile(filepath.FromSlash(name), flag)
+}
+
+// OpenFile is os.OpenFile for the permissions 0666. It does not wait for the other end of a
+// pipe.
+func OpenFile(name string, flag int) (*os.File, error) {
+	return os.OpenFile(name, flag|withoutBlocking, 0o666)
 }
