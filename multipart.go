@@ -73,7 +73,7 @@ func (m *Multipart) Add(headers Headers, body Body) {
 // they are; quotes and line ends in a name are percent-encoded, and other control characters
 // in it fail the reply with ProtocolInvalidOperationError.
 func (m *Multipart) AddField(name, value string) {
-	m.Add(NewHeaders("Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"`), StringBody(value))
+	m.Add(NewHeaders("Content-Disposition", `form-data; name="`+formName(name)+`"`), StringBody(value))
 }
 
 // AddFile appends a file of a form; for name and fileName see AddField. An empty mimeType
@@ -82,7 +82,7 @@ func (m *Multipart) AddField(name, value string) {
 // These are read before the reply starts, unless the body can be read only once or is a
 // SourceBody: then the type is application/octet-stream (RFC 7578, section 4.4).
 func (m *Multipart) AddFile(name, fileName, mimeType string, body Body) {
-	h := NewHeaders("Content-Disposition", `form-data; name="`+escapeQuotes(name)+`"; filename="`+escapeQuotes(fileName)+`"`)
+	h := NewHeaders("Content-Disposition", `form-data; name="`+formName(name)+`"; filename="`+formName(fileName)+`"`)
 	if mimeType != "" {
 		h.Add("Content-Type", mimeType)
 	} else {
@@ -130,23 +130,10 @@ func (b namedBody) prepare(ctx context.Context, buffer bool) (*flow.Payload, err
 	return p, nil
 }
 
-// escapeQuotes percent-encodes quotes and line ends, as in the names of HTML forms (RFC
-// 7578, section 4.2).
-func escapeQuotes(s string) string {
-	var b bytes.Buffer
-	for i := range len(s) {
-		switch s[i] {
-		case '"':
-			b.WriteString("%22")
-		case '\r':
-			b.WriteString("%0D")
-		case '\n':
-			b.WriteString("%0A")
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return b.String()
+// formName percent-encodes quotes and line ends, as in the names of HTML forms (RFC 7578,
+// section 4.2).
+func formName(s string) string {
+	return strings.NewReplacer(`"`, "%22", "\r", "%0D", "\n", "%0A").Replace(s)
 }
 
 // boundaryBytes is the number of random bytes in a boundary; 32 characters of base64.
@@ -166,7 +153,7 @@ func validBoundary(s string) bool {
 	for _, c := range []byte(s) {
 		switch {
 		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		case bytes.IndexByte([]byte("'()+_,-./:=? "), c) >= 0:
+		case strings.IndexByte("'()+_,-./:=? ", c) >= 0:
 		default:
 			return false
 		}
