@@ -9,9 +9,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Encoders lists the codings that NewEncoder has.
-const Encoders = "gzip and zstd"
-
 // encoders has a pool of encoders for each coding.
 var encoders = map[string]*sync.Pool{
 	"gzip": {New: func() any {
@@ -37,7 +34,7 @@ var encoders = map[string]*sync.Pool{
 // that is sent. A receiver must accept 8 MiB (RFC 9659).
 const encoderWindow = 1 << 20
 
-// CanEncode reports whether NewEncoder has a coding.
+// CanEncode reports whether NewEncoder and Encode have a coding.
 func CanEncode(coding string) bool { return encoders[coding] != nil }
 
 // Encoder is a reader of encoded data. Its output depends only on the data, not on how it
@@ -54,13 +51,13 @@ type Encoder struct {
 	closed  bool
 }
 
-// NewEncoder encodes src with a coding of Encoders. It takes an encoder from a pool at the
-// first Read, and returns it at Close.
+// NewEncoder encodes src with a coding that CanEncode reports. It takes an encoder from a pool at
+// the first Read, and returns it at Close.
 func NewEncoder(src io.ReadCloser, coding string) *Encoder {
 	return &Encoder{src: src, pool: encoders[coding]}
 }
 
-// Encode returns data encoded with a coding of Encoders.
+// Encode returns data encoded with a coding that CanEncode reports.
 func Encode(data []byte, coding string) ([]byte, error) {
 	e := NewEncoder(io.NopCloser(bytes.NewReader(data)), coding)
 	defer e.Close()
