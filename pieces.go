@@ -62,7 +62,7 @@ type pieceReader struct {
 }
 
 func openPieces(pieces []*flow.Payload) (*pieceReader, error) {
-	r := &pieceReader{rest: pieces}
+	r := &pieceReader{rest: slices.Clone(pieces)}
 	// a source that cannot be read again must fail here, not in the middle of the body
 	for i, p := range pieces {
 		if p.Rewindable {
@@ -74,9 +74,6 @@ func openPieces(pieces []*flow.Payload) (*pieceReader, error) {
 		}
 		opened := *p
 		opened.Open = func() (io.Reader, error) { return src, nil }
-		if &r.rest[0] == &pieces[0] {
-			r.rest = slices.Clone(pieces)
-		}
 		r.rest[i] = &opened
 	}
 	return r, nil
