@@ -314,7 +314,6 @@ func (p *Part) head(boundary string, c partContent) []byte {
 		}
 	}
 	if c.mediaType != "" && !p.Headers.Has("Content-Type") {
-		// a nested Multipart cannot be parsed without its boundary
 		b.WriteString("Content-Type: " + c.mediaType + "\r\n")
 	}
 	if c.coding != "" {
