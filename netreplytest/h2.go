@@ -37,8 +37,9 @@ type h2Conn struct {
 	mu       sync.Mutex
 	changed  sync.Cond
 	streams  map[uint32]*h2Stream
-	window   int64 // that the client grants the connection
-	initial  int64 // that it grants each stream
+	newest   uint32 // the stream that began last
+	window   int64  // that the client grants the connection
+	initial  int64  // that it grants each stream
 	maxFrame int
 	over     bool
 }
@@ -153,7 +154,7 @@ func (c *h2Conn) settings(f *http2.SettingsFrame) {
 	})
 }
 
-// headers begins a stream, or ends its body by trailers.
+// headers begins a stream, or ends its body by trailers. It returns nil unless a stream begins.
 func (c *h2Conn) headers(f *http2.MetaHeadersFrame) *h2Stream {
 	fields := http.Header{}
 	for _, hf := range f.RegularFields() {
@@ -166,6 +167,10 @@ func (c *h2Conn) headers(f *http2.MetaHeadersFrame) *h2Stream {
 		c.changed.Broadcast()
 		return nil
 	}
+	if f.StreamID <= c.newest { // trailers of a request that has been answered
+		return nil
+	}
+	c.newest = f.StreamID
 	if cookies := fields["Cookie"]; len(cookies) > 1 { // RFC 9113, section 8.2.3
 		fields["Cookie"] = []string{strings.Join(cookies, "; ")}
 	}
