@@ -248,7 +248,7 @@ type sink interface {
 	write(text string) error
 	flush() error // sends what was written
 	trailer(name, value string)
-	redirect(status int, location string) error
+	redirect(status int, fields []fieldStep, location string) error
 	signal(netreply.Event) error
 	fault(*player, Fault) error
 	requestHasBody() error
@@ -322,7 +322,7 @@ func (p *player) step(s Step) error {
 			p.status = http.StatusFound
 		}
 		p.sent = true
-		return p.sink.redirect(p.status, string(s))
+		return p.sink.redirect(p.status, p.fields, string(s))
 	case signalStep:
 		if _, ok := s.event.(netreply.MetaDataChanged); ok {
 			return p.head()

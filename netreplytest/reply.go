@@ -140,11 +140,14 @@ func (s *backendSink) interim(status int, fields []fieldStep) error {
 	return s.w.InformationalReceived(status, headersOf(fields))
 }
 
-func (s *backendSink) head(status int, fields []fieldStep) error {
-	h := headersOf(slices.DeleteFunc(slices.Clone(fields), func(f fieldStep) bool {
+func (s *backendSink) setHeaders(fields []fieldStep) error {
+	return s.w.SetHeaders(headersOf(slices.DeleteFunc(slices.Clone(fields), func(f fieldStep) bool {
 		return http.CanonicalHeaderKey(f.name) == "Transfer-Encoding" // of the connection
-	}))
-	err := s.w.SetHeaders(h)
+	})))
+}
+
+func (s *backendSink) head(status int, fields []fieldStep) error {
+	err := s.setHeaders(fields)
 	if err == nil {
 		err = s.w.SetAttribute(netreply.HTTPStatusCode, status)
 	}
@@ -169,11 +172,11 @@ func (s *backendSink) trailer(name, value string) {
 	s.w.SetTrailers(s.trailers)
 }
 
-func (s *backendSink) redirect(status int, location string) error {
-	if err := s.w.Redirect(location, status); err != nil {
+func (s *backendSink) redirect(status int, fields []fieldStep, location string) error {
+	if err := s.setHeaders(fields); err != nil {
 		return err
 	}
-	return nil
+	return s.w.Redirect(location, status)
 }
 
 func (s *backendSink) self() string { return s.q.URL.RequestURI() }

@@ -98,8 +98,10 @@ func (s *response) flush() error { return http.NewResponseController(s.w).Flush(
 
 func (s *response) trailer(name, value string) { s.w.Header().Add(http.TrailerPrefix+name, value) }
 
-func (s *response) redirect(status int, location string) error {
-	return s.head(status, []fieldStep{{"Location", location}, {"Content-Length", "0"}})
+func (s *response) redirect(status int, fields []fieldStep, location string) error {
+	s.add(fields)
+	s.w.Header().Set("Content-Length", "0")
+	return s.head(status, []fieldStep{{"Location", location}})
 }
 
 func (s *response) signal(netreply.Event) error {
