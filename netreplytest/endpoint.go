@@ -135,6 +135,9 @@ func (e *endpoint) close() {
 // dial connects a client with the endpoint.
 func (e *endpoint) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if f := e.takeFault(connecting); f.dial != nil {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(e.ctx, cancel)()
 		return nil, f.dial(ctx, addr)
 	}
 	if e.tcp != nil {
@@ -344,8 +347,8 @@ func (e *endpoint) busy(p *peer, n int) {
 // noticed is how long closeIdle waits for a client.
 const noticed = time.Second
 
-// closeIdle closes the connections of HTTP/1 without a request, and waits until the clients
-// have noticed, so that their next requests connect anew. A client of HTTP/2 is told so by
+// closeIdle closes tunnels and the connections of HTTP/1 without a request, and waits until the
+// clients have noticed, so that their next requests connect anew. A client of HTTP/2 is told so by
 // the answer to its next request.
 func (e *endpoint) closeIdle() {
 	e.mu.Lock()

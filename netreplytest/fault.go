@@ -98,7 +98,7 @@ type control interface {
 	garble()                      // sends what the protocol does not allow
 	closeConn()                   // in order
 	resetConn()                   // by a TCP reset
-	hold()                        // until the client leaves
+	hold()                        // until the client leaves; a connection of HTTP/1 ends with it
 	resetStream(code uint32) bool // false for HTTP/1
 	goAway(code uint32) bool
 }
@@ -120,7 +120,6 @@ func resets(c control) error {
 
 func stalls(c control) error {
 	c.hold()
-	c.closeConn()
 	return nil
 }
 

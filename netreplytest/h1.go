@@ -25,13 +25,14 @@ func controlOf(w http.ResponseWriter, r *http.Request, unread bool) control {
 		return nil
 	}
 	c := &h1Control{conn: conn, r: rw.Reader}
+	e := endpointOf(r)
 	if m, ok := rawConn(conn).(*memoryConn); unread && ok {
 		c.wait = m.in.awaitEnd
-	} else if e := endpointOf(r); unread && e != nil {
+	} else if unread && e != nil {
 		c.wait = func() { <-e.ctx.Done() } // a TCP connection does not tell without reading
 	}
-	if p, ok := r.Context().Value(peerKey{}).(*peer); ok && p != nil {
-		c.forget = func() { endpointOf(r).forget(p) }
+	if e != nil { // that of the Proxy, if it has forwarded the request
+		c.forget = func() { e.forget(e.peerOf(conn)) }
 	}
 	return c
 }
@@ -61,6 +62,7 @@ func (c *h1Control) resetConn() {
 }
 
 func (c *h1Control) hold() {
+	defer c.closeConn()
 	if c.wait != nil {
 		c.wait()
 		return

@@ -88,7 +88,8 @@ func (p *Proxy) requiredLogin() string {
 	return p.login
 }
 
-// Fail is Server.Fail, for the proxy's own connections and answers.
+// Fail is Server.Fail, for the proxy's own connections and answers. A fault of connecting ends
+// the tunnels that exist, with the requests in them.
 func (p *Proxy) Fail(f Fault) {
 	p.mustBeMade()
 	p.t.Helper()
@@ -179,7 +180,10 @@ func (p *Proxy) tunnel(w http.ResponseWriter, r *http.Request) {
 		p.t.Errorf(prefix+"Proxy: %v", err)
 		return
 	}
-	defer p.forget(p.peerOf(conn))
+	peer := p.peerOf(conn)
+	defer p.forget(peer)
+	p.busy(peer, -1) // a tunnel does not show whether there is a request in it
+	defer p.busy(peer, 1)
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		far.Close()
 		return
