@@ -26,7 +26,7 @@ const (
 	selfSigned
 )
 
-// otherHost is the name in the certificate of WrongHost.
+// otherHost is the name in WrongHostCertificate.
 const otherHost = "other.example"
 
 // authority is a certification authority.

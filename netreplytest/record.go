@@ -14,7 +14,8 @@ import (
 //
 // The zero Recorder is for signals as they happen: with Recorder.OnSignal as
 // Request.OnSignal or Config.OnSignal it has every ReadyRead and every progress. Record has only
-// the newest of each between two other signals, as a late Reply.Events. The zero Recorder then records the replies that it is told of, which should be one.
+// the newest of each between two other signals, as a late Reply.Events. A zero Recorder should be
+// told of one reply only: it does not tell several apart.
 type Recorder struct {
 	reply *netreply.Reply // nil for the zero Recorder
 
