@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/netreply/netreply"
@@ -70,46 +71,32 @@ func name(e netreply.Event) string {
 	return s[len("netreply."):]
 }
 
-// watch downloads to a temporary file and shows the important signals.
+// watch downloads a file, which it does not keep, and shows the important signals.
 func watch(ctx context.Context, m *netreply.Manager, url string) error {
 	req, err := netreply.NewRequest(url)
 	if err != nil {
 		return err
 	}
-	file, err := os.CreateTemp("", "netreply-demo-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	defer file.Close()
-
 	reply := m.Get(ctx, req)
 	defer reply.Close()
-	shown := make(chan struct{})
-	go func() {
-		defer close(shown)
+	var shown sync.WaitGroup
+	shown.Go(func() {
 		for d := range reply.Redirected() {
 			fmt.Printf("  %d: redirected to %s\n", d.StatusCode, d.URL.Path)
 		}
-	}()
+	})
 	bar := download.NewBar(fileSize, "  file-1.2.iso")
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
+	shown.Go(func() {
 		for p := range reply.DownloadProgress() {
 			bar.ChangeMax64(max(p.Total, 1))
 			bar.Set64(p.Done)
 		}
-	}()
-	n, err := io.Copy(file, reply)
+	})
+	n, err := io.Copy(io.Discard, reply)
+	shown.Wait()
 	if err != nil {
 		return err
 	}
-	if err := reply.Wait(ctx); err != nil {
-		return err
-	}
-	<-told
-	<-shown
 	fmt.Fprintln(os.Stderr)
 	fmt.Printf("  %d bytes, status %d, from %s\n", n, reply.StatusCode(), reply.URL().Path)
 	return nil
