@@ -164,6 +164,7 @@ func TestReplySignals(t *testing.T) {
 		r := netreplytest.Reply(t, netreplytest.After(time.Second), netreplytest.Signal(netreply.SocketStartedConnecting{}),
 			netreplytest.Signal(netreply.DownloadProgress{Progress: netreply.Progress{Done: 1, Total: 3}}), netreplytest.After(time.Minute),
 			netreplytest.Status(201), netreplytest.Signal(netreply.MetaDataChanged{}), netreplytest.After(time.Hour), netreplytest.Body("abc"))
+		require.NoError(t, r.Wait(t.Context())) // of progress a late Recorder has the newest only
 		netreplytest.Record(r).Match(t, "SocketStartedConnecting DownloadProgress(1/3) MetaDataChanged(201) ReadyRead DownloadProgress(3/3) Finished")
 		at := []time.Duration{}
 		for _, e := range netreplytest.Record(r).Events() {

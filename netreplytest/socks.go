@@ -30,11 +30,7 @@ const (
 
 // serveSOCKS serves a client that speaks SOCKS5. c reads from r.
 func (p *Proxy) serveSOCKS(peer *peer, c net.Conn, r *bufio.Reader) {
-	rec := &record{Request: Request{Method: http.MethodConnect, Proto: "SOCKS5", Header: http.Header{}}}
 	user, ok := p.socksLogin(c, r)
-	if user != "" {
-		rec.Header.Set("Proxy-Authorization", user)
-	}
 	if !ok {
 		return
 	}
@@ -56,7 +52,10 @@ func (p *Proxy) serveSOCKS(peer *peer, c net.Conn, r *bufio.Reader) {
 		return
 	}
 	target := net.JoinHostPort(host, strconv.Itoa(int(port[0])<<8|int(port[1])))
-	rec.Host, rec.Target = target, target
+	rec := &record{Request: Request{Method: http.MethodConnect, Host: target, Target: target, Proto: "SOCKS5", Header: http.Header{}}}
+	if user != "" {
+		rec.Header.Set("Proxy-Authorization", user)
+	}
 	p.mu.Lock()
 	p.requests = append(p.requests, rec)
 	p.mu.Unlock()
