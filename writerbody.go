@@ -35,13 +35,13 @@ func (w *replyWriter) ReadFrom(src io.Reader) (n int64, err error) {
 		return 0, &UsageError{method, "a nil reader"}
 	}
 	noBody, err := w.beginWrite(method)
-	if err != nil || noBody {
-		if noBody {
-			w.endWrite()
-		}
+	if err != nil {
 		return 0, err
 	}
 	defer w.endWrite()
+	if noBody {
+		return 0, nil
+	}
 	for empty := 0; empty < maxEmptyReads; empty++ {
 		if left, _ := w.allowance(method); left == 0 { // there must be no more than that
 			k, err := src.Read(w.r.pipe.Scratch())
