@@ -46,12 +46,13 @@ var house = map[string]place{
 		never: "os"},
 
 	// Decisions, without I/O.
-	"internal/auth":     {imports: "internal/httpauth internal/httpurl", never: "net os"},
-	"internal/httpauth": {imports: "github.com/Azure/go-ntlmssp golang.org/x/net/http/httpguts", never: "net net/http os"},
-	"internal/httpurl":  {imports: "golang.org/x/net/idna", never: "net os"},
-	"internal/certs":    {never: "net/http os"},
-	"internal/filename": {never: "net net/http os"},
-	"internal/site":     {imports: "golang.org/x/net/idna", never: "net net/http os"},
+	"internal/cacherules": {imports: "headers internal/httpurl", never: "net os"},
+	"internal/auth":       {imports: "internal/httpauth internal/httpurl", never: "net os"},
+	"internal/httpauth":   {imports: "github.com/Azure/go-ntlmssp golang.org/x/net/http/httpguts", never: "net net/http os"},
+	"internal/httpurl":    {imports: "golang.org/x/net/idna", never: "net os"},
+	"internal/certs":      {never: "net/http os"},
+	"internal/filename":   {never: "net net/http os"},
+	"internal/site":       {imports: "golang.org/x/net/idna", never: "net net/http os"},
 
 	// Bytes and containers, without HTTP.
 	"internal/pipe":    {never: "net net/http os"},
