@@ -58,6 +58,7 @@ func TestStorable(t *testing.T) {
 		"unknown":                     {get(), 499, nil, NotCacheable},
 		"unknown, max-age":            {get(), 499, cc("max-age=9"), Stores},
 		"206":                         {get("Range: bytes=0-9"), 206, []string{"Content-Range: bytes 0-9/100"}, Stores},
+		"206 of one byte":             {get("Range: bytes=5-5"), 206, []string{"Content-Range: bytes 5-5/100"}, Stores},
 		"206, length unknown":         {get("Range: bytes=0-9"), 206, []string{"Content-Range: bytes 0-9/*"}, Stores},
 		"206 of several":              {get("Range: bytes=0-9,20-29"), 206, []string{"Content-Type: multipart/byteranges; boundary=x"}, UnknownPart},
 		"206 in lines":                {get("Range: bytes=0-9"), 206, []string{"Content-Range: lines 0-9/100"}, UnknownPart},
@@ -87,7 +88,7 @@ func TestStorable(t *testing.T) {
 
 // TestStoredFields: all but those of the connection (RFC 9111, section 3.1).
 func TestStoredFields(t *testing.T) {
-	s := ok("date: {0s}", "Connection: close, X-Hop", "x-hop: 1", "Keep-Alive: timeout=5", "Proxy-Authenticate: Basic", "Proxy-Authentication-Info: a",
+	s := ok("date: {0s}", "Connection: close, X-Hop", "x-hop: 1", "Keep-Alive: timeout=5", "Proxy-Authenticate: Basic", "Proxy-Authentication-Info: a", "Proxy-Authorization: Basic a",
 		"Proxy-Connection: close", "TE: trailers", "Transfer-Encoding: chunked", "Upgrade: h2c", "X-Unknown: a", "X-Unknown: b", "Set-Cookie: a=1",
 		"Content-Encoding: gzip", "Content-Length: 1000", "Trailer: X-Sum", "X-Empty:")
 	want := list("date: {0s}", "X-Unknown: a", "X-Unknown: b", "Set-Cookie: a=1", "Content-Encoding: gzip", "Content-Length: 1000", "Trailer: X-Sum", "X-Empty:")

@@ -80,6 +80,24 @@ func TestVary(t *testing.T) {
 	assert.Equal(t, VariesByAll, Storable(get(), 200, http.Header{"Vary": {"Foo", "*"}}))
 }
 
+// TestSingleFields: values that are no lists are compared as they are, and lists are not.
+func TestSingleFields(t *testing.T) {
+	for name, single := range map[string]bool{
+		"Authorization": true, "Cookie": true, "Date": true, "From": true, "Host": true, "If-Modified-Since": true, "If-Range": true,
+		"If-Unmodified-Since": true, "Origin": true, "Referer": true, "User-Agent": true,
+		"Foo": false, "Accept": false, "Accept-Charset": false, "Accept-Encoding": false, "Accept-Language": false, "Prefer": false,
+	} {
+		s := respond(get(name+": a,b"), 200, "Vary: "+name)
+		found, _ := Select(get(name+": a, b"), []*Stored{s})
+		assert.Equal(t, !single, found != nil, name)
+	}
+	// what looks like a weight and is none
+	for _, other := range []string{"a;x=1", "a;q-1", "a;q=2", "a;q=1.5", "a;q=0.5555", "a;q=", "a;q=x", "a;q=0x5"} {
+		found, _ := Select(get("Accept: "+other), []*Stored{respond(get("Accept: a"), 200, "Vary: Accept")})
+		assert.Nil(t, found, other)
+	}
+}
+
 // TestOddNames: a program may spell the names of its fields as it likes.
 func TestOddNames(t *testing.T) {
 	odd := NewRequest("GET", http.Header{"fOO": {"1"}, "cache-CONTROL": {"no-store"}, "authorization": {"Basic a"}}, PreferNetwork, "")
