@@ -150,4 +150,11 @@ func TestFields(t *testing.T) {
 		got := c.a.Fields(s, c.validated, start.Add(10*second))
 		assert.True(t, c.want.Equal(got), "%s: %v", name, got)
 	}
+
+	for _, cc := range []string{"no-cache=X-USER", `no-cache="x-other, x-user"`, `no-cache="x-other", no-cache="x-user"`} {
+		s := ok("Cache-Control: max-age=100, "+cc, "x-user: joe", "X: y", "x-User: jim")
+		fields := Answer{Status: 200}.Fields(s, false, start)
+		assert.False(t, fields.Has("X-User"), cc)
+		assert.True(t, fields.Has("X"), cc)
+	}
 }

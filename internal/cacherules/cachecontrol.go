@@ -21,7 +21,6 @@ type directive struct {
 	name   string // in lower case
 	arg    string // without quotes
 	hasArg bool
-	quoted bool
 	// bad: there is more than a name and an argument, which leaves the meaning open.
 	bad bool
 }
@@ -45,7 +44,6 @@ func (s *scanner) next() (d directive, ok bool) {
 	if s.rest != "" && s.rest[0] == '=' {
 		d.hasArg, s.rest = true, s.rest[1:]
 		if s.rest != "" && s.rest[0] == '"' && !s.unclosed {
-			d.quoted = true
 			var closed bool
 			if d.arg, s.rest, closed = unquote(s.rest); !closed {
 				s.unclosed, d.bad = true, true
@@ -213,10 +211,10 @@ func parseResponseDirectives(values []string) responseDirectives {
 	return r
 }
 
-// addNoCache adds a no-cache directive. One whose list is empty or invalid, or not quoted,
-// is for the whole response.
+// addNoCache adds a no-cache directive. One whose list is empty or invalid is for the whole
+// response. A single name need not be quoted (RFC 9111, section 5.2).
 func (r *responseDirectives) addNoCache(d directive) {
-	if d.bad || !d.quoted {
+	if d.bad {
 		r.noCache = true
 		return
 	}
