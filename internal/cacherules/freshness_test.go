@@ -166,6 +166,10 @@ func TestDateForms(t *testing.T) {
 			assert.InDelta(t, 3600, d.TTL.Seconds(), 51, "%.60q", s)
 		}
 	}
+	for month := time.January; month <= time.December; month++ {
+		d := time.Date(2032, month, 28, 23, 59, 59, 0, time.UTC)
+		assert.Equal(t, d.Sub(start), decide(get(), ok("Date: {0s}", "Expires: "+d.Format(http.TimeFormat)), 0).TTL)
+	}
 	// a year with two digits is in the past if it were more than 50 years ahead
 	assert.False(t, decide(get(), ok("Date: {0s}", "Expires: Sunday, 06-Nov-81 08:49:37 GMT"), 0).Stale)
 	assert.True(t, decide(get(), ok("Date: {0s}", "Expires: Sunday, 06-Nov-82 08:49:37 GMT"), 0).Stale)

@@ -77,6 +77,8 @@ func TestInvalidated(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "MKCOL", "FOO", "get"} {
 		assert.Equal(t, []string{own}, of(method, 200), method)
 		assert.Equal(t, []string{own}, of(method, 303), method)
+		assert.Equal(t, []string{own}, of(method, 399), method)
+		assert.Empty(t, of(method, 400), method)
 		assert.Empty(t, of(method, 404), method)
 		assert.Empty(t, of(method, 500), method)
 		assert.Empty(t, of(method, 101), method)

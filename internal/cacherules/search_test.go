@@ -27,6 +27,8 @@ func TestSearchRule(t *testing.T) {
 		`key-order=?0`:                    {},
 		`key-order, params=("a")`:         {AnyOrder: true, Ignored: []string{"a"}},
 		`key-order, unknown=?1`:           {AnyOrder: true},
+		`x.9_-*=?1, *a, params=("a")`:     {Ignored: []string{"a"}},
+		`params=("a"), except=?0`:         {},
 		`params=("a"), params=("b")`:      {Ignored: []string{"b"}},
 		// invalid
 		`except=("a")`:                  {},
@@ -47,10 +49,16 @@ func TestSearchRule(t *testing.T) {
 		`params key-order`:              {},
 		`params=("a"), key-order=?2, x`: {},
 		`params=`:                       {},
+		`except=(), params=("a")`:       {},
+		`params;=1`:                     {},
+		`params=("a";)`:                 {},
 	} {
 		assert.Equal(t, want, ParseSearchRule(header("No-Vary-Search: "+field)), field)
 	}
 	assert.True(t, ParseSearchRule(header()).IsZero())
+	for _, r := range []SearchRule{{AnyOrder: true}, {AllBut: true}, {Ignored: []string{"a"}}} {
+		assert.False(t, r.IsZero())
+	}
 	assert.Equal(t, SearchRule{AnyOrder: true, AllBut: true}, ParseSearchRule(header("No-Vary-Search: params", "No-Vary-Search: key-order")))
 }
 

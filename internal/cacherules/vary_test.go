@@ -92,7 +92,7 @@ func TestSingleFields(t *testing.T) {
 		assert.Equal(t, !single, found != nil, name)
 	}
 	// what looks like a weight and is none
-	for _, other := range []string{"a;x=1", "a;q-1", "a;q=2", "a;q=1.5", "a;q=0.5555", "a;q=", "a;q=x", "a;q=0x5"} {
+	for _, other := range []string{"a;x=1", "a;q-1", "a;q=2", "a;q=1.5", "a;q=0.5555", "a;q=", "a;q=x", "a;q=0x5", "a;q=1.x"} {
 		found, _ := Select(get("Accept: "+other), []*Stored{respond(get("Accept: a"), 200, "Vary: Accept")})
 		assert.Nil(t, found, other)
 	}
