@@ -127,8 +127,8 @@ type Memo interface {
 // ErrDamaged is the error of an entry whose stored form is not what was written.
 var ErrDamaged = errors.New("httpcache: damaged entry")
 
-// errFull and errTooLarge are errors of Write.
 var (
+	errOffset   = errors.New("httpcache: negative offset")
 	errFull     = errors.New("httpcache: store is full")
 	errTooLarge = errors.New("httpcache: entry is too large for the store")
 	errClosed   = errors.New("httpcache: store or writer is closed")
@@ -140,7 +140,7 @@ type Limits struct {
 	// is being written. 0 means 50 MiB.
 	Size int64
 	// Entry is the largest body in bytes. 0, or more than three quarters of Size, means three
-	// quarters of Size (rule M41).
+	// quarters of Size.
 	Entry int64
 }
 
