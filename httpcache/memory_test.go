@@ -9,7 +9,9 @@ import (
 
 func TestMemory(t *testing.T) {
 	storetest.Test(t, storetest.Subject{
-		New:     func(testing.TB) httpcache.Store { return &httpcache.Memory{} },
-		Limited: func(_ testing.TB, size int64) httpcache.Store { return httpcache.NewMemory(httpcache.Limits{Size: size}) },
+		New: func(testing.TB) httpcache.Store { return &httpcache.Memory{} },
+		Limited: func(_ testing.TB, size int64) httpcache.Store {
+			return httpcache.NewMemory(httpcache.Limits{Size: size})
+		},
 	})
 }
