@@ -9,7 +9,7 @@ import (
 )
 
 // patience is how long a Store may take for what it does in the background.
-const patience = 20 * time.Second
+var patience = 20 * time.Second
 
 // list: a Lister yields each entry once, with its key.
 func list(t testing.TB, s Subject) {
