@@ -33,11 +33,13 @@ var house = map[string]place{
 		internal/auth internal/certs internal/charset internal/coding internal/dial internal/filename internal/flow internal/httpauth internal/httpurl
 		internal/journal internal/oserr internal/pipe internal/scheme internal/wire
 		golang.org/x/net/http/httpguts golang.org/x/net/http/httpproxy`},
-	"cookies":      {imports: "internal/atomicfile internal/indexheap internal/site golang.org/x/net/publicsuffix"},
-	"headers":      {imports: "golang.org/x/net/http/httpguts", never: "net os"},
-	"hsts":         {imports: "internal/atomicfile internal/filelock internal/indexheap internal/site golang.org/x/net/publicsuffix", never: "net/http"},
-	"netreplytest": {imports: ". golang.org/x/net/http2 golang.org/x/net/http2/hpack", never: "testing"},
-	"httpserver":   {imports: "headers golang.org/x/net/http/httpguts golang.org/x/time/rate"},
+	"cookies":             {imports: "internal/atomicfile internal/indexheap internal/site golang.org/x/net/publicsuffix"},
+	"headers":             {imports: "golang.org/x/net/http/httpguts", never: "net os"},
+	"hsts":                {imports: "internal/atomicfile internal/filelock internal/indexheap internal/site golang.org/x/net/publicsuffix", never: "net/http"},
+	"netreplytest":        {imports: ". golang.org/x/net/http2 golang.org/x/net/http2/hpack", never: "testing"},
+	"httpcache":           {imports: "internal/filelock", never: "net net/http"},
+	"httpcache/storetest": {imports: "httpcache", never: "net net/http os"},
+	"httpserver":          {imports: "headers golang.org/x/net/http/httpguts golang.org/x/time/rate"},
 
 	// One exchange over HTTP.
 	"internal/flow": {imports: `headers hsts
