@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/netreply/netreply/httpcache"
 )
@@ -85,11 +86,15 @@ var (
 )
 
 // New returns a Store on the Redis that r describes, to which it connects when it is used.
-// Of r, ContextTimeoutEnabled, MaxRetries and DialerRetries do not count.
+// Of r, ContextTimeoutEnabled, MaxRetries and DialerRetries do not count, and no
+// MaintNotificationsConfig means that those are disabled.
 func New(r redis.UniversalOptions, o Options) *Store {
 	r.ContextTimeoutEnabled = true
 	r.MaxRetries = -1
 	r.DialerRetries = 1
+	if r.MaintNotificationsConfig == nil { // it looks up names without a bound
+		r.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	}
 	o = o.withDefaults()
 	if r.DialTimeout == 0 {
 		r.DialTimeout = 4 * o.Timeout
