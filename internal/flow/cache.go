@@ -238,14 +238,14 @@ func (h *Hop) processForCache() (again bool) {
 		h.e.cache.remove(h.t, cacherules.Key(u, h.req.Host, h.t.Partition))
 	}
 	switch {
-	case c.request.Method == http.MethodHead:
-		h.updateByHead(times)
-	case c.request.Method != http.MethodGet:
+	case c.request.Method != http.MethodGet && c.request.Method != http.MethodHead:
 	case resp.StatusCode == http.StatusNotModified:
 		again = h.notModified(times)
 	case resp.StatusCode >= 500 && c.usableOnFailure(resp.StatusCode, now):
 		drain(resp)
 		h.answerStale(now)
+	case c.request.Method == http.MethodHead:
+		h.updateByHead(times)
 	default:
 		h.store(times)
 	}
