@@ -111,7 +111,7 @@ func (r *Reply) showCache(o *flow.CacheOutcome) {
 		return
 	}
 	r.more().cache = o
-	if o.Status.Hit {
+	if !o.Sent {
 		r.tls, r.local, r.remote = nil, nil, nil
 	}
 }

@@ -128,7 +128,7 @@ func (w *watch) Head(resp *flow.Head) {
 	if o := resp.Cache; o != nil {
 		if o.FromStore {
 			h.takeCached(o, resp.Status)
-			h.http = !o.Status.Hit
+			h.http = o.Sent
 		}
 		(*Reply)(w).showCache(o)
 	}

@@ -44,6 +44,9 @@ type cached struct {
 	reason   string
 	status   cacherules.Status
 
+	// shares: the response body is a part.
+	shares bool
+
 	own  context.Context // of the transfer's requests, in whose place is that of fill
 	stop func() bool     // ends the tie of fill to the transfer
 }
@@ -100,37 +103,73 @@ func (h *Hop) lookUp() error {
 
 // decide carries out the decision about a GET or HEAD request.
 func (h *Hop) decide() error {
+	c := h.cached
+	for waits := true; ; {
+		if err := h.choose(); err != nil || c.answered {
+			return err
+		}
+		if !waits {
+			break
+		}
+		f := h.board()
+		if f == nil {
+			break
+		}
+		landed, err := f.await(h.t.ctx)
+		if err != nil {
+			return err
+		}
+		if landed == sharing && h.share(f) {
+			return nil
+		}
+		waits = landed == aborted
+		c.entries = h.e.cache.lookup(h.t, c.key)
+	}
+	switch c.decision.Action {
+	case cacherules.Validate, cacherules.Complete:
+		h.addConditions(c.decision.Conditions)
+	case cacherules.Fetch, cacherules.Use, cacherules.GatewayTimeout:
+	}
+	c.sent = time.Now()
+	h.beginFill()
+	return nil
+}
+
+// choose decides about a GET or HEAD request, and answers it if it is not to be sent.
+func (h *Hop) choose() error {
 	c, now := h.cached, time.Now()
 	for {
 		var miss cacherules.Miss
 		c.selected, miss = c.selectEntry()
 		c.decision = cacherules.Decide(&c.request, c.selected.response(), miss, now)
 		c.status = cacherules.Status{Forward: c.decision.Forward}
-		if c.decision.Action != cacherules.Use {
-			break
+		switch c.decision.Action {
+		case cacherules.Use:
+			if h.answer(c.decision.Answer, false, now) {
+				c.status.Hit = true
+				return nil
+			}
+			c.drop(h, c.selected) // its body is lost
+			continue
+		case cacherules.GatewayTimeout:
+			if h.t.Load == cacherules.AlwaysCache {
+				return h.notCached()
+			}
+			h.resp = h.madeResponse(http.StatusGatewayTimeout, headers.Headers{}, 0)
+			c.answered = true
+			c.status.Detail = "only-if-cached"
+		case cacherules.Fetch, cacherules.Validate, cacherules.Complete:
 		}
-		if h.answer(c.decision.Answer, false, now) {
-			c.status.Hit = true
-			return nil
-		}
-		c.drop(h, c.selected) // its body is lost
-	}
-	switch c.decision.Action {
-	case cacherules.GatewayTimeout:
-		if h.t.Load == cacherules.AlwaysCache {
-			return h.notCached()
-		}
-		h.resp = h.madeResponse(http.StatusGatewayTimeout, headers.Headers{}, 0)
-		c.answered = true
-		c.status.Detail = "only-if-cached"
 		return nil
-	case cacherules.Validate, cacherules.Complete:
-		h.addConditions(c.decision.Conditions)
-	case cacherules.Fetch, cacherules.Use:
 	}
-	c.sent = time.Now()
-	h.beginFill()
-	return nil
+}
+
+// landingOfFailure is what those who wait for a failed request have to do.
+func (h *Hop) landingOfFailure() landing {
+	if h.t.ctx.Err() != nil {
+		return aborted
+	}
+	return ashore
 }
 
 func (h *Hop) notCached() error {
@@ -223,6 +262,9 @@ func (h *Hop) processForCache() (again bool) {
 		h.t.wctx = c.own
 	}
 	if h.err != nil {
+		if c.fill != nil {
+			c.fill.land(h.landingOfFailure())
+		}
 		if h.t.ctx.Err() == nil && unreachable(h.err) && c.usableOnFailure(0, now) {
 			h.answerStale(now)
 		}
@@ -237,6 +279,7 @@ func (h *Hop) processForCache() (again bool) {
 	for _, u := range cacherules.Invalidated(h.req.Method, h.req.URL, resp.StatusCode, resp.Header) {
 		h.e.cache.remove(h.t, cacherules.Key(u, h.req.Host, h.t.Partition))
 	}
+	refused := false // it is known that the response cannot be shared
 	switch {
 	case c.request.Method != http.MethodGet && c.request.Method != http.MethodHead:
 	case resp.StatusCode == http.StatusNotModified:
@@ -247,7 +290,13 @@ func (h *Hop) processForCache() (again bool) {
 	case c.request.Method == http.MethodHead:
 		h.updateByHead(times)
 	default:
-		h.store(times)
+		refused = !h.store(times) && resp.StatusCode < 400
+	}
+	if f := c.fill; f != nil && !again && !c.shares {
+		if refused {
+			h.e.cache.setAlone(c.key, true)
+		}
+		f.land(ashore)
 	}
 	return again
 }
@@ -341,21 +390,23 @@ func (h *Hop) receivedFields() headers.Headers {
 	return headers.FromHTTP(h.resp.Header)
 }
 
-// store stores the response while its body is received.
-func (h *Hop) store(times cacherules.Times) {
+// store stores the response while its body is received. It reports false if it is not to be
+// stored.
+func (h *Hop) store(times cacherules.Times) bool {
 	c, status := h.cached, h.resp.StatusCode
 	refusal := cacherules.OtherStatus
 	if c.fill != nil {
 		refusal = cacherules.Storable(&c.request, status, h.resp.Header)
 	}
 	if refusal == cacherules.Stores && h.startFill(times) {
-		return
+		return true
 	}
 	outdated := status == http.StatusNotFound || status == http.StatusGone ||
 		status < 400 && status != http.StatusPartialContent && status != http.StatusNotModified
 	if outdated && c.selected != nil && !c.request.NoStore() && !h.t.NoSaveCache { // D30
 		h.e.cache.remove(h.t, c.key)
 	}
+	return false
 }
 
 // cache is the store of an Engine, and the responses that are on their way into it.
@@ -367,6 +418,8 @@ type cache struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	ended   bool // nothing goes on any more
+	flights map[flightKey]*fill
+	alone   map[string]bool // keys whose responses cannot be shared
 }
 
 func newCache(store httpcache.Store) *cache {

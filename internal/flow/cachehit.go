@@ -17,6 +17,7 @@ import (
 type CacheOutcome struct {
 	Status    cacherules.Status
 	FromStore bool            // the response is from the store
+	Sent      bool            // the request was sent
 	Quiet     bool            // rule S38b
 	Reason    string          // of a response from the store
 	Fields    headers.Headers // of a response from the store
@@ -28,7 +29,7 @@ func (h *Hop) outcome() *CacheOutcome {
 	if c == nil {
 		return nil
 	}
-	o := &CacheOutcome{Status: c.status, FromStore: c.answered}
+	o := &CacheOutcome{Status: c.status, FromStore: c.answered, Sent: !c.answered || c.network != nil}
 	if c.answered {
 		o.Fields, o.Quiet, o.Reason = c.fields, h.t.Load == cacherules.AlwaysCache, c.reason
 	}

@@ -24,7 +24,7 @@ func drain(resp *http.Response) { drainWithin(resp, drainTime) }
 func drainWithin(resp *http.Response, limit time.Duration) {
 	body := resp.Body
 	defer body.Close()
-	_, stores := body.(*sharing)
+	_, stores := body.(*part)
 	if body == http.NoBody || resp.Close && !stores || resp.ContentLength > drainLimit {
 		return
 	}

@@ -29,12 +29,20 @@ type fill struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
+	// Of requests that others wait for. known is closed when landed is set; nil for all other
+	// requests. The lock of c guards landed and waiting.
+	flight  flightKey
+	known   chan struct{}
+	landed  landing
+	waiting int
+
 	turn chan struct{} // held by who reads from the connection, and by who ends the fill
 
 	// Set before the response is shared. stored is the response as it will be stored.
 	stored *cacherules.Stored
 	url    string
-	resp   *http.Response // its Body is that of the connection
+	resp   *http.Response
+	body   io.ReadCloser // of the connection
 	w      httpcache.Writer
 	base   int64 // where the received body begins in the whole body
 
@@ -61,14 +69,21 @@ var errUnwanted = errors.New("nobody needs the response any more")
 // beginFill prepares to store the response of the request that is about to be sent.
 func (h *Hop) beginFill() {
 	t, c := h.t, h.cached
-	c.fill = nil
 	if c.request.Method != http.MethodGet || c.request.NoStore() || t.NoSaveCache {
 		return
 	}
-	f := &fill{c: h.e.cache, turn: make(chan struct{}, 1)}
+	f := c.fill
+	if f == nil {
+		f = &fill{c: h.e.cache}
+		c.fill = f
+	}
+	f.turn = make(chan struct{}, 1)
 	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(t.ctx))
-	c.fill, c.own = f, t.wctx
-	c.stop = context.AfterFunc(t.ctx, func() { f.cancel(context.Cause(t.ctx)) })
+	c.own = t.wctx
+	c.stop = context.AfterFunc(t.ctx, func() {
+		f.cancel(context.Cause(t.ctx))
+		f.land(aborted)
+	})
 	t.wctx = httptrace.WithClientTrace(f.ctx, &t.trace)
 	h.req = h.req.WithContext(t.wctx)
 }
@@ -91,9 +106,16 @@ func (h *Hop) startFill(times cacherules.Times) bool {
 	}
 	c.status.Stored = true
 	c.status.TTL, c.status.HasTTL = f.stored.TTL(times.Response), true
+	f.resp, f.body, f.w, f.users = resp, resp.Body, w, 1
+	if alone := !f.stored.Shared(times.Response); f.known != nil {
+		f.c.setAlone(c.key, alone)
+		l := sharing
+		if alone {
+			l = ashore
+		}
+		f.land(l)
+	}
 	c.stop()
-	network := *resp
-	f.resp, f.w, f.users = &network, w, 1
 	if resp.Body == http.NoBody {
 		f.turn <- struct{}{}
 		f.end(io.EOF)
@@ -101,9 +123,10 @@ func (h *Hop) startFill(times cacherules.Times) bool {
 		f.leave()
 		return true
 	}
-	s := &sharing{f: f, ctx: h.t.ctx}
+	s := &part{f: f, ctx: h.t.ctx, resp: resp}
 	s.stop = context.AfterFunc(s.ctx, s.leave)
 	resp.Body = s
+	c.shares = true
 	return true
 }
 
@@ -116,54 +139,62 @@ func reasonOf(resp *http.Response) string {
 	return reason
 }
 
-// sharing is the part of one request in a fill: a response body.
-type sharing struct {
+// part is the part of one request in a fill: a response body.
+type part struct {
 	f    *fill
+	resp *http.Response  // of which it is the body
 	ctx  context.Context // of the request
 	stop func() bool
 	at   int64 // position in what is received
 	left atomic.Bool
 }
 
-func (s *sharing) Read(p []byte) (int, error) {
-	f := s.f
-	for len(p) > 0 {
-		n, err, grown := f.readStored(p, s.at)
+func (p *part) Read(b []byte) (int, error) {
+	f := p.f
+	for len(b) > 0 {
+		n, err, grown := f.readStored(b, p.at)
 		if n > 0 || err != nil {
-			s.at += int64(n)
-			return n, err
+			return p.advance(n, err)
 		}
 		select {
-		case <-s.ctx.Done():
-			return 0, context.Cause(s.ctx)
+		case <-p.ctx.Done():
+			return 0, context.Cause(p.ctx)
 		case <-grown:
 		case f.turn <- struct{}{}:
-			if f.mayReceive(s.at) {
-				n, err = f.receive(p)
-				s.at += int64(n)
+			if f.mayReceive(p.at) {
+				n, err = f.receive(b)
 			}
 			f.release()
 			if n > 0 || err != nil {
-				if s.ctx.Err() != nil {
-					err = context.Cause(s.ctx)
-				}
-				return n, err
+				return p.advance(n, err)
 			}
 		}
 	}
 	return 0, nil
 }
 
+// advance records what Read returns.
+func (p *part) advance(n int, err error) (int, error) {
+	p.at += int64(n)
+	if err != nil && p.ctx.Err() != nil {
+		err = context.Cause(p.ctx)
+	}
+	if err == io.EOF && p.resp != p.f.resp {
+		p.resp.Trailer = p.f.resp.Trailer.Clone()
+	}
+	return n, err
+}
+
 // Close ends the part of the request.
-func (s *sharing) Close() error {
-	s.stop()
-	s.leave()
+func (p *part) Close() error {
+	p.stop()
+	p.leave()
 	return nil
 }
 
-func (s *sharing) leave() {
-	if s.left.CompareAndSwap(false, true) {
-		s.f.leave()
+func (p *part) leave() {
+	if p.left.CompareAndSwap(false, true) {
+		p.f.leave()
 	}
 }
 
@@ -201,7 +232,7 @@ func (f *fill) mayReceive(at int64) bool {
 
 // receive reads from the connection. The caller has the turn.
 func (f *fill) receive(p []byte) (int, error) {
-	n, err := f.resp.Body.Read(p)
+	n, err := f.body.Read(p)
 	f.mu.Lock()
 	keeps := f.kept == f.written
 	f.mu.Unlock()
@@ -320,7 +351,7 @@ func (f *fill) shut() {
 		f.end(errUnwanted)
 	}
 	f.cancel(errUnwanted)
-	f.resp.Body.Close()
+	f.body.Close()
 	f.w.Close()
 	f.mu.Lock()
 	f.closed = true
@@ -353,4 +384,4 @@ func (f *fill) failure() error {
 
 // lends reports whether the response body may be lent: when other requests share it, its Read
 // does not end with the transfer.
-func (c *cached) lends() bool { return c == nil || c.fill == nil || c.fill.w == nil }
+func (c *cached) lends() bool { return c == nil || !c.shares }
