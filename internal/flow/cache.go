@@ -273,11 +273,14 @@ func (h *Hop) processForCache() (again bool) {
 	resp := h.resp
 	times := cacherules.Times{Request: c.sent, Response: now}
 	if cacherules.ClearsCache(h.req.URL, resp.Header) {
+		h.e.cache.outdate("")
 		h.e.cache.removePrefix(h.t, cacherules.OriginKey(h.req.URL, h.req.Host, h.t.Partition))
 		c.entries, c.selected = nil, nil
 	}
 	for _, u := range cacherules.Invalidated(h.req.Method, h.req.URL, resp.StatusCode, resp.Header) {
-		h.e.cache.remove(h.t, cacherules.Key(u, h.req.Host, h.t.Partition))
+		key := cacherules.Key(u, h.req.Host, h.t.Partition)
+		h.e.cache.outdate(key)
+		h.e.cache.remove(h.t, key)
 	}
 	refused := false // it is known that the response cannot be shared
 	switch {
@@ -315,6 +318,9 @@ func (c *cached) usableOnFailure(status int, now time.Time) bool {
 // answerStale answers with the selected response although it could not be validated.
 func (h *Hop) answerStale(now time.Time) {
 	c := h.cached
+	if h.resp != nil {
+		c.status.ForwardStatus = h.resp.StatusCode
+	}
 	a, there := c.selected.stored.Answer(&c.request, now)
 	if !there {
 		return
@@ -420,6 +426,12 @@ type cache struct {
 	ended   bool // nothing goes on any more
 	flights map[flightKey]*fill
 	alone   map[string]bool // keys whose responses cannot be shared
+
+	// now counts invalidations. What was requested before the last one of its key, or of
+	// all keys, is not stored.
+	now         uint64
+	outdated    map[string]uint64
+	outdatedAll uint64
 }
 
 func newCache(store httpcache.Store) *cache {
@@ -447,6 +459,12 @@ func (c *cache) close() {
 	c.mu.Unlock()
 	c.cancel()
 	c.running.Wait()
+}
+
+func (c *cache) invalidations() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
 }
 
 // lookup returns the entries of a key. The store may be the program's: the clock is paused.

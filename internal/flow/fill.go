@@ -29,6 +29,9 @@ type fill struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
+	key   string
+	began uint64 // cache.now then
+
 	// Of requests that others wait for. known is closed when landed is set; nil for all other
 	// requests. The lock of c guards landed and waiting.
 	flight  flightKey
@@ -77,6 +80,7 @@ func (h *Hop) beginFill() {
 		f = &fill{c: h.e.cache}
 		c.fill = f
 	}
+	f.key, f.began = c.key, f.c.invalidations()
 	f.turn = make(chan struct{}, 1)
 	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(t.ctx))
 	c.own = t.wctx
@@ -264,7 +268,7 @@ func (f *fill) wake() {
 // end ends the fill with the error of the body, io.EOF for a complete one. The caller has the
 // turn. What is complete is in the store before anybody sees the end.
 func (f *fill) end(err error) {
-	if rec, useful := f.record(err); useful && f.kept == f.written {
+	if rec, useful := f.record(err); f.arrived() && useful && f.kept == f.written {
 		f.w.Commit(cacheentry.Append(nil, f.url, &rec)) // what is not stored is fetched again
 	}
 	f.mu.Lock()

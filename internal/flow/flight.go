@@ -29,8 +29,8 @@ const (
 	aborted         // its transfer has ended: another one may take the lead
 )
 
-// maxAlone is how many URLs are known whose responses cannot be shared: requests for these do not
-// wait.
+// maxAlone is how many URLs are known whose responses cannot be shared, so that requests for
+// these do not wait, and how many that were invalidated.
 const maxAlone = 1024
 
 // board makes the request one that others wait for, or returns the one to wait for.
@@ -47,8 +47,7 @@ func (h *Hop) board() (wait *fill) {
 		c.fill = nil
 		return nil
 	}
-	if f := e.flights[k]; f != nil {
-		f.waiting++
+	if f := e.flights[k]; f != nil && f.admit() {
 		return f
 	}
 	f := &fill{c: e, flight: k, known: make(chan struct{})}
@@ -79,13 +78,64 @@ func (f *fill) land(l landing) {
 		return
 	}
 	f.landed = l
-	delete(f.c.flights, f.flight)
 	if l == sharing {
 		f.mu.Lock()
 		f.users += f.waiting
 		f.mu.Unlock()
+	} else {
+		f.c.depart(f)
 	}
 	close(f.known)
+}
+
+// admit counts one more request that waits or takes part; false if it is too late. The caller
+// holds the lock of c.
+func (f *fill) admit() bool {
+	if f.landed == flying {
+		f.waiting++
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over || f.err != nil {
+		return false
+	}
+	f.users++
+	return true
+}
+
+// depart takes a fill off the list of those that can be waited for. The caller holds the lock.
+func (c *cache) depart(f *fill) {
+	if c.flights[f.flight] == f {
+		delete(c.flights, f.flight)
+	}
+}
+
+// outdate keeps what was requested before now from being stored for a key.
+func (c *cache) outdate(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now++
+	if c.outdated == nil {
+		c.outdated = map[string]uint64{}
+	}
+	if len(c.outdated) >= maxAlone || key == "" {
+		clear(c.outdated)
+		c.outdatedAll = c.now
+		return
+	}
+	c.outdated[key] = c.now
+}
+
+// arrived ends the time in which others can take part, and reports whether the response may be
+// stored.
+func (f *fill) arrived() bool {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if f.known != nil {
+		f.c.depart(f)
+	}
+	return max(f.c.outdated[f.key], f.c.outdatedAll) <= f.began
 }
 
 // setAlone remembers whether the responses for a key can be shared.
