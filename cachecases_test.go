@@ -33,9 +33,10 @@ type cacheStep struct {
 	//	valid   the store's, after a 304
 	//	stale   the store's, after a request that failed or was answered by an error
 	// and then, separated by blanks, conditions:
-	//	=N      the body is that of step N
+	//	=N      the body is that of step N;  @TEXT: it is TEXT
 	//	NNN     the status
-	//	+A:b    the response has the field A with the value b;  -A: it has no field A
+	//	+A:b    the response has the field A with the value b, with _ for a blank;  -A: it has no
+	//	        field A
 	//	>A:b    the server has received the field;  -: >A has not
 	want string
 }
@@ -144,6 +145,22 @@ var cacheCases = map[string][]cacheStep{
 	"Location is invalidated":         {{"/a", "200 Cache-Control: max-age=3600", "net"}, {"POST /b", "201 Location: /a", "net"}, {"/a", "200", "net"}},
 	"Content-Location is invalidated": {{"/a", "200 Cache-Control: max-age=3600", "net"}, {"PUT /b", "200 Content-Location: a", "net"}, {"/a", "200", "net"}},
 	"of another origin not":           {{"/a", "200 Cache-Control: max-age=3600", "net"}, {"POST /b", "201 Location: http://a.test/a", "net"}, {"/a", "", "hit =0"}},
+
+	// Parts.
+	"a range of what is stored": {{"", "200 Cache-Control: max-age=3600|Body: 0123456789", "net"}, {"Range: bytes=2-4", "", "hit 206 @234 +Content-Range:bytes_2-4/10 +Content-Length:3"},
+		{"Range: bytes=-3", "", "hit 206 @789"}, {"Range: bytes=8-", "", "hit 206 @89"}, {"Range: bytes=20-", "", "hit 416 @"}, {"Range: bytes=0-0,5-5", "200", "net"}},
+	"If-Range":                    {{"", `200 Cache-Control: max-age=3600|ETag: "a"|Body: 0123456789`, "net"}, {`Range: bytes=2-4|If-Range: "a"`, "", "hit 206 @234"}, {`Range: bytes=2-4|If-Range: "b"`, "", "hit 200 @0123456789"}},
+	"a stored part":               {{"Range: bytes=2-6", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 2-6/10|Body: 23456`, "net 206"}, {"Range: bytes=3-4", "", "hit 206 @34 +Content-Range:bytes_3-4/10"}, {"Range: bytes=6-7", "200", "net"}},
+	"a part is completed":         {{"Range: bytes=0-4", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 0-4/10|Body: 01234`, "net 206"}, {"", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 5-9/10|Body: 56789`, `valid 200 @0123456789 +Content-Length:10 -Content-Range >Range:bytes=5- >If-Range:"a"`}, {"", "", "hit 200 @0123456789"}},
+	"a part is replaced":          {{"Range: bytes=0-4", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 0-4/10|Body: 01234`, "net 206"}, {"", `200 Cache-Control: max-age=3600|ETag: "b"|Body: abc`, `net 200 >Range:bytes=5-`}, {"", "", "hit 200 @abc"}},
+	"parts that touch":            {{"Range: bytes=0-4", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 0-4/10|Body: 01234`, "net 206"}, {"Range: bytes=5-9", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 5-9/10|Body: 56789`, "net 206"}, {"", "", "hit 200 @0123456789"}},
+	"parts that overlap":          {{"Range: bytes=1-5", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 1-5/10|Body: 12345`, "net 206"}, {"Range: bytes=3-7", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 3-7/10|Body: 34567`, "net 206"}, {"Range: bytes=1-7", "", "hit 206 @1234567"}},
+	"parts that do not touch":     {{"Range: bytes=0-4", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 0-4/10|Body: 01234`, "net 206"}, {"Range: bytes=7-8", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 7-8/10|Body: 78`, "net 206"}, {"Range: bytes=0-3", "", "hit 206 @0123"}},
+	"parts of different bodies":   {{"Range: bytes=0-4", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 0-4/10|Body: 01234`, "net 206"}, {"Range: bytes=5-9", `206 Cache-Control: max-age=3600|ETag: "b"|Content-Range: bytes 5-9/10|Body: 56789`, "net 206"}, {"Range: bytes=5-6", "", "hit 206 @56"}, {"", "200", "net"}},
+	"the whole as a part":         {{"Range: bytes=0-", `206 Cache-Control: max-age=3600|Content-Range: bytes 0-9/10|Body: 0123456789`, "net 206"}, {"", "", "hit 200 @0123456789"}},
+	"a part of what is stored":    {{"", `200 Cache-Control: max-age=3600|ETag: "a"|Body: 0123456789`, "net"}, {"Range: bytes=2-4|Cache-Control: no-cache", `206 ETag: "a"|Content-Range: bytes 2-4/10|X: 1|Body: 234`, "net 206"}, {"", "", "hit 200 @0123456789 +X:1"}},
+	"a part that is useless":      {{"Range: bytes=0-4", `206 Cache-Control: max-age=3600|Content-Range: bytes 0-4/10|Body: 01234`, "net 206"}, {"", "200", "net - >Range"}},
+	"another part than asked for": {{"Range: bytes=0-4", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 0-4/10|Body: 01234`, "net 206"}, {"", `206 Cache-Control: max-age=3600|ETag: "a"|Content-Range: bytes 7-9/10|Body: 789`, `net 206 - >Range`}},
 
 	// HEAD.
 	"HEAD from GET":            {{"", "200 Cache-Control: max-age=3600|A: 1", "net"}, {"HEAD", "", "hit +A:1"}},
@@ -293,8 +310,10 @@ func (c *cacheCase) check(i int, resp *http.Response, body string) {
 		case w[0] == '=':
 			n, _ := strconv.Atoi(w[1:])
 			assert.Equal(c.t, c.bodies[n], body, "step %d", i)
+		case w[0] == '@':
+			assert.Equal(c.t, w[1:], body, "step %d", i)
 		case w[0] == '+':
-			assert.Equal(c.t, value, strings.Join(resp.Header.Values(name), ","), "step %d: %s", i, name)
+			assert.Equal(c.t, strings.ReplaceAll(value, "_", " "), strings.Join(resp.Header.Values(name), ","), "step %d: %s", i, name)
 		case w == "-":
 		case w[0] == '-':
 			assert.Empty(c.t, resp.Header.Values(name), "step %d: %s", i, name)

@@ -126,7 +126,7 @@ func (w *watch) Head(resp *flow.Head) {
 		h.mapped = resp.Header
 	}
 	if o := resp.Cache; o != nil {
-		if o.FromStore {
+		if o.Made {
 			h.takeCached(o, resp.Status)
 			h.http = o.Sent
 		}

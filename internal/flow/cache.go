@@ -44,11 +44,13 @@ type cached struct {
 	reason   string
 	status   cacherules.Status
 
-	// shares: the response body is a part.
-	shares bool
+	shares   bool // the response body is a part
+	combined bool // answered, but the server has sent some of the body
 
-	own  context.Context // of the transfer's requests, in whose place is that of fill
-	stop func() bool     // ends the tie of fill to the transfer
+	// own is the context of the transfer's requests, in whose place is outlives for those
+	// whose response others may need.
+	own, outlives context.Context
+	stop          func() bool // ends the tie of fill to the transfer
 }
 
 // entry is a stored response.
@@ -287,9 +289,10 @@ func (h *Hop) processForCache() (again bool) {
 	case c.request.Method != http.MethodGet && c.request.Method != http.MethodHead:
 	case resp.StatusCode == http.StatusNotModified:
 		again = h.notModified(times)
-	case resp.StatusCode >= 500 && c.usableOnFailure(resp.StatusCode, now):
+	case resp.StatusCode >= 500 && c.usableOnFailure(resp.StatusCode, now) && h.answerStale(now):
 		drain(resp)
-		h.answerStale(now)
+	case resp.StatusCode == http.StatusPartialContent && c.request.Method == http.MethodGet:
+		again = h.processPart(times)
 	case c.request.Method == http.MethodHead:
 		h.updateByHead(times)
 	default:
@@ -316,18 +319,17 @@ func (c *cached) usableOnFailure(status int, now time.Time) bool {
 }
 
 // answerStale answers with the selected response although it could not be validated.
-func (h *Hop) answerStale(now time.Time) {
+func (h *Hop) answerStale(now time.Time) bool {
 	c := h.cached
-	if h.resp != nil {
-		c.status.ForwardStatus = h.resp.StatusCode
-	}
+	failed := h.resp
 	a, there := c.selected.stored.Answer(&c.request, now)
-	if !there {
-		return
+	if !there || !h.answer(a, false, now) {
+		return false
 	}
-	if err, resp := h.err, h.resp; !h.answer(a, false, now) {
-		h.err, h.resp = err, resp
+	if failed != nil {
+		c.status.ForwardStatus = failed.StatusCode
 	}
+	return true
 }
 
 // notModified processes a 304. For conditions of the program it is the answer.
@@ -353,19 +355,30 @@ func (h *Hop) notModified(times cacherules.Times) (again bool) {
 	if c.decision.Action != cacherules.Validate && c.decision.Action != cacherules.Complete {
 		return false
 	}
-	resp := h.resp
-	drain(resp)
 	if selected != nil {
+		resp := h.resp
 		c.selected = selected
 		if a, there := selected.stored.Answer(&c.request, times.Response); there && h.answer(a, true, times.Response) {
+			drain(resp)
 			c.status.ForwardStatus = http.StatusNotModified
 			return false
 		}
-		h.resp = resp
 	}
 	// the server has not seen the conditions as they were sent, or the body is lost
+	return h.fetchAgain()
+}
+
+// fetchAgain sends the request again, without the conditions of the cache. The response is
+// dropped.
+func (h *Hop) fetchAgain() (again bool) {
+	c, t := h.cached, h.t
+	drain(h.resp)
 	c.selected, c.decision.Action = nil, cacherules.Fetch
-	req, err := h.t.newRequest(h.req.Method, h.req.URL)
+	c.status = cacherules.Status{Forward: c.decision.Forward}
+	if c.fill != nil {
+		t.wctx = c.outlives
+	}
+	req, err := t.newRequest(h.req.Method, h.req.URL)
 	if err != nil {
 		h.fail(err)
 		return false

@@ -16,11 +16,12 @@ import (
 // CacheOutcome is what a Manager with a cache knows about a response.
 type CacheOutcome struct {
 	Status    cacherules.Status
-	FromStore bool            // the response is from the store
-	Sent      bool            // the request was sent
-	Quiet     bool            // rule S38b
-	Reason    string          // of a response from the store
-	Fields    headers.Headers // of a response from the store
+	Made      bool   // the head is from the store
+	FromStore bool   // the whole response is
+	Sent      bool   // the request was sent
+	Quiet     bool   // rule S38b
+	Reason    string // of a head that is Made, as are Fields
+	Fields    headers.Headers
 }
 
 // outcome is nil without a cache.
@@ -29,7 +30,7 @@ func (h *Hop) outcome() *CacheOutcome {
 	if c == nil {
 		return nil
 	}
-	o := &CacheOutcome{Status: c.status, FromStore: c.answered, Sent: !c.answered || c.network != nil}
+	o := &CacheOutcome{Status: c.status, Made: c.answered, FromStore: c.answered && !c.combined, Sent: !c.answered || c.network != nil}
 	if c.answered {
 		o.Fields, o.Quiet, o.Reason = c.fields, h.t.Load == cacherules.AlwaysCache, c.reason
 	}
@@ -58,7 +59,7 @@ func (h *Hop) answer(a cacherules.Answer, validated bool, now time.Time) bool {
 		resp.ContentLength = s.Length
 	case a.Status == http.StatusNotModified, a.Body == cacherules.Span{}:
 	default:
-		body := h.openStored(c.selected.source, s, a.Body)
+		body := h.openStored(h.t.ctx, c.selected.source, s, a.Body)
 		if body == nil {
 			return false
 		}
@@ -90,12 +91,12 @@ func (h *Hop) useStored(resp *http.Response, s *cacherules.Stored, now time.Time
 }
 
 // openStored opens a part of the body of a stored response, nil if that is not possible. The
-// end of part is -1 for the end of the body.
-func (h *Hop) openStored(source httpcache.Entry, s *cacherules.Stored, part cacherules.Span) *storedBody {
+// end of part is -1 for the end of the body. ctx ends its reading.
+func (h *Hop) openStored(ctx context.Context, source httpcache.Entry, s *cacherules.Stored, part cacherules.Span) *storedBody {
 	t := h.t
 	t.Clock.Pause()
 	defer t.Clock.Resume()
-	b, err := source.Open(t.ctx)
+	b, err := source.Open(ctx)
 	if err != nil {
 		return nil
 	}
@@ -110,7 +111,7 @@ func (h *Hop) openStored(source httpcache.Entry, s *cacherules.Stored, part cach
 		b.Close()
 		return nil
 	}
-	return &storedBody{body: b, ctx: t.ctx, clock: t.Clock, at: part.Start - base, left: part.Len()}
+	return &storedBody{body: b, ctx: ctx, clock: t.Clock, at: part.Start - base, left: part.Len()}
 }
 
 // storedBody reads a part of a stored body.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -84,33 +85,45 @@ func (h *Hop) beginFill() {
 	f.turn = make(chan struct{}, 1)
 	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(t.ctx))
 	c.own = t.wctx
+	c.outlives = httptrace.WithClientTrace(f.ctx, &t.trace)
 	c.stop = context.AfterFunc(t.ctx, func() {
 		f.cancel(context.Cause(t.ctx))
 		f.land(aborted)
 	})
-	t.wctx = httptrace.WithClientTrace(f.ctx, &t.trace)
+	t.wctx = c.outlives
 	h.req = h.req.WithContext(t.wctx)
+}
+
+// filling is what a fill begins with.
+type filling struct {
+	record cacherules.Record // of the whole of body
+	base   int64             // where body begins in that of the record
+	body   io.ReadCloser     // from the connection, but for what the store has of it
+	size   int64             // of body, -1 if unknown
+	at     int64             // where in body that of the response begins
+	from   *http.Response    // what was received
 }
 
 // startFill makes the response body one that is stored while it is read. It reports false if
 // the store does not take it.
 func (h *Hop) startFill(times cacherules.Times) bool {
+	rec, base := cacherules.NewRecord(&h.cached.request, h.resp.StatusCode, h.receivedFields(), h.resp.ContentLength, times)
+	rec.Reason = reasonOf(h.resp)
+	return h.fillWith(filling{record: rec, base: base, body: h.resp.Body, size: h.resp.ContentLength, from: h.resp}, times)
+}
+
+func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	c, f, resp := h.cached, h.cached.fill, h.resp
-	if resp.StatusCode == http.StatusPartialContent {
-		return false
-	}
-	rec, base := cacherules.NewRecord(&c.request, resp.StatusCode, h.receivedFields(), resp.ContentLength, times)
-	rec.Reason = reasonOf(resp)
-	f.stored, f.base, f.url = cacherules.NewStored(rec), base, h.req.URL.String()
+	f.stored, f.base, f.url = cacherules.NewStored(b.record), b.base, h.req.URL.String()
 	h.t.Clock.Pause()
 	defer h.t.Clock.Resume()
-	w, err := f.c.store.Create(h.t.ctx, c.key, httpcache.Variant{ID: rec.Vary, Size: resp.ContentLength})
+	w, err := f.c.store.Create(h.t.ctx, c.key, httpcache.Variant{ID: b.record.Vary, Size: b.size})
 	if err != nil || w == nil {
 		return false
 	}
 	c.status.Stored = true
 	c.status.TTL, c.status.HasTTL = f.stored.TTL(times.Response), true
-	f.resp, f.body, f.w, f.users = resp, resp.Body, w, 1
+	f.resp, f.body, f.w, f.users = b.from, b.body, w, 1
 	if alone := !f.stored.Shared(times.Response); f.known != nil {
 		f.c.setAlone(c.key, alone)
 		l := sharing
@@ -120,16 +133,16 @@ func (h *Hop) startFill(times cacherules.Times) bool {
 		f.land(l)
 	}
 	c.stop()
-	if resp.Body == http.NoBody {
+	if b.body == http.NoBody {
 		f.turn <- struct{}{}
 		f.end(io.EOF)
 		<-f.turn
 		f.leave()
 		return true
 	}
-	s := &part{f: f, ctx: h.t.ctx, resp: resp}
-	s.stop = context.AfterFunc(s.ctx, s.leave)
-	resp.Body = s
+	p := &part{f: f, ctx: h.t.ctx, resp: resp, at: b.at}
+	p.stop = context.AfterFunc(p.ctx, p.leave)
+	resp.Body = p
 	c.shares = true
 	return true
 }
@@ -158,27 +171,25 @@ func (p *part) Read(b []byte) (int, error) {
 	for len(b) > 0 {
 		n, err, grown := f.readStored(b, p.at)
 		if n > 0 || err != nil {
-			return p.advance(n, err)
+			return p.count(n, err)
 		}
 		select {
 		case <-p.ctx.Done():
 			return 0, context.Cause(p.ctx)
 		case <-grown:
 		case f.turn <- struct{}{}:
-			if f.mayReceive(p.at) {
-				n, err = f.receive(b)
-			}
+			n, err = f.advance(b, p.at)
 			f.release()
 			if n > 0 || err != nil {
-				return p.advance(n, err)
+				return p.count(n, err)
 			}
 		}
 	}
 	return 0, nil
 }
 
-// advance records what Read returns.
-func (p *part) advance(n int, err error) (int, error) {
+// count records what Read returns.
+func (p *part) count(n int, err error) (int, error) {
 	p.at += int64(n)
 	if err != nil && p.ctx.Err() != nil {
 		err = context.Cause(p.ctx)
@@ -227,11 +238,23 @@ func (f *fill) readStored(p []byte, at int64) (n int, err error, grown <-chan st
 	return 0, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}, nil
 }
 
-// mayReceive reports whether the bytes behind at have to come from the connection.
-func (f *fill) mayReceive(at int64) bool {
+// advance receives into b if at is where the fill has got to, and something else if that is
+// further on. The caller has the turn.
+func (f *fill) advance(b []byte, at int64) (int, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.written == at && f.err == nil && !f.over
+	ahead, over := at-f.written, f.err != nil || f.over
+	f.mu.Unlock()
+	switch {
+	case ahead < 0 || over:
+		return 0, nil
+	case ahead == 0:
+		return f.receive(b)
+	}
+	_, err := f.receive(make([]byte, min(ahead, 32<<10)))
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return 0, err
 }
 
 // receive reads from the connection. The caller has the turn.
@@ -308,8 +331,7 @@ func (f *fill) leave() {
 		return
 	}
 	f.over = true
-	rest := f.stored.Length - f.base - f.written
-	f.finishing = f.err == nil && f.stored.Length >= 0 && rest <= finishLimit && f.c.begin()
+	f.finishing = f.err == nil && f.missing() <= finishLimit && f.c.begin()
 	finishing := f.finishing
 	f.mu.Unlock()
 	if finishing {
@@ -322,6 +344,17 @@ func (f *fill) leave() {
 		f.release()
 	default:
 	}
+}
+
+// missing is how much is still to be received. The caller holds the lock.
+func (f *fill) missing() int64 {
+	switch {
+	case len(f.stored.Have) > 0:
+		return f.stored.Have[0].Len() - f.written
+	case f.stored.Length < 0:
+		return math.MaxInt64
+	}
+	return f.stored.Length - f.base - f.written
 }
 
 // release gives the turn back. The last one to have it ends the fill, if everybody has left.
