@@ -543,6 +543,61 @@ func TestInvalidatedFill(t *testing.T) {
 	})
 }
 
+// TestRefreshBehind: what may be used stale is, and is validated meanwhile, once.
+func TestRefreshBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		hold := make(chan struct{}, 1)
+		s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			n++
+			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=20")
+			w.Header().Set("ETag", strconv.Itoa((n+1)/2))
+			w.Header().Set("X", r.Header.Get("If-None-Match")+r.Header.Get("N"))
+			hold <- struct{}{}
+			defer func() { <-hold }()
+			if r.Header.Get("If-None-Match") == w.Header().Get("ETag") {
+				w.WriteHeader(304)
+				return
+			}
+			fmt.Fprint(w, "body ", n)
+		})
+		q := s.Request("/")
+		q.Headers.Add("N", "x")
+		check := func(want string, hit bool, x string) {
+			t.Helper()
+			r, body := fetched(t, m, q)
+			assert.Equal(t, want, body)
+			assert.Equal(t, hit, r.CacheStatus().Hit)
+			assert.Equal(t, x, r.RawHeader("X"))
+			synctest.Wait()
+		}
+		check("body 1", false, "x")
+		time.Sleep(15 * time.Second)
+		hold <- struct{}{}
+		check("body 1", true, "x") // stale, and refreshed by a 304
+		check("body 1", true, "x")
+		<-hold
+		synctest.Wait()
+		assert.Equal(t, 2, n)
+		check("body 1", true, "1x")
+		time.Sleep(15 * time.Second)
+		check("body 1", true, "1x") // stale, and replaced
+		check("body 3", true, "1x")
+		time.Sleep(31 * time.Second)
+		check("body 3", false, "2x") // too old
+		assert.Equal(t, 4, n)
+		time.Sleep(time.Hour)
+		q.CacheLoadControl = netreply.PreferCache
+		check("body 3", true, "2x")
+		check("body 5", true, "2x")
+		hold <- struct{}{}
+		time.Sleep(15 * time.Second)
+		check("body 5", true, "2x")
+		m.Close() // which ends what goes on
+		<-hold
+	})
+}
+
 // TestCacheClosed: Close ends what goes on behind aborted replies.
 func TestCacheClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -147,8 +147,14 @@ func (h *Hop) choose() error {
 		c.status = cacherules.Status{Forward: c.decision.Forward}
 		switch c.decision.Action {
 		case cacherules.Use:
+			if h.t.refreshes {
+				return h.mustRefresh()
+			}
 			if h.answer(c.decision.Answer, false, now) {
 				c.status.Hit = true
+				if c.decision.Refresh {
+					h.refresh()
+				}
 				return nil
 			}
 			c.drop(h, c.selected) // its body is lost
@@ -164,6 +170,20 @@ func (h *Hop) choose() error {
 		}
 		return nil
 	}
+}
+
+// mustRefresh replaces the decision to use a stale response by one to validate it.
+func (h *Hop) mustRefresh() error {
+	d := &h.cached.decision
+	switch {
+	case !d.Refresh: // it has been validated meanwhile
+		return h.notCached()
+	case d.Conditions == (cacherules.Conditions{}):
+		d.Action = cacherules.Fetch
+	default:
+		d.Action = cacherules.Validate
+	}
+	return nil
 }
 
 // landingOfFailure is what those who wait for a failed request have to do.
@@ -439,6 +459,8 @@ type cache struct {
 	ended   bool // nothing goes on any more
 	flights map[flightKey]*fill
 	alone   map[string]bool // keys whose responses cannot be shared
+
+	refreshing map[string]bool // keys whose responses are validated in the background
 
 	// now counts invalidations. What was requested before the last one of its key, or of
 	// all keys, is not stored.
