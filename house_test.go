@@ -37,7 +37,7 @@ var house = map[string]place{
 	"headers":      {imports: "golang.org/x/net/http/httpguts", never: "net os"},
 	"hsts":         {imports: "internal/atomicfile internal/filelock internal/indexheap internal/site golang.org/x/net/publicsuffix", never: "net/http"},
 	"netreplytest": {imports: ". golang.org/x/net/http2 golang.org/x/net/http2/hpack", never: "testing"},
-	"httpcache":    {imports: "headers internal/cacheentry internal/cacherules"},
+	"httpcache":    {imports: "headers internal/cacheentry internal/cacherules internal/filelock"},
 	"httpserver":   {imports: "headers golang.org/x/net/http/httpguts golang.org/x/time/rate"},
 
 	// One exchange over HTTP.
@@ -83,6 +83,7 @@ var house = map[string]place{
 	// For tests; not imported by any package above.
 	"docs":                     {},
 	"internal/api":             {},
+	"httpcache/storetest":      {imports: "httpcache"},
 	"internal/testserver":      {imports: "internal/oserr go.uber.org/goleak"},
 	"internal/conformance/...": {imports: ". cookies hsts httpcache internal/conformance/... internal/oserr golang.org/x/net/http2 golang.org/x/net/http2/hpack"},
 }
