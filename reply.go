@@ -67,7 +67,6 @@ type Reply struct {
 	remote     net.Addr
 	decoder    *coding.Reader // nil for a body that is not encoded
 	throttle   throttle
-	headDone   chan struct{} // made by the first WaitHead
 	done       chan struct{} // made by the first Wait
 	record     record
 	dispatcher *dispatcher // nil without OnSignal
@@ -86,11 +85,13 @@ const (
 // extra is what few replies have.
 type extra struct {
 	trailers   *Headers
-	attributes map[any]any     // user attributes that a Backend has set
-	request    *Request        // set by a Backend; nil for that of the program
-	sslState   func() SSLState // of a Backend; nil for none
-	taker      taker           // nil without a RoundTripper; set before the reply runs
-	upgraded   net.Conn        // the connection after a 101 response
+	attributes map[any]any        // user attributes that a Backend has set
+	request    *Request           // set by a Backend; nil for that of the program
+	sslState   func() SSLState    // of a Backend; nil for none
+	taker      taker              // nil without a RoundTripper; set before the reply runs
+	upgraded   net.Conn           // the connection after a 101 response
+	cache      *flow.CacheOutcome // of the last head; nil without a cache
+	headDone   chan struct{}      // made by the first WaitHead
 }
 
 // taker gets the response instead of the program: it is a request of a RoundTripper.
@@ -407,9 +408,9 @@ func (r *Reply) Close() error {
 
 // closeHeadDone wakes the callers of WaitHead. The caller holds the lock.
 func (r *Reply) closeHeadDone() {
-	if r.headDone != nil {
-		close(r.headDone)
-		r.headDone = nil
+	if r.extra != nil && r.extra.headDone != nil {
+		close(r.extra.headDone)
+		r.extra.headDone = nil
 	}
 }
 
@@ -470,6 +471,9 @@ func (h *head) reason() string {
 func (r *Reply) WireBytes() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fromCache() {
+		return 0
+	}
 	if r.decoder != nil {
 		return r.decoder.WireBytes()
 	}

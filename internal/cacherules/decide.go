@@ -256,3 +256,10 @@ func (s *Stored) answer(r *Request, now time.Time) (a Answer, there bool) {
 	a.Body = Span{0, s.Length}
 	return a, s.Complete()
 }
+
+// Answer says what of a stored response answers a request that may be answered with it; there
+// is false if that is not stored.
+func (s *Stored) Answer(r *Request, now time.Time) (a Answer, there bool) { return s.answer(r, now) }
+
+// TTL is how long a stored response stays fresh, negative if it is stale.
+func (s *Stored) TTL(now time.Time) time.Duration { return s.lifetime - s.age(now) }

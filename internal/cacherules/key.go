@@ -35,10 +35,15 @@ func OriginKey(u *url.URL, host, partition string) string {
 	return string(append(appendOrigin(nil, u, host, partition), '/'))
 }
 
+// PartitionKey returns the beginning that the keys of one partition, and no others, have in
+// common.
+func PartitionKey(partition string) string {
+	return strconv.Itoa(len(partition)) + ":" + partition + " "
+}
+
 func appendOrigin(b []byte, u *url.URL, host, partition string) []byte {
 	if partition != "" {
-		b = append(strconv.AppendInt(b, int64(len(partition)), 10), ':')
-		b = append(append(b, partition...), ' ')
+		b = append(b, PartitionKey(partition)...)
 	}
 	if host != "" && !strings.EqualFold(host, u.Host) {
 		b = append(strconv.AppendInt(b, int64(len(host)), 10), '@')

@@ -16,7 +16,7 @@ func TestSteps(t *testing.T) {
 	for _, s := range NewEngine(Config{}).steps {
 		names = append(names, s.name)
 	}
-	assert.Equal(t, "decode redirect hsts login cookies proxy retry send", strings.Join(names, " "))
+	assert.Equal(t, "decode redirect hsts login cookies cache proxy retry send", strings.Join(names, " "))
 }
 
 // script makes steps a, b, c … that record their calls. fails and again say, by "name
