@@ -237,6 +237,22 @@ func TestLostParts(t *testing.T) {
 	}
 }
 
+// TestOldEntryIsLost: what has become of a body that was replaced is nothing to its successor.
+func TestOldEntryIsLost(t *testing.T) {
+	server := startServer(t)
+	o := patient()
+	s := server.open(t, o)
+	require.NoError(t, store(s, "k", 1, 1000))
+	list, err := s.Lookup(bg, "k")
+	require.NoError(t, err)
+	c := server.client(t)
+	require.NoError(t, c.Del(bg, parts(t, c, o.Prefix)...).Err())
+	require.NoError(t, store(s, "k", 2, 1000))
+	_, err = list[0].Open(bg)
+	require.ErrorIs(t, err, httpcache.ErrDamaged)
+	stored(t, s, "k", 2, 1000)
+}
+
 // TestSilentRedis: a Redis that accepts connections and says nothing costs each exchange
 // Options.Timeout, and after three of them nothing but one in a second.
 func TestSilentRedis(t *testing.T) {
@@ -270,7 +286,11 @@ func TestSilentRedis(t *testing.T) {
 		assert.False(t, waited)
 		assert.Zero(t, time.Since(began))
 		<-time.After(time.Second)
-		assert.Equal(t, 70*time.Millisecond, took())
+		trial := make(chan time.Duration)
+		go func() { trial <- took() }()
+		synctest.Wait()
+		assert.Zero(t, took(), "one tries, the others do not wait for it")
+		assert.Equal(t, 70*time.Millisecond, <-trial)
 		assert.Zero(t, took())
 		require.NoError(t, s.Close())
 		for len(dialed) > 0 {

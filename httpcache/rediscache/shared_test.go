@@ -135,6 +135,21 @@ func TestReserveBound(t *testing.T) {
 	release()
 }
 
+// TestLateRelease: who releases a reservation that has expired does not release that of another.
+func TestLateRelease(t *testing.T) {
+	server := startServer(t)
+	short := server.open(t, rediscache.Options{Timeout: 10 * time.Second, Lease: time.Millisecond})
+	s := server.open(t, rediscache.Options{Timeout: 10 * time.Second, Lease: time.Hour, Wait: 50 * time.Millisecond})
+	late, waited := short.Reserve(bg, "k")
+	require.False(t, waited)
+	var release func()
+	require.Eventually(t, func() bool { release, waited = s.Reserve(bg, "k"); return !waited }, 20*time.Second, time.Millisecond)
+	late()
+	_, waited = s.Reserve(bg, "k")
+	assert.True(t, waited)
+	release()
+}
+
 // TestExpiry: everything in Redis expires, bodies after the entries that they belong to.
 func TestExpiry(t *testing.T) {
 	server := startServer(t)
