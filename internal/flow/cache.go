@@ -512,11 +512,31 @@ func (c *cache) lookup(t *Transfer, key string) []entry {
 	}
 	entries := make([]entry, 0, len(found))
 	for _, e := range found {
-		if _, rec, err := cacheentry.Parse(e.Meta()); err == nil {
-			entries = append(entries, entry{cacherules.NewStored(rec), e})
+		if s := parsed(e); s != nil {
+			entries = append(entries, entry{s, e})
 		}
 	}
 	return entries
+}
+
+// parsed is what the metadata of an entry says, nil if it is damaged. An entry that stays in
+// memory keeps it.
+func parsed(e httpcache.Entry) *cacherules.Stored {
+	memo, keeps := e.(httpcache.Memo)
+	if keeps {
+		if s, ok := memo.Memo().Load().(*cacherules.Stored); ok {
+			return s
+		}
+	}
+	_, rec, err := cacheentry.Parse(e.Meta())
+	if err != nil {
+		return nil
+	}
+	s := cacherules.NewStored(rec)
+	if keeps {
+		memo.Memo().Store(s)
+	}
+	return s
 }
 
 func (c *cache) remove(t *Transfer, key string) {
