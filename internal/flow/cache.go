@@ -442,7 +442,7 @@ func (h *Hop) store(times cacherules.Times) bool {
 	}
 	outdated := status == http.StatusNotFound || status == http.StatusGone ||
 		status < 400 && status != http.StatusPartialContent && status != http.StatusNotModified
-	if outdated && c.selected != nil && !c.request.NoStore() && !h.t.NoSaveCache { // D30
+	if outdated && c.selected != nil && !c.request.NoStore() { // D30
 		h.e.cache.remove(h.t, c.key)
 	}
 	return false
