@@ -3,6 +3,7 @@ package httpcache
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -143,7 +144,9 @@ func (d *Disk) keyName(hash string) string {
 }
 
 func (d *Disk) bodyName(hash string, body uint64) string {
-	return fmt.Sprintf("%s%c%s%c%s-%016x%s", d.dir, filepath.Separator, hash[:2], filepath.Separator, hash, body, bodySuffix)
+	var number [8]byte
+	binary.BigEndian.PutUint64(number[:], body)
+	return strings.TrimSuffix(d.keyName(hash), keySuffix) + "-" + hex.EncodeToString(number[:]) + bodySuffix
 }
 
 // makeDirOf makes the directory of a file.
@@ -217,8 +220,8 @@ func readFile(name string) (b []byte, changed time.Time, err error) {
 
 // change changes the entries of a key: under its lock it calls f, with an empty keyFile if
 // there is none, and writes what f has made of it, if f returns true. Bodies that are no
-// longer named are removed.
-func (d *Disk) change(ctx context.Context, hash, key string, f func(*keyFile) (bool, error)) error {
+// longer named are removed. Then reserved bytes are given back.
+func (d *Disk) change(ctx context.Context, hash, key string, reserved int64, f func(*keyFile) (bool, error)) error {
 	shard := d.shard(hash)
 	lock, err := shard.lock(ctx)
 	if err != nil {
@@ -228,10 +231,6 @@ func (d *Disk) change(ctx context.Context, hash, key string, f func(*keyFile) (b
 	if d.closed() {
 		return errClosed
 	}
-	return d.changeLocked(hash, key, f)
-}
-
-func (d *Disk) changeLocked(hash, key string, f func(*keyFile) (bool, error)) error {
 	name := d.keyName(hash)
 	old, _, err := readFile(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -273,7 +272,9 @@ func (d *Disk) changeLocked(hash, key string, f func(*keyFile) (bool, error)) er
 			os.Remove(d.bodyName(hash, v.body)) // if that fails, expire finds it
 		}
 	}
-	d.sizes.add(delta)
+	if size, known := d.sizes.add(delta - reserved); !known || size > d.limits.Size {
+		d.expire()
+	}
 	return nil
 }
 
@@ -341,7 +342,7 @@ const maxClaims = 10
 
 // commit makes the file of a key name what a Writer has written.
 func (d *Disk) commit(w *diskWriter) error {
-	err := d.change(context.Background(), w.hash, w.key, func(k *keyFile) (bool, error) {
+	err := d.change(context.Background(), w.hash, w.key, w.reserved, func(k *keyFile) (bool, error) {
 		if name := d.bodyName(w.hash, w.v.body); w.file != nil && w.name != name {
 			err := os.Rename(w.name, name)
 			if errors.Is(err, fs.ErrNotExist) && makeDirOf(name) == nil {
@@ -356,15 +357,10 @@ func (d *Disk) commit(w *diskWriter) error {
 		k.variants = append(k.variants, w.v)
 		return true, nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		w.reserved = 0
 	}
-	d.sizes.add(-w.reserved)
-	w.reserved = 0
-	if size, ok := d.sizes.get(); !ok || size > d.limits.Size {
-		d.expire()
-	}
-	return nil
+	return err
 }
 
 // Update replaces the metadata of an entry.
@@ -376,7 +372,7 @@ func (d *Disk) Update(ctx context.Context, e Entry, meta []byte) error {
 	if err := d.usable(ctx); err != nil {
 		return err
 	}
-	return d.change(ctx, hashOf(old.key), old.key, func(k *keyFile) (bool, error) {
+	return d.change(ctx, hashOf(old.key), old.key, 0, func(k *keyFile) (bool, error) {
 		i := slices.IndexFunc(k.variants, func(v variant) bool { return v.sameAs(&old.variant) })
 		if i < 0 {
 			return false, nil
@@ -390,7 +386,7 @@ func (d *Disk) Update(ctx context.Context, e Entry, meta []byte) error {
 
 // drop removes an entry that turned out to be damaged, if it is still there.
 func (d *Disk) drop(e *diskEntry) {
-	d.change(d.ctx, hashOf(e.key), e.key, func(k *keyFile) (bool, error) {
+	d.change(d.ctx, hashOf(e.key), e.key, 0, func(k *keyFile) (bool, error) {
 		n := len(k.variants)
 		k.variants = slices.DeleteFunc(k.variants, func(v variant) bool { return v.body == e.body })
 		return len(k.variants) < n, nil
@@ -422,7 +418,7 @@ func (d *Disk) Remove(ctx context.Context, key string) error {
 	if _, err := os.Lstat(d.keyName(hash)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return d.change(ctx, hash, key, removeAll)
+	return d.change(ctx, hash, key, 0, removeAll)
 }
 
 func removeAll(k *keyFile) (bool, error) {
@@ -439,7 +435,7 @@ func (d *Disk) RemovePrefix(ctx context.Context, prefix string) error {
 	var failed error
 	d.walk(ctx, func(hash string, k *keyFile) bool {
 		if strings.HasPrefix(k.key, prefix) {
-			if err := d.change(ctx, hash, k.key, removeAll); failed == nil {
+			if err := d.change(ctx, hash, k.key, 0, removeAll); failed == nil {
 				failed = err
 			}
 		}

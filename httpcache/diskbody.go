@@ -349,6 +349,8 @@ func (w *diskWriter) Close() error {
 			err = os.Remove(w.name)
 		}
 	}
-	w.store.sizes.add(-w.reserved)
+	if w.reserved > 0 {
+		w.store.sizes.add(-w.reserved)
+	}
 	return err
 }
