@@ -40,8 +40,7 @@ type cached struct {
 	// that was received instead, nil if the request was not sent.
 	answered bool
 	network  http.Header
-	fields   headers.Headers // of a response from the store, as is reason
-	reason   string
+	fields   headers.Headers // of a response from the store
 	status   cacherules.Status
 
 	shares   bool // the response body is a part

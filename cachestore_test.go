@@ -1,0 +1,193 @@
+package netreply_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/httpcache"
+)
+
+// faultyStore fails where it is told to.
+type faultyStore struct {
+	httpcache.Store
+	fails  string // Lookup, Create, Write, Commit, Open or ReadAt; refuse: Create returns nil
+	limit  int    // from which byte on
+	failed atomic.Int32
+}
+
+var errStore = errors.New("the store is broken")
+
+func (s *faultyStore) fail(at string) error {
+	if s.fails == at {
+		s.failed.Add(1)
+		return errStore
+	}
+	return nil
+}
+
+func (s *faultyStore) Lookup(ctx context.Context, key string) ([]httpcache.Entry, error) {
+	if err := s.fail("Lookup"); err != nil {
+		return nil, err
+	}
+	found, err := s.Store.Lookup(ctx, key)
+	list := make([]httpcache.Entry, 0, len(found))
+	for _, e := range found {
+		list = append(list, &faultyEntry{e, s})
+	}
+	return list, err
+}
+
+func (s *faultyStore) Create(ctx context.Context, key string, v httpcache.Variant) (httpcache.Writer, error) {
+	if s.fail("refuse") != nil {
+		return nil, nil
+	}
+	if err := s.fail("Create"); err != nil {
+		return nil, err
+	}
+	w, err := s.Store.Create(ctx, key, v)
+	return &faultyWriter{w, s, 0}, err
+}
+
+type faultyEntry struct {
+	httpcache.Entry
+	s *faultyStore
+}
+
+func (e *faultyEntry) Open(ctx context.Context) (httpcache.Body, error) {
+	if err := e.s.fail("Open"); err != nil {
+		return nil, err
+	}
+	b, err := e.Entry.Open(ctx)
+	return &faultyBody{b, e.s}, err
+}
+
+type faultyBody struct {
+	httpcache.Body
+	s *faultyStore
+}
+
+func (b *faultyBody) ReadAt(p []byte, off int64) (int, error) {
+	if off >= int64(b.s.limit) {
+		if err := b.s.fail("ReadAt"); err != nil {
+			return 0, err
+		}
+	}
+	return b.Body.ReadAt(p, off)
+}
+
+type faultyWriter struct {
+	httpcache.Writer
+	s *faultyStore
+	n int
+}
+
+func (w *faultyWriter) Write(p []byte) (int, error) {
+	if w.n += len(p); w.n > w.s.limit {
+		if err := w.s.fail("Write"); err != nil {
+			return 0, err
+		}
+	}
+	return w.Writer.Write(p)
+}
+
+func (w *faultyWriter) Commit(meta []byte) error {
+	if err := w.s.fail("Commit"); err != nil {
+		return err
+	}
+	return w.Writer.Commit(meta)
+}
+
+// TestFaultyStore: a store that fails is as none, as long as no byte of what it has was
+// delivered.
+func TestFaultyStore(t *testing.T) {
+	large := strings.Repeat("0123456789abcdef", 1<<14)
+	for _, fails := range []string{"Lookup", "Create", "refuse", "Write", "Commit", "Open"} {
+		t.Run(fails, func(t *testing.T) {
+			store := &faultyStore{Store: httpcache.NewMemory(httpcache.Limits{}), fails: fails, limit: 100_000}
+			s, m := cachedServer(t, fresh(large), func(c *netreply.Config) { c.Cache = httpcache.New(store) })
+			for range 3 {
+				r, body := fetched(t, m, s.Request("/"))
+				assert.Equal(t, large, body)
+				assert.False(t, r.CacheStatus().Hit)
+			}
+			assert.Len(t, s.Requests(), 3)
+			assert.Positive(t, store.failed.Load())
+		})
+	}
+}
+
+// TestLostBody: a stored body that is lost while it is read fails the reply.
+func TestLostBody(t *testing.T) {
+	store := &faultyStore{Store: httpcache.NewMemory(httpcache.Limits{}), fails: "ReadAt", limit: 100}
+	s, m := cachedServer(t, fresh(strings.Repeat("x", 1000)), func(c *netreply.Config) { c.Cache = httpcache.New(store) })
+	fetched(t, m, s.Request("/"))
+	q := s.Request("/")
+	q.ReadBufferSize = 100
+	r := m.Get(t.Context(), q)
+	body, err := io.ReadAll(r)
+	assert.ErrorIs(t, err, netreply.UnknownContentError)
+	assert.ErrorContains(t, err, errStore.Error())
+	assert.Len(t, body, 100)
+}
+
+// TestStoreFailsWhileShared: the request that reads the connection gets its body all the same;
+// the others fail, and nothing is stored.
+func TestStoreFailsWhileShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faultyStore{Store: httpcache.NewMemory(httpcache.Limits{}), fails: "Write", limit: 5}
+		h := &held{head: maxAge, pieces: make(chan string)}
+		begin := make(chan struct{})
+		s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			<-begin
+			h.ServeHTTP(w, r)
+		}, func(c *netreply.Config) { c.Cache = httpcache.New(store) })
+		var all []*netreply.Reply
+		for range 3 {
+			all = append(all, m.Get(t.Context(), s.Request("/")))
+			synctest.Wait()
+		}
+		close(begin)
+		for _, piece := range []string{"one ", "two ", "three"} {
+			h.pieces <- piece
+			synctest.Wait()
+		}
+		close(h.pieces)
+		whole := 0
+		for _, r := range all {
+			body, err := r.ReadAll()
+			if err == nil {
+				whole++
+				assert.Equal(t, "one two three", string(body))
+				continue
+			}
+			require.ErrorIs(t, err, netreply.UnknownContentError)
+			assert.True(t, strings.HasPrefix("one two three", string(body)))
+		}
+		assert.Positive(t, whole)
+		for range m.Cache().All(t.Context()) {
+			t.Error("something is stored")
+		}
+	})
+}
+
+// TestStoredReason: a reason phrase of the server's own is stored.
+func TestStoredReason(t *testing.T) {
+	s := fixed(t, "HTTP/1.1 200 Fine\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nhi")
+	m := newManager(t, netreply.Config{Cache: httpcache.New(httpcache.NewMemory(httpcache.Limits{}))})
+	for range 2 {
+		r, body := fetched(t, m, newRequest(t, s.URL()))
+		assert.Equal(t, "hi", body)
+		reason, _ := netreply.HTTPReasonPhrase.Of(r)
+		assert.Equal(t, "Fine", reason)
+	}
+}
