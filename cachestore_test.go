@@ -191,3 +191,81 @@ func TestStoredReason(t *testing.T) {
 		assert.Equal(t, "Fine", reason)
 	}
 }
+
+// reservingStore lets one at a time fetch, of those who use it.
+type reservingStore struct {
+	httpcache.Store
+	taken    chan struct{}
+	released atomic.Int32
+}
+
+func (s *reservingStore) Reserve(ctx context.Context, key string) (release func(), waited bool) {
+	release = func() {
+		<-s.taken
+		s.released.Add(1)
+	}
+	select {
+	case s.taken <- struct{}{}:
+		return release, false
+	default:
+	}
+	select {
+	case s.taken <- struct{}{}:
+		return release, true
+	case <-ctx.Done():
+		return func() {}, true
+	}
+}
+
+// TestReservedFetch: of several processes with one store one fetches, and the others find what it
+// has stored. What is not stored, or aborted, the next one fetches.
+func TestReservedFetch(t *testing.T) {
+	for _, row := range []struct {
+		name, control string
+		abort         bool
+		requests      int
+	}{{"stored", "max-age=60", false, 1}, {"no-store", "no-store", false, 3}, {"aborted", "max-age=60", true, 2}} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &reservingStore{Store: httpcache.NewMemory(httpcache.Limits{}), taken: make(chan struct{}, 1)}
+				begin := make(chan struct{})
+				s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+					select {
+					case <-begin:
+					case <-r.Context().Done():
+						return
+					}
+					w.Header().Set("Cache-Control", row.control)
+					io.WriteString(w, "body")
+				}, func(c *netreply.Config) { c.Cache = httpcache.New(store) })
+				c := s.Config()
+				c.Cache = httpcache.New(store)
+				others := []*netreply.Manager{newManager(t, c), newManager(t, c)}
+				first := m.Get(t.Context(), s.Request("/"))
+				synctest.Wait()
+				var all []*netreply.Reply
+				for _, m := range others {
+					all = append(all, m.Get(t.Context(), s.Request("/")))
+				}
+				synctest.Wait()
+				assert.Len(t, s.Requests(), 1)
+				if row.abort {
+					first.Abort()
+					synctest.Wait()
+				} else {
+					all = append(all, first)
+				}
+				close(begin)
+				for _, r := range all {
+					body, err := r.ReadAll()
+					require.NoError(t, err)
+					assert.Equal(t, "body", string(body))
+				}
+				synctest.Wait()
+				assert.Len(t, s.Requests(), row.requests)
+				assert.EqualValues(t, 3, store.released.Load())
+				assert.Empty(t, store.taken)
+			})
+		})
+	}
+}

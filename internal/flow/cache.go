@@ -114,6 +114,16 @@ func (h *Hop) decide() error {
 		}
 		f := h.board()
 		if f == nil {
+			if c.fill == nil || !c.fill.reserve(h.t) {
+				break
+			}
+			// another process has fetched it
+			c.entries = h.e.cache.lookup(h.t, c.key)
+			if err := h.choose(); err != nil || c.answered {
+				c.fill.land(ashore)
+				c.fill = nil
+				return err
+			}
 			break
 		}
 		landed, err := f.await(h.t.ctx)

@@ -39,6 +39,8 @@ type fill struct {
 	known   chan struct{}
 	landed  landing
 	waiting int
+	// unreserve ends what reserve has begun.
+	unreserve func()
 
 	turn chan struct{} // held by who reads from the connection, and by who ends the fill
 
@@ -390,6 +392,9 @@ func (f *fill) shut() {
 	f.cancel(errUnwanted)
 	f.body.Close()
 	f.w.Close()
+	if f.known != nil {
+		f.unreserve()
+	}
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
