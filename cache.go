@@ -88,11 +88,14 @@ func (r *Reply) quiet() bool {
 }
 
 // takeCached fills in the head of a response from the cache, which has no bytes.
-func (h *head) takeCached(fields Headers, status string) {
+func (h *head) takeCached(o *flow.CacheOutcome, status string) {
 	if h.decoded { // rule Z4
-		fields.Del("Content-Length")
+		o.Fields.Del("Content-Length")
 	}
-	h.raw, h.fields = "HTTP/1.1 "+status, &fields
+	h.raw, h.fields = "HTTP/1.1 200 OK", &o.Fields
+	if status != "200 OK" {
+		h.raw = "HTTP/1.1 " + status
+	}
 }
 
 // showCache sets what CacheStatus and SourceIsFromCache tell. Of a response that nothing was

@@ -127,7 +127,7 @@ func (w *watch) Head(resp *flow.Head) {
 	}
 	if o := resp.Cache; o != nil {
 		if o.Made {
-			h.takeCached(o.Fields, resp.Status)
+			h.takeCached(o, resp.Status)
 			h.http = o.Sent
 		}
 		(*Reply)(w).showCache(o)

@@ -246,17 +246,15 @@ func userOf(fields http.Header) string {
 
 // selectEntry selects the stored response for the request.
 func (c *cached) selectEntry() (*entry, cacherules.Miss) {
-	s, miss := cacherules.Select(&c.request, c.stored())
+	var space [4]*cacherules.Stored
+	s, miss := cacherules.Select(&c.request, c.stored(space[:0]))
 	return c.entryOf(s), miss
 }
 
-func (c *cached) stored() []*cacherules.Stored {
-	if len(c.entries) == 0 {
-		return nil
-	}
-	list := make([]*cacherules.Stored, len(c.entries))
+// stored appends the stored responses of entries.
+func (c *cached) stored(list []*cacherules.Stored) []*cacherules.Stored {
 	for i := range c.entries {
-		list[i] = c.entries[i].stored
+		list = append(list, c.entries[i].stored)
 	}
 	return list
 }
@@ -365,7 +363,7 @@ func (h *Hop) answerStale(now time.Time) bool {
 func (h *Hop) notModified(times cacherules.Times) (again bool) {
 	c := h.cached
 	fields := h.receivedFields()
-	updated := cacherules.SelectUpdated(&c.request, c.stored(), h.resp.Header, times)
+	updated := cacherules.SelectUpdated(&c.request, c.stored(nil), h.resp.Header, times)
 	var selected *entry
 	for _, s := range updated {
 		e := c.entryOf(s)
@@ -570,7 +568,11 @@ func (c *cache) update(t *Transfer, req *http.Request, e httpcache.Entry, rec *c
 func (h *Hop) madeResponse(status int, fields headers.Headers, length int64) *http.Response {
 	h.t.watcher.Enter(Body)
 	h.cached.fields = fields
-	return &http.Response{Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	text := "200 OK"
+	if status != http.StatusOK {
+		text = strconv.Itoa(status) + " " + http.StatusText(status)
+	}
+	return &http.Response{Status: text, StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: mapOf(fields), ContentLength: length, Body: http.NoBody, Request: h.req}
 }
 

@@ -171,7 +171,7 @@ type part struct {
 func (p *part) Read(b []byte) (int, error) {
 	f := p.f
 	for len(b) > 0 {
-		n, err, grown := f.readStored(b, p.at)
+		n, grown, err := f.readStored(b, p.at)
 		if n > 0 || err != nil {
 			return p.count(n, err)
 		}
@@ -217,18 +217,18 @@ func (p *part) leave() {
 
 // readStored reads what has been received behind at. If there is nothing yet, it returns a
 // channel that is closed when there is.
-func (f *fill) readStored(p []byte, at int64) (n int, err error, grown <-chan struct{}) {
+func (f *fill) readStored(p []byte, at int64) (n int, grown <-chan struct{}, err error) {
 	f.mu.Lock()
 	have := f.written - at
 	if have <= 0 {
 		defer f.mu.Unlock()
 		if f.err != nil {
-			return 0, f.err, nil
+			return 0, nil, f.err
 		}
 		if f.grown == nil {
 			f.grown = make(chan struct{})
 		}
-		return 0, nil, f.grown
+		return 0, f.grown, nil
 	}
 	have = min(have, f.kept-at)
 	f.mu.Unlock()
@@ -237,7 +237,7 @@ func (f *fill) readStored(p []byte, at int64) (n int, err error, grown <-chan st
 			return n, nil, nil
 		}
 	}
-	return 0, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}, nil
+	return 0, nil, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}
 }
 
 // advance receives into b if at is where the fill has got to, and something else if that is
