@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -267,5 +268,58 @@ func TestReservedFetch(t *testing.T) {
 				assert.Empty(t, store.taken)
 			})
 		})
+	}
+}
+
+// TestSharedFetchLimits: each request has its own time limit, before the head and in the body.
+func TestSharedFetchLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &held{head: maxAge, pieces: make(chan string)}
+		begin := make(chan struct{})
+		s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			<-begin
+			h.ServeHTTP(w, r)
+		})
+		get := func(limit time.Duration) *netreply.Reply {
+			q := s.Request("/")
+			q.TransferTimeout = limit
+			r := m.Get(t.Context(), q)
+			synctest.Wait()
+			return r
+		}
+		leader, patient, impatient := get(10*time.Second), get(-1), get(time.Second)
+		time.Sleep(2 * time.Second)
+		assert.ErrorIs(t, impatient.Err(), netreply.TimeoutError)
+		begin <- struct{}{}
+		h.pieces <- "one "
+		synctest.Wait()
+		late := get(time.Second)
+		time.Sleep(11 * time.Second)
+		assert.ErrorIs(t, leader.Err(), netreply.TimeoutError)
+		assert.ErrorIs(t, late.Err(), netreply.TimeoutError)
+		got, err := leader.ReadAll()
+		assert.Error(t, err)
+		assert.Equal(t, "one ", string(got))
+		h.pieces <- "two"
+		close(h.pieces)
+		body, err := patient.ReadAll()
+		require.NoError(t, err)
+		assert.Equal(t, "one two", string(body))
+		assert.EqualValues(t, 1, h.began.Load())
+	})
+}
+
+// TestCacheControlsAreChecked: values that are no constants are errors.
+func TestCacheControlsAreChecked(t *testing.T) {
+	m := newManager(t, netreply.Config{})
+	for name, change := range map[string]func(*netreply.Request){
+		"CacheLoadControl": func(q *netreply.Request) { q.CacheLoadControl = 5 },
+		"CacheSaveControl": func(q *netreply.Request) { q.CacheSaveControl = -1 },
+	} {
+		q := newRequest(t, "http://127.0.0.1:1/")
+		change(q)
+		err := m.Get(t.Context(), q).Wait(t.Context())
+		assert.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)
+		assert.ErrorContains(t, err, name)
 	}
 }
