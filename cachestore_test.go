@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -181,6 +182,24 @@ func TestStoreFailsWhileShared(t *testing.T) {
 	})
 }
 
+// TestManyVariants: a server cannot make a look-up slow by Vary.
+func TestManyVariants(t *testing.T) {
+	s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "N")
+		fresh("body")(w, r)
+	})
+	for i := range 100 {
+		q := s.Request("/")
+		q.Headers.Add("N", strconv.Itoa(i))
+		fetched(t, m, q)
+		r, _ := fetched(t, m, q)
+		assert.True(t, r.CacheStatus().Hit)
+	}
+	list, err := m.Cache().Metadata(t.Context(), s.Request("/").URL)
+	require.NoError(t, err)
+	assert.Less(t, len(list), 65)
+}
+
 // TestStoredReason: a reason phrase of the server's own is stored.
 func TestStoredReason(t *testing.T) {
 	s := fixed(t, "HTTP/1.1 200 Fine\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nhi")
@@ -322,4 +341,54 @@ func TestCacheControlsAreChecked(t *testing.T) {
 		assert.ErrorIs(t, err, netreply.ProtocolInvalidOperationError)
 		assert.ErrorContains(t, err, name)
 	}
+}
+
+// replacedStore replaces an entry when its body is opened for the first time.
+type replacedStore struct {
+	httpcache.Store
+	replace func()
+}
+
+func (s *replacedStore) Lookup(ctx context.Context, key string) ([]httpcache.Entry, error) {
+	found, err := s.Store.Lookup(ctx, key)
+	if s.replace == nil || len(found) == 0 {
+		return found, err
+	}
+	return []httpcache.Entry{&replacedEntry{found[0], s}}, err
+}
+
+type replacedEntry struct {
+	httpcache.Entry
+	s *replacedStore
+}
+
+func (e *replacedEntry) Open(context.Context) (httpcache.Body, error) {
+	replace := e.s.replace
+	e.s.replace = nil
+	replace()
+	return nil, errStore
+}
+
+// TestReplacedMeanwhile: an entry that is replaced between look-up and opening is looked up again,
+// and what has taken its place stays.
+func TestReplacedMeanwhile(t *testing.T) {
+	store := &replacedStore{Store: httpcache.NewMemory(httpcache.Limits{})}
+	n := 0
+	s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+		n++
+		fresh("body "+strconv.Itoa(n))(w, r)
+	}, func(c *netreply.Config) { c.Cache = httpcache.New(store) })
+	fetched(t, m, s.Request("/"))
+	store.replace = func() {
+		q := s.Request("/")
+		q.CacheLoadControl = netreply.AlwaysNetwork
+		_, body := fetched(t, m, q)
+		assert.Equal(t, "body 2", body)
+	}
+	for range 2 {
+		r, body := fetched(t, m, s.Request("/"))
+		assert.Equal(t, "body 2", body)
+		assert.True(t, r.CacheStatus().Hit)
+	}
+	assert.Equal(t, 2, n)
 }

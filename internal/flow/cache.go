@@ -28,13 +28,14 @@ import (
 
 // cached is what the cache step knows about the request of a hop.
 type cached struct {
-	key      string
-	request  cacherules.Request
-	entries  []entry // variants of the key
-	selected *entry  // nil for none
-	decision cacherules.Decision
-	sent     time.Time
-	fill     *fill // of this request, nil if its response is not to be stored
+	key         string
+	request     cacherules.Request
+	entries     []entry // variants of the key
+	selected    *entry  // nil for none
+	lookedAgain bool
+	decision    cacherules.Decision
+	sent        time.Time
+	fill        *fill // of this request, nil if its response is not to be stored
 
 	// answered: the response is from the store. network are then the fields of the response
 	// that was received instead, nil if the request was not sent.
@@ -166,7 +167,7 @@ func (h *Hop) choose() error {
 				}
 				return nil
 			}
-			c.drop(h, c.selected) // its body is lost
+			h.withoutBody()
 			continue
 		case cacherules.GatewayTimeout:
 			if h.t.Load == cacherules.AlwaysCache {
@@ -276,12 +277,17 @@ func (e *entry) response() *cacherules.Stored {
 	return e.stored
 }
 
-// drop forgets an entry that cannot be used, and removes its key from the store.
-func (c *cached) drop(h *Hop, e *entry) {
-	source := e.source
-	c.entries = slices.DeleteFunc(slices.Clone(c.entries), func(x entry) bool { return x.source == source })
+// withoutBody looks for another entry in place of the selected one, whose body cannot be opened:
+// it may have been replaced since the look-up, and once that is worth another one.
+func (h *Hop) withoutBody() {
+	c := h.cached
+	lost := c.selected.source
+	c.entries = slices.DeleteFunc(slices.Clone(c.entries), func(e entry) bool { return e.source == lost })
+	if !c.lookedAgain {
+		c.lookedAgain = true
+		c.entries = h.e.cache.lookup(h.t, c.key)
+	}
 	c.selected = nil
-	h.e.cache.remove(h.t, c.key)
 }
 
 // processForCache processes what the network has answered.

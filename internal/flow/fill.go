@@ -70,6 +70,10 @@ const (
 	finishTime  = 10 * time.Second
 )
 
+// maxVariants is how many responses are stored for a key. The peer decides how many there could
+// be, and all are looked at for each request.
+const maxVariants = 64
+
 var errUnwanted = errors.New("nobody needs the response any more")
 
 // beginFill prepares to store the response of the request that is about to be sent.
@@ -119,6 +123,9 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	f.stored, f.base, f.url = cacherules.NewStored(b.record), b.base, h.req.URL.String()
 	h.t.Clock.Pause()
 	defer h.t.Clock.Resume()
+	if len(c.entries) >= maxVariants {
+		f.c.remove(h.t, c.key)
+	}
 	w, err := f.c.store.Create(h.t.ctx, c.key, httpcache.Variant{ID: b.record.Vary, Size: b.size})
 	if err != nil || w == nil {
 		return false
