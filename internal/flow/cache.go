@@ -281,9 +281,10 @@ func (e *entry) response() *cacherules.Stored {
 // it may have been replaced since the look-up, and once that is worth another one.
 func (h *Hop) withoutBody() {
 	c := h.cached
-	lost := c.selected.source
-	c.entries = slices.DeleteFunc(slices.Clone(c.entries), func(e entry) bool { return e.source == lost })
-	if !c.lookedAgain {
+	if c.lookedAgain {
+		lost := c.selected.stored
+		c.entries = slices.DeleteFunc(c.entries, func(e entry) bool { return e.stored == lost })
+	} else {
 		c.lookedAgain = true
 		c.entries = h.e.cache.lookup(h.t, c.key)
 	}
