@@ -392,3 +392,16 @@ func TestReplacedMeanwhile(t *testing.T) {
 	}
 	assert.Equal(t, 2, n)
 }
+
+// TestUpgradeIsNotCached: a request to switch protocols waits for no other, and is not answered
+// from the cache.
+func TestUpgradeIsNotCached(t *testing.T) {
+	s, m := cachedServer(t, fresh("body"))
+	fetched(t, m, s.Request("/"))
+	q := s.Request("/")
+	q.Headers.Add("Connection", "Upgrade")
+	q.Headers.Add("Upgrade", "x")
+	r, _ := fetched(t, m, q)
+	assert.Equal(t, httpcache.Status{}, r.CacheStatus())
+	assert.Len(t, s.Requests(), 2)
+}

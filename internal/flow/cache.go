@@ -83,7 +83,7 @@ func (h *Hop) lookUp() error {
 		h.bypassCaches()
 	}
 	key := ""
-	if h.e.cache != nil && !httpurl.IsLocal(h.req.URL.Scheme) && (!reads || h.owner == nil && t.payload == nil) {
+	if h.e.cache != nil && !httpurl.IsLocal(h.req.URL.Scheme) && (!reads || h.owner == nil && t.payload == nil && !asksForUpgrade(h.req.Header)) {
 		key = cacherules.Key(h.req.URL, h.req.Host, t.Partition)
 	}
 	switch {
