@@ -65,19 +65,21 @@ func TestDiskDamage(t *testing.T) {
 
 // TestDiskExchangedFiles: a file in the place of another is found.
 func TestDiskExchangedFiles(t *testing.T) {
-	for _, suffix := range []string{".key", ".body"} {
-		dir := t.TempDir()
-		d := openDisk(t, dir, httpcache.Limits{})
-		require.NoError(t, store(d, "a", 0, 1, 100))
-		first := fileOf(t, dir, suffix)
-		require.NoError(t, store(d, "b", 0, 2, 100))
-		for _, name := range filesOf(t, dir, suffix) {
-			if name != first {
-				require.NoError(t, os.Rename(name, first))
+	for _, size := range []int{100, 100_000} {
+		for _, suffix := range []string{".key", ".body"} {
+			dir := t.TempDir()
+			d := openDisk(t, dir, httpcache.Limits{})
+			require.NoError(t, store(d, "a", 0, 1, size))
+			first := fileOf(t, dir, suffix)
+			require.NoError(t, store(d, "b", 0, 2, size))
+			for _, name := range filesOf(t, dir, suffix) {
+				if name != first {
+					require.NoError(t, os.Rename(name, first))
+				}
 			}
+			assert.Zero(t, there(t, d, "a"))
+			assert.Zero(t, there(t, d, "b"))
 		}
-		assert.Zero(t, there(t, d, "a"))
-		assert.Zero(t, there(t, d, "b"))
 	}
 }
 

@@ -138,6 +138,12 @@ func TestDiskOrphans(t *testing.T) {
 	for _, name := range []string{hash + "-0123456789abcdef.body", hash + ".next", other + "-0123456789abcdef.body", other + ".next"} {
 		require.NoError(t, os.WriteFile(name, content(1, 1000), 0o600))
 	}
+	require.NoError(t, store(d, "empty", 0, 1, 0))
+	for _, name := range filesOf(t, dir, ".key") { // killed after it had replaced a body
+		if name != key {
+			require.NoError(t, os.WriteFile(strings.TrimSuffix(name, ".key")+"-0123456789abcdef.body", content(1, 1000), 0o600))
+		}
+	}
 	w, err := d.Create(bg, "k2", httpcache.Variant{Size: 10})
 	require.NoError(t, err)
 	defer w.Close()
@@ -219,8 +225,14 @@ func TestDiskClosed(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.Write(large)
 	require.NoError(t, err)
+	whole, err := closed.Create(bg, "k", httpcache.Variant{Size: -1})
+	require.NoError(t, err)
+	_, err = whole.Write(large)
+	require.NoError(t, err)
 	require.NoError(t, closed.Close())
 	require.NoError(t, closed.Close())
+	require.Error(t, whole.Commit(nil))
+	require.NoError(t, whole.Close())
 	_, err = w.Write(large)
 	require.Error(t, err)
 	require.Error(t, w.Commit(nil))

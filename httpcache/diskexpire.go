@@ -152,18 +152,31 @@ func (d *Disk) runExpiry() {
 	if known && before <= d.limits.Size {
 		return
 	}
+	counted := filepath.Join(d.dir, "counted") // whose time is that of the last count
+	var last time.Time
+	if st, err := os.Lstat(counted); err == nil {
+		last = st.ModTime()
+	}
+	now := time.Now()
 	d.sweep()
-	keys, size := d.count()
+	keys, size := d.count(last.Add(-countSlack))
 	if d.closed() {
 		return
+	}
+	if f, err := openIn(counted, os.O_RDWR|os.O_CREATE); err == nil {
+		f.Close()
+		os.Chtimes(counted, now, now)
 	}
 	if size > d.limits.Size {
 		size -= d.shrink(keys, size-d.limits.Size/10*9)
 	}
-	d.sizes.change(0, func(now int64, _ bool) (int64, bool) {
-		return size + now - before, true // some of what came meanwhile may count twice
+	d.sizes.change(0, func(total int64, _ bool) (int64, bool) {
+		return size + total - before, true // some of what came meanwhile may count twice
 	})
 }
+
+// countSlack is by how much times of files may be inexact.
+const countSlack = time.Minute
 
 // usedKey is a key and what it takes.
 type usedKey struct {
@@ -172,8 +185,10 @@ type usedKey struct {
 	size int64
 }
 
-// count looks at all files. It removes bodies that no key names.
-func (d *Disk) count() (keys []usedKey, size int64) {
+// count looks at all files. It removes bodies that no key names. A body is left behind when
+// its key has changed: of keys with one body it looks at those that have changed since the
+// last count.
+func (d *Disk) count(last time.Time) (keys []usedKey, size int64) {
 	for _, name := range namesIn(filepath.Join(d.dir, unfinished)) {
 		size += sizeOf(filepath.Join(d.dir, unfinished, name))
 	}
@@ -213,7 +228,7 @@ func (d *Disk) count() (keys []usedKey, size int64) {
 			}
 		}
 		for hash, k := range all {
-			if k.others || len(k.bodies) > 1 || k.used.IsZero() {
+			if k.others || k.used.IsZero() || len(k.bodies) > 1 || len(k.bodies) == 1 && k.used.After(last) {
 				k.size -= d.removeOrphans(hash, k.bodies)
 			}
 			if !k.used.IsZero() {

@@ -43,6 +43,10 @@ func TestMemoryOrder(t *testing.T) {
 		require.Equal(t, 1, there(t, m, key))
 	}
 	require.Equal(t, []string{"k8", "k7", "k6", "k5", "k4", "k3", "k2", "k0", "k1"}, keys())
+	first, err := m.Lookup(bg, "k8")
+	require.NoError(t, err)
+	require.NoError(t, m.Update(bg, first[0], first[0].Meta())) // it stays the first
+	require.Equal(t, []string{"k8", "k7", "k6", "k5", "k4", "k3", "k2", "k0", "k1"}, keys())
 	require.NoError(t, store(m, "new", 0, 1, 20_000))
 	assert.Equal(t, []string{"new", "k8", "k7", "k6", "k5", "k4", "k3", "k2"}, keys())
 	ok, err := check(oldest[0], "k0")
