@@ -54,6 +54,7 @@ examples: ## each example, with answers to its questions
 	printf 'gopher\nburrow\n' | go run -C examples ./proxy
 	go run -C examples ./fileserver -demo
 	go run -C examples ./customscheme
+	go run -C examples ./cached
 
 bench: ## each benchmark once, and a short round of those against other clients
 	go test -run '^$$' -bench . -benchtime 1x ./...

@@ -1,8 +1,6 @@
 package netreply
 
-import (
-	"net/url"
-)
+import "net/url"
 
 // Attribute is a typed key of a fact about a reply (Qt: QNetworkRequest::Attribute). An
 // attribute that is not set differs from one that is zero.

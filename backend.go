@@ -34,7 +34,12 @@ type Backend interface {
 	// io.ErrUnexpectedEOF RemoteHostClosedError, and any other error UnknownNetworkError.
 	//
 	// Serve should return when the request's context ends. The reply does not wait for it
-	// then, but its goroutine does, and so does Manager.Close for a short time.
+	// then, but its goroutine does, and so does Manager.Close for a short time. Every call of a
+	// method of ReplyWriter, and every Read of the request's body, is activity of the peer for
+	// Request.TransferTimeout.
+	//
+	// If Serve panics, the reply ends as by Abort, and the panic goes on: for Fetch on the
+	// caller's goroutine, otherwise it ends the program.
 	Serve(*BackendRequest, ReplyWriter) error
 }
 
@@ -86,8 +91,10 @@ type BackendRequest struct {
 	Method string
 	// URL is the URL of the hop, with its user information and fragment.
 	URL *url.URL
-	// Headers are the fields of Request.Headers, and those that describe the body. After a
-	// redirect to another origin they hold no secrets any more (D11).
+	// Headers are the fields of Request.Headers, and those that describe the body. No others
+	// are added: no cookies, no User-Agent, and no token of Request.Bearer. After a redirect
+	// to another origin they hold no secrets any more (D11). A Content-Length that the program
+	// has set is that of Body, and missing if that is unknown or there is none.
 	Headers Headers
 	// Body is the body of the request, never nil. It reports UploadProgress while it is
 	// read, ends with the reply's context, and does not have to be read to its end or
@@ -120,7 +127,7 @@ func (q *BackendRequest) Operation() Operation {
 	return operationOf(q.Method)
 }
 
-func (q *BackendRequest) printout() printout {
+func (q BackendRequest) printout() printout {
 	p := printout{name: "netreply.BackendRequest"}
 	p.addString("Method", q.Method)
 	p.addString("URL", httpurl.Redacted(q.URL))
@@ -131,21 +138,10 @@ func (q *BackendRequest) printout() printout {
 }
 
 // Format prints method, URL and length, without secrets.
-func (q *BackendRequest) Format(s fmt.State, verb rune) {
-	if q == nil {
-		io.WriteString(s, "<nil>")
-		return
-	}
-	q.printout().format(s, verb)
-}
+func (q BackendRequest) Format(s fmt.State, verb rune) { q.printout().format(s, verb) }
 
 // LogValue is what log/slog prints: the same.
-func (q *BackendRequest) LogValue() slog.Value {
-	if q == nil {
-		return slog.AnyValue(nil)
-	}
-	return q.printout().logValue()
-}
+func (q BackendRequest) LogValue() slog.Value { return q.printout().logValue() }
 
 // ReplyWriter is what a Backend writes a Reply with (Qt: the protected members of
 // QNetworkReply). A method that is called at the wrong time, or with a wrong argument, has no
@@ -155,6 +151,8 @@ func (q *BackendRequest) LogValue() slog.Value {
 // Attributes, header fields and status become visible together, with MetaDataChanged, which
 // is emitted at the first byte of the body, or at the end: of a reply that fails, if any of
 // them was set. They cannot be changed any more then.
+//
+// A type that wraps a ReplyWriter embeds it: later versions may add methods.
 //
 // Methods must not be called concurrently, with one exception: while Write, ReadFrom, a Read
 // of the request body or a question waits, other goroutines may call the rest, to end the wait
@@ -224,9 +222,11 @@ type ReplyWriter interface {
 	// progress before there are bytes of the body, which report theirs themselves (rule P2).
 	Progress(received, total int64) error
 
-	// AuthenticationRequired asks for a user name and a password (Qt: authenticationRequired). q
-	// must be new; an empty URL becomes that of the request. The error of a question that was
-	// not answered fails the reply with AuthenticationRequiredError, if Serve returns it.
+	// AuthenticationRequired asks the program for a user name and a password (Qt:
+	// authenticationRequired). Those in the URL and in Config.Credentials are not looked at: the
+	// former are in BackendRequest.URL. q must be new; an empty URL becomes that of the
+	// request. The error of a question that was not answered fails the reply with
+	// AuthenticationRequiredError, if Serve returns it.
 	AuthenticationRequired(q *Authenticator) (user, password string, err error)
 	// ProxyAuthenticationRequired asks for a user name and a password for a proxy (Qt:
 	// proxyAuthenticationRequired), like AuthenticationRequired; the code of its error is
@@ -276,6 +276,10 @@ func validateBackends(list map[string]Backend) (errs []error) {
 			errs = append(errs, &FieldError{Field: field, Reason: "this scheme is HTTP over a local socket"})
 		case isNil(list[scheme]):
 			errs = append(errs, &FieldError{Field: field, Reason: "must not be nil"})
+		default:
+			if b, ok := list[scheme].(fsBackend); ok && isNil(b.fsys) {
+				errs = append(errs, &FieldError{Field: field, Reason: "FSBackend of a nil fs.FS"})
+			}
 		}
 	}
 	if (list["http"] == nil) != (list["https"] == nil) {

@@ -241,6 +241,7 @@ func TestReplyWriterSetError(t *testing.T) {
 		return w.SetError(netreply.ConnectionRefusedError, "")
 	})
 	assert.Equal(t, "Connection refused", r.ErrorString())
+	assert.Equal(t, 1, strings.Count(r.Err().Error(), "ConnectionRefusedError"), r.Err().Error())
 	assert.Equal(t, []string{"ConnectionRefusedError", "down", "finished"}, signalNames(t, r), "no head without any of it")
 }
 

@@ -14,9 +14,9 @@ import (
 type backendBody struct {
 	w      *replyWriter
 	opened atomic.Bool
-	read   sync.Mutex // held by a Read
+	turn   chan struct{} // of capacity 1, full during a Read
 
-	mu  sync.Mutex // taken after read
+	mu  sync.Mutex
 	src io.ReadCloser
 	err error // of opening, or after close
 }
@@ -29,8 +29,8 @@ func (b *backendBody) Read(p []byte) (n int, err error) {
 	w.pauseHeadTimer()
 	w.mu.Unlock()
 	defer w.resumeHeadTimer()
-	b.read.Lock()
-	defer b.read.Unlock()
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
 	src, err := b.open()
 	if err != nil {
 		return 0, err
@@ -55,7 +55,7 @@ func (b *backendBody) Read(p []byte) (n int, err error) {
 
 const readBody = "Read of the body"
 
-// open returns the source. The caller holds read.
+// open returns the source. The caller has the turn.
 func (b *backendBody) open() (io.Reader, error) {
 	b.mu.Lock()
 	src, err := b.src, b.err
@@ -91,8 +91,10 @@ func (w *replyWriter) endUpload() {
 	}
 }
 
-// close ends a running Read, waits for it, and closes the source.
-func (b *backendBody) close() {
+// close ends a running Read and closes the source. With wait it returns after the Read, which
+// another goroutine of the Backend may have called: then the source can be opened again.
+// Without, a source whose opening does not return keeps that goroutine only.
+func (b *backendBody) close(wait bool) {
 	b.mu.Lock()
 	src := b.src
 	b.src, b.err = nil, &UsageError{readBody, afterEnd}
@@ -100,8 +102,10 @@ func (b *backendBody) close() {
 	if src != nil {
 		src.Close()
 	}
-	b.read.Lock() // the source may be opened again when close has returned
-	defer b.read.Unlock()
+	if wait {
+		b.turn <- struct{}{}
+		<-b.turn
+	}
 }
 
 // used reports whether something may have been read.

@@ -66,7 +66,7 @@ func (b readerBody) prepare(ctx context.Context, buffer bool) (*flow.Payload, er
 		if err == nil || errors.Is(err, fs.ErrClosed) {
 			return p, err
 		}
-		// r may be a pipe: an *os.File, which has Seek but cannot seek
+		// r may be a pipe, an *os.File which has Seek but cannot seek, or have no size
 	}
 	if !buffer {
 		source := &flow.Sequential{Source: b.r}
@@ -105,11 +105,20 @@ func (r *endingReader) Read(p []byte) (int, error) {
 	return r.src.Read(p)
 }
 
+// errNoSize is the error of seekPayload for a file whose content is longer than its size.
+var errNoSize = errors.New("the file has no size")
+
 func seekPayload(r io.ReadSeeker) (*flow.Payload, error) {
 	start, err := r.Seek(0, io.SeekCurrent)
 	if err == nil {
 		var end int64
 		if end, err = r.Seek(0, io.SeekEnd); err == nil {
+			if f, ok := r.(*os.File); ok && end == 0 && !isEmpty(f, start) {
+				if _, err = r.Seek(start, io.SeekStart); err == nil {
+					err = errNoSize
+				}
+				return nil, err
+			}
 			p := &flow.Payload{Size: max(0, end-start), Rewindable: true, Blocks: !ready(r), Shared: true}
 			p.Open = func() (io.Reader, error) {
 				if _, err := r.Seek(start, io.SeekStart); err != nil {

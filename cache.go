@@ -2,7 +2,6 @@ package netreply
 
 import (
 	"log/slog"
-	"strings"
 
 	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacherules"
@@ -88,18 +87,15 @@ func (r *Reply) quiet() bool {
 	return limit == 0 || r.pipe.Available() < limit
 }
 
-// takeCached fills in the head of a response from the cache.
+// takeCached fills in the head of a response from the cache, which has no bytes.
 func (h *head) takeCached(o *flow.CacheOutcome, status string) {
-	line := "HTTP/1.1 " + status
-	if o.Reason != "" {
-		number, _, _ := strings.Cut(status, " ")
-		line = "HTTP/1.1 " + number + " " + o.Reason
-	}
-	fields := o.Fields
 	if h.decoded { // rule Z4
-		fields.Del("Content-Length")
+		o.Fields.Del("Content-Length")
 	}
-	h.raw, h.fields = line, &fields
+	h.raw, h.fields = "HTTP/1.1 200 OK", &o.Fields
+	if status != "200 OK" {
+		h.raw = "HTTP/1.1 " + status
+	}
 }
 
 // showCache sets what CacheStatus and SourceIsFromCache tell. Of a response that nothing was

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/httpcache"
@@ -97,14 +98,25 @@ func (s *chaosServer) check(n, from int, body string) error {
 // TestCacheChaos: whatever happens to requests that share fetches and parts, a body that is read to
 // its end is one version of its resource, whole.
 func TestCacheChaos(t *testing.T) {
-	for _, kind := range []netreplytest.Kind{netreplytest.HTTP, netreplytest.HTTP2} {
-		t.Run(kind.String(), func(t *testing.T) {
+	disk, err := httpcache.OpenDisk(t.TempDir(), httpcache.Limits{Size: 400 << 10})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, disk.Close()) })
+	for _, row := range []struct {
+		name  string
+		kind  netreplytest.Kind
+		store httpcache.Store
+	}{
+		{"HTTP", netreplytest.HTTP, httpcache.NewMemory(httpcache.Limits{Size: 400 << 10})},
+		{"HTTP2", netreplytest.HTTP2, httpcache.NewMemory(httpcache.Limits{Size: 400 << 10})},
+		{"disk", netreplytest.HTTP, disk},
+	} {
+		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			var c chaosServer
-			s := netreplytest.NewServer(t, kind)
+			s := netreplytest.NewServer(t, row.kind)
 			s.Handle("/", &c)
 			cfg := s.Config()
-			cfg.Cache = httpcache.New(httpcache.NewMemory(httpcache.Limits{Size: 400 << 10}))
+			cfg.Cache = httpcache.New(row.store)
 			cfg.ConnectionsPerHost = 16
 			m := newManager(t, cfg)
 			var asked, read, hits, collapsed atomic.Int64

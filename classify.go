@@ -93,7 +93,8 @@ func classify(err error, phase Phase, host string) *Error {
 	}
 	var known *Error
 	var ended *contextError
-	if !errors.As(err, &ended) && errors.As(err, &known) {
+	var be *backendError
+	if !errors.As(err, &ended) && errors.As(err, &known) && !known.ofAnotherReply(errors.As(err, &be)) {
 		e := *known // a copy: it may belong to the program
 		return e.printable()
 	}
@@ -102,7 +103,6 @@ func classify(err error, phase Phase, host string) *Error {
 	var we *wire.Error
 	var ce *coding.Error
 	var size *SizeLimitError
-	var be *backendError
 	switch {
 	case ended != nil:
 		e.Code = OperationCanceledError
@@ -147,6 +147,12 @@ func classify(err error, phase Phase, host string) *Error {
 	return e.printable()
 }
 
+// ofAnotherReply reports whether the error describes another reply, which a body or a Backend
+// has read, or the status of a response that this reply has not received.
+func (e *Error) ofAnotherReply(fromBackend bool) bool {
+	return e.Method != "" || fromBackend && e.isStatus()
+}
+
 // backendError is an error of a Backend.
 type backendError struct{ err error }
 
@@ -159,17 +165,20 @@ type codeError struct {
 	text string
 }
 
-func (e *codeError) Error() string { return cmp.Or(e.text, e.code.String()) }
+func (e *codeError) Error() string { return cmp.Or(e.text, "set by the Backend") }
 
 // backendCode is the code for an error of a Backend.
 func backendCode(err error) NetworkError {
 	var code NetworkError
+	var known *Error
 	var set *codeError
 	var ce *CertificateError
 	var ne net.Error
 	switch {
 	case errors.As(err, &set):
 		return set.code
+	case errors.As(err, &known):
+		return known.Code
 	case errors.As(err, &code) && code != NoError:
 		return code
 	case errors.As(err, &ce):

@@ -45,6 +45,10 @@ func TestDataURL(t *testing.T) {
 	assert.True(t, r.IsFinished())
 	assert.Equal(t, "fetched", string(r.ReadAvailable()))
 
+	text, err := m.Get(t.Context(), newRequest(t, "data:;charset=iso-8859-1,%FC")).Text()
+	require.NoError(t, err)
+	assert.Equal(t, "ü", text, "the type may be left out, and the charset be there")
+
 	r = m.Get(t.Context(), newRequest(t, "data:,"))
 	require.NoError(t, r.Wait(t.Context()))
 	assert.Equal(t, []string{"head", "down", "finished"}, signalNames(t, r))

@@ -28,16 +28,17 @@
 //
 //  1. A late subscriber misses nothing: a channel is filled from the record when its method
 //     is first called.
-//  2. The library never blocks on an observer and starts no goroutine for one. Discrete
-//     signals are never lost; of progress the newest value is kept, and the last value is
-//     never lost.
+//  2. The library never blocks on an observer and starts no goroutine for one. No signal is
+//     lost, except that of ReadyRead and progress only the newest is kept; the last is never
+//     lost.
 //  3. Only the library sends on the channels and closes them. The channels of questions are
 //     closed when no more questions can come, with the head of the final response; all others
 //     when the reply is over, that of Finished last.
 //  4. There is one channel for each signal of a reply. For several observers, or for the
 //     order of different signals, use Events: each call has its own position in the record.
-//  5. Consecutive progress signals are merged: the size of the record depends on the
-//     discrete signals, not on the body.
+//  5. Between two other signals the record has at most one ReadyRead, UploadProgress and
+//     DownloadProgress, the newest: its size does not depend on that of the body. An observer
+//     that keeps up, and OnSignal, get each of them.
 //  6. State is set before the signal is emitted: an observer of the signal gets the new
 //     values from the getters, which are valid at any time.
 //  7. OnSignal is serial: calls for one reply do not overlap, and come in the order of Events.

@@ -1,8 +1,10 @@
 package netreply_test
 
 import (
+	"bufio"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -83,10 +85,26 @@ func TestDrainedBody(t *testing.T) {
 
 // TestDrainedBodyTimeout: silence in such a body does not count for the transfer timeout.
 func TestDrainedBodyTimeout(t *testing.T) {
-	s := serveDrained(t, "Authorization", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\n", "Content-Length: 178\r\n\r\n", "stall")
-	req := newRequest(t, strings.Replace(s.URL(), "http://", "http://u:p@", 1)+"/old")
-	req.TransferTimeout = 50 * time.Millisecond // shorter than the time for draining
-	assert.Equal(t, "ok", readBody(t, newManager(t, netreply.Config{}).Get(deadline(t), req)))
+	serve := func(c net.Conn, r *bufio.Reader) {
+		for {
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			if req.Header.Get("Authorization") == "" {
+				io.WriteString(c, "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 178\r\n\r\n")
+				continue
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}
+	bubble(t, netreply.Config{}, serve, func(t *testing.T, m *netreply.Manager) {
+		req := newRequest(t, "http://u:p@server/old")
+		req.TransferTimeout = 50 * time.Millisecond // shorter than the time for draining
+		start := time.Now()
+		assert.Equal(t, "ok", readBody(t, m.Get(t.Context(), req)))
+		assert.Greater(t, time.Since(start), req.TransferTimeout, "the body was drained")
+	})
 }
 
 // TestRedirectedBeforeDrainedBody: Redirected is emitted before the body is drained.

@@ -94,9 +94,12 @@ type (
 		elapsed
 		*Redirect
 	}
-	// ReadyRead is emitted when new bytes can be read (rule S45).
+	// ReadyRead is emitted when new bytes can be read (rule S45). Several arrivals may be one
+	// ReadyRead, of which Elapsed is that of the newest: how many there are depends on timing, and on
+	// whether the observer keeps up.
 	ReadyRead struct{ elapsed }
-	// DownloadProgress is emitted when bytes of the response body arrived.
+	// DownloadProgress is emitted when bytes of the response body arrived, at most every 100 ms, not
+	// in the first 100 ms, and in any case at the end.
 	DownloadProgress struct {
 		elapsed
 		Progress
@@ -223,8 +226,9 @@ type Informational struct {
 }
 
 // Events yields every signal of the reply in order, from the first to Finished, or until
-// ctx ends. The iterators of several calls are independent. Of progress an iterator yields
-// the newest value at the time. Inside OnSignal and Answer it ends where it would have to
+// ctx ends. The iterators of several calls are independent. Of ReadyRead and progress between
+// two other signals an iterator yields what is the newest at the time: a late one yields one
+// each. Request.OnSignal gets all of them. Inside OnSignal and Answer it ends where it would have to
 // wait. A nil ctx never ends.
 func (r *Reply) Events(ctx context.Context) iter.Seq[Event] {
 	if ctx == nil {

@@ -1,8 +1,6 @@
 package netreply
 
-import (
-	"log/slog"
-)
+import "log/slog"
 
 // FileAccess is what file: URLs may do (Config.FileAccess).
 type FileAccess int

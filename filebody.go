@@ -15,7 +15,8 @@ import (
 )
 
 // FileBody sends the file with this name. It is opened when the reply starts, and each time
-// the body is sent, and has a known length. The Content-Type is that of the file name's
+// the body is sent, and has a known length, unless the system tells none, as for files in
+// /proc: then it is sent chunked. The Content-Type is that of the file name's
 // extension or, where that is unknown, what the first 512 bytes look like (see
 // http.DetectContentType), unless the request has one.
 //
@@ -34,7 +35,10 @@ func (b fileBody) prepare(context.Context, bool) (*flow.Payload, error) {
 			fmt.Errorf("%w: %w", &FieldError{Field: "body", Reason: "the file cannot be sent"}, err))
 	}
 	defer f.Close()
-	p := &flow.Payload{Size: size, Rewindable: true, Owned: true, MIME: typeOfName(string(b))}
+	if size == 0 && !isEmpty(f, 0) {
+		size = -1
+	}
+	p := &flow.Payload{Size: size, Rewindable: true, Owned: true, Blocks: size < 0, MIME: typeOfName(string(b))}
 	if p.MIME == "" {
 		var start [sniffLength]byte
 		n, err := io.ReadFull(f, start[:])
@@ -48,6 +52,9 @@ func (b fileBody) prepare(context.Context, bool) (*flow.Payload, error) {
 		if err != nil {
 			return nil, err
 		}
+		if size < 0 {
+			return f, nil
+		}
 		if now != size {
 			f.Close()
 			return nil, &fileSizeError{string(b), size, now}
@@ -55,6 +62,13 @@ func (b fileBody) prepare(context.Context, bool) (*flow.Payload, error) {
 		return &sentFile{f, size, size}, nil
 	}
 	return p, nil
+}
+
+// isEmpty reports whether a file ends at an offset. Some files that a system makes up when
+// they are read, those of /proc for instance, have a size of 0 and content.
+func isEmpty(f io.ReaderAt, offset int64) bool {
+	n, _ := f.ReadAt(make([]byte, 1), offset)
+	return n == 0
 }
 
 // openRegular opens a regular file and returns its size. It does not open anything else,

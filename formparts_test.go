@@ -209,6 +209,10 @@ func TestRelated(t *testing.T) {
 	var field *netreply.FieldError
 	require.ErrorAs(t, err, &field)
 	assert.Equal(t, "Start", field.Field)
+	_, err = sendParts(t, &netreply.Multipart{Parts: parts, Start: "<a@x>"}, false)
+	require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError, "not multipart/related")
+	require.ErrorAs(t, err, &field)
+	assert.Equal(t, "Start", field.Field)
 	got, err := sendParts(t, &netreply.Multipart{Type: netreply.AlternativeType, Boundary: "b", Parts: parts}, false)
 	require.NoError(t, err)
 	assert.Equal(t, `multipart/alternative; boundary="b"`, got.contentType)

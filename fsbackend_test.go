@@ -73,15 +73,25 @@ func TestFSBackend(t *testing.T) {
 //go:embed LICENSE
 var embedded embed.FS
 
-// TestFSBackendEmbed: files of package embed can be served; a nil fs.FS fails the reply.
+// TestFSBackendEmbed: files of package embed can be served.
 func TestFSBackendEmbed(t *testing.T) {
-	m := newManager(t, netreply.Config{Backends: map[string]netreply.Backend{"app": netreply.FSBackend(embedded), "none": netreply.FSBackend(nil)}})
+	m := newManager(t, netreply.Config{Backends: map[string]netreply.Backend{"app": netreply.FSBackend(embedded)}})
 	want, err := fs.ReadFile(embedded, "LICENSE")
 	require.NoError(t, err)
 	got, err := m.Get(t.Context(), newRequest(t, "app:LICENSE")).ReadAll()
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
-	assert.ErrorIs(t, m.Get(t.Context(), newRequest(t, "none:x")).Wait(t.Context()), netreply.ProtocolInvalidOperationError)
+}
+
+// TestFSBackendNil: a nil fs.FS is refused by NewManager, and behind another Backend, where
+// NewManager cannot see it, it fails the reply.
+func TestFSBackendNil(t *testing.T) {
+	for _, none := range []fs.FS{nil, (*embed.FS)(nil)} {
+		_, err := netreply.NewManager(netreply.Config{Backends: map[string]netreply.Backend{"app": netreply.FSBackend(none)}})
+		requireField(t, err, `Config.Backends["app"]`)
+		m := newManager(t, netreply.Config{Backends: map[string]netreply.Backend{"app": netreply.BackendFunc(netreply.FSBackend(none).Serve)}})
+		assert.ErrorIs(t, m.Get(t.Context(), newRequest(t, "app:x")).Wait(t.Context()), netreply.ProtocolInvalidOperationError)
+	}
 }
 
 // TestFSBackendFails: what goes wrong in the middle fails the reply with its cause, and what

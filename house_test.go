@@ -36,7 +36,7 @@ var house = map[string]place{
 	"cookies":      {imports: "internal/atomicfile internal/indexheap internal/site golang.org/x/net/publicsuffix"},
 	"headers":      {imports: "golang.org/x/net/http/httpguts", never: "net os"},
 	"hsts":         {imports: "internal/atomicfile internal/filelock internal/indexheap internal/site golang.org/x/net/publicsuffix", never: "net/http"},
-	"netreplytest": {imports: ". golang.org/x/net/http2 golang.org/x/net/http2/hpack", never: "testing"},
+	"netreplytest": {imports: ". golang.org/x/net/http/httpguts golang.org/x/net/http2 golang.org/x/net/http2/hpack", never: "testing"},
 	"httpcache":    {imports: "headers internal/cacheentry internal/cacherules internal/filelock"},
 	"httpserver":   {imports: "headers golang.org/x/net/http/httpguts golang.org/x/time/rate"},
 

@@ -235,6 +235,9 @@ func (m *Multipart) compose(ctx context.Context, buffer bool) (pieces []*flow.Pa
 		pieces = append(pieces, memoryPayload([]byte("\r\n")))
 	}
 	pieces = append(pieces, memoryPayload([]byte("--"+boundary+"--\r\n")))
+	if m.Start != "" && m.Type != RelatedType {
+		return nil, "", invalidMultipart("Start", m.Start, "is for the type RelatedType only")
+	}
 	mediaType = "multipart/" + m.kind().String() + `; boundary="` + boundary + `"`
 	if m.Type == RelatedType {
 		root, err := m.relatedParameters(types)

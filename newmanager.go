@@ -30,6 +30,16 @@ func newServers(c *Config) map[string]server {
 	return list
 }
 
+// servesFiles reports whether URLs of a scheme lead to files of the system by Config.FileAccess.
+func (m *Manager) servesFiles(scheme string) bool {
+	s, ok := m.servers[scheme].(backendServer)
+	if !ok {
+		return false
+	}
+	_, ok = s.b.(fileBackend)
+	return ok
+}
+
 // SupportedSchemes lists the URL schemes that a request may have, in alphabetical order.
 func (m *Manager) SupportedSchemes() []string {
 	if m == nil || m.servers == nil { // not made by NewManager

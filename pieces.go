@@ -1,7 +1,6 @@
 package netreply
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"slices"
@@ -104,7 +103,7 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 		switch {
 		case err == io.EOF && r.remaining > 0:
 			return n, &flow.ShortSourceError{Got: r.total - r.remaining, Want: r.total}
-		case err != nil && !errors.Is(err, io.EOF):
+		case err != nil && err != io.EOF:
 			return n, err
 		case err == io.EOF || r.remaining == 0:
 			ended = true

@@ -297,6 +297,8 @@ func bodyText(b Body) string {
 		return b.data.text()
 	case namedBody:
 		return bodyText(b.Body)
+	case readerBody:
+		return typeOf(b.r, "a nil io.Reader")
 	case compressedBody:
 		return bodyText(b.body) + " in " + printable(b.coding, maxReason)
 	}
@@ -308,6 +310,12 @@ func (b bytesBody) Format(s fmt.State, verb rune) { formatText(s, verb, b.text()
 
 // LogValue is what log/slog prints: the same.
 func (b bytesBody) LogValue() slog.Value { return slog.StringValue(b.text()) }
+
+// Format prints the kind of the body: fmt would print the content of some readers.
+func (b readerBody) Format(s fmt.State, verb rune) { formatText(s, verb, bodyText(b)) }
+
+// LogValue is what log/slog prints: the same.
+func (b readerBody) LogValue() slog.Value { return slog.StringValue(bodyText(b)) }
 
 // Format prints the size or kind of the body.
 func (b compressedBody) Format(s fmt.State, verb rune) { formatText(s, verb, bodyText(b)) }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -76,6 +78,11 @@ func requireNoSecret(t *testing.T, what, text string) {
 	}
 }
 
+// secretReader is a reader whose fields fmt would print.
+type secretReader struct{ Secret string }
+
+func (secretReader) Read([]byte) (int, error) { return 0, io.EOF }
+
 // TestPrintsHoldNoSecret: printing a value with a secret, by value, by pointer, and inside
 // other values, does not show the secret, but the useful fields.
 func TestPrintsHoldNoSecret(t *testing.T) {
@@ -123,6 +130,10 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	}{
 		"Config":                    {config, "ConnectionsPerHost: 7"},
 		"Request":                   {request, "TransferTimeout: 3s"},
+		"Request for data":          {netreply.Request{URL: &url.URL{Scheme: "data", Opaque: "," + secret}}, "data:xxxxx"},
+		"Request for data://":       {netreply.Request{URL: &url.URL{Scheme: "data", Host: "text", Path: "/plain," + secret}}, "data:xxxxx"},
+		"Request without a host":    {netreply.Request{URL: &url.URL{Scheme: "http", Opaque: "user:" + secret + "@host.test"}}, "http:xxxxx"},
+		"RequestFactory of such":    {netreply.RequestFactory{BaseURL: &url.URL{Scheme: "test", Opaque: "user:" + secret + "@host.test"}}, "test:xxxxx"},
 		"RequestFactory":            {netreply.RequestFactory{BaseURL: u, Common: request, BearerToken: secret, User: "me", Password: secret}, "http://user:xxxxx@host.test/path"},
 		"Proxy":                     {proxy, "http://proxy.test:8080"},
 		"Credential":                {credential, "https://host.test"},
@@ -147,6 +158,11 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 		"Part":                      {form.Parts[0], "name"},
 		"Part with a secret field":  {netreply.Part{Headers: headers}, "text/plain"},
 		"Body":                      {netreply.StringBody(secret), "32 bytes"},
+		"ReaderBody":                {netreply.ReaderBody(bytes.NewBufferString(secret)), "*bytes.Buffer"},
+		"ReaderBody, struct":        {netreply.ReaderBody(secretReader{secret}), "secretReader"},
+		"BackendRequest": {netreply.BackendRequest{Method: "GET", URL: u, Headers: headers, Body: strings.NewReader(secret), Request: &request},
+			"http://user:xxxxx@host.test/path"},
+		"FSBackend":                 {netreply.FSBackend(fstest.MapFS{secret: {Data: []byte(secret)}}), "fstest.MapFS"},
 		"JSONBody":                  {netreply.JSONBody(secret), "34 bytes"},
 		"FormBody":                  {netreply.FormBody(url.Values{"password": {secret}}), "bytes"},
 		"CompressedBody":            {netreply.CompressedBody(netreply.JSONBody(secret), "gzip"), "34 bytes in gzip"},
@@ -185,7 +201,7 @@ func TestPrintsHoldNoSecret(t *testing.T) {
 	}
 	for _, nothing := range []any{(*netreply.Config)(nil), (*netreply.Request)(nil), (*netreply.Proxy)(nil), (*netreply.Reply)(nil),
 		(*netreply.Manager)(nil), (*netreply.TokenSource)(nil), (*netreply.Authenticator)(nil), (*netreply.SSLConfiguration)(nil),
-		(*netreply.PreSharedKeyAuthenticator)(nil), (*netreply.Redirect)(nil), (*netreply.SSLErrors)(nil), netreply.Config{}, netreply.Request{},
+		(*netreply.PreSharedKeyAuthenticator)(nil), (*netreply.Redirect)(nil), (*netreply.SSLErrors)(nil), (*netreply.BackendRequest)(nil), netreply.BackendRequest{}, netreply.Config{}, netreply.Request{},
 		netreply.ProxyAuthenticator{}, netreply.SSLState{}, &netreply.Reply{}, &netreply.Manager{}, &netreply.TokenSource{}} {
 		for verb, text := range prints(nothing) {
 			assert.NotContains(t, text, "PANIC", "%T %s", nothing, verb)

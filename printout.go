@@ -81,7 +81,7 @@ func (p *printout) addField(name string, v reflect.Value) {
 		p.addNumber(name, int64(v.Uint()))
 	default:
 		if u, ok := v.Interface().(*url.URL); ok {
-			p.addString(name, u.Redacted())
+			p.addString(name, httpurl.Redacted(u))
 			return
 		}
 		p.add(name, show(v))

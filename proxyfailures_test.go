@@ -96,7 +96,11 @@ func TestProxyFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := testserver.NewRaw(t, nil, c.serve)
-			m := newManager(t, netreply.Config{Proxy: proxyAt(c.proxy, s.Addr), ConnectTimeout: 300 * time.Millisecond})
+			config := netreply.Config{Proxy: proxyAt(c.proxy, s.Addr)}
+			if c.code == netreply.ProxyTimeoutError {
+				config.ConnectTimeout = 300 * time.Millisecond
+			}
+			m := newManager(t, config)
 			r := m.Get(t.Context(), newRequest(t, c.url))
 			err := r.Wait(deadline(t))
 			require.ErrorIs(t, err, c.code)
@@ -120,7 +124,11 @@ func TestProxyFailures(t *testing.T) {
 	for _, kind := range []netreply.ProxyType{netreply.HTTPProxy, netreply.HTTPSProxy, netreply.Socks5Proxy} {
 		for _, u := range []string{"http://target.test/", "https://target.test/"} {
 			get := func(p *netreply.Proxy, dial func(context.Context, string, string) (net.Conn, error)) error {
-				m := newManager(t, netreply.Config{Proxy: p, DialContext: dial, ConnectTimeout: 200 * time.Millisecond})
+				config := netreply.Config{Proxy: p, DialContext: dial}
+				if dial != nil { // it hangs
+					config.ConnectTimeout = 200 * time.Millisecond
+				}
+				m := newManager(t, config)
 				return m.Get(t.Context(), newRequest(t, u)).Wait(deadline(t))
 			}
 			err := get(proxyAt(kind, closed), nil)

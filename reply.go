@@ -196,10 +196,11 @@ func (r *Reply) validate() (server, error) {
 			return nil, localError(ProtocolInvalidOperationError, "Invalid request", err)
 		}
 	}
-	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.encryption.profiles.from.PSK == nil {
+	by, err := r.m.serverOf(&r.req)
+	if by == (httpServer{}) && r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.encryption.profiles.from.PSK == nil {
 		return nil, localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
 	}
-	return r.m.serverOf(&r.req)
+	return by, err
 }
 
 // phase is the current phase of the transfer, for errors that have none. It is safe for

@@ -86,12 +86,20 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 	if body != nil {
 		w.request.ContentLength = body.Size
 		if body.Size != 0 {
-			w.upload = &backendBody{w: w}
+			w.upload = &backendBody{w: w, turn: make(chan struct{}, 1)}
 			w.request.Body = w.upload
 		}
 		for _, f := range body.Fields(w.headers) {
 			w.request.Headers.Set(f.Name, f.Value)
 		}
+	}
+	const length = "Content-Length"
+	switch h := &w.request.Headers; { // HTTP does not send another one than that of the body, either
+	case !h.Has(length):
+	case body != nil && body.Size >= 0:
+		h.Set(length, strconv.FormatInt(body.Size, 10))
+	default:
+		h.Del(length)
 	}
 	if n := r.req.MinRate; n > 0 {
 		w.rate = flow.NewRateGuard(n, r.clock, r.transferred, func() { r.stop(minRate(n)) })
@@ -161,10 +169,11 @@ func (r *Reply) prepareBackend(w *replyWriter) {
 func (w *replyWriter) leave() {
 	w.mu.Lock()
 	w.stage = over
+	redirected := w.next != nil
 	w.mu.Unlock()
 	w.stop()
 	if w.upload != nil {
-		w.upload.close()
+		w.upload.close(redirected)
 	}
 }
 

@@ -62,8 +62,8 @@ const maxMaxRedirects = 1000
 // changed concurrently.
 type Request struct {
 	// URL has the scheme http or https, unix+http with LocalServerName, or one of those that
-	// Manager.SupportedSchemes lists. The fragment is
-	// never sent, and the user information is not sent as part of the request target.
+	// Manager.SupportedSchemes lists. The fragment is never sent, and the user information is
+	// not sent as part of the request target.
 	URL *url.URL
 	// Headers are sent in net/http's order. Host is honoured; Content-Length may shorten
 	// the body (rule H35), but not a CompressedBody; Transfer-Encoding is ignored. An

@@ -37,13 +37,18 @@ type RequestFactory struct {
 	User, Password string
 }
 
-// NewRequestFactory makes a RequestFactory for a base URL. The error is that of NewRequest.
+// NewRequestFactory makes a RequestFactory for a base URL. The error is that of NewRequest, or
+// for a URL that no path can be appended to, such as one without a scheme, that of New.
 func NewRequestFactory(baseURL string) (RequestFactory, error) {
 	q, err := NewRequest(baseURL)
 	if err != nil {
 		return RequestFactory{}, err
 	}
-	return RequestFactory{BaseURL: q.URL}, nil
+	f := RequestFactory{BaseURL: q.URL}
+	if err := f.check(); err != nil {
+		return RequestFactory{}, err
+	}
+	return f, nil
 }
 
 // New makes a request. Its path is appended to that of the base URL, with one slash between
@@ -68,11 +73,11 @@ func NewRequestFactory(baseURL string) (RequestFactory, error) {
 //
 // The request is independent of the factory.
 func (f RequestFactory) New(path string, params ...Param) (*Request, error) {
-	invalid := func(field, reason string) (*Request, error) {
-		return nil, localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: field, Reason: reason})
+	if err := f.check(); err != nil {
+		return nil, err
 	}
-	if field, reason := f.unusable(); field != "" {
-		return invalid("RequestFactory."+field, reason)
+	invalid := func(field, reason string) (*Request, error) {
+		return nil, invalidRequest(field, reason)
 	}
 	values := map[string]*pathValue{}
 	for _, p := range f.Params {
@@ -118,6 +123,18 @@ func (f RequestFactory) New(path string, params ...Param) (*Request, error) {
 		q.Headers.Set("Authorization", "Bearer "+f.BearerToken)
 	}
 	return q, nil
+}
+
+func invalidRequest(field, reason string) error {
+	return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: field, Reason: reason})
+}
+
+// check returns the error of a field that cannot be used.
+func (f *RequestFactory) check() error {
+	if field, reason := f.unusable(); field != "" {
+		return invalidRequest("RequestFactory."+field, reason)
+	}
+	return nil
 }
 
 // pathValue is the value of a path parameter.

@@ -148,6 +148,12 @@ func TestFactoryRefuses(t *testing.T) {
 	}
 	_, err := netreply.NewRequestFactory("https://a.test:x/")
 	requireField(t, err, "URL")
+	for _, base := range []string{"", "example.org/api", "/api", "//example.org/api", "mailto:x", "https:example.org"} {
+		f, err := netreply.NewRequestFactory(base)
+		require.ErrorIs(t, err, netreply.ProtocolInvalidOperationError, base)
+		requireField(t, err, "RequestFactory.BaseURL")
+		assert.Equal(t, netreply.RequestFactory{}, f)
+	}
 }
 
 // TestFactoryMergesParameters: query parameters have a fixed order, and path parameters of a

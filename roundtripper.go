@@ -1,19 +1,15 @@
 package netreply
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/textproto"
-	"reflect"
-	"strconv"
-	"strings"
-	"sync"
 	"sync/atomic"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/flow"
@@ -26,9 +22,13 @@ type RoundTripperOptions struct {
 	// Cookies sends and stores the cookies of the Manager's jar.
 	Cookies bool
 	// Redirects follows redirects, as the RedirectPolicy of Request or of the Manager says.
+	// Without it http.Client follows them, each by a new request. In both cases neither
+	// Request.Bearer nor SecretHeaders nor the client certificate of SSLConfiguration goes to
+	// another origin than that of the first request.
 	Redirects bool
 	// Credentials answers 401 responses: with Config.Credentials, Config.Negotiators,
-	// Request.Bearer, the URL's password, and what Request.Answer gives.
+	// Request.Bearer, the URL's password, and what Request.Answer gives. Request.Bearer sends
+	// its token with every request that does not follow a redirect, whatever its origin.
 	Credentials bool
 	// ContentCodings asks for compressed bodies and delivers them decoded. Response.Uncompressed
 	// tells it. A request with an Accept-Encoding or Range of its own gets what the server
@@ -61,6 +61,10 @@ const defaultReadAhead = 64 << 10
 // even though the Reply fails with it. The context of a request ends the body as well, but
 // not the connection after a 101 response, which is Response.Body. Request.Cancel is not
 // supported.
+//
+// The schemes are those of Manager.SupportedSchemes, but files are not served, whatever
+// Config.FileAccess says: a server could redirect the caller to them. A redirect that
+// http.Client follows leads to http and https only, or stays in its scheme.
 //
 // Its method CloseIdleConnections, which http.Client.CloseIdleConnections calls, is
 // ClearConnectionCache of the Manager. Manager.Close ends its requests.
@@ -106,31 +110,92 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.checkScheme(hr); err != nil {
+		body.close()
+		return nil, err
+	}
 	q := t.template
 	q.URL, q.Headers = hr.URL, requestFields(hr)
+	if t.leftOrigin(hr) {
+		t.dropSecrets(&q)
+	}
 	if hr.Close {
 		q.ConnectionCacheExpiry = -1
 	}
 	r := t.m.newReply(hr.Context(), verbOf(hr), &q, body.asBody())
 	h := &handover{r: r, request: hr, body: body, codings: t.codings, answered: make(chan struct{})}
 	over := h.begin()
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer body.close()
 		r.run()
 	}()
 	select {
 	case <-h.answered:
+		return h.response, nil
 	case <-over:
-		select {
-		case <-h.answered: // before it finished
-		default:
-			if err := r.Err(); err != nil && !isStatus(err) {
-				return nil, transportError(err)
-			}
-			<-h.answered // another goroutine of a Backend has finished the reply
+	}
+	if err := r.Err(); err == nil || r.failedByStatus(err) {
+		<-ended // another goroutine of a Backend may have finished the reply
+	}
+	select {
+	case <-h.answered:
+	default:
+		if err := r.Err(); err != nil {
+			return nil, transportError(err)
 		}
+		return nil, errNoResponse()
 	}
 	return h.response, nil
+}
+
+// checkScheme returns an error for a request that must not be sent because of its scheme (rule
+// F12). Callers that follow redirects themselves rely on a RoundTripper to reach servers only.
+func (t *roundTripper) checkScheme(hr *http.Request) error {
+	to := hr.URL.Scheme
+	if t.m != nil && t.m.servesFiles(to) {
+		return localError(ProtocolUnknownError, `Protocol "`+to+`" is unknown`,
+			&FieldError{"scheme of the URL", to, "unsupported protocol scheme of a RoundTripper; http.NewFileTransport serves files"})
+	}
+	redirect := hr.Response // which http.Client follows by this request
+	if to == "http" || to == "https" || redirect == nil || redirect.Request == nil || redirect.Request.URL == nil || to == redirect.Request.URL.Scheme {
+		return nil
+	}
+	return localError(ProtocolUnknownError, "Unknown protocol specified",
+		&FieldError{"scheme of Location", to, "unsupported protocol scheme; redirects are followed to http and https only"})
+}
+
+// errNoResponse is the error of a reply that has ended well without a response: a callback of
+// the program has ended its goroutine.
+func errNoResponse() error {
+	return localError(OperationCanceledError, "Operation canceled", errAborted)
+}
+
+// leftOrigin reports whether http.Client makes the request to follow redirects that lead to
+// another origin than that of the first request.
+func (t *roundTripper) leftOrigin(hr *http.Request) bool {
+	first := hr
+	for n := 0; first.Response != nil && first.Response.Request != nil && n < maxMaxRedirects; n++ {
+		first = first.Response.Request
+	}
+	return first != hr && first.URL != nil && t.m != nil && t.m.flow != nil && !t.m.flow.SameOrigin(first.URL, hr.URL)
+}
+
+// dropSecrets removes what is meant for the origin of the first request only (D11), as far as
+// http.Client does not know it.
+func (t *roundTripper) dropSecrets(q *Request) {
+	q.Bearer = nil
+	for _, names := range [...][]string{t.m.cfg.SecretHeaders, q.SecretHeaders} {
+		for _, name := range names {
+			q.Headers.Del(name)
+		}
+	}
+	if q.SSLConfiguration == nil {
+		q.SSLConfiguration = t.m.cfg.SSLConfiguration
+	}
+	q.SSLConfiguration = q.SSLConfiguration.Clone()
+	q.SSLConfiguration.dropIdentity()
 }
 
 // transportError is the error of a RoundTripper. Callers of an http.Client tell a refused
@@ -166,7 +231,11 @@ func requestFields(hr *http.Request) Headers {
 		list = append(list, headers.Field{Name: "User-Agent"})
 	}
 	if hr.Host != "" && hr.Host != hr.URL.Host {
-		list = append(list, headers.Field{Name: "Host", Value: hr.Host})
+		host, err := httpguts.PunycodeHostPort(hr.Host)
+		if err != nil {
+			host = hr.Host // which is refused
+		}
+		list = append(list, headers.Field{Name: "Host", Value: host})
 	}
 	return headers.FromFields(list)
 }
@@ -275,7 +344,7 @@ func (b *responseBody) end(err error) error {
 	switch {
 	case b.closed.Load():
 		return http.ErrBodyReadAfterClose
-	case isStatus(err):
+	case b.r.failedByStatus(err):
 		err = io.EOF
 	}
 	if err != io.EOF || b.ended {
@@ -291,172 +360,20 @@ func (b *responseBody) end(err error) error {
 	return err
 }
 
-// isStatus reports whether a reply has failed because of the status of a complete response.
-func isStatus(err error) bool {
+// failedByStatus reports whether the reply has failed with err only because of the status of
+// its response, which is complete.
+func (r *Reply) failedByStatus(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.isStatus()
+	if !errors.As(err, &e) || !e.isStatus() {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.complete
 }
 
 // Close ends the request if its body has not come to its end.
 func (b *responseBody) Close() error {
 	b.closed.Store(true)
 	return b.r.Close()
-}
-
-// requestBody is the body of an http.Request as a Body: it is sent again only by GetBody, or
-// if nothing was read from it, and is closed in any case.
-type requestBody struct {
-	first   io.ReadCloser
-	getBody func() (io.ReadCloser, error)
-	size    int64
-	trailer http.Header
-
-	sequential flow.Sequential // of first
-
-	opened   bool        // used by the transfer's goroutine only
-	begun    atomic.Bool // first was read from
-	released atomic.Bool // the exchange has ended its reading of first
-	settled  atomic.Bool // no other exchange needs the body
-	closing  sync.Once
-}
-
-// newRequestBody checks what only an http.Request can have. It closes the body if it returns
-// an error.
-func newRequestBody(hr *http.Request) (*requestBody, error) {
-	b := &requestBody{}
-	bad := func(field, reason string) (*requestBody, error) {
-		b.close()
-		return nil, localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: field, Reason: reason})
-	}
-	if hr == nil {
-		return bad("Request", required)
-	}
-	b.first, b.getBody, b.size, b.trailer = hr.Body, hr.GetBody, hr.ContentLength, hr.Trailer
-	none := hr.Body == nil || hr.Body == http.NoBody
-	switch {
-	case hr.URL == nil:
-		return bad("Request.URL", required)
-	case hr.Header == nil:
-		return bad("Request.Header", required)
-	case none && hr.ContentLength > 0:
-		return bad("Request.ContentLength", "is "+strconv.FormatInt(hr.ContentLength, 10)+", but there is no Body")
-	}
-	for name, values := range hr.Trailer {
-		if err := validateHeaders(headers.FromHTTP(http.Header{name: append([]string{""}, values...)})); err != nil {
-			b.close()
-			return nil, err
-		}
-	}
-	if b.size == 0 || len(hr.TransferEncoding) > 0 && hr.TransferEncoding[0] == "chunked" {
-		b.size = -1
-	}
-	b.size = max(b.size, -1)
-	if none {
-		b.first = nil
-	}
-	b.sequential.Source = (*firstReader)(b)
-	return b, nil
-}
-
-// asBody is nil for a request without a body.
-func (b *requestBody) asBody() Body {
-	if b.first == nil {
-		return nil
-	}
-	return b
-}
-
-// maxCopied is the size up to which a body in memory is copied: it is then sent together
-// with the head.
-const maxCopied = 16 << 10
-
-func (b *requestBody) prepare(context.Context, bool) (*flow.Payload, error) {
-	memory := inMemory(b.first)
-	if memory && b.trailer == nil && 0 < b.size && b.size <= maxCopied {
-		defer b.close()
-		all := make([]byte, b.size, b.size+1)
-		n, err := io.ReadFull(b.first, all)
-		if err != nil {
-			return nil, bodyFailure("reading the body", &flow.ShortSourceError{Got: int64(n), Want: b.size})
-		}
-		if n, _ := b.first.Read(all[b.size:cap(all)]); n > 0 {
-			return nil, bodyFailure("reading the body", flow.ErrLongSource)
-		}
-		return memoryPayload(all), nil
-	}
-	return &flow.Payload{Size: b.size, Open: b.open, Rewindable: b.getBody != nil, Blocks: !memory, Owned: true, Exact: true, Trailer: b.trailer}, nil
-}
-
-// inMemory reports whether a body never blocks: it is one of those for which
-// http.NewRequest sets GetBody.
-func inMemory(body io.Reader) bool {
-	switch reflect.TypeOf(body) {
-	case nopCloser, nopCloserWriterTo:
-		body, _ = reflect.ValueOf(body).Field(0).Interface().(io.Reader)
-	}
-	switch body.(type) {
-	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
-		return true
-	}
-	return false
-}
-
-// The types that io.NopCloser returns.
-var (
-	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
-	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(new(bytes.Buffer)))
-)
-
-func (b *requestBody) open() (io.Reader, error) {
-	if b.opened && b.getBody != nil {
-		b.close()
-		return b.getBody()
-	}
-	b.opened = true
-	b.released.Store(false)
-	r, err := b.sequential.Open()
-	if err != nil {
-		return nil, err
-	}
-	return &firstReading{r, b}, nil
-}
-
-// firstReader is the Body of the http.Request.
-type firstReader requestBody
-
-func (b *firstReader) Read(p []byte) (int, error) {
-	b.begun.Store(true)
-	return b.first.Read(p)
-}
-
-// firstReading is one exchange's reading of the Body, which can be opened again as long as
-// nothing was read.
-type firstReading struct {
-	io.Reader
-	b *requestBody
-}
-
-func (r *firstReading) Close() error {
-	r.b.released.Store(true)
-	r.b.closeUnneeded()
-	return nil
-}
-
-// settle is called when the final response has come, so that the body is not sent again.
-func (b *requestBody) settle() {
-	b.settled.Store(true)
-	b.closeUnneeded()
-}
-
-func (b *requestBody) closeUnneeded() {
-	if b.released.Load() && (b.begun.Load() || b.settled.Load() || b.getBody != nil) {
-		b.close()
-	}
-}
-
-// close closes the Body, at the latest when the transfer has ended.
-func (b *requestBody) close() {
-	if b.first != nil {
-		b.closing.Do(func() { b.first.Close() })
-	}
 }

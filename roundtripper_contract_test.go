@@ -270,6 +270,12 @@ var contract = []struct {
 			assert.Equal(t, want, body)
 		}
 	}},
+	{"an international Host", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }, func(t *testing.T, p *peer) {
+		req := p.request(t, "GET", "/", nil)
+		req.Host = "bücher.example:81"
+		_, body := p.do(t, req)
+		assert.Equal(t, "xn--bcher-kva.example:81", body)
+	}},
 	{"no User-Agent", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, len(r.Header["User-Agent"])) }, func(t *testing.T, p *peer) {
 		for _, none := range [][]string{nil, {""}} {
 			req := p.request(t, "GET", "/", nil)
@@ -369,26 +375,33 @@ var contract = []struct {
 		body, _ := io.ReadAll(r.Body)
 		w.Write(body)
 	}, func(t *testing.T, p *peer) {
-		for _, path := range []string{"/", "/refused"} {
-			var continued, sent atomic.Bool
+		send := func(path string) (status int, body string, continued, sent bool) {
+			var got100, read atomic.Bool
 			req := p.request(t, "POST", path, readFunc(func(b []byte) (int, error) {
-				if sent.Swap(true) {
+				if read.Swap(true) {
 					return 0, io.EOF
 				}
 				return copy(b, "text"), nil
 			}))
 			req.Header.Set("Expect", "100-continue")
 			req.ContentLength = 4
-			req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{Got100Continue: func() { continued.Store(true) }}))
+			req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{Got100Continue: func() { got100.Store(true) }}))
 			resp, body := p.do(t, req)
-			if path == "/" {
-				assert.Equal(t, "text", body)
-				assert.True(t, continued.Load())
-			} else {
-				assert.Equal(t, 417, resp.StatusCode)
-				assert.False(t, sent.Load(), "the body was refused")
-			}
+			return resp.StatusCode, body, got100.Load(), read.Load()
 		}
+		_, body, continued, _ := send("/")
+		assert.Equal(t, "text", body)
+		assert.True(t, continued)
+
+		// A client sends the body after a second without an answer, which a busy peer may need.
+		refused := false
+		for n := 0; n < 10 && !refused; n++ {
+			status, _, continued, sent := send("/refused")
+			require.Equal(t, 417, status)
+			require.False(t, continued)
+			refused = !sent
+		}
+		assert.True(t, refused, "the body is not sent")
 	}},
 	{"interim responses", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</a.css>")

@@ -23,8 +23,8 @@ func ExampleManager_RoundTripper() {
 	}))
 	defer s.Close()
 	m, err := netreply.NewManager(netreply.Config{OnSignal: func(r *netreply.Reply, e netreply.Event) {
-		if _, ok := e.(netreply.Finished); ok {
-			fmt.Println(r.URL().Path, r.StatusCode())
+		if head, ok := e.(netreply.MetaDataChanged); ok { // before RoundTrip returns
+			fmt.Println(r.URL().Path, head.StatusCode)
 		}
 	}})
 	if err != nil {

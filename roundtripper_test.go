@@ -303,3 +303,18 @@ func TestRoundTripperReadAhead(t *testing.T) {
 		assert.Equal(t, want, r.ReadBufferSize())
 	}
 }
+
+// TestRoundTripperContentLength: a body in memory that is not as long as Request.ContentLength
+// says is not sent.
+func TestRoundTripperContentLength(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }))
+	m := newManager(t, netreply.Config{})
+	client := &http.Client{Transport: m.RoundTripper(netreply.RoundTripperOptions{})}
+	for _, length := range []int64{1, 3, 5} {
+		req, err := http.NewRequest("POST", s.URL, strings.NewReader("text"))
+		require.NoError(t, err)
+		req.ContentLength = length
+		_, err = client.Do(req)
+		assert.ErrorContains(t, err, "Content-Length", "%d", length)
+	}
+}

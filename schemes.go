@@ -1,8 +1,10 @@
 package netreply
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -93,14 +95,23 @@ func (b fileBackend) put(u *url.URL, body io.Reader, w ReplyWriter) error {
 //	Config{Backends: map[string]netreply.Backend{"app": netreply.FSBackend(static)}}
 //
 // The path of the URL is the name of the file: app:/static/logo.png and app:static/logo.png
-// are the same one. Host must be empty or localhost; query and fragment do not matter. GET
-// and HEAD are possible, and PUT fails with ContentAccessDenied. Content-Type is that of the
+// are the same one. Host must be empty or localhost, so that app://static/logo.png is refused;
+// query and fragment do not matter. GET and HEAD are possible, PUT fails with
+// ContentAccessDenied, and another method with ProtocolUnknownError. Content-Type is that of the
 // name's extension (package mime) or of the content; Content-Length and Last-Modified are
 // there as far as fsys knows them. What is not a regular file fails with
-// ContentOperationNotPermittedError.
+// ContentOperationNotPermittedError. NewManager refuses an FSBackend of nil.
 func FSBackend(fsys fs.FS) Backend { return fsBackend{fsys} }
 
 type fsBackend struct{ fsys fs.FS }
+
+func (b fsBackend) text() string { return "FSBackend of " + typeOf(b.fsys, "a nil fs.FS") }
+
+// Format prints the type of the file system: fmt would print the content of some.
+func (b fsBackend) Format(s fmt.State, verb rune) { formatText(s, verb, b.text()) }
+
+// LogValue is what log/slog prints: the same.
+func (b fsBackend) LogValue() slog.Value { return slog.StringValue(b.text()) }
 
 func (b fsBackend) Serve(q *BackendRequest, w ReplyWriter) error {
 	switch {

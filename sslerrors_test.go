@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -20,6 +21,7 @@ import (
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/hsts"
 	"github.com/netreply/netreply/internal/testserver"
+	"github.com/netreply/netreply/netreplytest"
 )
 
 // untrusted is a server with an untrusted certificate, and its requests.
@@ -144,18 +146,31 @@ func TestSSLErrorsNothingSent(t *testing.T) {
 // TestSSLErrorsLateAnswer: after an answer that takes longer than a handshake, the reply
 // continues on another connection, and repeats neither question nor signals.
 func TestSSLErrorsLateAnswer(t *testing.T) {
-	eachUntrusted(t, netreply.Config{Ask: netreply.AskSSLErrors, TLSTimeout: 50 * time.Millisecond}, func(t *testing.T, s *untrusted) {
-		r := s.m.Post(t.Context(), s.request("/"), netreply.ReaderBody(io.LimitReader(rand.Reader, 10)))
-		q := <-r.SSLErrors()
-		select { // longer than the time limit of a handshake
-		case <-r.Finished():
-			t.Error("it did not wait for the answer")
-		case <-time.After(200 * time.Millisecond):
-		}
-		q.Ignore()
-		require.NoError(t, r.Wait(deadline(t)))
-		assert.Equal(t, []string{"connecting", "flaws", "encrypted"}, signalNames(t, r)[:3], "no signal or question is repeated")
-	})
+	for _, kind := range []netreplytest.Kind{netreplytest.HTTPS, netreplytest.HTTP2} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := netreplytest.NewServer(t, kind)
+				s.Handle("/", netreplytest.Answer{netreplytest.Body("hello")})
+				s.Fail(netreplytest.UnknownIssuerCertificate())
+				c := s.Config()
+				c.Ask, c.TLSTimeout = netreply.AskSSLErrors, time.Second
+				m := newManager(t, c)
+				r := m.Post(t.Context(), s.Request("/"), netreply.ReaderBody(io.LimitReader(rand.Reader, 10)))
+				q := <-r.SSLErrors()
+				select {
+				case <-r.Finished():
+					t.Error("it did not wait for the answer")
+				case <-time.After(time.Minute):
+				}
+				q.Ignore()
+				body, err := r.ReadAll()
+				require.NoError(t, err)
+				assert.Equal(t, "hello", string(body))
+				assert.Equal(t, 2, s.Connections())
+				assert.Equal(t, []string{"connecting", "flaws", "encrypted"}, signalNames(t, r)[:3], "no signal or question is repeated")
+			})
+		})
+	}
 }
 
 // TestSSLErrorsAbort: a reply can be aborted while it asks.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -274,6 +275,36 @@ func TestUpgradedInsideOnSignal(t *testing.T) {
 	assert.ErrorIs(t, <-refused, netreply.ErrInsideOnSignal)
 	require.Eventually(t, func() bool { return len(refused) == 1 }, 10*time.Second, time.Millisecond)
 	assert.NoError(t, <-refused)
+}
+
+// TestUpgradedOwnConnection: a connection of Config.DialContext that cannot be closed in one
+// direction says so, and is closed by Close.
+func TestUpgradedOwnConnection(t *testing.T) {
+	url, _ := echoServer(t, testserver.Plain)
+	closed := make(chan bool, 1)
+	m := newManager(t, netreply.Config{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &ownConn{Conn: c, closed: closed}, err
+	}})
+	conn, err := m.Get(deadline(t), upgradeRequest(t, url)).Upgraded()
+	require.NoError(t, err)
+	assert.ErrorIs(t, conn.(interface{ CloseWrite() error }).CloseWrite(), errors.ErrUnsupported)
+	require.Equal(t, "hi one", say(t, conn, bufio.NewReader(conn), "one"))
+	require.NoError(t, conn.Close())
+	assert.True(t, <-closed)
+}
+
+type ownConn struct {
+	net.Conn
+	closed chan bool
+}
+
+func (c *ownConn) Close() error {
+	select {
+	case c.closed <- true:
+	default:
+	}
+	return c.Conn.Close()
 }
 
 // TestUpgradedThroughProxy: with a proxy the connection is the tunnel.

@@ -26,12 +26,13 @@ const maxValue = 64 << 20
 // uses another type for these calls WaitHead and looks at StatusCode first. After any other
 // failure of the reply v is unchanged, as it is if the text is not valid JSON.
 //
-// A body that cannot be decoded is an *Error with code UnknownContentError and phase
-// PhaseDecode, which wraps a *JSONError. One that is larger than 64 MiB, if neither the
-// Request nor the Config sets a MaxBodySize, is an *Error with code UnknownContentError, which
-// wraps a *SizeLimitError; what was read until then is lost, and the reply goes on. Inside
-// OnSignal and Answer JSON does not wait: while the reply runs it returns an error that wraps
-// ErrInsideOnSignal, and reads nothing.
+// A body that cannot be decoded, an empty one included, is an *Error with code
+// UnknownContentError and phase PhaseDecode, which wraps a *JSONError; Err, which is about the
+// transfer, stays nil. For a 204 response call Wait. A body that is larger than 64 MiB, if
+// neither the Request nor the Config sets a MaxBodySize, is an *Error with code
+// UnknownContentError, which wraps a *SizeLimitError; what was read until then is lost, and the
+// reply goes on. Inside OnSignal and Answer JSON does not wait: while the reply runs it returns
+// an error that wraps ErrInsideOnSignal, and reads nothing.
 func (r *Reply) JSON(v any) error {
 	if p := reflect.ValueOf(v); p.Kind() != reflect.Pointer || p.IsNil() {
 		err := &json.InvalidUnmarshalError{Type: reflect.TypeOf(v)}

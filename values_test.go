@@ -255,13 +255,18 @@ func TestValuesOfFailures(t *testing.T) {
 		w.Header().Set("Content-Length", "100")
 		io.WriteString(w, `"text`)
 		w.(http.Flusher).Flush()
-		<-hold
+		switch r.URL.Path {
+		case "/read":
+			<-hold
+		case "/held":
+			<-r.Context().Done()
+		}
 		panic(http.ErrAbortHandler)
 	}, netreply.Config{}, func(t *testing.T, s *fixture) {
-		hold = make(chan struct{})
 		var inside []error
 		var text string
-		req := s.request("/")
+		told := make(chan struct{})
+		req := s.request("/read")
 		req.OnSignal = func(r *netreply.Reply, e netreply.Event) {
 			if _, ok := e.(netreply.ReadyRead); ok && inside == nil {
 				var v any
@@ -269,11 +274,13 @@ func TestValuesOfFailures(t *testing.T) {
 				inside = append(inside, r.JSON(&v))
 				text, err = r.Text()
 				inside = append(inside, err)
-				close(hold)
+				close(told)
+				hold <- struct{}{}
 			}
 		}
 		v := "unchanged"
 		r := s.m.Get(t.Context(), req)
+		<-told // JSON would take what Text is to get there
 		err := r.JSON(&v)
 		require.Error(t, err)
 		assert.Equal(t, r.Err(), err)
@@ -289,7 +296,7 @@ func TestValuesOfFailures(t *testing.T) {
 		assert.Equal(t, r.Err(), err)
 		assert.Equal(t, `"text`, text, "what came")
 
-		r = s.m.Get(t.Context(), s.request("/"))
+		r = s.m.Get(t.Context(), s.request("/held"))
 		r.Abort()
 		require.ErrorIs(t, r.JSON(&v), netreply.OperationCanceledError)
 		_, err = r.Text()

@@ -112,7 +112,7 @@ func (w *replyWriter) beginWrite(method string) (noBody bool, err error) {
 		}
 	}()
 	if first {
-		if err := w.MetaDataChanged(); err != nil {
+		if err := w.MetaDataChanged(); err != nil && !w.isOpen() {
 			return false, err
 		}
 	}
@@ -124,6 +124,14 @@ func (w *replyWriter) beginWrite(method string) (noBody bool, err error) {
 	}
 	claimed = true
 	return noBody, nil
+}
+
+// isOpen reports whether the head is out and the body may follow: another goroutine may have
+// called MetaDataChanged just before.
+func (w *replyWriter) isOpen() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refused("", inBody) == nil && w.stage == inBody
 }
 
 func (w *replyWriter) endWrite() {
@@ -149,6 +157,9 @@ func (w *replyWriter) room(method string) ([]byte, error) {
 	w.mu.Unlock()
 	switch {
 	case refused != nil:
+		if err == nil {
+			r.pipe.Fill(0) // which must follow Room
+		}
 		return nil, refused
 	case err != nil: // the end of the reply, a moment ago
 		return nil, w.ended()

@@ -507,3 +507,40 @@ func TestServe(t *testing.T) {
 	require.NoError(t, server.Close())
 	assert.ErrorIs(t, <-done, http.ErrServerClosed)
 }
+
+type notes map[string]string
+
+func (n notes) Serve(q *netreply.BackendRequest, w netreply.ReplyWriter) error {
+	note, found := n[q.URL.Opaque]
+	if !found {
+		return w.SetError(netreply.ContentNotFoundError, "there is no such note")
+	}
+	w.SetAttribute(netreply.HTTPStatusCode, 200)
+	w.SetHeader(netreply.ContentTypeHeader, "text/plain")
+	w.SetHeader(netreply.ContentLengthHeader, int64(len(note)))
+	_, err := io.WriteString(w, note) // emits MetaDataChanged and ReadyRead
+	return err                        // finishes the reply
+}
+
+func withNoteBackend(n notes) (*netreply.Manager, error) {
+	return netreply.NewManager(netreply.Config{Backends: map[string]netreply.Backend{"note": n}})
+}
+
+func TestNotes(t *testing.T) {
+	m, err := withNoteBackend(notes{"shopping": "bread"})
+	require.NoError(t, err)
+	defer m.Close()
+	get := func(name string) *netreply.Reply {
+		r := m.Get(t.Context(), &netreply.Request{URL: &url.URL{Scheme: "note", Opaque: name}})
+		r.Wait(t.Context())
+		return r
+	}
+	r := get("shopping")
+	assert.NoError(t, r.Err())
+	assert.Equal(t, "bread", string(r.ReadAvailable()))
+	assert.Equal(t, 200, r.StatusCode())
+	assert.EqualValues(t, 5, r.ContentLength())
+	r = get("none")
+	assert.ErrorIs(t, r.Err(), netreply.ContentNotFoundError)
+	assert.Equal(t, "there is no such note", r.ErrorString())
+}

@@ -1,6 +1,8 @@
 package docs_test
 
 import (
+	"io"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,10 +122,56 @@ func TestOffline(t *testing.T) {
 	assert.ErrorIs(t, m.Get(t.Context(), req).Wait(t.Context()), netreply.ContentNotFoundError)
 }
 
+func TestOtherClient(t *testing.T) {
+	s := netreplytest.NewServer(t, netreplytest.HTTPS)
+	s.Next(netreplytest.Answer{netreplytest.Body("hello")}, netreplytest.Truncate(3))
+	client := &http.Client{Transport: s.Manager().RoundTripper(netreply.RoundTripperOptions{})}
+
+	for _, want := range []error{nil, netreply.RemoteHostClosedError} { // the code under test
+		resp, err := client.Get(s.URL("/greeting"))
+		require.NoError(t, err)
+		_, err = io.ReadAll(resp.Body)
+		assert.ErrorIs(t, err, want)
+		resp.Body.Close()
+	}
+}
+
+func TestBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := netreply.BackendFunc(func(q *netreply.BackendRequest, w netreply.ReplyWriter) error { // the code under test
+			io.WriteString(w, "half")
+			<-q.Context().Done()
+			return q.Context().Err()
+		})
+		m, err := netreply.NewManager(netreply.Config{
+			TransferTimeout: 10 * time.Minute,
+			Backends:        map[string]netreply.Backend{"slow": slow},
+		})
+		require.NoError(t, err)
+		defer m.Close()
+		req, err := netreply.NewRequest("slow:anything")
+		require.NoError(t, err)
+		r := m.Get(t.Context(), req)
+		netreplytest.Record(r).Match(t, "MetaDataChanged ReadyRead ErrorOccurred(TimeoutError) DownloadProgress Finished")
+	})
+}
+
 func TestSignals(t *testing.T) {
 	s := netreplytest.NewServer(t, netreplytest.HTTP)
 	s.Handle("/", netreplytest.Answer{netreplytest.Status(404), netreplytest.Body("none")})
 	r := s.Manager().Get(t.Context(), s.Request("/"))
 	netreplytest.Record(r).Match(t, `SocketStartedConnecting RequestSent MetaDataChanged(404)
 		ReadyRead|DownloadProgress* ErrorOccurred(ContentNotFoundError) DownloadProgress Finished`)
+}
+
+func TestEachArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := netreplytest.NewServer(t, netreplytest.HTTP)
+		s.Handle("/", netreplytest.Answer{netreplytest.Body("hello "), netreplytest.After(time.Second), netreplytest.Body("world")})
+		var signals netreplytest.Recorder
+		req := s.Request("/")
+		req.OnSignal = signals.OnSignal
+		require.NoError(t, s.Manager().Get(t.Context(), req).Wait(t.Context()))
+		signals.Match(t, "... MetaDataChanged(200) ReadyRead ReadyRead DownloadProgress(11/11)+ Finished")
+	})
 }

@@ -2,10 +2,13 @@ package netreplytest
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/netreply/netreply"
 )
@@ -33,6 +36,7 @@ type (
 	interimStep    struct {
 		status int
 		fields []fieldStep
+		odd    string // a name without a value; "" for none
 	}
 )
 
@@ -70,6 +74,9 @@ func Informational(code int, fields ...string) Step {
 	for i := 0; i+1 < len(fields); i += 2 {
 		s.fields = append(s.fields, fieldStep{fields[i], fields[i+1]})
 	}
+	if n := len(fields); n%2 == 1 {
+		s.odd = strconv.Quote(fields[n-1])
+	}
 	return s
 }
 
@@ -81,9 +88,10 @@ func Redirect(location string) Step { return redirectStep(location) }
 // Body is one before the response head.
 func After(d time.Duration) Step { return afterStep(d) }
 
-// Slowly is a part of the body that is sent size bytes at a time, with a pause after each.
+// Slowly is a part of the body that is sent size bytes at a time, at least one, with a pause after
+// each time.
 func Slowly(text string, size int, every time.Duration) Step {
-	return slowStep{text, max(1, size), every}
+	return slowStep{text, size, every}
 }
 
 // Signal emits a signal of a Backend or a Reply at this point: SocketStartedConnecting,
@@ -151,12 +159,31 @@ func (a Answer) misplaced(kind Kind) string {
 			if body {
 				return "Header stands after Body; the head has been sent then; Trailer may follow"
 			}
+			if wrong := s.invalid(); wrong != "" {
+				return "Header" + wrong
+			}
+		case trailerStep:
+			if wrong := fieldStep(s).invalid(); wrong != "" {
+				return "Trailer" + wrong
+			}
 		case interimStep:
 			if s.status < 100 || s.status > 199 || s.status == http.StatusSwitchingProtocols {
 				return "Informational(" + strconv.Itoa(s.status) + ") is no interim status"
 			}
 			if body {
 				return "Informational stands after Body"
+			}
+			if s.odd != "" {
+				return "Informational: the field " + s.odd + " has no value"
+			}
+			for _, f := range s.fields {
+				if wrong := f.invalid(); wrong != "" {
+					return "Informational: a field" + wrong
+				}
+			}
+		case afterStep:
+			if s < 0 {
+				return fmt.Sprintf("After pauses for %v, which is negative", time.Duration(s))
 			}
 		case earlyStep:
 			if i > 0 {
@@ -173,21 +200,46 @@ func (a Answer) misplaced(kind Kind) string {
 			if !s.possible() {
 				return "Signal cannot emit " + eventName(s.event)
 			}
-		case bodyStep, slowStep:
+		case bodyStep:
 			body = true
+		case slowStep:
+			body = true
+			if s.size <= 0 {
+				return fmt.Sprintf("Slowly sends %d bytes at a time, and would never end", s.size)
+			}
+			if s.every < 0 {
+				return fmt.Sprintf("Slowly pauses for %v, which is negative", s.every)
+			}
 		case Fault:
+			if s.at == nowhere {
+				return "a step is no fault: " + noFault
+			}
 			if kind != noServer {
 				if wrong := s.misused(kind, inAnswer); wrong != "" {
 					return wrong
 				}
 			}
-			if !last && s.at != nowhere && (s.act != nil || kind == noServer) {
+			if !last && (s.act != nil || kind == noServer) {
 				return "steps follow " + s.name + ", which ends the answer"
 			}
 		}
 	}
 	return ""
 }
+
+// invalid says what no server sends of a field; "" for nothing.
+func (f fieldStep) invalid() string {
+	switch {
+	case !httpguts.ValidHeaderFieldName(f.name):
+		return "(" + strconv.Quote(f.name) + ") is no name of a field"
+	case !httpguts.ValidHeaderFieldValue(f.value):
+		return "(" + strconv.Quote(f.name) + ") has a control character in its value"
+	}
+	return ""
+}
+
+// noFault is what a zero Fault comes from.
+const noFault = "Fail(NoError), or a Fault that nothing was assigned to"
 
 // sink is where an answer goes. An error of its methods ends the answer.
 type sink interface {

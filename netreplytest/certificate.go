@@ -33,9 +33,6 @@ const otherHost = "other.example"
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-
-	mu     sync.Mutex
-	leaves map[string]*tls.Certificate // by host
 }
 
 var (
@@ -69,7 +66,7 @@ func newAuthority(name string) *authority {
 		IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
-	a := &authority{key: key, leaves: map[string]*tls.Certificate{}}
+	a := &authority{key: key}
 	a.cert = issue(template, key, nil)
 	return a
 }
@@ -122,21 +119,38 @@ func (a *authority) leaf(host string, f flaw) *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
 }
 
-// certificate returns the certificate of a host. Those without a flaw are made once.
-func certificate(host string, f flaw) *tls.Certificate {
-	switch f {
-	case flawless:
-		a := trusted()
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.leaves[host] == nil {
-			a.leaves[host] = a.leaf(host, flawless)
-		}
-		return a.leaves[host]
-	case unknownIssuer:
-		return stranger().leaf(host, f)
+// certificates has the certificates that were made, each once: a server presents the same one
+// on every connection.
+type certificates struct {
+	mu   sync.Mutex
+	made map[certificateKey]*tls.Certificate
+}
+
+type certificateKey struct {
+	host string
+	flaw flaw
+}
+
+// flawlessOnes are the certificates of all servers without a flaw.
+var flawlessOnes certificates
+
+// of returns the certificate of a host.
+func (c *certificates) of(host string, f flaw) *tls.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := certificateKey{host, f}
+	if cert := c.made[key]; cert != nil {
+		return cert
 	}
-	return trusted().leaf(host, f)
+	by := trusted()
+	if f == unknownIssuer {
+		by = stranger()
+	}
+	if c.made == nil {
+		c.made = map[certificateKey]*tls.Certificate{}
+	}
+	c.made[key] = by.leaf(host, f)
+	return c.made[key]
 }
 
 // rootCAs is a pool that contains the authority of all servers of this package.

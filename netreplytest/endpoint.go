@@ -29,6 +29,7 @@ type endpoint struct {
 	running sync.WaitGroup                       // goroutines of connections
 	ctx     context.Context                      // of all requests; ends with the test
 	cancel  context.CancelFunc
+	flawed  certificates
 
 	mu       sync.Mutex
 	closed   bool
@@ -288,7 +289,10 @@ func (e *endpoint) tlsConfig(p *peer) *tls.Config {
 			if host == "" {
 				host = p.host
 			}
-			return certificate(host, p.fault.flaw), nil
+			if p.fault.flaw == flawless {
+				return flawlessOnes.of(host, flawless), nil
+			}
+			return e.flawed.of(host, p.fault.flaw), nil
 		},
 	}
 }

@@ -113,6 +113,19 @@ func ExampleServer_Next() {
 	// 1 connection
 }
 
+// Answers that were not used, as at the end of a test.
+func ExampleServer_Pending() {
+	t := &exampleT{}
+	defer t.end()
+	s := netreplytest.NewServer(t, netreplytest.HTTP)
+	s.Next(netreplytest.Answer{netreplytest.Status(503)}, netreplytest.Answer{netreplytest.Body("at last")})
+	fmt.Println(outcome(s), "and nobody tries again")
+	fmt.Println(s.Pending(), "answer is left")
+	// Output:
+	// ServiceUnavailableError and nobody tries again
+	// 1 answer is left
+}
+
 func ExampleServer_Fail() {
 	t := &exampleT{}
 	defer t.end()

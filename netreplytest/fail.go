@@ -26,7 +26,7 @@ var local = map[netreply.NetworkError]string{
 //     Proxy; Config has to be called afterwards.
 //
 // OperationCanceledError and BackgroundRequestNotAllowedError can be used in a Backend and a
-// Reply only, where every code can: no peer causes them. NoError is no fault.
+// Reply only, where every code can: no peer causes them. NoError is no fault, see Fault.
 func Fail(code netreply.NetworkError) Fault {
 	f, ok := failures()[code]
 	switch {

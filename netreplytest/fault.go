@@ -36,7 +36,8 @@ const (
 //     Proxy.Next.
 //
 // In a Backend or a Reply a Fault ends the reply with its NetworkError. Using a Fault where it
-// cannot happen fails the test. The zero Fault is none.
+// cannot happen fails the test. The zero Fault is none: Server.Fail with it ends the fault that
+// there was, and as an answer or a step it fails the test.
 type Fault struct {
 	name    string
 	at      place

@@ -1,10 +1,12 @@
 package netreplytest_test
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -170,6 +172,22 @@ func TestAcceptedFlaw(t *testing.T) {
 	assert.Equal(t, "ok", string(b))
 }
 
+// TestSameFlawedCertificate: a server has the same certificate on each connection, as a program
+// that keeps what it has accepted requires.
+func TestSameFlawedCertificate(t *testing.T) {
+	s := netreplytest.NewServer(t, netreplytest.HTTPS)
+	s.Fail(netreplytest.UnknownIssuerCertificate())
+	var chains [2][]*x509.Certificate
+	for i := range chains {
+		var flawed *netreply.CertificateError
+		require.ErrorAs(t, s.Manager().Get(t.Context(), s.Request("/")).Wait(t.Context()), &flawed)
+		chains[i] = flawed.Chain
+	}
+	assert.Equal(t, 2, s.Connections())
+	assert.NotEmpty(t, chains[0])
+	assert.True(t, slices.EqualFunc(chains[0], chains[1], (*x509.Certificate).Equal))
+}
+
 // TestFaultInAnswer: a fault happens after the steps before it, at a byte that the test
 // chooses, whether the head is already there or not.
 func TestFaultInAnswer(t *testing.T) {
@@ -258,6 +276,18 @@ func TestMisuse(t *testing.T) {
 		},
 		"Status(103) is no status of a final response": func(_ netreplytest.TB, s *netreplytest.Server) {
 			s.Next(a(netreplytest.Status(103)))
+		},
+		`Header("A B") is no name of a field`: func(_ netreplytest.TB, s *netreplytest.Server) {
+			s.Handle("/", a(netreplytest.Header("A B", "c")))
+		},
+		`Trailer("A") has a control character in its value`: func(_ netreplytest.TB, s *netreplytest.Server) {
+			s.Next(a(netreplytest.Trailer("A", "b\nc")))
+		},
+		`Informational: a field("") is no name of a field`: func(tb netreplytest.TB, _ *netreplytest.Server) {
+			netreplytest.Reply(tb, netreplytest.Informational(103, "", "b"))
+		},
+		`Informational: the field "B" has no value`: func(_ netreplytest.TB, s *netreplytest.Server) {
+			s.Next(a(netreplytest.Informational(103, "A", "b", "B")))
 		},
 		"Early does not stand first": func(_ netreplytest.TB, s *netreplytest.Server) {
 			s.Next(a(netreplytest.Status(200), netreplytest.Early()))

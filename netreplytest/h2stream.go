@@ -39,13 +39,16 @@ type h2Stream struct {
 func (s *h2Stream) serve() {
 	defer s.cancel()
 	defer s.c.locked(func() { delete(s.c.streams, s.id) })
+	returned := false
 	defer func() {
-		if recover() != nil { // http.ErrAbortHandler
+		recover()      // http.ErrAbortHandler
+		if !returned { // also after runtime.Goexit, by FailNow of a test
 			s.resetStream(uint32(http2.ErrCodeInternal))
 		}
 	}()
 	s.c.e.serve(s, s.req)
 	s.finish()
+	returned = true
 }
 
 // h2Body is the body of a request.

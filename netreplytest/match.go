@@ -2,6 +2,7 @@ package netreplytest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,18 +96,72 @@ func parsePattern(pattern string) ([]token, error) {
 			detail := ""
 			if open := strings.IndexByte(name, '('); open >= 0 && strings.HasSuffix(name, ")") {
 				name, detail = name[:open], name[open+1:len(name)-1]
+				if !slices.Contains(eventNames(), name) {
+					return nil, noSignal(k.text, name)
+				}
 				if !slices.Contains(hasDetail, name) || detail == "" {
 					return nil, fmt.Errorf("%q: only %s have a detail", k.text, strings.Join(hasDetail, ", "))
 				}
+				if wrong := impossible(name, detail); wrong != "" {
+					return nil, fmt.Errorf("%q: %s", k.text, wrong)
+				}
 			}
 			if !slices.Contains(eventNames(), name) {
-				return nil, fmt.Errorf("%q: there is no signal %q, only %s", k.text, name, strings.Join(eventNames(), ", "))
+				return nil, noSignal(k.text, name)
 			}
 			k.names, k.details = append(k.names, name), append(k.details, detail)
 		}
 		list = append(list, k)
 	}
 	return list, nil
+}
+
+// impossible says why no signal of a name has the detail; "" if one can.
+func impossible(name, detail string) string {
+	switch name {
+	case "ErrorOccurred":
+		return unknownCode(detail)
+	case "UploadProgress", "DownloadProgress":
+		done, total, ok := strings.Cut(detail, "/")
+		if !ok || !isNumber(done) || total != "?" && !isNumber(total) {
+			return "the detail of a progress is bytes and total, 5/10, or 5/? if the total is not known"
+		}
+	default:
+		if !isNumber(detail) {
+			return "the detail is a status, a number"
+		}
+	}
+	return ""
+}
+
+// isNumber reports whether detailOf could have written s.
+func isNumber(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 63)
+	return err == nil && strconv.FormatUint(n, 10) == s
+}
+
+// unknownCode says that a reply cannot fail with a code of this name, and which similar ones
+// there are; "" if it can.
+func unknownCode(name string) string {
+	var similar []string
+	for _, code := range slices.Concat(slices.Collect(maps.Keys(failures())), slices.Collect(maps.Keys(local))) {
+		switch known := code.String(); {
+		case known == name:
+			return ""
+		case strings.Contains(strings.ToLower(known), strings.ToLower(name)):
+			similar = append(similar, known)
+		}
+	}
+	text := fmt.Sprintf("there is no code %q", name)
+	if len(similar) > 0 {
+		slices.Sort(similar)
+		text += "; similar are " + strings.Join(similar, ", ")
+	}
+	return text
+}
+
+func noSignal(word, name string) error {
+	return fmt.Errorf("%q: there is no signal %q, only %s", word, name, strings.Join(eventNames(), ", "))
 }
 
 // MatchEvents fails the test unless signals have the order of a pattern, and reports whether
@@ -119,11 +174,14 @@ func parsePattern(pattern string) ([]token, error) {
 //	ReadyRead|Finished      one of several; with a sign for any number of them, mixed
 //	MetaDataChanged(404)    with this detail: the status of MetaDataChanged and
 //	                        InformationalReceived, the code of ErrorOccurred(TimeoutError),
-//	                        the bytes of a progress, DownloadProgress(5/10) or (5/?)
+//	                        the bytes of a progress, DownloadProgress(5/10), or (5/?) when
+//	                        the total is not known
 //	...                     any number of any signals
 //
 // The pattern is that of all signals: "MetaDataChanged" alone does not match a reply that also
-// finishes.
+// finishes. A word that no signal can be, such as ErrorOccurred(NotFound), fails the test at once.
+// How many ReadyRead and progresses there are depends on timing:
+// ReadyRead|DownloadProgress* stands for any.
 func MatchEvents(t TB, events []netreply.Event, pattern string) bool {
 	t.Helper()
 	tokens, err := parsePattern(pattern)
@@ -193,6 +251,47 @@ func difference(pattern string, tokens []token, events []netreply.Event, wrong i
 	}
 	if wrong == len(events) {
 		fmt.Fprintf(&b, "  >>    no more signals; wanted here: %s\n", strings.Join(wanted, ", or "))
+		if near := nearest(tokens, events, at); near != "" {
+			fmt.Fprintf(&b, "        nearest: %s\n", near)
+		}
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// nearest is the signal that comes nearest to the last word that was wanted: one of its name,
+// and of those the one whose detail begins like that of the word; "" for none. It is too early if
+// it has the detail too, and had come before what stands in front of the word.
+func nearest(tokens []token, events []netreply.Event, at []int) string {
+	var last *token
+	for _, i := range at {
+		if i < len(tokens) && len(tokens[i].names) > 0 {
+			last = &tokens[i]
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	best, found := -1, ""
+	for n, e := range events {
+		i := slices.Index(last.names, eventName(e))
+		if i < 0 {
+			continue
+		}
+		detail := detailOf(e)
+		same := 0
+		for same < min(len(detail), len(last.details[i])) && detail[same] == last.details[i][same] {
+			same++
+		}
+		if same < best {
+			continue
+		}
+		best, found = same, fmt.Sprintf("%d %s", n+1, eventName(e))
+		if detail != "" {
+			found += "(" + detail + ")"
+		}
+		if last.matches(e) {
+			found += ", too early"
+		}
+	}
+	return found
 }

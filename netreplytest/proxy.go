@@ -37,8 +37,16 @@ type Proxy struct {
 	login   string // the field that is required, "" for none
 }
 
+// mustBeMade tells a Proxy that no Server has made from others.
+func (p *Proxy) mustBeMade() {
+	if p == nil || p.endpoint == nil {
+		panic(prefix + "a Proxy is made by Server.Proxy")
+	}
+}
+
 // Proxy is the server's proxy, made at the first call. A Config made after that uses it.
 func (s *Server) Proxy() *Proxy {
+	s.mustBeMade()
 	s.t.Helper()
 	s.proxyMu.Lock()
 	defer s.proxyMu.Unlock()
@@ -62,6 +70,7 @@ func (p *Proxy) address() *netreply.Proxy {
 // RequireLogin makes the proxy refuse requests without this user and password: by a 407 response
 // with the scheme Basic, or by SOCKS5.
 func (p *Proxy) RequireLogin(user, password string) {
+	p.mustBeMade()
 	p.loginMu.Lock()
 	defer p.loginMu.Unlock()
 	p.login = basic(user, password)
@@ -81,27 +90,45 @@ func (p *Proxy) requiredLogin() string {
 
 // Fail is Server.Fail, for the proxy's own connections and answers.
 func (p *Proxy) Fail(f Fault) {
+	p.mustBeMade()
 	p.t.Helper()
 	p.fail(f)
 }
 
 // Next is Server.Next, for the proxy's own connections and answers.
 func (p *Proxy) Next(answers ...http.Handler) {
+	p.mustBeMade()
 	p.t.Helper()
 	p.script(answers)
 }
 
+// Pending is Server.Pending, of the proxy's own script.
+func (p *Proxy) Pending() int {
+	p.mustBeMade()
+	return p.pending()
+}
+
 // Recover is Server.Recover.
-func (p *Proxy) Recover() { p.recover() }
+func (p *Proxy) Recover() {
+	p.mustBeMade()
+	p.recover()
+}
 
 // Requests are the requests so far, in order, those of the method CONNECT included.
-func (p *Proxy) Requests() []Request { return p.seen() }
+func (p *Proxy) Requests() []Request {
+	p.mustBeMade()
+	return p.seen()
+}
 
 // Connections is how many connections were accepted.
-func (p *Proxy) Connections() int { return p.connections() }
+func (p *Proxy) Connections() int {
+	p.mustBeMade()
+	return p.connections()
+}
 
 // ServeHTTP forwards a request, or opens a tunnel.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mustBeMade()
 	login := p.requiredLogin()
 	if login != "" && r.Header.Get("Proxy-Authorization") != login {
 		Answer{Status(http.StatusProxyAuthRequired), Header("Proxy-Authenticate", `Basic realm="netreplytest"`)}.ServeHTTP(w, r)

@@ -9,12 +9,12 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// Recorder has the signals of a reply in their order. It starts no goroutine, and a reply
-// that it records has no more to do. Its methods are safe for concurrent use.
+// Recorder has the signals of a reply in their order. It starts no goroutine and does not slow
+// the reply down. Its methods are safe for concurrent use.
 //
 // The zero Recorder is for signals as they happen: with Recorder.OnSignal as
-// Request.OnSignal or Config.OnSignal it has every progress, of which Record has only those
-// between other signals. It then records the replies that it is told of, which should be one.
+// Request.OnSignal or Config.OnSignal it has every ReadyRead and every progress. Record has only
+// the newest of each between two other signals, as a late Reply.Events. The zero Recorder then records the replies that it is told of, which should be one.
 type Recorder struct {
 	reply *netreply.Reply // nil for the zero Recorder
 
@@ -23,7 +23,8 @@ type Recorder struct {
 	finished chan struct{} // made by who waits for Finished, and closed with it
 }
 
-// Record is a Recorder of a reply, of all its signals, those before the call included.
+// Record is a Recorder of a reply, of all its signals, those before the call included; of
+// ReadyRead and progress see Recorder.
 func Record(r *netreply.Reply) *Recorder { return &Recorder{reply: r} }
 
 // OnSignal adds a signal to a zero Recorder.

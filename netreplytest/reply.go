@@ -15,7 +15,8 @@ import (
 // Reply is a running reply with the head, body, signals and failure that the steps say, at
 // their times, for code that is given a *netreply.Reply; there is neither a server nor a
 // connection. It is the reply to a GET of https://server.example/, ends with the test, and
-// waits for answers to its questions.
+// waits for answers to its questions. Its signals begin with SocketStartedConnecting, Encrypted
+// and RequestSent, unless a Signal is one of them.
 //
 // It fails as the steps say: by a Fault, each with its code, or by a Status from 400 on.
 func Reply(t TB, steps ...Step) *netreply.Reply {
@@ -184,9 +185,6 @@ func (s *backendSink) left() <-chan struct{} { return s.q.Context().Done() }
 // fault ends the reply with the code of a fault, after the part of the answer that a server
 // would have sent.
 func (s *backendSink) fault(p *player, f Fault) error {
-	if f.at == nowhere {
-		return nil
-	}
 	if f.act != nil {
 		if err := p.play(f.steps); err != nil {
 			return err

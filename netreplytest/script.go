@@ -98,9 +98,16 @@ func misplaced(h http.Handler, kind Kind, scripted bool) string {
 	switch h := h.(type) {
 	case nil:
 		return "it is nil"
+	case http.HandlerFunc:
+		if h == nil {
+			return "it is nil"
+		}
 	case Answer:
 		return h.misplaced(kind)
 	case Fault:
+		if h.at == nowhere {
+			return "it is no fault: " + noFault
+		}
 		at := inAnswer
 		if scripted {
 			at = h.at
@@ -108,6 +115,13 @@ func misplaced(h http.Handler, kind Kind, scripted bool) string {
 		return h.misused(kind, at)
 	}
 	return ""
+}
+
+// pending is how many answers are left.
+func (e *endpoint) pending() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.next)
 }
 
 // recover ends the fault and the script.

@@ -8,9 +8,14 @@ import (
 	"github.com/netreply/netreply"
 )
 
-// ServeHTTP sends the answer.
+// ServeHTTP sends the answer. If it cannot be sent as it stands, it fails the test of a Server, and
+// in another server it panics.
 func (a Answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p := &player{sink: &response{w: w, r: r, e: endpointOf(r), early: a.early()}}
+	s := &response{w: w, r: r, e: endpointOf(r), early: a.early()}
+	if wrong := a.misplaced(s.kind()); wrong != "" {
+		s.misuse("%s", wrong)
+	}
+	p := &player{sink: s}
 	p.known, p.length = a.bodyLength()
 	if !a.early() {
 		io.Copy(io.Discard, r.Body)
@@ -30,6 +35,21 @@ type response struct {
 	e *endpoint // nil in another server
 
 	early bool
+}
+
+// kind is that of the server, as far as it can be known of another one.
+func (s *response) kind() Kind {
+	switch {
+	case s.e != nil:
+		return s.e.kind
+	case s.r.ProtoMajor == 2 && s.r.TLS != nil:
+		return HTTP2
+	case s.r.ProtoMajor == 2:
+		return HTTP2Cleartext
+	case s.r.TLS != nil:
+		return HTTPS
+	}
+	return HTTP
 }
 
 func (s *response) add(fields []fieldStep) {
@@ -118,11 +138,12 @@ func (s *response) fault(p *player, f Fault) error {
 	return errLeft
 }
 
-// misuse fails the test, and ends the connection.
+// misuse fails the test, or panics in another server, and ends the connection.
 func (s *response) misuse(format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
-	if s.e != nil {
-		s.e.t.Errorf(prefix+"%s: %s", s.e.what, text)
+	if s.e == nil {
+		panic(prefix + text)
 	}
+	s.e.t.Errorf(prefix+"%s: %s", s.e.what, text)
 	panic(http.ErrAbortHandler)
 }

@@ -2,8 +2,11 @@ package netreplytest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -56,12 +59,16 @@ const Host = "server.example"
 // Server is a server that does what a test says, its failures included. It answers a request
 // with the first of these: the fault of Fail, the next answer of the script (Next), the
 // handler of a route (Handle), and otherwise 404. It ends with the test. Its methods are safe
-// for concurrent use, except that those that can fail the test must be called by it.
+// for concurrent use, except that those that can fail the test must be called by it. Those of the
+// zero Server panic: it belongs to no test.
 //
 // A Server in memory, and every client of it, can live in a bubble of testing/synctest.
 type Server struct {
 	*endpoint
 	mux *http.ServeMux
+
+	routesMu sync.Mutex
+	routes   []route
 
 	proxyMu    sync.Mutex
 	proxy      *Proxy
@@ -69,6 +76,16 @@ type Server struct {
 
 	managerOnce sync.Once
 	manager     *netreply.Manager
+}
+
+// route is a pattern of Server.Handle, and the file and line of the call.
+type route struct{ pattern, at string }
+
+// mustBeMade tells a Server that nobody has made from others: it has no test that could fail.
+func (s *Server) mustBeMade() {
+	if s == nil || s.endpoint == nil {
+		panic(prefix + "a Server is made by NewServer or NewPortServer")
+	}
 }
 
 // NewServer starts a server in memory: it has no port, and is reached by Config or
@@ -95,6 +112,7 @@ func NewPortServer(t TB, kind Kind) *Server {
 
 // URL is the URL of a path on the server, which begins with a slash.
 func (s *Server) URL(path string) string {
+	s.mustBeMade()
 	s.t.Helper()
 	if !strings.HasPrefix(path, "/") {
 		s.t.Fatalf(prefix+"the path %q does not begin with a slash", path)
@@ -108,6 +126,7 @@ func (s *Server) URL(path string) string {
 
 // Request makes a Request for a path on the server, with the protocol that it needs.
 func (s *Server) Request(path string) *netreply.Request {
+	s.mustBeMade()
 	s.t.Helper()
 	req, err := netreply.NewRequest(s.URL(path))
 	if err != nil {
@@ -131,6 +150,7 @@ func (s *Server) Config() netreply.Config {
 // Server.Proxy was called, and in a copy of SSLConfiguration adds the server's authority to
 // RootCAs or, without those, makes it the only one.
 func (s *Server) Configure(c *netreply.Config) {
+	s.mustBeMade()
 	c.DialContext = s.DialContext
 	ssl := &netreply.SSLConfiguration{}
 	if c.SSLConfiguration != nil {
@@ -154,6 +174,7 @@ func (s *Server) Configure(c *netreply.Config) {
 // Manager is a Manager with Config, the same at each call. It is closed at the end of the
 // test.
 func (s *Server) Manager() *netreply.Manager {
+	s.mustBeMade()
 	s.t.Helper()
 	s.managerOnce.Do(func() {
 		m, err := netreply.NewManager(s.Config())
@@ -169,6 +190,7 @@ func (s *Server) Manager() *netreply.Manager {
 // DialContext connects to the server, whatever the address, or to its Proxy for that one's
 // address. It is for Config and for clients other than netreply.
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	s.mustBeMade()
 	s.proxyMu.Lock()
 	proxy := s.proxy
 	s.proxyMu.Unlock()
@@ -183,23 +205,58 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 // trailers; over HTTP/1 they can do all that those of net/http can. The end of the test waits for
 // handlers, after it has ended the context of their requests.
 func (s *Server) Handle(pattern string, h http.Handler) {
+	s.mustBeMade()
 	s.t.Helper()
 	if wrong := misplaced(h, s.kind, false); wrong != "" {
 		s.t.Fatalf(prefix+"Server: the answer of %q: %s", pattern, wrong)
 	}
+	at := "another call"
+	if _, file, line, ok := runtime.Caller(1); ok {
+		at = fmt.Sprintf("%s:%d", filepath.Base(file), line)
+	}
+	if wrong := s.handle(route{pattern, at}, h); wrong != "" {
+		s.t.Fatalf(prefix+"Server: the pattern %q%s", pattern, wrong)
+	}
+}
+
+// handle adds a route. It says what is wrong with the pattern; "" for nothing.
+func (s *Server) handle(r route, h http.Handler) (wrong string) {
+	s.routesMu.Lock()
+	defer s.routesMu.Unlock()
+	why := refusal(s.mux, r.pattern, h)
+	if why == "" {
+		s.routes = append(s.routes, r)
+		return ""
+	}
+	for _, old := range s.routes {
+		both := http.NewServeMux()
+		both.Handle(old.pattern, h)
+		if conflict := refusal(both, r.pattern, h); conflict != "" {
+			// the first line has lines of this file
+			_, how, _ := strings.Cut(conflict, "\n")
+			return fmt.Sprintf(" conflicts with %q of %s:\n%s", old.pattern, old.at, how)
+		}
+	}
+	return ": " + why
+}
+
+// refusal adds a handler. It returns what a ServeMux that refuses it panics with, "" for
+// nothing.
+func refusal(mux *http.ServeMux, pattern string, h http.Handler) (why string) {
 	defer func() {
-		s.t.Helper()
-		if bad := recover(); bad != nil { // of ServeMux
-			s.t.Fatalf(prefix+"Server: the pattern %q: %v", pattern, bad)
+		if bad := recover(); bad != nil {
+			why = fmt.Sprint(bad)
 		}
 	}()
-	s.mux.Handle(pattern, h)
+	mux.Handle(pattern, h)
+	return ""
 }
 
 // Next adds to the script: the next requests, in order, get these answers, one each, whatever
 // their path. A Fault of connecting or of the handshake stands for the next connection, and
 // the answer before it ends the connection.
 func (s *Server) Next(answers ...http.Handler) {
+	s.mustBeMade()
 	s.t.Helper()
 	s.script(answers)
 }
@@ -208,6 +265,7 @@ func (s *Server) Next(answers ...http.Handler) {
 // connecting or of the handshake, requests cannot use the connections that exist any more:
 // clients are told so, and connect anew. For faults of a proxy see Fault.
 func (s *Server) Fail(f Fault) {
+	s.mustBeMade()
 	s.t.Helper()
 	if f.proxied != nil {
 		s.Proxy().Fail(*f.proxied)
@@ -216,8 +274,17 @@ func (s *Server) Fail(f Fault) {
 	s.fail(f)
 }
 
+// Pending is how many answers of the script have not been used. They do not fail the test by
+// themselves, because a script may have answers to spare; a test that wants all of them used
+// ends with a look at Pending.
+func (s *Server) Pending() int {
+	s.mustBeMade()
+	return s.pending()
+}
+
 // Recover ends the fault of Fail, and drops the rest of the script, here and at the Proxy.
 func (s *Server) Recover() {
+	s.mustBeMade()
 	s.recover()
 	s.proxyMu.Lock()
 	proxy := s.proxy
@@ -228,7 +295,13 @@ func (s *Server) Recover() {
 }
 
 // Requests are the requests so far, in order.
-func (s *Server) Requests() []Request { return s.seen() }
+func (s *Server) Requests() []Request {
+	s.mustBeMade()
+	return s.seen()
+}
 
 // Connections is how many connections were accepted.
-func (s *Server) Connections() int { return s.connections() }
+func (s *Server) Connections() int {
+	s.mustBeMade()
+	return s.connections()
+}

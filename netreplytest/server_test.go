@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -175,6 +176,19 @@ func TestUploadStalls(t *testing.T) {
 			assert.Less(t, err.(*netreply.Error).Sent, int64(2<<20), "%v", kind)
 		})
 	}
+}
+
+// TestHandlerExits: a handler that ends its goroutine, as FailNow of a test does, ends the
+// request.
+func TestHandlerExits(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *netreplytest.Server, _ netreplytest.Kind) {
+		s.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runtime.Goexit() }))
+		req := s.Request("/")
+		req.TransferTimeout = 10 * time.Second
+		err := s.Manager().Get(t.Context(), req).Wait(t.Context())
+		require.Error(t, err)
+		assert.NotErrorIs(t, err, netreply.TimeoutError)
+	})
 }
 
 // TestHandlerPanics: a panic of a handler ends its request, and fails the test.

@@ -115,7 +115,7 @@ func TestTwoFamilies(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	closed := testserver.Refusing(t)
 	_, port, _ := net.SplitHostPort(closed)
-	d := &Dialer{Resolver: nameServer(t), ConnectTimeout: 500 * time.Millisecond}
+	d := &Dialer{Resolver: nameServer(t), ConnectTimeout: time.Minute}
 	_, err := d.TCP(t.Context(), "both.example:"+port, nil)
 	var tried Attempts
 	require.ErrorAs(t, err, &tried)
@@ -151,7 +151,8 @@ func TestAttemptsAtTimeout(t *testing.T) {
 
 // TestPhases: each error has the phase that failed.
 func TestPhases(t *testing.T) {
-	d := &Dialer{Resolver: nameServer(t), ConnectTimeout: 200 * time.Millisecond, TLSTimeout: 50 * time.Millisecond}
+	d := &Dialer{Resolver: nameServer(t)}
+	impatient := &Dialer{Resolver: d.Resolver, ConnectTimeout: 50 * time.Millisecond, TLSTimeout: 50 * time.Millisecond}
 	closed := testserver.Refusing(t)
 	told := false
 	_, err := d.TCP(t.Context(), "nobody.example:80", func() { told = true })
@@ -161,7 +162,7 @@ func TestPhases(t *testing.T) {
 	assert.True(t, dns.IsNotFound)
 	assert.False(t, told, "rule S28")
 
-	_, err = d.TCP(t.Context(), "silent.example:80", nil)
+	_, err = impatient.TCP(t.Context(), "silent.example:80", nil)
 	assert.Equal(t, Resolve, phaseOf(t, err))
 	assert.ErrorIs(t, err, ErrTimeout)
 
@@ -179,7 +180,7 @@ func TestPhases(t *testing.T) {
 	silent := testserver.NewRaw(t, nil, func(c *testserver.Conn) { io.Copy(io.Discard, c) })
 	raw, err := d.TCP(t.Context(), silent.Addr, nil)
 	require.NoError(t, err)
-	_, err = d.Handshake(t.Context(), raw, silent.Addr, &tls.Config{ServerName: "x"})
+	_, err = impatient.Handshake(t.Context(), raw, silent.Addr, &tls.Config{ServerName: "x"})
 	assert.Equal(t, TLS, phaseOf(t, err))
 	assert.ErrorIs(t, err, ErrTimeout)
 	_, err = raw.Write([]byte("x"))

@@ -28,20 +28,20 @@ import (
 
 // cached is what the cache step knows about the request of a hop.
 type cached struct {
-	key      string
-	request  cacherules.Request
-	entries  []entry // variants of the key
-	selected *entry  // nil for none
-	decision cacherules.Decision
-	sent     time.Time
-	fill     *fill // of this request, nil if its response is not to be stored
+	key         string
+	request     cacherules.Request
+	entries     []entry // variants of the key
+	selected    *entry  // nil for none
+	lookedAgain bool
+	decision    cacherules.Decision
+	sent        time.Time
+	fill        *fill // of this request, nil if its response is not to be stored
 
 	// answered: the response is from the store. network are then the fields of the response
 	// that was received instead, nil if the request was not sent.
 	answered bool
 	network  http.Header
-	fields   headers.Headers // of a response from the store, as is reason
-	reason   string
+	fields   headers.Headers // of a response from the store
 	status   cacherules.Status
 
 	shares   bool // the response body is a part
@@ -83,7 +83,7 @@ func (h *Hop) lookUp() error {
 		h.bypassCaches()
 	}
 	key := ""
-	if h.e.cache != nil && !httpurl.IsLocal(h.req.URL.Scheme) && (!reads || h.owner == nil && t.payload == nil) {
+	if h.e.cache != nil && !httpurl.IsLocal(h.req.URL.Scheme) && (!reads || h.owner == nil && t.payload == nil && !asksForUpgrade(h.req.Header)) {
 		key = cacherules.Key(h.req.URL, h.req.Host, t.Partition)
 	}
 	switch {
@@ -115,6 +115,16 @@ func (h *Hop) decide() error {
 		}
 		f := h.board()
 		if f == nil {
+			if c.fill == nil || !c.fill.reserve(h.t) {
+				break
+			}
+			// another process has fetched it
+			c.entries = h.e.cache.lookup(h.t, c.key)
+			if err := h.choose(); err != nil || c.answered {
+				c.fill.land(ashore)
+				c.fill = nil
+				return err
+			}
 			break
 		}
 		landed, err := f.await(h.t.ctx)
@@ -157,7 +167,7 @@ func (h *Hop) choose() error {
 				}
 				return nil
 			}
-			c.drop(h, c.selected) // its body is lost
+			h.withoutBody()
 			continue
 		case cacherules.GatewayTimeout:
 			if h.t.Load == cacherules.AlwaysCache {
@@ -237,17 +247,15 @@ func userOf(fields http.Header) string {
 
 // selectEntry selects the stored response for the request.
 func (c *cached) selectEntry() (*entry, cacherules.Miss) {
-	s, miss := cacherules.Select(&c.request, c.stored())
+	var space [4]*cacherules.Stored
+	s, miss := cacherules.Select(&c.request, c.stored(space[:0]))
 	return c.entryOf(s), miss
 }
 
-func (c *cached) stored() []*cacherules.Stored {
-	if len(c.entries) == 0 {
-		return nil
-	}
-	list := make([]*cacherules.Stored, len(c.entries))
+// stored appends the stored responses of entries.
+func (c *cached) stored(list []*cacherules.Stored) []*cacherules.Stored {
 	for i := range c.entries {
-		list[i] = c.entries[i].stored
+		list = append(list, c.entries[i].stored)
 	}
 	return list
 }
@@ -269,12 +277,18 @@ func (e *entry) response() *cacherules.Stored {
 	return e.stored
 }
 
-// drop forgets an entry that cannot be used, and removes its key from the store.
-func (c *cached) drop(h *Hop, e *entry) {
-	source := e.source
-	c.entries = slices.DeleteFunc(slices.Clone(c.entries), func(x entry) bool { return x.source == source })
+// withoutBody looks for another entry in place of the selected one, whose body cannot be opened:
+// it may have been replaced since the look-up, and once that is worth another one.
+func (h *Hop) withoutBody() {
+	c := h.cached
+	if c.lookedAgain {
+		lost := c.selected.stored
+		c.entries = slices.DeleteFunc(c.entries, func(e entry) bool { return e.stored == lost })
+	} else {
+		c.lookedAgain = true
+		c.entries = h.e.cache.lookup(h.t, c.key)
+	}
 	c.selected = nil
-	h.e.cache.remove(h.t, c.key)
 }
 
 // processForCache processes what the network has answered.
@@ -356,7 +370,7 @@ func (h *Hop) answerStale(now time.Time) bool {
 func (h *Hop) notModified(times cacherules.Times) (again bool) {
 	c := h.cached
 	fields := h.receivedFields()
-	updated := cacherules.SelectUpdated(&c.request, c.stored(), h.resp.Header, times)
+	updated := cacherules.SelectUpdated(&c.request, c.stored(nil), h.resp.Header, times)
 	var selected *entry
 	for _, s := range updated {
 		e := c.entryOf(s)
@@ -442,7 +456,7 @@ func (h *Hop) store(times cacherules.Times) bool {
 	}
 	outdated := status == http.StatusNotFound || status == http.StatusGone ||
 		status < 400 && status != http.StatusPartialContent && status != http.StatusNotModified
-	if outdated && c.selected != nil && !c.request.NoStore() && !h.t.NoSaveCache { // D30
+	if outdated && c.selected != nil && !c.request.NoStore() { // D30
 		h.e.cache.remove(h.t, c.key)
 	}
 	return false
@@ -512,11 +526,31 @@ func (c *cache) lookup(t *Transfer, key string) []entry {
 	}
 	entries := make([]entry, 0, len(found))
 	for _, e := range found {
-		if _, rec, err := cacheentry.Parse(e.Meta()); err == nil {
-			entries = append(entries, entry{cacherules.NewStored(rec), e})
+		if s := parsed(e); s != nil {
+			entries = append(entries, entry{s, e})
 		}
 	}
 	return entries
+}
+
+// parsed is what the metadata of an entry says, nil if it is damaged. An entry that stays in
+// memory keeps it.
+func parsed(e httpcache.Entry) *cacherules.Stored {
+	memo, keeps := e.(httpcache.Memo)
+	if keeps {
+		if s, ok := memo.Memo().Load().(*cacherules.Stored); ok {
+			return s
+		}
+	}
+	_, rec, err := cacheentry.Parse(e.Meta())
+	if err != nil {
+		return nil
+	}
+	s := cacherules.NewStored(rec)
+	if keeps {
+		memo.Memo().Store(s)
+	}
+	return s
 }
 
 func (c *cache) remove(t *Transfer, key string) {
@@ -541,7 +575,11 @@ func (c *cache) update(t *Transfer, req *http.Request, e httpcache.Entry, rec *c
 func (h *Hop) madeResponse(status int, fields headers.Headers, length int64) *http.Response {
 	h.t.watcher.Enter(Body)
 	h.cached.fields = fields
-	return &http.Response{Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	text := "200 OK"
+	if status != http.StatusOK {
+		text = strconv.Itoa(status) + " " + http.StatusText(status)
+	}
+	return &http.Response{Status: text, StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: mapOf(fields), ContentLength: length, Body: http.NoBody, Request: h.req}
 }
 

@@ -16,12 +16,11 @@ import (
 // CacheOutcome is what a Manager with a cache knows about a response.
 type CacheOutcome struct {
 	Status    cacherules.Status
-	Made      bool   // the head is from the store
-	FromStore bool   // the whole response is
-	Sent      bool   // the request was sent
-	Quiet     bool   // rule S38b
-	Reason    string // of a head that is Made, as are Fields
-	Fields    headers.Headers
+	Made      bool            // the head is from the store
+	FromStore bool            // the whole response is
+	Sent      bool            // the request was sent
+	Quiet     bool            // rule S38b
+	Fields    headers.Headers // of a head that is Made
 }
 
 // outcome is nil without a cache.
@@ -32,7 +31,7 @@ func (h *Hop) outcome() *CacheOutcome {
 	}
 	o := &CacheOutcome{Status: c.status, Made: c.answered, FromStore: c.answered && !c.combined, Sent: !c.answered || c.network != nil}
 	if c.answered {
-		o.Fields, o.Quiet, o.Reason = c.fields, h.t.Load == cacherules.AlwaysCache, c.reason
+		o.Fields, o.Quiet = c.fields, h.t.Load == cacherules.AlwaysCache
 	}
 	return o
 }
@@ -84,8 +83,8 @@ func (h *Hop) useStored(resp *http.Response, s *cacherules.Stored, now time.Time
 	}
 	c.answered = true
 	c.status.TTL, c.status.HasTTL = s.TTL(now), true
-	if resp.StatusCode == s.Status {
-		c.reason = s.Reason
+	if resp.StatusCode == s.Status && s.Reason != "" {
+		resp.Status = strconv.Itoa(s.Status) + " " + s.Reason
 	}
 	h.resp, h.err = resp, nil
 }

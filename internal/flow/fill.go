@@ -39,6 +39,8 @@ type fill struct {
 	known   chan struct{}
 	landed  landing
 	waiting int
+	// unreserve ends what reserve has begun.
+	unreserve func()
 
 	turn chan struct{} // held by who reads from the connection, and by who ends the fill
 
@@ -67,6 +69,10 @@ const (
 	finishLimit = 256 << 10
 	finishTime  = 10 * time.Second
 )
+
+// maxVariants is how many responses are stored for a key. The peer decides how many there could
+// be, and all are looked at for each request.
+const maxVariants = 64
 
 var errUnwanted = errors.New("nobody needs the response any more")
 
@@ -117,6 +123,9 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	f.stored, f.base, f.url = cacherules.NewStored(b.record), b.base, h.req.URL.String()
 	h.t.Clock.Pause()
 	defer h.t.Clock.Resume()
+	if len(c.entries) >= maxVariants {
+		f.c.remove(h.t, c.key)
+	}
 	w, err := f.c.store.Create(h.t.ctx, c.key, httpcache.Variant{ID: b.record.Vary, Size: b.size})
 	if err != nil || w == nil {
 		return false
@@ -169,7 +178,7 @@ type part struct {
 func (p *part) Read(b []byte) (int, error) {
 	f := p.f
 	for len(b) > 0 {
-		n, err, grown := f.readStored(b, p.at)
+		n, grown, err := f.readStored(b, p.at)
 		if n > 0 || err != nil {
 			return p.count(n, err)
 		}
@@ -215,18 +224,18 @@ func (p *part) leave() {
 
 // readStored reads what has been received behind at. If there is nothing yet, it returns a
 // channel that is closed when there is.
-func (f *fill) readStored(p []byte, at int64) (n int, err error, grown <-chan struct{}) {
+func (f *fill) readStored(p []byte, at int64) (n int, grown <-chan struct{}, err error) {
 	f.mu.Lock()
 	have := f.written - at
 	if have <= 0 {
 		defer f.mu.Unlock()
 		if f.err != nil {
-			return 0, f.err, nil
+			return 0, nil, f.err
 		}
 		if f.grown == nil {
 			f.grown = make(chan struct{})
 		}
-		return 0, nil, f.grown
+		return 0, f.grown, nil
 	}
 	have = min(have, f.kept-at)
 	f.mu.Unlock()
@@ -235,7 +244,7 @@ func (f *fill) readStored(p []byte, at int64) (n int, err error, grown <-chan st
 			return n, nil, nil
 		}
 	}
-	return 0, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}, nil
+	return 0, nil, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}
 }
 
 // advance receives into b if at is where the fill has got to, and something else if that is
@@ -390,6 +399,9 @@ func (f *fill) shut() {
 	f.cancel(errUnwanted)
 	f.body.Close()
 	f.w.Close()
+	if f.known != nil {
+		f.unreserve()
+	}
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()

@@ -3,8 +3,10 @@ package flow
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
+	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacherules"
 )
 
@@ -69,13 +71,16 @@ func (c *cached) latest() *cacherules.Stored {
 
 // land tells those who wait what has become of the request. Only the first call has an effect.
 func (f *fill) land(l landing) {
-	if f.known == nil { // nobody could wait
-		return
+	if f.known != nil && f.settle(l) && l != sharing {
+		f.unreserve()
 	}
+}
+
+func (f *fill) settle(l landing) (first bool) {
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	if f.landed != flying {
-		return
+		return false
 	}
 	f.landed = l
 	if l == sharing {
@@ -86,6 +91,19 @@ func (f *fill) land(l landing) {
 		f.c.depart(f)
 	}
 	close(f.known)
+	return true
+}
+
+// reserve announces the fill to other processes that have the same store, and reports whether
+// it has waited for one of them.
+func (f *fill) reserve(t *Transfer) (waited bool) {
+	f.unreserve = func() {}
+	if s, ok := f.c.store.(httpcache.Reserver); ok {
+		var release func()
+		release, waited = s.Reserve(t.ctx, f.flight.key)
+		f.unreserve = sync.OnceFunc(release)
+	}
+	return waited
 }
 
 // admit counts one more request that waits or takes part; false if it is too late. The caller

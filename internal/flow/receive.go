@@ -11,8 +11,8 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Receive copies the body of the final response, unless that is a 101, to a pipe. To stop it, end the transfer's
-// context and the pipe, which ends a wait for the reader.
+// Receive copies the body of the final response, unless that is a 101, to a pipe. To stop it,
+// end the transfer's context and the pipe, which ends a wait for the reader.
 func (t *Transfer) Receive(resp *http.Response, p *pipe.Pipe) error {
 	if resp.Body == http.NoBody {
 		return nil

@@ -146,7 +146,7 @@ func (r *reading) close() {
 }
 
 // ErrNotRewindable is the error of a body that cannot be sent again.
-var ErrNotRewindable = errors.New("the body cannot be read a second time: use bytes, a file or SourceBody, or do not set DoNotBufferUploadData")
+var ErrNotRewindable = errors.New("the body cannot be read a second time: use bytes, a file or SourceBody, do not set DoNotBufferUploadData, or set GetBody of an http.Request")
 
 // ShortSourceError is the error of a source that ended before Payload.Size bytes.
 type ShortSourceError struct{ Got, Want int64 }

@@ -23,7 +23,7 @@ func Expand(path string, value func(name string) (string, bool)) (escaped, query
 	case strings.HasPrefix(path, "//"):
 		return "", "", &Problem{Field: "path", Reason: "must be relative to the base URL, and not begin with two slashes"}
 	case strings.ContainsAny(query, "{}"):
-		return "", "", &Problem{Field: "path", Reason: "its query cannot have placeholders"}
+		return "", "", &Problem{Field: "path", Reason: "its query cannot have placeholders; use QueryParam"}
 	}
 	var b strings.Builder
 	for i, segment := range strings.Split(path, "/") {

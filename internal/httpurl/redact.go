@@ -18,6 +18,8 @@ func Redacted(u *url.URL) string {
 		return ""
 	case u.Host == "" && u.Scheme != "file" && *u != (url.URL{Scheme: u.Scheme}) && (mayHide(u.Scheme) || strings.Contains(u.String(), "@")):
 		return (&url.URL{Scheme: u.Scheme, Opaque: Hidden}).String()
+	case u.Scheme == "data" && u.Host != "": // a mistake, as in data://text/plain,content
+		return (&url.URL{Scheme: u.Scheme, Opaque: Hidden}).String()
 	case strings.Contains(u.Host, "@"):
 		c := *u
 		c.Host = HideUser(c.Host)

@@ -132,6 +132,9 @@ func (p *Plan) resolve(location string, from *url.URL) *url.URL {
 		return nil
 	}
 	u := from.ResolveReference(ref)
+	if u.Host == "" && from.OmitHost && u.Scheme == from.Scheme {
+		u.OmitHost = true // scheme:/path stays in that form
+	}
 	if u.Path == "" && u.Opaque == "" {
 		u.Path = "/"
 	}
@@ -149,6 +152,15 @@ func (p *Plan) resolve(location string, from *url.URL) *url.URL {
 	return u
 }
 
+// followed names the schemes of a redirect's target: http, https, and another one.
+func followed(other string) string {
+	switch other {
+	case "", "http", "https":
+		return "http and https"
+	}
+	return "http, https and " + other
+}
+
 // apply refuses a redirect that exceeds the limit, has another scheme, or is not allowed by
 // the policy.
 func (p *Plan) apply(rules Rules, written, from *url.URL) {
@@ -158,7 +170,7 @@ func (p *Plan) apply(rules Rules, written, from *url.URL) {
 		p.refuse(TooMany, "redirect", "", "as many as are allowed have been followed")
 	case to.Scheme != "http" && to.Scheme != "https" && to.Scheme != rules.Scheme && !(IsLocal(from.Scheme) && p.SameOrigin):
 		// a server must not redirect to a local socket
-		p.refuse(Unusable, "scheme of Location", to.Scheme, "redirects are followed to http and https only")
+		p.refuse(Unusable, "scheme of Location", to.Scheme, "redirects are followed to "+followed(rules.Scheme)+" only")
 	case rules.Policy == SameOrigin && !sameAsWritten(from, written):
 		p.refuse(OtherOrigin, "redirect", "", "from "+from.Scheme+"://"+from.Host+" to "+written.Scheme+"://"+written.Host)
 	case rules.Policy == NoLessSafe && from.Scheme == "https" && to.Scheme == "http",

@@ -56,6 +56,9 @@ func mediaTypeOf(s string) string {
 		strings.HasPrefix(strings.TrimLeft(s[len(charset):], " "), "=") {
 		return "text/plain;" + s
 	}
+	if s[0] == ';' { // only the type is left out (RFC 2397, section 3)
+		return "text/plain" + s
+	}
 	return s
 }
 

@@ -43,7 +43,7 @@ func TestParseData(t *testing.T) {
 		{"data:CharSet%20%20=x,y", "text/plain;CharSet  =x", "y"},
 		{"data:charset,y", "charset", "y"},
 		{"data:charsets=1,y", "charsets=1", "y"},
-		{"data:;charset=utf-8,%C3%BC", ";charset=utf-8", "ü"},
+		{"data:;charset=utf-8,%C3%BC", "text/plain;charset=utf-8", "ü"},
 		{"data:text/html%0D%0AX-Evil:%201,y", none, "y"}, // would add a header field
 		{"data:text/%00,y", none, "y"},
 
@@ -59,7 +59,7 @@ func TestParseData(t *testing.T) {
 		{"data:;base64,a", none, ""},                                    // six bits
 		{"data:;base64,++//", none, "\xfb\xef\xff"},
 		{"data:;base64,-_", none, ""}, // the other alphabet
-		{"data:;base64;x,aGVsbG8=", ";base64;x", "aGVsbG8="},
+		{"data:;base64;x,aGVsbG8=", "text/plain;base64;x", "aGVsbG8="},
 		{"data:base64,aGVsbG8=", "base64", "aGVsbG8="},
 	} {
 		t.Run(c.url, func(t *testing.T) {

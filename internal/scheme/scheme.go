@@ -172,7 +172,7 @@ func notOpened(err error, label string) *Error {
 // escapes; "/" for an empty one.
 func localPath(u *url.URL) (string, error) {
 	if u.Host != "" && !strings.EqualFold(u.Host, "localhost") {
-		return "", &Error{BadPath, "Request for opening non-local file " + u.Redacted(), nil}
+		return "", &Error{BadPath, "Request for opening non-local file " + u.Redacted(), errors.New("the host must be empty, as in " + u.Scheme + ":///path")}
 	}
 	p := u.Path
 	if u.Opaque != "" {

@@ -16,7 +16,8 @@ import (
 	"github.com/netreply/netreply/internal/testserver"
 )
 
-// TestCancelInEveryPhase: an exchange returns at once when its context ends, in every phase.
+// TestCancelInEveryPhase: an exchange that would never end returns when its context ends, in every
+// phase.
 func TestCancelInEveryPhase(t *testing.T) {
 	reason := errors.New("the reason")
 	never := make(chan struct{})
@@ -65,14 +66,12 @@ func TestCancelInEveryPhase(t *testing.T) {
 					c.body = readerFunc(func([]byte) (int, error) { <-ctx.Done(); return 0, context.Cause(ctx) })
 				}
 				time.AfterFunc(30*time.Millisecond, func() { cancel(reason) })
-				start := time.Now()
 				resp, _, err := b.send(ctx, c)
 				if err == nil {
 					_, err = io.ReadAll(resp.Body)
 					resp.Body.Close()
 				}
 				assert.ErrorIs(t, err, reason)
-				assert.Less(t, time.Since(start), 5*time.Second)
 			})
 		})
 	}

@@ -84,9 +84,8 @@ func (g *h2Guard) advance() error {
 	switch f.kind {
 	case frameData, frameHeaders, frameContinuation, frameWindow:
 		g.activity.Add(1)
-	case framePing:
-		g.activity.Add(int64(-f.length)) // payload adds it again
 	}
+	g.ping = f.kind == framePing
 	switch f.kind {
 	case frameData:
 		return g.data(f)

@@ -34,6 +34,7 @@ type h2Guard struct {
 	r, w    int
 	out     []byte // next bytes for net/http; may be part of in
 	pass    int    // bytes of payload that follow out unchanged
+	ping    bool   // they are of a PING
 	after   []byte // follows them
 	made    []byte // memory for frames of the guard
 	block   h2Block
@@ -181,7 +182,9 @@ func (g *h2Guard) payload(p []byte) (n int, err error) {
 		err = g.fail(err)
 	}
 	g.pass -= n
-	g.activity.Add(int64(n))
+	if !g.ping {
+		g.activity.Add(int64(n))
+	}
 	return n, err
 }
 

@@ -78,8 +78,7 @@ func TestIdleTimeout(t *testing.T) {
 		b := with(Config{IdleTimeout: 20 * time.Millisecond})
 		_, _, err := b.fetch(call{url: s.URL})
 		require.NoError(t, err)
-		require.Equal(t, 1, b.tr.Connections())
-		require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, time.Minute, time.Millisecond)
 
 		req, _ := http.NewRequest("GET", s.URL, nil)
 		x := &Exchange{Observer: &recorder{}, IdleTimeout: -1, Key: Key{Scheme: "http", Addr: req.URL.Host}}
