@@ -11,14 +11,14 @@ closed_types := netreply/netreply(/internal/[a-z]+)?\.(signal|nature|Phase|Fault
 # A switch over one of these may have a default in their place.
 open_types := netreply/netreply\.RedirectPolicy$$|/httpurl\.(Policy|RefusalKind)$$|/auth\.Kind$$
 
-nested := opensslpsk internal/interop internal/libraries examples bench
+nested := opensslpsk httpcache/rediscache internal/interop internal/libraries examples bench
 systems := windows/amd64 darwin/arm64 plan9/amd64 js/wasm
-portable := . ./cookies ./headers ./hsts ./httpserver ./netreplytest ./internal/...
+portable := . ./cookies ./headers ./hsts ./httpcache/... ./httpserver ./netreplytest ./internal/...
 # A count: a time limit can end a run of go test in "context deadline exceeded", with nothing found.
 fuzz_runs := 8000x
 build := .build
 
-.PHONY: help fmt lint test race nested examples bench fuzz conformance api
+.PHONY: help fmt lint test race nested examples bench fuzz crash conformance api
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,7 +41,7 @@ test: ## the tests
 race: ## the tests with the race detector, shuffled
 	go test -race -shuffle=on ./...
 
-nested: ## the tests of the nested modules; opensslpsk needs gcc and libssl-dev
+nested: ## the tests of the nested modules; opensslpsk needs gcc and libssl-dev, httpcache/rediscache redis-server
 	@for m in $(nested); do (cd $$m && go test -race -shuffle=on ./...); done
 
 examples: ## each example, with answers to its questions
@@ -54,6 +54,7 @@ examples: ## each example, with answers to its questions
 	printf 'gopher\nburrow\n' | go run -C examples ./proxy
 	go run -C examples ./fileserver -demo
 	go run -C examples ./customscheme
+	go run -C examples ./cached
 
 bench: ## each benchmark once, and a short round of those against other clients
 	go test -run '^$$' -bench . -benchtime 1x ./...
@@ -65,6 +66,9 @@ fuzz: ## each fuzz target, for a count of runs
 	@go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r pkg; do \
 	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do echo "$$pkg $$target"; \
 	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(fuzz_runs) -fuzzminimizetime 100x $$pkg; done; done
+
+crash: ## processes that write to one httpcache.Disk are killed, 200 times
+	NETREPLY_TEST_CRASHES=200 go test -count=1 -run '^TestDiskCrash$$' ./httpcache
 
 conformance: ## the tools that compare with recorded traces of Qt
 	go run ./internal/conformance/cmd/pack -unpack $(build)/qt

@@ -207,6 +207,10 @@ func flowError(failure *flow.Error) *Error {
 		e.Code, e.Phase, e.Text = ContentReSendError, PhaseSend, "The body cannot be read for its digest"
 	case flow.RedirectDenied:
 		e.Code, e.Phase, e.Text = OperationCanceledError, PhaseHeaders, "Redirect denied"
+	case flow.NotCached: // rule S40
+		e.Code, e.Phase, e.Text = ContentNotFoundError, PhaseLocal, "Error opening "+failure.Host
+	case flow.StoreFailed:
+		e.Code, e.Phase, e.Text = UnknownContentError, PhaseBody, "The cache could not be read"
 	case flow.BodySource:
 		return bodyFailure("opening the body", failure.Err)
 	}

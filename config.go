@@ -15,6 +15,7 @@ import (
 
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/hsts"
+	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -58,6 +59,9 @@ type Config struct {
 	// CookieJar stores and sends cookies. nil means a new *cookies.Jar without a file (rule
 	// C11); cookies.None turns cookies off.
 	CookieJar http.CookieJar
+	// Cache stores responses, and answers requests with them (RFC 9111); nil means none. Several
+	// Managers may share one, which they do not close.
+	Cache *httpcache.Cache
 	// MaxDecodedSize is the largest size in bytes of a body after content decoding,
 	// whatever its ratio; 0 means no limit. A larger body fails the reply with
 	// UnknownContentError. See also Request.DecompressedSafetyCheckThreshold.

@@ -26,7 +26,7 @@ import (
 // packagePaths are the packages that docs/qt-parity.md may name, by the word before the dot.
 var packagePaths = map[string]string{
 	"netreply": modulePath, "cookies": modulePath + "/cookies", "headers": modulePath + "/headers",
-	"hsts": modulePath + "/hsts", "httpserver": modulePath + "/httpserver", "netreplytest": modulePath + "/netreplytest", "opensslpsk": modulePath + "/opensslpsk",
+	"hsts": modulePath + "/hsts", "httpcache": modulePath + "/httpcache", "httpserver": modulePath + "/httpserver", "netreplytest": modulePath + "/netreplytest", "opensslpsk": modulePath + "/opensslpsk",
 	"bufio": "bufio", "http": "net/http", "io": "io", "json": "encoding/json", "tls": "crypto/tls", "url": "net/url",
 	"x509": "crypto/x509",
 }

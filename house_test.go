@@ -29,29 +29,32 @@ type place struct {
 // with /... means all packages in it.
 var house = map[string]place{
 	// Public packages.
-	".": {imports: `cookies headers hsts
-		internal/auth internal/certs internal/charset internal/coding internal/dial internal/filename internal/flow internal/httpauth internal/httpurl
+	".": {imports: `cookies headers hsts httpcache
+		internal/auth internal/cacherules internal/certs internal/charset internal/coding internal/dial internal/filename internal/flow internal/httpauth internal/httpurl
 		internal/journal internal/oserr internal/pipe internal/scheme internal/wire
 		golang.org/x/net/http/httpguts golang.org/x/net/http/httpproxy`},
 	"cookies":      {imports: "internal/atomicfile internal/indexheap internal/site golang.org/x/net/publicsuffix"},
 	"headers":      {imports: "golang.org/x/net/http/httpguts", never: "net os"},
 	"hsts":         {imports: "internal/atomicfile internal/filelock internal/indexheap internal/site golang.org/x/net/publicsuffix", never: "net/http"},
 	"netreplytest": {imports: ". golang.org/x/net/http/httpguts golang.org/x/net/http2 golang.org/x/net/http2/hpack", never: "testing"},
+	"httpcache":    {imports: "headers internal/cacheentry internal/cacherules internal/filelock"},
 	"httpserver":   {imports: "headers golang.org/x/net/http/httpguts golang.org/x/time/rate"},
 
 	// One exchange over HTTP.
-	"internal/flow": {imports: `headers hsts
-		internal/auth internal/certs internal/coding internal/dial internal/httpauth internal/httpurl internal/pipe internal/wire
+	"internal/flow": {imports: `headers hsts httpcache
+		internal/auth internal/cacheentry internal/cacherules internal/certs internal/coding internal/dial internal/httpauth internal/httpurl internal/pipe internal/wire
 		golang.org/x/net/http/httpguts`,
 		never: "os"},
 
 	// Decisions, without I/O.
-	"internal/auth":     {imports: "internal/httpauth internal/httpurl", never: "net os"},
-	"internal/httpauth": {imports: "github.com/Azure/go-ntlmssp golang.org/x/net/http/httpguts", never: "net net/http os"},
-	"internal/httpurl":  {imports: "golang.org/x/net/idna", never: "net os"},
-	"internal/certs":    {never: "net/http os"},
-	"internal/filename": {never: "net net/http os"},
-	"internal/site":     {imports: "golang.org/x/net/idna", never: "net net/http os"},
+	"internal/cacheentry": {imports: "headers internal/cacherules", never: "net net/http os"},
+	"internal/cacherules": {imports: "headers internal/httpurl", never: "net os"},
+	"internal/auth":       {imports: "internal/httpauth internal/httpurl", never: "net os"},
+	"internal/httpauth":   {imports: "github.com/Azure/go-ntlmssp golang.org/x/net/http/httpguts", never: "net net/http os"},
+	"internal/httpurl":    {imports: "golang.org/x/net/idna", never: "net os"},
+	"internal/certs":      {never: "net/http os"},
+	"internal/filename":   {never: "net net/http os"},
+	"internal/site":       {imports: "golang.org/x/net/idna", never: "net net/http os"},
 
 	// Bytes and containers, without HTTP.
 	"internal/pipe":    {never: "net net/http os"},
@@ -80,8 +83,9 @@ var house = map[string]place{
 	// For tests; not imported by any package above.
 	"docs":                     {},
 	"internal/api":             {},
+	"httpcache/storetest":      {imports: "httpcache"},
 	"internal/testserver":      {imports: "internal/oserr go.uber.org/goleak"},
-	"internal/conformance/...": {imports: ". cookies hsts internal/conformance/... internal/oserr golang.org/x/net/http2 golang.org/x/net/http2/hpack"},
+	"internal/conformance/...": {imports: ". cookies hsts httpcache internal/conformance/... internal/oserr golang.org/x/net/http2 golang.org/x/net/http2/hpack"},
 }
 
 // TestHouse: every package imports what house says.

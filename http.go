@@ -59,6 +59,9 @@ func newEngine(c *Config, dialer *dial.Dialer, transport *wire.Transport) *flow.
 			Memory: newDecoderBudget(c.MaxDecoderMemory),
 		},
 	}
+	if c.Cache != nil {
+		f.Cache = c.Cache.Store()
+	}
 	if c.CookieJar == cookies.None {
 		f.Jar = nil
 	}
@@ -100,6 +103,9 @@ func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 		Proxied:           q.Proxy != nil || c.Proxy != nil || c.ProxyFactory != nil,
 		Bearer:            q.Bearer != nil,
 		NoLogin:           q.AuthenticationReuse == LoadManual,
+		NoSaveCache:       q.CacheSaveControl != LoadAutomatic,
+		Load:              q.CacheLoadControl.rules(),
+		Partition:         q.CachePartition,
 		NoSendCookies:     q.CookieLoadControl != LoadAutomatic,
 		NoSaveCookies:     q.CookieSaveControl != LoadAutomatic,
 		AsksPassword:      q.waitsFor(AskAuthentication),

@@ -66,7 +66,6 @@ type Reply struct {
 	remote     net.Addr
 	decoder    *coding.Reader // nil for a body that is not encoded
 	throttle   throttle
-	headDone   chan struct{} // made by the first WaitHead
 	done       chan struct{} // made by the first Wait
 	record     record
 	dispatcher *dispatcher // nil without OnSignal
@@ -85,11 +84,13 @@ const (
 // extra is what few replies have.
 type extra struct {
 	trailers   *Headers
-	attributes map[any]any     // user attributes that a Backend has set
-	request    *Request        // set by a Backend; nil for that of the program
-	sslState   func() SSLState // of a Backend; nil for none
-	taker      taker           // nil without a RoundTripper; set before the reply runs
-	upgraded   net.Conn        // the connection after a 101 response
+	attributes map[any]any        // user attributes that a Backend has set
+	request    *Request           // set by a Backend; nil for that of the program
+	sslState   func() SSLState    // of a Backend; nil for none
+	taker      taker              // nil without a RoundTripper; set before the reply runs
+	upgraded   net.Conn           // the connection after a 101 response
+	cache      *flow.CacheOutcome // of the last head; nil without a cache
+	headDone   chan struct{}      // made by the first WaitHead
 }
 
 // more returns r.extra, which it makes. The caller holds the lock.
@@ -366,9 +367,9 @@ func (r *Reply) Close() error {
 
 // closeHeadDone wakes the callers of WaitHead. The caller holds the lock.
 func (r *Reply) closeHeadDone() {
-	if r.headDone != nil {
-		close(r.headDone)
-		r.headDone = nil
+	if r.extra != nil && r.extra.headDone != nil {
+		close(r.extra.headDone)
+		r.extra.headDone = nil
 	}
 }
 
@@ -414,6 +415,9 @@ func (r *Reply) URL() *url.URL {
 func (r *Reply) WireBytes() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fromCache() {
+		return 0
+	}
 	if r.decoder != nil {
 		return r.decoder.WireBytes()
 	}

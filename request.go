@@ -112,6 +112,11 @@ type Request struct {
 	CookieLoadControl LoadControl
 	// CookieSaveControl: with LoadManual no cookies are stored (rule A13).
 	CookieSaveControl LoadControl
+	// CacheLoadControl says what the request may be answered with from Config.Cache.
+	CacheLoadControl CacheLoadControl
+	// CacheSaveControl: with LoadManual the response is not stored, and what is stored is not
+	// updated by it. What it shows to be outdated is removed all the same.
+	CacheSaveControl LoadControl
 	// HTTP is the version of the protocol.
 	HTTP HTTPVersion
 	// Priority orders requests that wait for a connection.
@@ -163,6 +168,11 @@ type Request struct {
 	// ConnectionCacheExpiry is how long the connection is kept idle afterwards: 0 means
 	// Config.IdleTimeout, below 0 that it is closed (rule N11).
 	ConnectionCacheExpiry time.Duration
+
+	// CachePartition keeps what is stored for requests apart from what is stored for those with
+	// another one: in a server, for instance, one user's responses never answer another's
+	// requests.
+	CachePartition string
 
 	// Answer is called with every question of the reply, and answers by a method of the
 	// question. It may take its time, to show a dialog for instance: TransferTimeout is
@@ -283,6 +293,9 @@ func (q *Request) validate(method string) error {
 	if name, c := q.badControl(); name != "" {
 		return invalid("Invalid request", name, strconv.Itoa(int(c)), noConstant+"LoadControl")
 	}
+	if q.CacheLoadControl < DefaultCacheLoadControl || q.CacheLoadControl > AlwaysCache {
+		return invalid("Invalid request", "CacheLoadControl", strconv.Itoa(int(q.CacheLoadControl)), noConstant+"CacheLoadControl")
+	}
 	if q.Ask&^allQuestions != 0 {
 		return invalid("Invalid request", "Ask", strconv.Itoa(int(q.Ask)), noQuestion)
 	}
@@ -319,6 +332,8 @@ func (q *Request) badControl() (string, LoadControl) {
 		return "AuthenticationReuse", q.AuthenticationReuse
 	case !good(q.CookieSaveControl):
 		return "CookieSaveControl", q.CookieSaveControl
+	case !good(q.CacheSaveControl):
+		return "CacheSaveControl", q.CacheSaveControl
 	}
 	return "", LoadAutomatic
 }

@@ -67,10 +67,11 @@ func (r *Reply) WaitHead(ctx context.Context) error {
 	if r.insideCallback() {
 		return errWouldWait()
 	}
-	if r.headDone == nil {
-		r.headDone = make(chan struct{})
+	x := r.more()
+	if x.headDone == nil {
+		x.headDone = make(chan struct{})
 	}
-	settled := r.headDone
+	settled := x.headDone
 	r.mu.Unlock()
 	select {
 	case <-settled:

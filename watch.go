@@ -125,6 +125,13 @@ func (w *watch) Head(resp *flow.Head) {
 	if h.raw = resp.Raw; h.raw == "" {
 		h.mapped = resp.Header
 	}
+	if o := resp.Cache; o != nil {
+		if o.Made {
+			h.takeCached(o, resp.Status)
+			h.http = o.Sent
+		}
+		(*Reply)(w).showCache(o)
+	}
 	(*Reply)(w).showHead(h)
 }
 
@@ -201,7 +208,7 @@ func (r *Reply) redirectTo(u *url.URL, method string) {
 	r.head.raw, _, _ = strings.Cut(r.head.raw, "\n") // keeps the status line
 	r.head.mapped, r.head.fields = nil, nil
 	if r.extra != nil {
-		r.extra.sslState = nil
+		r.extra.sslState, r.extra.cache = nil, nil
 	}
 	r.throttle.start(r.started.elapsed())
 }
@@ -265,6 +272,10 @@ func (w *watch) Arrived(received int64) {
 		return
 	}
 	total := r.head.length
+	if r.quiet() {
+		r.mu.Unlock()
+		return
+	}
 	r.emitLocked(sigReadyRead, 0, 0, nil)
 	r.mu.Lock()
 	if r.state != running || !r.throttle.due(r.started.elapsed()) {

@@ -36,7 +36,7 @@ var zeroValues = map[string]any{
 	"JSONError": &netreply.JSONError{}, "Manager": &netreply.Manager{}, "Multipart": &netreply.Multipart{}, "MultipartType": netreply.MultipartType(-1), "NetworkError": netreply.NetworkError(-1),
 	"Operation": netreply.Operation(-1), "Phase": netreply.Phase(-1), "PinError": &netreply.PinError{}, "Part": netreply.Part{},
 	"PreSharedKeyAuthenticator": &netreply.PreSharedKeyAuthenticator{}, "Proxy": &netreply.Proxy{}, "ProxyAuthenticator": &netreply.ProxyAuthenticator{},
-	"ProxyError": &netreply.ProxyError{}, "ProxyResponse": &netreply.ProxyResponse{}, "QuestionKinds": netreply.QuestionKinds(0), "RedirectPolicy": netreply.RedirectPolicy(-1), "Priority": netreply.Priority(-1), "LoadControl": netreply.LoadControl(-1), "HTTPVersion": netreply.HTTPVersion(-1), "PeerVerifyMode": netreply.PeerVerifyMode(-1),
+	"ProxyError": &netreply.ProxyError{}, "ProxyResponse": &netreply.ProxyResponse{}, "QuestionKinds": netreply.QuestionKinds(0), "RedirectPolicy": netreply.RedirectPolicy(-1), "Priority": netreply.Priority(-1), "LoadControl": netreply.LoadControl(-1), "HTTPVersion": netreply.HTTPVersion(-1), "PeerVerifyMode": netreply.PeerVerifyMode(-1), "CacheLoadControl": netreply.CacheLoadControl(-1),
 	"ProxyType": netreply.ProxyType(-1), "Redirect": &netreply.Redirect{}, "Reply": &netreply.Reply{},
 	"Param": netreply.Param{}, "RequestFactory": netreply.RequestFactory{},
 	"Request": &netreply.Request{}, "SSLConfiguration": &netreply.SSLConfiguration{}, "SSLError": netreply.SSLError{}, "SSLErrorCode": netreply.SSLErrorCode(-99),

@@ -262,3 +262,8 @@ func TestProxy(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+func TestCached(t *testing.T) {
+	run(t, exec.Command(build(t, "cached")), "a page (from the cache: false) Cache-Status: netreply; fwd=uri-miss; ttl=", "stored\n",
+		"a page (from the cache: true) Cache-Status: netreply; fwd=stale; fwd-status=304; ttl=", "gone\na page (from the cache: true) Cache-Status: netreply; hit; ttl=")
+}

@@ -16,12 +16,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// later are the groups of scenarios, and single ones, whose subject netreply does not
-// offer yet.
-var later = map[string]string{
-	"cache": "the cache",
-}
-
 // TestQt plays every scenario and compares with what Qt did, down to which
 // signals come in which order with which arguments.
 func TestQt(t *testing.T) {
@@ -34,12 +28,6 @@ func TestQt(t *testing.T) {
 	require.NoError(t, err)
 	for _, c := range cases {
 		t.Run(c.Scenario.Name, func(t *testing.T) {
-			if why := later[c.Group()] + later[c.Scenario.Name]; why != "" {
-				t.Skip("not offered yet: " + why)
-			}
-			if why := client.Unsupported(&c.Scenario.Client); why != "" {
-				t.Skip("not offered yet: " + why)
-			}
 			t.Parallel()
 			// Qt's own races make some scenarios differ between its runs, and a busy
 			// machine adds its own: what differs three times differs.

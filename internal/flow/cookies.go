@@ -60,7 +60,7 @@ func afterCookies(h *Hop) (again bool) {
 	if h.e.jar == nil || h.err != nil || h.t.NoSaveCookies || h.resp.StatusCode == http.StatusProxyAuthRequired || httpurl.IsLocal(h.req.URL.Scheme) {
 		return false
 	}
-	if lines := h.resp.Header["Set-Cookie"]; len(lines) > 0 {
+	if lines := h.networkFields()["Set-Cookie"]; len(lines) > 0 {
 		h.t.Clock.Pause()
 		h.e.jar.SetHeader(h.req.URL, lines)
 		h.t.Clock.Resume()

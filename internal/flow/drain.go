@@ -24,7 +24,8 @@ func drain(resp *http.Response) { drainWithin(resp, drainTime) }
 func drainWithin(resp *http.Response, limit time.Duration) {
 	body := resp.Body
 	defer body.Close()
-	if body == http.NoBody || resp.Close || resp.ContentLength > drainLimit {
+	_, stores := body.(*part)
+	if body == http.NoBody || resp.Close && !stores || resp.ContentLength > drainLimit {
 		return
 	}
 	closed := make(chan struct{})

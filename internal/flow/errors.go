@@ -10,6 +10,8 @@ const (
 	BodySource                     // the source of the body failed to open
 	BodyDigest                     // the body could not be read for Digest authentication
 	RedirectDenied                 // by the program
+	NotCached                      // nothing is stored, and the network must not be used (rule S40)
+	StoreFailed                    // the store has lost a part of a body
 )
 
 // Error is a failure that a step has detected. Other errors of this package are
@@ -17,7 +19,7 @@ const (
 // Watcher.
 type Error struct {
 	Kind Kind
-	Host string // of BadAddress and Unresolvable
+	Host string // of BadAddress and Unresolvable; the URL of NotCached
 	Err  error
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/hsts"
+	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/httpurl"
@@ -18,8 +19,9 @@ import (
 )
 
 // step is one part of the processing of a request. before runs on the way down to the
-// connection and may change the request; after an error it must have cleaned up itself,
-// since only the steps above see the error. after runs on the way up, with a response or an
+// connection and may change the request. If it sets Hop.resp, that is the response, and the
+// steps below are left out. After an error or with a response it must have cleaned up itself,
+// since only the steps above see them. after runs on the way up, with a response or an
 // error in the Hop. If it returns true, it has put another request into the Hop, which is
 // sent through all steps below it. Either may be nil.
 type step struct {
@@ -36,6 +38,7 @@ func newSteps() []step {
 		{"hsts", nil, afterHSTS},                 // learns policies from every hop, but not from a 401 that is answered
 		{"login", beforeLogin, afterLogin},       // a new dialog for every hop; does not see a proxy's 407
 		{"cookies", beforeCookies, afterCookies}, // for every request to the server, also those answered with 401
+		{"cache", beforeCache, afterCache},       // sees requests as they are sent, and encoded bodies; what is stored needs no proxy
 		{"proxy", beforeProxy, afterProxy},       // chooses the proxy of a hop, and answers its challenges
 		{"retry", beforeRetry, afterRetry},       // below proxy: a broken connection is not a reason for the next proxy (rule D33)
 		{"send", send, nil},                      // sends the request on a connection
@@ -45,9 +48,10 @@ func newSteps() []step {
 // Config is the configuration of an Engine. It must not be changed after NewEngine.
 type Config struct {
 	Wire      *wire.Transport
-	UserAgent string         // for requests that have none; "" for none
-	Jar       http.CookieJar // nil for none
-	HSTS      *hsts.Store    // nil for none
+	UserAgent string          // for requests that have none; "" for none
+	Jar       http.CookieJar  // nil for none
+	HSTS      *hsts.Store     // nil for none
+	Cache     httpcache.Store // nil for none
 	// Resolves reports that host names are resolved by the system's resolver, not by
 	// Config.DialContext of the program.
 	Resolves bool
@@ -68,6 +72,7 @@ type Engine struct {
 	userAgent []string
 	steps     []step
 	jar       lineJar // nil for none
+	cache     *cache  // nil for none
 	spaces    auth.Spaces
 	routes    routes
 	http11    http11Origins
@@ -79,6 +84,9 @@ func NewEngine(cfg Config) *Engine {
 	e.routes.dropped = cfg.Wire.CloseIdleVia
 	if cfg.Jar != nil {
 		e.jar = newLineJar(cfg.Jar)
+	}
+	if cfg.Cache != nil {
+		e.cache = newCache(cfg.Cache)
 	}
 	return e
 }
@@ -110,7 +118,12 @@ func (e *Engine) ForgetLogins() {
 func (e *Engine) CloseParked() { e.routes.closeParked() }
 
 // Close is the last ForgetLogins. Transfers must have ended.
-func (e *Engine) Close() { e.routes.close() }
+func (e *Engine) Close() {
+	e.routes.close()
+	if e.cache != nil {
+		e.cache.close()
+	}
+}
 
 // Hop is one request of a transfer, and its response. All data that one step passes to
 // another is here. Requests are made by Transfer.newRequest for one exchange: a step may
@@ -133,6 +146,8 @@ type Hop struct {
 	session        *wire.Session
 	owner          any // identity for which the connection is authenticated
 
+	cached *cached // of cache; nil without one
+
 	// Of proxy.
 	proxies     []*Proxy    // proxies that may still be tried; the first is in use
 	savedHeader http.Header // of the request before the proxy step changed it
@@ -151,7 +166,7 @@ func (h *Hop) run(steps []step) (*http.Response, error) {
 	for {
 		for ; i < len(steps); i++ {
 			if before := steps[i].before; before != nil {
-				if h.err = before(h); h.err != nil {
+				if h.err = before(h); h.err != nil || h.resp != nil {
 					break
 				}
 			}

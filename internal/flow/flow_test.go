@@ -16,7 +16,7 @@ func TestSteps(t *testing.T) {
 	for _, s := range NewEngine(Config{}).steps {
 		names = append(names, s.name)
 	}
-	assert.Equal(t, "decode redirect hsts login cookies proxy retry send", strings.Join(names, " "))
+	assert.Equal(t, "decode redirect hsts login cookies cache proxy retry send", strings.Join(names, " "))
 }
 
 // script makes steps a, b, c … that record their calls. fails and again say, by "name
@@ -25,6 +25,8 @@ func TestSteps(t *testing.T) {
 type script struct {
 	calls        []string
 	fails, again map[string]int
+	answers      map[string]int // how often a before answers the request
+	answer       *http.Response
 }
 
 // errStep is the error of a step of a script.
@@ -49,6 +51,9 @@ func (s *script) step(name string) step {
 			if use(s.fails, before) {
 				return errStep(before)
 			}
+			if use(s.answers, before) {
+				h.resp = s.answer
+			}
 			return nil
 		},
 		func(h *Hop) bool {
@@ -69,9 +74,9 @@ func (s *script) step(name string) step {
 // begins.
 func TestRun(t *testing.T) {
 	for name, row := range map[string]struct {
-		fails, again map[string]int
-		calls        string
-		err          error
+		fails, again, answers map[string]int
+		calls                 string
+		err                   error
 	}{
 		"down and up": {calls: "a before, b before, c before, send, c after, b after, a after"},
 		"an error of the last step": {fails: map[string]int{"send": 1},
@@ -92,12 +97,18 @@ func TestRun(t *testing.T) {
 			calls: "a before, b before, c before, send, c after with send, send, c after, b after, a after"},
 		"again, instead of an error on the way down": {fails: map[string]int{"c before": 1}, again: map[string]int{"a after": 1},
 			calls: "a before, b before, c before, b after with c before, a after with c before, b before, c before, send, c after, b after, a after"},
+		"a response on the way down": {answers: map[string]int{"b before": 1},
+			calls: "a before, b before, a after"},
+		"again, instead of a response on the way down": {answers: map[string]int{"b before": 1}, again: map[string]int{"a after": 1},
+			calls: "a before, b before, a after, b before, c before, send, c after, b after, a after"},
+		"a response on the way down the second time": {answers: map[string]int{"c before": 1}, fails: map[string]int{"b before": 1}, again: map[string]int{"a after": 1},
+			calls: "a before, b before, a after with b before, b before, c before, b after, a after"},
 		"an error the second time": {fails: map[string]int{"b after": 1}, again: map[string]int{"c after": 1},
 			calls: "a before, b before, c before, send, c after, send, c after, b after, a after with b after", err: errStep("b after")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &script{fails: row.fails, again: row.again}
 			resp := &http.Response{Body: http.NoBody}
+			s := &script{fails: row.fails, again: row.again, answers: row.answers, answer: resp}
 			send := step{"send", func(h *Hop) error {
 				s.calls = append(s.calls, "send")
 				if use(s.fails, "send") {

@@ -108,6 +108,9 @@ func (l *login) after() (again bool) {
 	if h.err != nil {
 		return false
 	}
+	if h.answered() && l.proxy == nil {
+		return false // nothing stored is about credentials
+	}
 	if h.resp.StatusCode != l.Role.Status {
 		if err := l.accepted(h.resp); err != nil {
 			h.fail(err)

@@ -17,19 +17,22 @@ func (t *Transfer) Receive(resp *http.Response, p *pipe.Pipe) error {
 	if resp.Body == http.NoBody {
 		return nil
 	}
-	t.Rate.Begin()
-	defer t.Rate.End()
-	return receiveBody(t.ctx, resp.Body, resp.ContentLength, p, t.Clock)
+	if !t.hop.answered() {
+		t.Rate.Begin()
+		defer t.Rate.End()
+	}
+	return receiveBody(t.ctx, resp.Body, resp.ContentLength, p, t.Clock, t.hop.cached.lends())
 }
 
-// receiveBody copies a body to a pipe; length is -1 if unknown. The end of ctx must end a
-// Read of body.
-func receiveBody(ctx context.Context, body io.Reader, length int64, p *pipe.Pipe, clock pipe.Clock) error {
+// receiveBody copies a body to a pipe; length is -1 if unknown. lends allows to lend it to the
+// reader: the end of ctx must then end a Read of body.
+func receiveBody(ctx context.Context, body io.Reader, length int64, p *pipe.Pipe, clock pipe.Clock, lends bool) error {
 	first := true
 	for {
-		over, err := p.Lend(body, clock)
-		if over {
-			return stopCause(ctx, err)
+		if lends {
+			if over, err := p.Lend(body, clock); over {
+				return stopCause(ctx, err)
+			}
 		}
 		left := int64(-1)
 		if length >= 0 {

@@ -53,7 +53,7 @@ func TestReceiveBody(t *testing.T) {
 			var p pipe.Pipe
 			o := new(pipeOwner)
 			p.Init(o, 0)
-			err := receiveBody(t.Context(), row.body, row.length, &p, (*Clock)(nil))
+			err := receiveBody(t.Context(), row.body, row.length, &p, (*Clock)(nil), true)
 			if row.fault != 0 {
 				var we *wire.Error
 				require.ErrorAs(t, err, &we)
@@ -97,7 +97,7 @@ func TestReceiveEnds(t *testing.T) {
 				clock := NewClock(time.Second, func() {})
 				clock.Start()
 				done := make(chan error, 1)
-				go func() { done <- receiveBody(ctx, body, -1, &p, clock) }()
+				go func() { done <- receiveBody(ctx, body, -1, &p, clock, true) }()
 				synctest.Wait()
 				assert.EqualValues(t, 4, p.Received())
 				assert.Empty(t, done)
@@ -127,7 +127,7 @@ func TestReceivePausesClock(t *testing.T) {
 		clock.Start()
 		done := make(chan error, 1)
 		body, w := io.Pipe()
-		go func() { done <- receiveBody(t.Context(), body, -1, &p, clock) }()
+		go func() { done <- receiveBody(t.Context(), body, -1, &p, clock, true) }()
 		io.WriteString(w, "body")
 		time.Sleep(time.Hour)
 		assert.Zero(t, expired.Load())

@@ -33,7 +33,10 @@ func (t *Transfer) processHead(h *Hop) (*http.Request, error) {
 	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
 		httpurl.Rules{Policy: t.Redirects, Left: h.redirects, Upgrade: t.e.Upgrade})
 	head := &t.head
-	*head = Head{Response: resp, Raw: h.exchange.Head, Target: plan.Target, Final: !plan.Redirect}
+	*head = Head{Response: resp, Target: plan.Target, Final: !plan.Redirect, Cache: h.outcome()}
+	if !h.answered() {
+		head.Raw = h.exchange.Head
+	}
 	if plan.Redirect && plan.Refusal == nil {
 		head.Target = nil
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/cacherules"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
@@ -24,6 +25,7 @@ type Request struct {
 	LocalServerName string        // for the schemes of local sockets
 	SecretHeaders   []string      // fields that are not sent to other origins
 	DecodeThreshold int64         // see coding.Limits
+	Partition       string        // whose responses of the cache may be used
 
 	// Idempotent: the request may be processed twice without harm, whatever its method.
 	Idempotent bool
@@ -39,6 +41,10 @@ type Request struct {
 	Verbatim, NoDecoding, Close bool
 	// NoSendCookies: no cookies of the jar are sent. NoSaveCookies: no cookies are stored.
 	NoSendCookies, NoSaveCookies bool
+	// NoSaveCache: the cache does not store the response. Load says what of the cache may
+	// answer the request.
+	NoSaveCache bool
+	Load        cacherules.LoadControl
 	// AsksPassword and AsksProxyPassword: the transfer waits for the answers to questions
 	// for passwords.
 	AsksPassword, AsksProxyPassword bool

@@ -41,6 +41,7 @@ type Transfer struct {
 	questions           int32 // number of questions asked
 	decode              bool  // bodies are delivered decoded
 	urlPasswordReplaced bool  // the program has replaced the URL's password
+	refreshes           bool  // a stored response is to be validated even if it may be used
 
 	mu   sync.Mutex // guards the timers of response heads
 	head Head       // the last one

@@ -76,11 +76,12 @@ type Watcher interface {
 // Head is a response head.
 type Head struct {
 	*http.Response
-	Raw     string   // the bytes of an HTTP/1 head, "" if not available
-	Decoded bool     // the body is delivered decoded
-	NoBody  bool     // the response has no body
-	Final   bool     // not of a redirect, followed or refused: no more questions follow
-	Target  *url.URL // of a redirect that is not followed
+	Raw     string        // the bytes of an HTTP/1 head, "" if not available
+	Decoded bool          // the body is delivered decoded
+	NoBody  bool          // the response has no body
+	Final   bool          // not of a redirect, followed or refused: no more questions follow
+	Target  *url.URL      // of a redirect that is not followed
+	Cache   *CacheOutcome // nil without a cache
 }
 
 // Redirection is a redirect that the policy allows.

@@ -26,6 +26,7 @@ import (
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/hsts"
+	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/conformance/scenario"
 )
 
@@ -34,23 +35,9 @@ type Client struct{}
 
 func (Client) Name() string { return "netreply-" + netreply.Version }
 
-// Unsupported returns the feature of a scenario that the library does not have, "" for
-// none. The scenario is played without it.
-func Unsupported(c *scenario.Client) string {
-	m := &c.Manager
-	switch {
-	case m.Cache != "":
-		return "the cache"
-	}
-	return ""
-}
-
 // Run plays the requests one after the other, or together where they say so.
 func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, error) {
 	r := &run{client: c, step: make(chan struct{}, 1)}
-	if what := Unsupported(c); what != "" {
-		r.warn("played without " + what)
-	}
 	cfg := netreply.Config{
 		OnSignal:        r.managerSignal,
 		TransferTimeout: ms(c.Manager.TransferTimeoutMs),
@@ -58,6 +45,9 @@ func (Client) Run(ctx context.Context, c *scenario.Client) (*scenario.Trace, err
 	}
 	if p := c.Manager.Proxy; p != nil {
 		cfg.Proxy = proxy(p)
+	}
+	if c.Manager.Cache != "" {
+		cfg.Cache = httpcache.New(httpcache.NewMemory(httpcache.Limits{}))
 	}
 	if c.Manager.CookieJar == "none" {
 		cfg.CookieJar = cookies.None
@@ -402,6 +392,12 @@ func (q *request) request() (*netreply.Request, error) {
 			req.DoNotBufferUploadData = on
 		case "AuthenticationReuse":
 			req.AuthenticationReuse = control(v)
+		case "CacheLoadControl":
+			req.CacheLoadControl = cacheControl(v)
+		case "CacheSaveControl":
+			if save, ok := v.(bool); ok && !save {
+				req.CacheSaveControl = netreply.LoadManual
+			}
 		case "CookieLoadControl":
 			req.CookieLoadControl = control(v)
 		case "CookieSaveControl":
@@ -426,6 +422,17 @@ func (q *request) request() (*netreply.Request, error) {
 		}
 	}
 	return req, nil
+}
+
+// cacheControl parses a CacheLoadControl, by number or by name.
+func cacheControl(v any) netreply.CacheLoadControl {
+	all := []netreply.CacheLoadControl{netreply.AlwaysNetwork, netreply.PreferNetwork, netreply.PreferCache, netreply.AlwaysCache}
+	for i, c := range all {
+		if v == c.String() || v == float64(i) {
+			return c
+		}
+	}
+	return netreply.DefaultCacheLoadControl
 }
 
 // control parses a LoadControl, by number or by name.

@@ -159,6 +159,9 @@ func (q *request) final() *scenario.Reply {
 	if v, ok := netreply.HTTPPipeliningWasUsed.Of(r); ok {
 		o.Attributes["HttpPipeliningWasUsed"] = v
 	}
+	if v, ok := netreply.SourceIsFromCache.Of(r); ok {
+		o.Attributes["SourceIsFromCache"] = v
+	}
 	for _, p := range r.RawHeaderPairs() {
 		o.RawHeaders = append(o.RawHeaders, [2]string{latin1(p[0]), latin1(p[1])})
 	}

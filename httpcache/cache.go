@@ -1,0 +1,179 @@
+package httpcache
+
+import (
+	"context"
+	"iter"
+	"net/url"
+	"time"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/cacheentry"
+	"github.com/netreply/netreply/internal/cacherules"
+)
+
+// Cache is a private cache of HTTP responses (RFC 9111), for netreply.Config. Several Managers
+// may share one. It is safe for concurrent use. The zero Cache has no Store, and keeps nothing.
+type Cache struct{ store Store }
+
+// New makes a Cache with a Store; nil means that nothing is kept.
+func New(s Store) *Cache { return &Cache{s} }
+
+// Store is where the cache keeps its responses; nil for none.
+func (c *Cache) Store() Store {
+	if c == nil {
+		return nil
+	}
+	return c.store
+}
+
+// Metadata describes a stored response (Qt: QNetworkCacheMetaData).
+type Metadata struct {
+	// URL is what was requested, without fragment and password.
+	URL *url.URL
+	// StatusCode and Reason are those of the response; Reason is empty if it is the usual one.
+	StatusCode int
+	Reason     string
+	// Headers are the fields as they were received and are stored.
+	Headers headers.Headers
+	// Received is when the response was received, or last validated.
+	Received time.Time
+	// LastModified is the date of the response's Last-Modified field, and Expires when it
+	// becomes stale. They are zero if the response does not say that.
+	LastModified, Expires time.Time
+	// Length is the length of the body in bytes, -1 if it is unknown. Complete reports
+	// whether all of it is stored.
+	Length   int64
+	Complete bool
+}
+
+// Metadata describes the stored responses for a URL, of which there may be several: for
+// requests with different fields, for instance. None is no error. Those for requests with a
+// CachePartition or a Host field are not among them.
+func (c *Cache) Metadata(ctx context.Context, u *url.URL) ([]Metadata, error) {
+	if c.Store() == nil || u == nil {
+		return nil, nil
+	}
+	found, err := c.store.Lookup(ctx, cacherules.Key(u, "", ""))
+	var list []Metadata
+	for _, e := range found {
+		if m, ok := metadataOf(e); ok {
+			list = append(list, m)
+		}
+	}
+	return list, err
+}
+
+func metadataOf(e Entry) (Metadata, bool) {
+	rawURL, rec, err := cacheentry.Parse(e.Meta())
+	if err != nil {
+		return Metadata{}, false
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return Metadata{}, false
+	}
+	s := cacherules.NewStored(rec)
+	m := Metadata{URL: u, StatusCode: rec.Status, Reason: rec.Reason, Headers: rec.Fields, Received: rec.Response, LastModified: s.LastModified(),
+		Length: rec.Length, Complete: rec.Complete()}
+	if t, known := s.Expires(); known {
+		m.Expires = t
+	}
+	return m, true
+}
+
+// Remove removes the stored responses for a URL, except those for requests with a
+// CachePartition or a Host field.
+func (c *Cache) Remove(ctx context.Context, u *url.URL) error {
+	if c.Store() == nil || u == nil {
+		return nil
+	}
+	return c.store.Remove(ctx, cacherules.Key(u, "", ""))
+}
+
+// RemovePartition removes all responses to requests with a CachePartition, which must not be
+// empty.
+func (c *Cache) RemovePartition(ctx context.Context, partition string) error {
+	if c.Store() == nil || partition == "" {
+		return nil
+	}
+	return c.store.RemovePrefix(ctx, cacherules.PartitionKey(partition))
+}
+
+// Clear removes everything.
+func (c *Cache) Clear(ctx context.Context) error {
+	if c.Store() == nil {
+		return nil
+	}
+	return c.store.RemovePrefix(ctx, "")
+}
+
+// Size is the number of bytes that the responses take; -1 if the Store is no Lister.
+func (c *Cache) Size(ctx context.Context) (int64, error) {
+	switch s := c.Store().(type) {
+	case nil:
+		return 0, nil
+	case Lister:
+		return s.Size(ctx)
+	}
+	return -1, nil
+}
+
+// All yields all stored responses, in any order, whatever their partition. It yields nothing if
+// the Store is no Lister.
+func (c *Cache) All(ctx context.Context) iter.Seq[Metadata] {
+	return func(yield func(Metadata) bool) {
+		s, ok := c.Store().(Lister)
+		if !ok {
+			return
+		}
+		for _, e := range s.All(ctx) {
+			if m, ok := metadataOf(e); ok && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// ForwardReason is why a request was sent although there is a cache (RFC 9211, section 2.2).
+type ForwardReason string
+
+// The reasons.
+const (
+	Bypass   ForwardReason = "bypass"    // the program wants nothing from the cache
+	Method   ForwardReason = "method"    // it is not GET or HEAD
+	URIMiss  ForwardReason = "uri-miss"  // nothing is stored for the URL
+	VaryMiss ForwardReason = "vary-miss" // what is stored is for requests with other fields
+	OnDemand ForwardReason = "request"   // the request's fields exclude what is stored
+	Stale    ForwardReason = "stale"     // what is stored had to be validated
+	Partial  ForwardReason = "partial"   // not all that was asked for is stored
+)
+
+// Status is what a cache did with a request (RFC 9211). The zero Status is that of a Manager
+// without a cache.
+type Status struct {
+	// Hit: the response is from the cache, and nothing was sent. Forward is empty then.
+	Hit     bool
+	Forward ForwardReason
+	// ForwardStatus is the status of the response to the request that was sent if it is not
+	// that of the Reply: 304 for instance. Otherwise it is 0.
+	ForwardStatus int
+	// TTL is how long the response stays fresh, negative if it is stale. HasTTL reports
+	// whether that is known.
+	TTL    time.Duration
+	HasTTL bool
+	// Stored: the response goes into the cache. Collapsed: it is that of another request for
+	// the same, and this one was not sent.
+	Stored, Collapsed bool
+	// Detail says more, in words of this package.
+	Detail string
+}
+
+// String is the value of a Cache-Status field of a cache called netreply; "" for the zero
+// Status.
+func (s Status) String() string {
+	if s == (Status{}) {
+		return ""
+	}
+	return cacherules.Status{Hit: s.Hit, Forward: cacherules.Forward(s.Forward), ForwardStatus: s.ForwardStatus, TTL: s.TTL, HasTTL: s.HasTTL,
+		Stored: s.Stored, Collapsed: s.Collapsed, Detail: s.Detail}.Field("netreply")
+}

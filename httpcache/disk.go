@@ -1,0 +1,507 @@
+package httpcache
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	fileMode fs.FileMode = 0o600
+	dirMode  fs.FileMode = 0o700
+
+	// format is the directory of everything. A later, incompatible form gets another one.
+	format = "1"
+	// unfinished is the directory of bodies that are being written.
+	unfinished = "new"
+
+	keySuffix  = ".key"
+	bodySuffix = ".body"
+	nextSuffix = ".next" // what becomes the file of a key
+
+	shards = 256
+	// touchEvery is how exactly the time of the last use is known.
+	touchEvery = time.Second
+	// maxStep is how much of the Store's size a Writer takes at once.
+	maxStep = 1 << 20
+)
+
+// removeOpen reports whether open files can be renamed and removed.
+const removeOpen = runtime.GOOS != "windows"
+
+// Disk is a Store in a directory, which several processes may share: they see each other's
+// entries at once. A process can be killed at any moment, and the disk can be full, without
+// an entry being wrong: every body and its metadata have checksums, and what does not fit is
+// dropped when it is found. After a crash of the system entries that were stored shortly before may
+// be missing.
+//
+// When the entries take more than Limits.Size, those that have not been used for longest
+// go, in the background, until nine tenths of it are left. While that is not enough, because
+// entries are written faster than others can go, or too much is being written at once, Write
+// fails from five quarters of the limit on.
+//
+// Files can be read by their owner only. Systems without file locks (Windows among them) know
+// others by files that a process leaves behind when it is killed; its entries cannot be
+// changed for half a minute then.
+//
+// Lookup, Create, Update and Remove take constant time in the number of entries; so does
+// OpenDisk, which needs no index. A Disk is also a Lister.
+type Disk struct {
+	dir    string // with the format
+	limits Limits
+	sizes  *sizeFile
+	locks  [shards]lockFile
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	expiry  *expiry // that runs, or nil
+	running sync.WaitGroup
+}
+
+// OpenDisk opens a Store in a directory, which is made if it is missing. Nothing else should
+// be in it.
+func OpenDisk(dir string, l Limits) (*Disk, error) {
+	dir, err := filepath.Abs(filepath.Join(dir, format))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), dirMode); err != nil {
+		return nil, err
+	}
+	isNew := os.Mkdir(dir, dirMode) == nil
+	if err := os.MkdirAll(filepath.Join(dir, unfinished), dirMode); err != nil {
+		return nil, err
+	}
+	d := &Disk{dir: dir, limits: l.withDefaults(), sizes: newSizeFile(filepath.Join(dir, "size"))}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	for i := range d.locks {
+		d.locks[i] = newLockFile(filepath.Join(dir, fmt.Sprintf("%02x", i), "lock"))
+	}
+	if isNew {
+		d.sizes.change(0, func(size int64, _ bool) (int64, bool) { return size, true })
+	}
+	d.sweep()
+	if size, ok := d.sizes.get(); !ok || size > d.limits.Size {
+		d.expire()
+	}
+	return d, nil
+}
+
+// Close ends what runs in the background, and waits for it. Bodies that are open can still be
+// read, Writers cannot commit any more. It always returns nil.
+func (d *Disk) Close() error {
+	if d == nil || d.cancel == nil {
+		return nil
+	}
+	d.mu.Lock()
+	d.cancel()
+	d.mu.Unlock()
+	d.running.Wait()
+	return nil
+}
+
+// closed reports whether the Disk was closed, or never opened.
+func (d *Disk) closed() bool { return d.ctx == nil || d.ctx.Err() != nil }
+
+// usable returns why nothing can be done.
+func (d *Disk) usable(ctx context.Context) error {
+	if d.closed() {
+		return errClosed
+	}
+	return ctx.Err()
+}
+
+// hashOf is the name of a key on the disk.
+func hashOf(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
+}
+
+// shard returns the lock of a hash.
+func (d *Disk) shard(hash string) lockFile {
+	i, _ := hex.DecodeString(hash[:2])
+	return d.locks[i[0]]
+}
+
+func (d *Disk) keyName(hash string) string {
+	return d.dir + string(filepath.Separator) + hash[:2] + string(filepath.Separator) + hash + keySuffix
+}
+
+func (d *Disk) bodyName(hash string, body uint64) string {
+	var number [8]byte
+	binary.BigEndian.PutUint64(number[:], body)
+	return strings.TrimSuffix(d.keyName(hash), keySuffix) + "-" + hex.EncodeToString(number[:]) + bodySuffix
+}
+
+// makeDirOf makes the directory of a file.
+func makeDirOf(name string) error { return os.MkdirAll(filepath.Dir(name), dirMode) }
+
+// Lookup returns the entries of a key.
+func (d *Disk) Lookup(ctx context.Context, key string) ([]Entry, error) {
+	if err := d.usable(ctx); err != nil {
+		return nil, err
+	}
+	hash := hashOf(key)
+	k, used, err := d.read(hash)
+	if err != nil {
+		return nil, err
+	}
+	if k == nil || k.key != key {
+		return nil, nil
+	}
+	if now := time.Now(); now.Sub(used) > touchEvery {
+		os.Chtimes(d.keyName(hash), now, now)
+	}
+	list := make([]Entry, len(k.variants))
+	entries := make([]diskEntry, len(k.variants))
+	for i, v := range k.variants {
+		entries[i] = diskEntry{d, key, v}
+		list[i] = &entries[i]
+	}
+	return list, nil
+}
+
+// read returns the file of a key and when it was used, or nil if there is none. A damaged one
+// is removed.
+func (d *Disk) read(hash string) (*keyFile, time.Time, error) {
+	name := d.keyName(hash)
+	b, used, err := readFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, used, nil
+	case err != nil:
+		return nil, used, err
+	}
+	k, err := parseKeyFile(b)
+	if err != nil {
+		d.dropKey(hash)
+		return nil, used, nil
+	}
+	return k, used, nil
+}
+
+// readFile returns a file, and when it was changed.
+func readFile(name string) (b []byte, changed time.Time, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, changed, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, changed, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, changed, fmt.Errorf("httpcache: %s is not a file", name)
+	}
+	b = make([]byte, st.Size())
+	n, err := io.ReadFull(f, b)
+	if err == io.ErrUnexpectedEOF || err == io.EOF {
+		err = nil // shorter than it was: its checksum will be wrong
+	}
+	return b[:n], st.ModTime(), err
+}
+
+// change changes the entries of a key: under its lock it calls f, with an empty keyFile if
+// there is none, and writes what f has made of it, if f returns true. Bodies that are no
+// longer named are removed. Then reserved bytes are given back.
+func (d *Disk) change(ctx context.Context, hash, key string, reserved int64, f func(*keyFile) (bool, error)) error {
+	shard := d.shard(hash)
+	lock, err := shard.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer shard.unlock(lock)
+	if d.closed() {
+		return errClosed
+	}
+	name := d.keyName(hash)
+	old, _, err := readFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	k, damage := parseKeyFile(old)
+	if damage != nil {
+		k = &keyFile{key: key}
+	}
+	before := *k
+	if k.key != key { // another key with the same hash; the last one counts
+		k = &keyFile{key: key}
+	}
+	before.variants = slices.Clone(before.variants)
+	changed, err := f(k)
+	if err != nil || !changed {
+		return err
+	}
+	var next []byte
+	if len(k.variants) > 0 {
+		next = k.bytesOf()
+		err = d.replace(name, hash, next)
+	} else if err = os.Remove(name); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	delta := int64(len(next) - len(old))
+	kept := map[uint64]bool{}
+	for i := range k.variants {
+		kept[k.variants[i].body] = true
+		delta += k.variants[i].fileSize()
+	}
+	for i := range before.variants {
+		v := &before.variants[i]
+		delta -= v.fileSize()
+		if v.size > 0 && !kept[v.body] {
+			os.Remove(d.bodyName(hash, v.body)) // if that fails, expire finds it
+		}
+	}
+	if size, known := d.sizes.add(delta - reserved); !known || size > d.limits.Size {
+		d.expire()
+	}
+	return nil
+}
+
+// replace gives a file new content, at once.
+func (d *Disk) replace(name, hash string, content []byte) error {
+	next := filepath.Join(filepath.Dir(name), hash+nextSuffix)
+	f, err := openIn(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	for try := 0; err == nil; try++ {
+		err = os.Rename(next, name)
+		if err == nil {
+			return nil
+		}
+		if removeOpen || try == 20 { // a reader may have it open for a moment
+			break
+		}
+		time.Sleep(time.Millisecond)
+		err = nil
+	}
+	os.Remove(next)
+	return err
+}
+
+// Create begins a new entry.
+func (d *Disk) Create(ctx context.Context, key string, v Variant) (Writer, error) {
+	if err := d.usable(ctx); err != nil {
+		return nil, err
+	}
+	if v.Size > d.limits.Entry {
+		return nil, nil
+	}
+	key = strings.Clone(key)
+	return &diskWriter{store: d, key: key, hash: hashOf(key), expect: v.Size,
+		v: variant{id: v.ID, body: rand.Uint64(), revision: rand.Uint64()}}, nil
+}
+
+// newBody makes the file of a body that is being written.
+func (d *Disk) newBody(hash string, body uint64) (*os.File, error) {
+	name := d.bodyName(hash, body)
+	if removeOpen {
+		name = filepath.Join(d.dir, unfinished, filepath.Base(name))
+	}
+	for range maxClaims {
+		f, err := openIn(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+		if err != nil {
+			return nil, err
+		}
+		if claim(f) {
+			return f, nil
+		}
+		f.Close()
+		os.Remove(name)
+	}
+	return nil, errLocked
+}
+
+// maxClaims bounds how often a sweep can be faster.
+const maxClaims = 10
+
+// commit makes the file of a key name what a Writer has written.
+func (d *Disk) commit(w *diskWriter) error {
+	err := d.change(context.Background(), w.hash, w.key, w.reserved, func(k *keyFile) (bool, error) {
+		if name := d.bodyName(w.hash, w.v.body); w.file != nil && w.name != name {
+			err := os.Rename(w.name, name)
+			if errors.Is(err, fs.ErrNotExist) && makeDirOf(name) == nil {
+				err = os.Rename(w.name, name)
+			}
+			if err != nil {
+				return false, err
+			}
+			w.name = name
+		}
+		k.variants = slices.DeleteFunc(k.variants, func(v variant) bool { return v.id == w.v.id })
+		k.variants = append(k.variants, w.v)
+		return true, nil
+	})
+	if err == nil {
+		w.reserved = 0
+	}
+	return err
+}
+
+// Update replaces the metadata of an entry.
+func (d *Disk) Update(ctx context.Context, e Entry, meta []byte) error {
+	old, ok := e.(*diskEntry)
+	if !ok || d.dir == "" || old.store.dir != d.dir {
+		return nil
+	}
+	if err := d.usable(ctx); err != nil {
+		return err
+	}
+	return d.change(ctx, hashOf(old.key), old.key, 0, func(k *keyFile) (bool, error) {
+		i := slices.IndexFunc(k.variants, func(v variant) bool { return v.sameAs(&old.variant) })
+		if i < 0 {
+			return false, nil
+		}
+		v := k.variants[i]
+		v.meta, v.revision = meta, rand.Uint64()
+		k.variants = append(slices.Delete(k.variants, i, i+1), v)
+		return true, nil
+	})
+}
+
+// drop removes an entry that turned out to be damaged, if it is still there.
+func (d *Disk) drop(e *diskEntry) {
+	d.change(d.ctx, hashOf(e.key), e.key, 0, func(k *keyFile) (bool, error) {
+		n := len(k.variants)
+		k.variants = slices.DeleteFunc(k.variants, func(v variant) bool { return v.body == e.body })
+		return len(k.variants) < n, nil
+	})
+}
+
+// dropKey removes the file of a key if it is damaged.
+func (d *Disk) dropKey(hash string) {
+	shard := d.shard(hash)
+	lock, err := shard.lock(d.ctx)
+	if err != nil {
+		return
+	}
+	defer shard.unlock(lock)
+	name := d.keyName(hash)
+	if b, _, err := readFile(name); err == nil {
+		if _, err := parseKeyFile(b); err != nil && os.Remove(name) == nil {
+			d.sizes.add(-int64(len(b)))
+		}
+	}
+}
+
+// Remove removes the entries of a key.
+func (d *Disk) Remove(ctx context.Context, key string) error {
+	if err := d.usable(ctx); err != nil {
+		return err
+	}
+	hash := hashOf(key)
+	if _, err := os.Lstat(d.keyName(hash)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return d.change(ctx, hash, key, 0, removeAll)
+}
+
+func removeAll(k *keyFile) (bool, error) {
+	k.variants = nil
+	return true, nil
+}
+
+// RemovePrefix removes the entries of all keys that begin with prefix. It reads the files of
+// all keys.
+func (d *Disk) RemovePrefix(ctx context.Context, prefix string) error {
+	if err := d.usable(ctx); err != nil {
+		return err
+	}
+	var failed error
+	d.walk(ctx, func(hash string, k *keyFile) bool {
+		if strings.HasPrefix(k.key, prefix) {
+			if err := d.change(ctx, hash, k.key, 0, removeAll); failed == nil {
+				failed = err
+			}
+		}
+		return ctx.Err() == nil
+	})
+	if failed == nil {
+		failed = ctx.Err()
+	}
+	return failed
+}
+
+// All yields all entries.
+func (d *Disk) All(ctx context.Context) iter.Seq2[string, Entry] {
+	return func(yield func(string, Entry) bool) {
+		if d.closed() {
+			return
+		}
+		d.walk(ctx, func(_ string, k *keyFile) bool {
+			for _, v := range k.variants {
+				if ctx.Err() != nil || !yield(k.key, &diskEntry{d, k.key, v}) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
+
+// walk calls f for each key, until it returns false.
+func (d *Disk) walk(ctx context.Context, f func(hash string, k *keyFile) bool) {
+	for i := range shards {
+		if ctx.Err() != nil {
+			return
+		}
+		for _, name := range namesIn(filepath.Join(d.dir, fmt.Sprintf("%02x", i))) {
+			hash, ok := strings.CutSuffix(name, keySuffix)
+			if !ok || !isHash(hash) {
+				continue
+			}
+			if k, _, err := d.read(hash); err == nil && k != nil && !f(hash, k) {
+				return
+			}
+		}
+	}
+}
+
+// isHash reports whether s can be of hashOf.
+func isHash(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
+
+// namesIn lists a directory, which may be missing.
+func namesIn(dir string) []string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return names
+}
+
+// Size is the number of bytes that files of entries take, with those that are being written.
+// It may be too large after a process was killed, until entries are expired.
+func (d *Disk) Size(ctx context.Context) (int64, error) {
+	if err := d.usable(ctx); err != nil {
+		return 0, err
+	}
+	size, _ := d.sizes.get()
+	return size, nil
+}

@@ -1,0 +1,395 @@
+package httpcache
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/netreply/netreply/internal/filelock"
+)
+
+// sizeFile is where processes add up what their entries take, and what they are about to
+// write. It can be lost: then everything is counted.
+type sizeFile struct {
+	lockFile
+	late atomic.Int64 // what could not be added yet
+}
+
+func newSizeFile(name string) *sizeFile { return &sizeFile{lockFile: newLockFile(name)} }
+
+// sizeLength is the length of the file: the size, 1 if it is known and 0 if it is only what was
+// added since it got lost, and a CRC-32C.
+const sizeLength = 8 + 1 + sumSize
+
+// get returns the size, and whether it is known.
+func (s *sizeFile) get() (size int64, known bool) {
+	b, err := os.ReadFile(s.name)
+	if err != nil {
+		return 0, false
+	}
+	return parseSize(b)
+}
+
+func parseSize(b []byte) (size int64, known bool) {
+	if len(b) != sizeLength || crc32.Checksum(b[:9], castagnoli) != binary.LittleEndian.Uint32(b[9:]) {
+		return 0, false
+	}
+	return int64(binary.LittleEndian.Uint64(b)), b[8] == 1
+}
+
+// add adds to the size, and returns it.
+func (s *sizeFile) add(n int64) (size int64, known bool) {
+	return s.change(n, func(size int64, known bool) (int64, bool) { return size, known })
+}
+
+// change makes a new size of the old one, to which n is added. If the lock cannot be had, n
+// is added the next time.
+func (s *sizeFile) change(n int64, f func(size int64, known bool) (int64, bool)) (size int64, known bool) {
+	s.late.Add(n)
+	lock, err := s.lock(context.Background())
+	if err != nil {
+		return 0, false
+	}
+	defer s.unlock(lock)
+	file := lock
+	if !filelock.Supported { // then the lock is a file of its own
+		if file, err = openIn(s.name, os.O_RDWR|os.O_CREATE); err != nil {
+			return 0, false
+		}
+		defer file.Close()
+	}
+	var b [sizeLength + 1]byte
+	k, _ := file.ReadAt(b[:], 0)
+	size, known = parseSize(b[:k])
+	size, known = f(size+s.late.Swap(0), known)
+	if known {
+		size = max(0, size)
+	}
+	binary.LittleEndian.PutUint64(b[:], uint64(size))
+	b[8] = 0
+	if known {
+		b[8] = 1
+	}
+	binary.LittleEndian.PutUint32(b[9:], crc32.Checksum(b[:9], castagnoli))
+	if k > sizeLength {
+		file.Truncate(0)
+	}
+	if _, err := file.WriteAt(b[:sizeLength], 0); err != nil {
+		file.Truncate(0) // unknown
+		return 0, false
+	}
+	return size, known
+}
+
+// reserve adds n bytes that are to be written, if there is room for them.
+func (d *Disk) reserve(n int64) error {
+	size, known := d.sizes.add(n)
+	most := d.limits.Size + d.limits.Size/4
+	for range 2 { // the first run may have begun before there was something to remove
+		if !known || size <= most {
+			return nil
+		}
+		select {
+		case <-d.expire():
+		case <-time.After(lockWait):
+		}
+		size, known = d.sizes.get()
+	}
+	if known && size > most {
+		d.sizes.add(-n)
+		return errFull
+	}
+	return nil
+}
+
+// expiry is one run of expire. done is closed at its end.
+type expiry struct{ done chan struct{} }
+
+// expire starts to count what there is and to remove what is too much, unless that is
+// running. What it returns is closed at the end.
+func (d *Disk) expire() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.expiry != nil {
+		return d.expiry.done
+	}
+	run := &expiry{make(chan struct{})}
+	if d.closed() {
+		close(run.done)
+		return run.done
+	}
+	d.expiry = run
+	d.running.Go(func() { // ends with Close
+		defer close(run.done)
+		d.runExpiry()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.expiry = nil
+	})
+	return run.done
+}
+
+// runExpiry is for one process at a time. Another one has nothing to do afterwards.
+func (d *Disk) runExpiry() {
+	turn := newLockFile(filepath.Join(d.dir, "expiry"))
+	lock, err := turn.lock(d.ctx)
+	if err != nil {
+		return
+	}
+	defer turn.unlock(lock)
+	before, known := d.sizes.get()
+	if known && before <= d.limits.Size {
+		return
+	}
+	counted := filepath.Join(d.dir, "counted") // whose time is that of the last count
+	var last time.Time
+	if st, err := os.Lstat(counted); err == nil {
+		last = st.ModTime()
+	}
+	now := time.Now()
+	d.sweep()
+	keys, size := d.count(last.Add(-countSlack))
+	if d.closed() {
+		return
+	}
+	if f, err := openIn(counted, os.O_RDWR|os.O_CREATE); err == nil {
+		f.Close()
+		os.Chtimes(counted, now, now)
+	}
+	if size > d.limits.Size {
+		size -= d.shrink(keys, size-d.limits.Size/10*9)
+	}
+	d.sizes.change(0, func(total int64, _ bool) (int64, bool) {
+		return size + total - before, true // some of what came meanwhile may count twice
+	})
+}
+
+// countSlack is by how much times of files may be inexact.
+const countSlack = time.Minute
+
+// usedKey is a key and what it takes.
+type usedKey struct {
+	hash string
+	used time.Time
+	size int64
+}
+
+// count looks at all files. It removes bodies that no key names. A body is left behind when
+// its key has changed: of keys with one body it looks at those that have changed since the
+// last count.
+func (d *Disk) count(last time.Time) (keys []usedKey, size int64) {
+	for _, name := range namesIn(filepath.Join(d.dir, unfinished)) {
+		size += sizeOf(filepath.Join(d.dir, unfinished, name))
+	}
+	for i := range shards {
+		if d.closed() {
+			return nil, 0
+		}
+		dir := filepath.Join(d.dir, fmt.Sprintf("%02x", i))
+		type found struct {
+			usedKey
+			bodies []string
+			others bool // there are files that may have been left behind
+		}
+		all := map[string]*found{}
+		for _, name := range namesIn(dir) {
+			hash := name[:min(len(name), 32)]
+			if !isHash(hash) {
+				continue
+			}
+			k := all[hash]
+			if k == nil {
+				k = &found{usedKey: usedKey{hash: hash}}
+				all[hash] = k
+			}
+			st, err := os.Lstat(filepath.Join(dir, name))
+			if err != nil || !st.Mode().IsRegular() {
+				continue
+			}
+			k.size += st.Size()
+			switch name[32:] {
+			case keySuffix:
+				k.used = st.ModTime()
+			case nextSuffix:
+				k.others = true
+			default:
+				k.bodies = append(k.bodies, name)
+			}
+		}
+		for hash, k := range all {
+			if k.others || k.used.IsZero() || len(k.bodies) > 1 || len(k.bodies) == 1 && k.used.After(last) {
+				k.size -= d.removeOrphans(hash, k.bodies)
+			}
+			if !k.used.IsZero() {
+				keys = append(keys, k.usedKey)
+			}
+			size += k.size
+		}
+	}
+	return keys, size
+}
+
+func sizeOf(name string) int64 {
+	st, err := os.Lstat(name)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
+// removeOrphans removes those of bodies that the file of a key does not name, and what was to
+// become that file, and returns their size. Who has the lock of the key is not writing any of them.
+func (d *Disk) removeOrphans(hash string, bodies []string) (freed int64) {
+	shard := d.shard(hash)
+	lock, err := shard.lock(d.ctx)
+	if err != nil {
+		return 0
+	}
+	defer shard.unlock(lock)
+	named := map[string]bool{}
+	name := d.keyName(hash)
+	b, _, err := readFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	if k, err := parseKeyFile(b); err == nil {
+		for _, v := range k.variants {
+			named[filepath.Base(d.bodyName(hash, v.body))] = true
+		}
+	}
+	remove := func(base string) {
+		file := filepath.Join(filepath.Dir(name), base)
+		if size := sizeOf(file); os.Remove(file) == nil { // on Windows it fails for what is being written
+			freed += size
+		}
+	}
+	remove(hash + nextSuffix)
+	for _, base := range bodies {
+		if !named[base] && isBody(base) {
+			remove(base)
+		}
+	}
+	return freed
+}
+
+// isBody reports whether a file in the directory of a shard is a body.
+func isBody(base string) bool {
+	number, ok := strings.CutSuffix(base, bodySuffix)
+	if !ok || len(number) != 32+1+16 || number[32] != '-' {
+		return false
+	}
+	_, err := strconv.ParseUint(number[33:], 16, 64)
+	return err == nil
+}
+
+// shrink removes entries that have not been used for longest, until enough bytes are
+// free, and returns how many are.
+func (d *Disk) shrink(keys []usedKey, enough int64) (freed int64) {
+	slices.SortFunc(keys, func(a, b usedKey) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.hash, b.hash)) })
+	for _, k := range keys {
+		if freed >= enough || d.closed() {
+			break
+		}
+		freed += d.shrinkKey(k, enough-freed)
+	}
+	return freed
+}
+
+// shrinkKey removes entries of a key, first those that were stored or updated first, until
+// enough bytes are free. It leaves a key alone that was used meanwhile.
+func (d *Disk) shrinkKey(used usedKey, enough int64) (freed int64) {
+	shard := d.shard(used.hash)
+	lock, err := shard.lock(d.ctx)
+	if err != nil {
+		return 0
+	}
+	defer shard.unlock(lock)
+	name := d.keyName(used.hash)
+	b, at, err := readFile(name)
+	if err != nil || !at.Equal(used.used) {
+		return 0
+	}
+	k, err := parseKeyFile(b)
+	if err != nil {
+		if os.Remove(name) != nil {
+			return 0
+		}
+		return int64(len(b))
+	}
+	gone := 0
+	for ; gone < len(k.variants) && freed < enough; gone++ {
+		v := &k.variants[gone]
+		freed += v.fileSize() + int64(len(v.meta))
+	}
+	dead := k.variants[:gone]
+	k.variants = k.variants[gone:]
+	if len(k.variants) > 0 {
+		if err := d.replace(name, used.hash, k.bytesOf()); err != nil {
+			return 0
+		}
+		os.Chtimes(name, used.used, used.used)
+	} else {
+		if os.Remove(name) != nil {
+			return 0
+		}
+		freed = used.size
+	}
+	for i := range dead {
+		if dead[i].size > 0 {
+			os.Remove(d.bodyName(used.hash, dead[i].body))
+		}
+	}
+	return freed
+}
+
+// sweep removes bodies whose writers are gone.
+func (d *Disk) sweep() {
+	dir := filepath.Join(d.dir, unfinished)
+	for _, base := range namesIn(dir) {
+		if isBody(base) {
+			removeDead(filepath.Join(dir, base))
+		}
+	}
+}
+
+// claim marks a new file as being written until it is closed. It fails if a sweep was faster,
+// which has the file open still, or has removed it already.
+func claim(f *os.File) bool {
+	if ok, err := filelock.Try(f); !ok && err == nil {
+		return false
+	}
+	_, err := os.Lstat(f.Name())
+	return err == nil
+}
+
+// staleBody is the age from which a body that is being written counts as left behind, on
+// systems without locks.
+const staleBody = time.Hour
+
+// removeDead removes a file that no living process has claimed.
+func removeDead(name string) {
+	f, err := os.Open(name)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	dead, err := filelock.Try(f)
+	if err != nil {
+		st, statErr := f.Stat()
+		dead = statErr == nil && time.Since(st.ModTime()) > staleBody
+	}
+	if dead {
+		os.Remove(name)
+	}
+}

@@ -1,0 +1,245 @@
+package cacherules
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// VaryKey stands for what a stored response depends on in the request that it answered: the
+// fields that Vary names, and who sent it. Values cannot be read from it. The zero VaryKey
+// is for none of both.
+type VaryKey [sha256.Size]byte
+
+// parseVary returns the canonical names in Vary, sorted, without duplicates; star reports
+// whether one of them is "*".
+func parseVary(values []string) (names []string, star bool) {
+	for _, v := range values {
+		for name := range strings.SplitSeq(v, ",") {
+			switch name = strings.Trim(name, " \t"); name {
+			case "":
+			case "*":
+				star = true
+			default:
+				names = append(names, textproto.CanonicalMIMEHeaderKey(name))
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), star
+}
+
+// key returns the VaryKey of a request for the names in a Vary field. Requests with equal
+// keys select the same response (RFC 9111, section 4.1); those of different users never do
+// (D24).
+func (r *Request) key(vary []string) VaryKey {
+	if len(vary) == 0 && r.User == "" && len(r.authorization) == 0 {
+		return VaryKey{}
+	}
+	var space [512]byte
+	b := space[:0]
+	switch {
+	case r.User != "":
+		b = appendPart(append(b, 'u'), r.User)
+	default:
+		for _, v := range r.authorization {
+			b = appendPart(append(b, 'a'), v)
+		}
+	}
+	for _, name := range vary {
+		b = appendPart(append(b, 'n'), name)
+		values := r.values(name)
+		if values == nil {
+			continue // an absent field is not an empty one
+		}
+		b = append(b, 'v', 0, 0, 0, 0)
+		start := len(b)
+		b = appendNormalised(b, name, values)
+		binary.BigEndian.PutUint32(b[start-4:], uint32(len(b)-start))
+	}
+	return sha256.Sum256(b)
+}
+
+func appendPart(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+}
+
+// singleFields are fields whose value is no list, or where nothing may be changed: they are
+// compared as they are.
+var singleFields = map[string]bool{
+	"Authorization": true, "Cookie": true, "Date": true, "From": true, "Host": true, "If-Modified-Since": true, "If-Range": true,
+	"If-Unmodified-Since": true, "Origin": true, "Referer": true, "User-Agent": true,
+}
+
+// appendNormalised appends the values of a field in a form that is the same for values with
+// the same meaning: fields of one name are joined, blanks around commas and empty members go.
+func appendNormalised(b []byte, name string, values []string) []byte {
+	switch {
+	case singleFields[name]:
+		for _, v := range values {
+			b = append(append(b, strings.Trim(v, " \t")...), '\n')
+		}
+	case name == "Accept", name == "Accept-Charset", name == "Accept-Encoding", name == "Accept-Language":
+		b = appendPreferences(b, name, values)
+	default:
+		for _, v := range values {
+			for m := range members(v) {
+				b = append(append(b, m...), ',')
+			}
+		}
+	}
+	return b
+}
+
+// members yields the members of a list that are not empty, with blanks around them removed.
+// Commas in quotes do not separate.
+func members(v string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for rest, more := v, true; more; {
+			var m string
+			m, rest, more = cutOutsideQuotes(rest, ',')
+			if m = strings.Trim(m, " \t"); m != "" && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+func cutOutsideQuotes(s string, separator byte) (before, after string, found bool) {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == separator && !quoted:
+			return s[:i], s[i+1:], true
+		}
+	}
+	return s, "", false
+}
+
+// preference is a member of an Accept field.
+type preference struct {
+	text   string
+	weight int // in thousandths
+}
+
+// appendPreferences appends the members of an Accept field by descending weight (RFC 9110,
+// section 12.4.2). Those of the same weight keep their order, which servers do look at. A
+// weight of 1 is the same as none.
+func appendPreferences(b []byte, name string, values []string) []byte {
+	fold := name != "Accept" // types have parameters in which case may matter
+	var space [16]preference
+	list := space[:0]
+	for _, v := range values {
+		for m := range members(v) {
+			if fold {
+				m = strings.ToLower(m)
+			}
+			list = append(list, newPreference(m))
+		}
+	}
+	slices.SortStableFunc(list, func(a, c preference) int { return cmp.Compare(c.weight, a.weight) })
+	for _, p := range list {
+		for rest, more := p.text, true; more; {
+			var part string
+			part, rest, more = cutOutsideQuotes(rest, ';')
+			part = strings.Trim(part, " \t")
+			if weight, ok := parseWeight(part); ok && weight == p.weight {
+				continue
+			}
+			b = append(append(b, part...), ';')
+		}
+		b = append(strconv.AppendInt(b, int64(p.weight), 10), ',')
+	}
+	return b
+}
+
+func newPreference(m string) preference {
+	p := preference{text: m, weight: 1000}
+	for rest, more := m, true; more; {
+		var part string
+		part, rest, more = cutOutsideQuotes(rest, ';')
+		if weight, ok := parseWeight(strings.Trim(part, " \t")); ok {
+			p.weight = weight
+		}
+	}
+	return p
+}
+
+// parseWeight parses a parameter q, in thousandths.
+func parseWeight(s string) (weight int, ok bool) {
+	if len(s) < 3 || len(s) > 7 || s[0]|0x20 != 'q' || s[1] != '=' || s[2] != '0' && s[2] != '1' || len(s) > 3 && s[3] != '.' {
+		return 0, false
+	}
+	weight = int(s[2]-'0') * 1000
+	for i, unit := 4, 100; i < len(s); i, unit = i+1, unit/10 {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		weight += int(s[i]-'0') * unit
+	}
+	return weight, weight <= 1000
+}
+
+// Miss is why there is no stored response for a request.
+type Miss uint8
+
+const (
+	NoMiss   Miss = iota
+	URIMiss       // nothing is stored for its URI
+	VaryMiss      // what is stored is for other requests
+)
+
+// Select returns the stored response for a request among those for its URI, nil if there is
+// none: the most recent one that matches by Vary (RFC 9111, section 4.1).
+func Select(r *Request, variants []*Stored) (*Stored, Miss) {
+	if len(variants) == 0 {
+		return nil, URIMiss
+	}
+	var found *Stored
+	keys := requestKeys{r: r}
+	for _, s := range variants {
+		if keys.match(s) && (found == nil || moreRecent(s, found)) {
+			found = s
+		}
+	}
+	if found == nil {
+		return nil, VaryMiss
+	}
+	return found, NoMiss
+}
+
+// requestKeys makes the keys of a request for stored responses, of which most have the same
+// Vary.
+type requestKeys struct {
+	r     *Request
+	vary  []string // the names that key is for
+	key   VaryKey
+	known bool
+}
+
+// match reports whether the request selects a stored response.
+func (k *requestKeys) match(s *Stored) bool {
+	if s.varyAny {
+		return false
+	}
+	if !k.known || !slices.Equal(k.vary, s.vary) {
+		k.vary, k.key, k.known = s.vary, k.r.key(s.vary), true
+	}
+	return s.Vary == k.key
+}
+
+// moreRecent compares by Date, and by arrival for equal ones.
+func moreRecent(a, b *Stored) bool {
+	if a.date.Equal(b.date) {
+		return a.Response.After(b.Response)
+	}
+	return a.date.After(b.date)
+}

@@ -1,0 +1,151 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/httpcache"
+	"github.com/netreply/netreply/internal/cacherules"
+)
+
+// CacheOutcome is what a Manager with a cache knows about a response.
+type CacheOutcome struct {
+	Status    cacherules.Status
+	Made      bool            // the head is from the store
+	FromStore bool            // the whole response is
+	Sent      bool            // the request was sent
+	Quiet     bool            // rule S38b
+	Fields    headers.Headers // of a head that is Made
+}
+
+// outcome is nil without a cache.
+func (h *Hop) outcome() *CacheOutcome {
+	c := h.cached
+	if c == nil {
+		return nil
+	}
+	o := &CacheOutcome{Status: c.status, Made: c.answered, FromStore: c.answered && !c.combined, Sent: !c.answered || c.network != nil}
+	if c.answered {
+		o.Fields, o.Quiet = c.fields, h.t.Load == cacherules.AlwaysCache
+	}
+	return o
+}
+
+// answered reports whether the response is from the store.
+func (h *Hop) answered() bool { return h.err == nil && h.cached != nil && h.cached.answered }
+
+// networkFields are the fields of the response that was received, nil for none.
+func (h *Hop) networkFields() http.Header {
+	if h.answered() {
+		return h.cached.network
+	}
+	return h.resp.Header
+}
+
+// answer answers from the store with the selected response. It reports false, with the
+// response unchanged, if the body cannot be opened.
+func (h *Hop) answer(a cacherules.Answer, validated bool, now time.Time) bool {
+	c := h.cached
+	s := c.selected.stored
+	resp := h.madeResponse(a.Status, a.Fields(s, validated, now), 0)
+	switch {
+	case c.request.Method == http.MethodHead:
+		resp.ContentLength = s.Length
+	case a.Status == http.StatusNotModified, a.Body == cacherules.Span{}:
+	default:
+		body := h.openStored(h.t.ctx, c.selected.source, s, a.Body)
+		if body == nil {
+			return false
+		}
+		if resp.ContentLength = body.left; body.left > 0 {
+			resp.Body = body
+		} else {
+			body.Close()
+		}
+		if a.Status != http.StatusPartialContent && s.Trailer.Len() > 0 {
+			resp.Trailer = mapOf(s.Trailer)
+		}
+	}
+	h.useStored(resp, s, now)
+	return true
+}
+
+// useStored makes resp, which is from the store, the response of the hop.
+func (h *Hop) useStored(resp *http.Response, s *cacherules.Stored, now time.Time) {
+	c := h.cached
+	if h.resp != nil {
+		c.network = h.resp.Header
+	}
+	c.answered = true
+	c.status.TTL, c.status.HasTTL = s.TTL(now), true
+	if resp.StatusCode == s.Status && s.Reason != "" {
+		resp.Status = strconv.Itoa(s.Status) + " " + s.Reason
+	}
+	h.resp, h.err = resp, nil
+}
+
+// openStored opens a part of the body of a stored response, nil if that is not possible. The
+// end of part is -1 for the end of the body. ctx ends its reading.
+func (h *Hop) openStored(ctx context.Context, source httpcache.Entry, s *cacherules.Stored, part cacherules.Span) *storedBody {
+	t := h.t
+	t.Clock.Pause()
+	defer t.Clock.Resume()
+	b, err := source.Open(ctx)
+	if err != nil {
+		return nil
+	}
+	base, size := int64(0), s.Length
+	if len(s.Have) > 0 {
+		base, size = s.Have[0].Start, s.Have[0].Len()
+	}
+	if part.End < 0 {
+		part.End = b.Size()
+	}
+	if size >= 0 && b.Size() != size || part.Start < base || part.End-base > b.Size() {
+		b.Close()
+		return nil
+	}
+	return &storedBody{body: b, ctx: ctx, clock: t.Clock, at: part.Start - base, left: part.Len()}
+}
+
+// storedBody reads a part of a stored body.
+type storedBody struct {
+	body     httpcache.Body
+	ctx      context.Context
+	clock    *Clock
+	at, left int64
+}
+
+func (b *storedBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if b.ctx.Err() != nil {
+		return 0, context.Cause(b.ctx)
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	b.clock.Pause()
+	n, err := b.body.ReadAt(p, b.at)
+	b.clock.Resume()
+	b.at += int64(n)
+	b.left -= int64(n)
+	switch {
+	case b.left == 0:
+		err = io.EOF
+	case err == io.EOF || n == 0 && err == nil && len(p) > 0:
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil && err != io.EOF {
+		err = &Error{Kind: StoreFailed, Err: errors.New("reading a stored body, of which " + strconv.FormatInt(b.left, 10) + " bytes are missing: " + err.Error())}
+	}
+	return n, err
+}
+
+func (b *storedBody) Close() error { return b.body.Close() }

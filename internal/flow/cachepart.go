@@ -1,0 +1,94 @@
+package flow
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/cacherules"
+)
+
+// A stored body is one span of the whole body. A part of the body that begins in it or at its
+// end is put behind it: what comes into the store is then read from the stored span, up to the
+// part, and from the connection.
+
+// processPart processes a 206, which either is what the program has asked for, or completes
+// the selected response.
+func (h *Hop) processPart(times cacherules.Times) (again bool) {
+	c := h.cached
+	completes := c.decision.Action == cacherules.Complete
+	if c.fill == nil || cacherules.Storable(&c.request, http.StatusPartialContent, h.resp.Header) != cacherules.Stores {
+		return completes && h.fetchAgain()
+	}
+	fields := h.receivedFields()
+	plain, start := cacherules.NewRecord(&c.request, http.StatusPartialContent, fields, h.resp.ContentLength, times)
+	part := cacherules.Span{Start: start, End: plain.Length}
+	if len(plain.Have) > 0 {
+		part = plain.Have[0]
+	}
+	next := filling{record: plain, base: start, body: h.resp.Body, size: part.Len(), from: h.resp}
+	if s := c.selected.response(); s != nil {
+		merged, _, same := s.Combine(&c.request, h.resp.Header, fields, -1, times)
+		have := cacherules.Span{End: s.Length}
+		if !s.Complete() {
+			have = s.Have[0]
+		}
+		switch {
+		case !same: // the part is of another body, and takes the place of what is stored
+		case part.Start >= have.Start && part.End <= have.End:
+			h.e.cache.update(h.t, h.req, c.selected.source, &merged)
+			return completes && h.fetchAgain()
+		case part.Start >= have.Start && part.Start <= have.End:
+			next.record, next.base, next.at, next.size = merged, have.Start, part.Start-have.Start, part.End-have.Start
+			if next.at > 0 {
+				stored := h.openStored(c.fill.ctx, c.selected.source, s, cacherules.Span{Start: have.Start, End: part.Start})
+				if stored == nil {
+					return completes && h.fetchAgain()
+				}
+				next.body = &joined{io.MultiReader(stored, h.resp.Body), stored, h.resp.Body}
+			}
+		case part.Len() < have.Len(): // between both something is missing: the larger one is kept
+			return completes && h.fetchAgain()
+		}
+		if completes && (!same || !next.record.Complete() || next.base != 0) {
+			return h.fetchAgain()
+		}
+	} else if completes {
+		return h.fetchAgain()
+	}
+	next.record.Reason = ""
+	if completes {
+		return !h.completes(next, times) && h.fetchAgain()
+	}
+	h.fillWith(next, times)
+	return false
+}
+
+// completes answers with what is stored and what is received behind it.
+func (h *Hop) completes(next filling, times cacherules.Times) bool {
+	c, received := h.cached, h.resp
+	s := cacherules.NewStored(next.record)
+	all := cacherules.Answer{Status: http.StatusOK, Body: cacherules.Span{End: s.Length}}
+	h.resp = h.madeResponse(http.StatusOK, all.Fields(s, true, times.Response), s.Length)
+	h.resp.Body, next.at = received.Body, 0
+	if !h.fillWith(next, times) {
+		h.resp = received
+		c.fields = headers.Headers{}
+		return false
+	}
+	c.network = received.Header
+	c.answered, c.combined = true, true
+	c.status.ForwardStatus = http.StatusPartialContent
+	return true
+}
+
+// joined is a body that is read from several sources.
+type joined struct {
+	io.Reader
+	stored, received io.Closer
+}
+
+func (j *joined) Close() error {
+	j.stored.Close()
+	return j.received.Close()
+}

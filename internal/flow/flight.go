@@ -1,0 +1,214 @@
+package flow
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/netreply/netreply/httpcache"
+	"github.com/netreply/netreply/internal/cacherules"
+)
+
+// Requests for the same that come while the first one waits for its response head wait for
+// it, too, and share the response if it answers them. They never share a failure: what they
+// wait for in vain they fetch themselves.
+
+// flightKey says which requests wait for one another: those for one key and, as far as the
+// stored responses tell, with the same response.
+type flightKey struct {
+	key  string
+	vary cacherules.VaryKey
+}
+
+// landing is what has become of a request that others wait for.
+type landing uint8
+
+const (
+	flying  landing = iota
+	sharing         // its response can be shared, and each that waited takes part in it
+	ashore          // look again in the store, and then fetch
+	aborted         // its transfer has ended: another one may take the lead
+)
+
+// maxAlone is how many URLs are known whose responses cannot be shared, so that requests for
+// these do not wait, and how many that were invalidated.
+const maxAlone = 1024
+
+// board makes the request one that others wait for, or returns the one to wait for.
+func (h *Hop) board() (wait *fill) {
+	c, e := h.cached, h.e.cache
+	if !c.request.Shareable() || h.t.NoSaveCache {
+		c.fill = nil
+		return nil
+	}
+	k := flightKey{c.key, c.request.KeyLike(c.latest())}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.alone[c.key] {
+		c.fill = nil
+		return nil
+	}
+	if f := e.flights[k]; f != nil && f.admit() {
+		return f
+	}
+	f := &fill{c: e, flight: k, known: make(chan struct{})}
+	if e.flights == nil {
+		e.flights = map[flightKey]*fill{}
+	}
+	e.flights[k] = f
+	c.fill = f
+	return nil
+}
+
+// latest is one of the stored responses, nil if there are none.
+func (c *cached) latest() *cacherules.Stored {
+	if len(c.entries) == 0 {
+		return nil
+	}
+	return c.entries[len(c.entries)-1].stored
+}
+
+// land tells those who wait what has become of the request. Only the first call has an effect.
+func (f *fill) land(l landing) {
+	if f.known != nil && f.settle(l) && l != sharing {
+		f.unreserve()
+	}
+}
+
+func (f *fill) settle(l landing) (first bool) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if f.landed != flying {
+		return false
+	}
+	f.landed = l
+	if l == sharing {
+		f.mu.Lock()
+		f.users += f.waiting
+		f.mu.Unlock()
+	} else {
+		f.c.depart(f)
+	}
+	close(f.known)
+	return true
+}
+
+// reserve announces the fill to other processes that have the same store, and reports whether
+// it has waited for one of them.
+func (f *fill) reserve(t *Transfer) (waited bool) {
+	f.unreserve = func() {}
+	if s, ok := f.c.store.(httpcache.Reserver); ok {
+		var release func()
+		release, waited = s.Reserve(t.ctx, f.flight.key)
+		f.unreserve = sync.OnceFunc(release)
+	}
+	return waited
+}
+
+// admit counts one more request that waits or takes part; false if it is too late. The caller
+// holds the lock of c.
+func (f *fill) admit() bool {
+	if f.landed == flying {
+		f.waiting++
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over || f.err != nil {
+		return false
+	}
+	f.users++
+	return true
+}
+
+// depart takes a fill off the list of those that can be waited for. The caller holds the lock.
+func (c *cache) depart(f *fill) {
+	if c.flights[f.flight] == f {
+		delete(c.flights, f.flight)
+	}
+}
+
+// outdate keeps what was requested before now from being stored for a key.
+func (c *cache) outdate(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now++
+	if c.outdated == nil {
+		c.outdated = map[string]uint64{}
+	}
+	if len(c.outdated) >= maxAlone || key == "" {
+		clear(c.outdated)
+		c.outdatedAll = c.now
+		return
+	}
+	c.outdated[key] = c.now
+}
+
+// arrived ends the time in which others can take part, and reports whether the response may be
+// stored.
+func (f *fill) arrived() bool {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if f.known != nil {
+		f.c.depart(f)
+	}
+	return max(f.c.outdated[f.key], f.c.outdatedAll) <= f.began
+}
+
+// setAlone remembers whether the responses for a key can be shared.
+func (c *cache) setAlone(key string, alone bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !alone:
+		delete(c.alone, key)
+	case c.alone == nil || len(c.alone) >= maxAlone:
+		c.alone = map[string]bool{key: true}
+	default:
+		c.alone[key] = true
+	}
+}
+
+// await waits for another request. It returns the end of ctx as an error.
+func (f *fill) await(ctx context.Context) (landing, error) {
+	select {
+	case <-f.known:
+		return f.landed, nil
+	case <-ctx.Done():
+	}
+	f.c.mu.Lock()
+	landed := f.landed
+	if landed == flying {
+		f.waiting--
+	}
+	f.c.mu.Unlock()
+	if landed == sharing {
+		f.leave()
+	}
+	return landed, context.Cause(ctx)
+}
+
+// share answers with the response of another request, in which this one takes part already. If
+// that does not answer it, it leaves.
+func (h *Hop) share(f *fill) bool {
+	c, now := h.cached, time.Now()
+	s, miss := cacherules.Select(&c.request, []*cacherules.Stored{f.stored})
+	d := cacherules.Decide(&c.request, s, miss, now)
+	if d.Action != cacherules.Use || d.Answer.Status != f.stored.Status {
+		f.leave()
+		return false
+	}
+	resp := h.madeResponse(d.Answer.Status, d.Answer.Fields(s, false, now), f.stored.Length)
+	p := &part{f: f, ctx: h.t.ctx, resp: resp}
+	p.stop = context.AfterFunc(p.ctx, p.leave)
+	resp.Body = p
+	if f.stored.Length == 0 || resp.StatusCode == http.StatusNoContent {
+		p.Close()
+		resp.Body = http.NoBody
+	}
+	c.shares = true
+	c.status.Collapsed = true
+	h.useStored(resp, s, now)
+	return true
+}

@@ -1,0 +1,124 @@
+package flow
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/netreply/netreply/internal/auth"
+	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/coding"
+	"github.com/netreply/netreply/internal/httpurl"
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// refreshTime is how long a validation in the background may take.
+const refreshTime = time.Minute
+
+// refresh validates the selected response in the background, with the same request but for
+// its Range. There is one at a time for a key.
+func (h *Hop) refresh() {
+	t, c, e := h.t, h.cached.key, h.e.cache
+	profile, once := t.watcher.Profile(h.req.URL)
+	if once || !e.beginRefresh(c) {
+		return
+	}
+	w := &background{profile: profile, of: t.watcher}
+	if t.Proxied {
+		var err error
+		if w.proxies, err = t.watcher.Proxies(h.req.URL); err != nil {
+			e.endRefresh(c)
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, refreshTime)
+	n := h.e.NewTransfer(ctx, w)
+	n.Request, n.refreshes = t.Request, true
+	n.Method, n.URL, n.Headers = http.MethodGet, t.url, t.headers
+	n.Redirects, n.AsksPassword, n.AsksProxyPassword = httpurl.Manual, false, false
+	n.Bearer = n.Bearer && t.sameOrigin(t.url)
+	if !t.decode {
+		n.NoDecoding = true // so that Accept-Encoding is the same
+	}
+	n.Headers.Del("Range")
+	n.Headers.Del("If-Range")
+	go func() {
+		defer e.endRefresh(c)
+		defer cancel()
+		defer n.Close()
+		resp, err := n.Begin()
+		if err != nil {
+			return
+		}
+		if n.hop.cached != nil && n.hop.cached.shares { // otherwise it is not stored
+			io.Copy(io.Discard, resp.Body)
+		}
+		resp.Body.Close()
+	}()
+}
+
+// beginRefresh reports whether a key may be refreshed. endRefresh must follow.
+func (c *cache) beginRefresh(key string) bool {
+	if !c.begin() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refreshing[key] {
+		c.running.Done()
+		return false
+	}
+	if c.refreshing == nil {
+		c.refreshing = map[string]bool{}
+	}
+	c.refreshing[key] = true
+	return true
+}
+
+func (c *cache) endRefresh(key string) {
+	c.mu.Lock()
+	delete(c.refreshing, key)
+	c.mu.Unlock()
+	c.running.Done()
+}
+
+// background is the Watcher of a validation that the program does not see: nothing is asked,
+// and what was chosen for the request counts.
+type background struct {
+	profile *wire.Profile
+	proxies []*Proxy
+	of      Watcher // for Token, which does not depend on the transfer
+}
+
+var _ Watcher = (*background)(nil)
+
+func (*background) Enter(Phase)                                 {}
+func (*background) Connecting()                                 {}
+func (*background) Encrypted(*tls.ConnectionState)              {}
+func (*background) FlawsAccepted(string, *certs.Failure)        {}
+func (*background) Carrier(*wire.Conn)                          {}
+func (*background) Uploads(*atomic.Int64)                       {}
+func (*background) Sent()                                       {}
+func (*background) Uploaded(int64, int64)                       {}
+func (*background) Interim(int, http.Header)                    {}
+func (*background) HeadLate()                                   {}
+func (*background) Head(*Head)                                  {}
+func (*background) Refused(*url.URL)                            {}
+func (*background) Redirect(*Redirection, func()) (follow bool) { return false }
+func (*background) Key(any)                                     {}
+func (*background) Decoding(*coding.Reader)                     {}
+
+func (b *background) Profile(*url.URL) (*wire.Profile, bool) { return b.profile, false }
+func (b *background) Proxies(*url.URL) ([]*Proxy, error)     { return b.proxies, nil }
+
+func (*background) Certificate(*url.URL, string, *certs.Failure, bool) *wire.Profile { return nil }
+
+func (*background) Password(*PasswordQuestion) (*auth.Credentials, bool) { return nil, false }
+
+func (b *background) Token(ctx context.Context, refused string) (string, error) {
+	return b.of.Token(ctx, refused)
+}
