@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"time"
 
@@ -149,3 +150,32 @@ func (b *storedBody) Read(p []byte) (int, error) {
 }
 
 func (b *storedBody) Close() error { return b.body.Close() }
+
+// madeResponse makes a response that does not come from the network.
+func (h *Hop) madeResponse(status int, fields headers.Headers, length int64) *http.Response {
+	h.t.watcher.Enter(Body)
+	h.cached.fields = fields
+	text := "200 OK"
+	if status != http.StatusOK {
+		text = strconv.Itoa(status) + " " + http.StatusText(status)
+	}
+	return &http.Response{Status: text, StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: mapOf(fields), ContentLength: length, Body: http.NoBody, Request: h.req}
+}
+
+// mapOf makes the map of fields, with one array for all values of different names.
+func mapOf(fields headers.Headers) http.Header {
+	m := make(http.Header, fields.Len())
+	values := make([]string, 0, fields.Len())
+	for name, value := range fields.All() {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		if have, more := m[name]; more {
+			m[name] = append(have, value)
+			continue
+		}
+		values = append(values, value)
+		m[name] = values[len(values)-1:]
+		m[name] = m[name][:1:1]
+	}
+	return m
+}

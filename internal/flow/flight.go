@@ -129,22 +129,6 @@ func (c *cache) depart(f *fill) {
 	}
 }
 
-// outdate keeps what was requested before now from being stored for a key.
-func (c *cache) outdate(key string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now++
-	if c.outdated == nil {
-		c.outdated = map[string]uint64{}
-	}
-	if len(c.outdated) >= maxAlone || key == "" {
-		clear(c.outdated)
-		c.outdatedAll = c.now
-		return
-	}
-	c.outdated[key] = c.now
-}
-
 // arrived ends the time in which others can take part, and reports whether the response may be
 // stored.
 func (f *fill) arrived() bool {

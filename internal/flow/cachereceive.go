@@ -1,0 +1,190 @@
+package flow
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/cacherules"
+	"github.com/netreply/netreply/internal/wire"
+)
+
+// processForCache processes what the network has answered.
+func (h *Hop) processForCache() (again bool) {
+	c, now := h.cached, time.Now()
+	if c.fill != nil {
+		h.t.wctx = c.own
+	}
+	if h.err != nil {
+		if c.fill != nil {
+			c.fill.land(h.landingOfFailure())
+		}
+		if h.t.ctx.Err() == nil && unreachable(h.err) && c.usableOnFailure(0, now) {
+			h.answerStale(now)
+		}
+		return false
+	}
+	resp := h.resp
+	times := cacherules.Times{Request: c.sent, Response: now}
+	if cacherules.ClearsCache(h.req.URL, resp.Header) {
+		h.e.cache.outdate("")
+		h.e.cache.removePrefix(h.t, cacherules.OriginKey(h.req.URL, h.req.Host, h.t.Partition))
+		c.entries, c.selected = nil, nil
+	}
+	for _, u := range cacherules.Invalidated(h.req.Method, h.req.URL, resp.StatusCode, resp.Header) {
+		key := cacherules.Key(u, h.req.Host, h.t.Partition)
+		h.e.cache.outdate(key)
+		h.e.cache.remove(h.t, key)
+	}
+	refused := false // it is known that the response cannot be shared
+	switch {
+	case c.request.Method != http.MethodGet && c.request.Method != http.MethodHead:
+	case resp.StatusCode == http.StatusNotModified:
+		again = h.notModified(times)
+	case resp.StatusCode >= 500 && c.usableOnFailure(resp.StatusCode, now) && h.answerStale(now):
+		drain(resp)
+	case resp.StatusCode == http.StatusPartialContent && c.request.Method == http.MethodGet:
+		again = h.processPart(times)
+	case c.request.Method == http.MethodHead:
+		h.updateByHead(times)
+	default:
+		refused = !h.store(times) && resp.StatusCode < 400
+	}
+	if f := c.fill; f != nil && !again && !c.shares {
+		if refused {
+			h.e.cache.setAlone(c.key, true)
+		}
+		f.land(ashore)
+	}
+	return again
+}
+
+// landingOfFailure is what those who wait for a failed request have to do.
+func (h *Hop) landingOfFailure() landing {
+	if h.t.ctx.Err() != nil {
+		return aborted
+	}
+	return ashore
+}
+
+// unreachable reports whether a request has failed because the server could not be reached,
+// or has broken the connection.
+func unreachable(err error) bool {
+	var we *wire.Error
+	return errors.As(err, &we) && we.Phase != wire.TLS
+}
+
+func (c *cached) usableOnFailure(status int, now time.Time) bool {
+	return c.selected != nil && cacherules.UsableOnFailure(&c.request, c.selected.stored, status, now)
+}
+
+// answerStale answers with the selected response although it could not be validated.
+func (h *Hop) answerStale(now time.Time) bool {
+	c := h.cached
+	failed := h.resp
+	a, there := c.selected.stored.Answer(&c.request, now)
+	if !there || !h.answer(a, false, now) {
+		return false
+	}
+	if failed != nil {
+		c.status.ForwardStatus = failed.StatusCode
+	}
+	return true
+}
+
+// notModified processes a 304. For conditions of the program it is the answer.
+func (h *Hop) notModified(times cacherules.Times) (again bool) {
+	c := h.cached
+	fields := h.receivedFields()
+	updated := cacherules.SelectUpdated(&c.request, c.stored(nil), h.resp.Header, times)
+	var selected *entry
+	for _, s := range updated {
+		e := c.entryOf(s)
+		next := cacherules.NewStored(s.Update(&c.request, fields, times))
+		switch {
+		case h.t.NoSaveCache:
+		case next.Keep():
+			h.e.cache.update(h.t, h.req, e.source, &next.Record)
+		default:
+			h.e.cache.remove(h.t, c.key)
+		}
+		if selected == nil || e == c.selected {
+			selected = &entry{next, e.source}
+		}
+	}
+	if c.decision.Action != cacherules.Validate && c.decision.Action != cacherules.Complete {
+		return false
+	}
+	if selected != nil {
+		resp := h.resp
+		c.selected = selected
+		if a, there := selected.stored.Answer(&c.request, times.Response); there && h.answer(a, true, times.Response) {
+			drain(resp)
+			c.status.ForwardStatus = http.StatusNotModified
+			return false
+		}
+	}
+	// the server has not seen the conditions as they were sent, or the body is lost
+	return h.fetchAgain()
+}
+
+// fetchAgain sends the request again, without the conditions of the cache. The response is
+// dropped.
+func (h *Hop) fetchAgain() (again bool) {
+	c, t := h.cached, h.t
+	drain(h.resp)
+	c.selected, c.decision.Action = nil, cacherules.Fetch
+	c.status = cacherules.Status{Forward: c.decision.Forward}
+	if c.fill != nil {
+		t.wctx = c.outlives
+	}
+	req, err := t.newRequest(h.req.Method, h.req.URL)
+	if err != nil {
+		h.fail(err)
+		return false
+	}
+	req.Header = c.request.Header
+	h.req = req
+	c.sent = time.Now()
+	return true
+}
+
+// updateByHead applies a response to HEAD to the stored response of GET.
+func (h *Hop) updateByHead(times cacherules.Times) {
+	c := h.cached
+	if c.selected == nil || h.t.NoSaveCache || c.request.NoStore() {
+		return
+	}
+	if rec, changed := c.selected.stored.UpdateByHead(&c.request, h.resp.StatusCode, h.receivedFields(), times); changed {
+		h.e.cache.update(h.t, h.req, c.selected.source, &rec)
+	}
+}
+
+// receivedFields are the fields of the response as it was received.
+func (h *Hop) receivedFields() headers.Headers {
+	if raw := h.exchange.Head; raw != "" {
+		_, fields := wire.ParseHead(raw)
+		return headers.FromFields(fields)
+	}
+	return headers.FromHTTP(h.resp.Header)
+}
+
+// store stores the response while its body is received. It reports false if it is not to be
+// stored.
+func (h *Hop) store(times cacherules.Times) bool {
+	c, status := h.cached, h.resp.StatusCode
+	refusal := cacherules.OtherStatus
+	if c.fill != nil {
+		refusal = cacherules.Storable(&c.request, status, h.resp.Header)
+	}
+	if refusal == cacherules.Stores && h.startFill(times) {
+		return true
+	}
+	outdated := status == http.StatusNotFound || status == http.StatusGone ||
+		status < 400 && status != http.StatusPartialContent && status != http.StatusNotModified
+	if outdated && c.selected != nil && !c.request.NoStore() { // D30
+		h.e.cache.remove(h.t, c.key)
+	}
+	return false
+}
