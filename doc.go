@@ -87,6 +87,13 @@
 // valid for one reply. [SSLConfiguration] has the other settings: versions, roots, client
 // certificates, pins, sessions, pre-shared keys.
 //
+// # Caching
+//
+// [Config.Cache] is a private cache by RFC 9111, see package httpcache; without it nothing is
+// stored. [Request.CacheLoadControl] says what may be answered from it, [SourceIsFromCache] and
+// [Reply.CacheStatus] what was. A reply from the cache emits the signals of any other, its bytes
+// count, and it obeys the read buffer.
+//
 // # Proxies
 //
 // [Config.Proxy], [Config.ProxyFactory] and [Request.Proxy] choose the proxy; the

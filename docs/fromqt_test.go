@@ -28,6 +28,7 @@ import (
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/cookies"
 	"github.com/netreply/netreply/hsts"
+	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/httpserver"
 	"github.com/netreply/netreply/internal/testserver"
 )
@@ -431,6 +432,47 @@ func TestExchange(t *testing.T) {
 	answer, err := exchange(t.Context(), m, request(t, s.URL+"/note"), note{"hello"})
 	require.NoError(t, err)
 	assert.Equal(t, note{"HELLO"}, answer)
+}
+
+func withDiskCache(dir string) (*netreply.Manager, *httpcache.Disk, error) {
+	store, err := httpcache.OpenDisk(dir, httpcache.Limits{Size: 10 << 20}) // other processes may use it, too
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := netreply.NewManager(netreply.Config{Cache: httpcache.New(store)})
+	return m, store, err // to be closed in this order
+}
+
+func show(ctx context.Context, m *netreply.Manager, req *netreply.Request, show func(body []byte, fromCache bool)) error {
+	req.CacheLoadControl = netreply.PreferCache // what is stale is shown, and validated for the next time
+	reply := m.Get(ctx, req)
+	body, err := reply.ReadAll()
+	if err != nil {
+		return err
+	}
+	fromCache, _ := netreply.SourceIsFromCache.Of(reply)
+	show(body, fromCache)
+	return nil
+}
+
+func TestShow(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=0")
+		io.WriteString(w, "news")
+	}))
+	t.Cleanup(s.Close)
+	m, store, err := withDiskCache(t.TempDir())
+	require.NoError(t, err)
+	defer store.Close()
+	defer m.Close()
+	var from []bool
+	for range 2 {
+		require.NoError(t, show(t.Context(), m, request(t, s.URL), func(body []byte, fromCache bool) {
+			assert.Equal(t, "news", string(body))
+			from = append(from, fromCache)
+		}))
+	}
+	assert.Equal(t, []bool{false, true}, from)
 }
 
 func withResources(resources fs.FS) (*netreply.Manager, error) { // an embed.FS, for instance

@@ -11,12 +11,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply"
+	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/httpserver"
 	"github.com/netreply/netreply/internal/testserver"
 	"github.com/netreply/netreply/netreplytest"
@@ -136,6 +138,36 @@ func TestReadmeProxies(t *testing.T) {
 	body, err := m.Get(t.Context(), req).ReadAll()
 	require.NoError(t, err)
 	assert.Len(t, body, size)
+}
+
+func withCache(dir string) (*netreply.Manager, error) {
+	store, err := httpcache.OpenDisk(dir, httpcache.Limits{Size: 200 << 20})
+	if err != nil {
+		return nil, err
+	}
+	return netreply.NewManager(netreply.Config{Cache: httpcache.New(store)})
+}
+
+func TestReadmeCache(t *testing.T) {
+	var fetched atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fetched.Add(1)
+		w.Header().Set("Cache-Control", "max-age=60")
+		io.WriteString(w, "hello")
+	}))
+	t.Cleanup(s.Close)
+	m, err := withCache(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		m.Close()
+		m.Cache().Store().(*httpcache.Disk).Close()
+	})
+	for range 2 {
+		body, err := m.Get(t.Context(), request(t, s.URL)).ReadAll()
+		require.NoError(t, err)
+		assert.Equal(t, "hello", string(body))
+	}
+	assert.EqualValues(t, 1, fetched.Load())
 }
 
 func order(ctx context.Context, m *netreply.Manager, req *netreply.Request, order map[string]int, receipt *int) error {
