@@ -18,10 +18,10 @@ portable := . ./cookies ./headers ./hsts ./httpcache/... ./httpserver ./netreply
 fuzz_runs := 8000x
 build := .build
 
-.PHONY: help fmt lint test race nested examples bench fuzz crash conformance api
+.PHONY: help fmt lint test race nested examples bench bench-compare fuzz crash conformance api
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 fmt: ## format the Go files
 	git ls-files -z '*.go' | xargs -0 gofmt -w
@@ -61,6 +61,20 @@ bench: ## each benchmark once, and a short round of those against other clients
 	@mkdir -p $(build)/bench
 	cd bench && ./run.sh -rounds 1 -dur 100ms -dlmib 8 -ulmib 8 -filemib 8 -gzmib 8 -out ../$(build)/bench \
 	  -clients nethttp,netreply,netreply-fetch -works seq,conc64,dl-h1,dl-tls,dl-h2,ul-h1,gzip,redirect,dl-prog
+
+# Of bench-compare.
+REV ?= HEAD
+WORKS ?= seq,conc64,dl-h1,dl-tls,ul-h1,redirect,h2mux
+ROUNDS ?= 7
+
+bench-compare: ## this tree beside an earlier one, in paired rounds: make bench-compare REV=v0.1.0 WORKS=seq ROUNDS=7
+	@mkdir -p $(build)/compare
+	rm -rf $(build)/compare/tree && git worktree prune && git worktree add --quiet --detach $(build)/compare/tree $(REV)
+	cd $(build)/compare/tree/bench && go build -o ../../../../bench/.build/benchclient@rev ./cmd/benchclient
+	git worktree remove --force $(build)/compare/tree
+	cd bench && ./run.sh -out ../$(build)/compare -rounds $(ROUNDS) -works $(WORKS) \
+	  -base @rev -clients netreply@rev,netreply-fetch@rev,netreply,netreply-fetch
+	@cat $(build)/compare/results.md
 
 fuzz: ## each fuzz target, for a count of runs
 	@go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r pkg; do \
