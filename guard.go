@@ -1,6 +1,7 @@
 package netreply
 
 import (
+	"crypto/sha256"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -147,6 +148,20 @@ func newGuard(g *AddressGuard) *guard {
 		return list
 	}
 	return &guard{unmap(g.Allow), unmap(g.Deny)}
+}
+
+// trust is the value of flow.Config.Trust: what a Manager without this guard has received is
+// not for one with it, even from a cache that both share.
+func (g *AddressGuard) trust() string {
+	t := trustHash{sha256.New()}
+	n := newGuard(g)
+	for _, list := range [][]netip.Prefix{n.allow, n.deny} {
+		t.add(len(list))
+		for _, p := range list {
+			t.add(p.String())
+		}
+	}
+	return "guard " + t.sum() + " "
 }
 
 // mappedBits is the length of ::ffff:0:0/96.

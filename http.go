@@ -67,6 +67,7 @@ func newEngine(c *Config, dialer *dial.Dialer, transport *wire.Transport) *flow.
 	}
 	if c.Guard != nil {
 		f.CheckTarget = dialer.CheckAll
+		f.Trust = c.Guard.trust()
 	}
 	for _, n := range c.Negotiators {
 		f.Negotiators = append(f.Negotiators, &negotiator{n})
@@ -139,6 +140,15 @@ func (w *watch) Token(ctx context.Context, refused string) (string, error) {
 // Proxies lists the proxies for a URL; see flow.Watcher.
 func (w *watch) Proxies(u *url.URL) ([]*flow.Proxy, error) {
 	return w.m.proxies(&w.req, u)
+}
+
+// Via describes the request's own proxy; see flow.Watcher.
+func (w *watch) Via() string {
+	c, p := &w.m.cfg, w.req.Proxy
+	if p == nil || p.Type == DefaultProxy || p.Type == NoProxy && c.Proxy == nil && c.ProxyFactory == nil {
+		return ""
+	}
+	return "via " + p.String()
 }
 
 // proxies lists the proxies for a URL, with nil for a direct connection.

@@ -17,8 +17,7 @@ func (p *profiles) withoutIdentity() *profiles {
 		cfg.Certificates, cfg.GetClientCertificate = nil, nil
 		n := &profiles{from: &from, config: cfg, pool: newSessions(nil)}
 		cfg.ClientSessionCache = n.pool
-		n.strict = n.profile(cfg)
-		n.strict.Accept = p.strict.Accept
+		n.makeStrict(p.strict.Accept != nil)
 		p.anonymous = n
 	}
 	return p.anonymous

@@ -74,11 +74,19 @@ func (c *sslSnapshot) makeProfiles() *profiles {
 	}
 	p := &profiles{from: c, config: cfg, pool: newSessions(c.SessionTicket)}
 	cfg.ClientSessionCache = p.pool // a session carries the identity of the client
-	p.strict = p.profile(cfg)
-	if c.reportOnly() {
-		p.strict.Accept = func(*certs.Failure) bool { return true }
-	}
+	p.makeStrict(c.reportOnly())
 	return p
+}
+
+// makeStrict makes the profile that accepts no flaws but those that lenient says, which is all.
+func (p *profiles) makeStrict(lenient bool) {
+	p.strict = p.profile(p.config)
+	if lenient {
+		p.strict.Accept = func(*certs.Failure) bool { return true }
+		p.strict.Trust = p.from.trust(p.config, flawsText(nil))
+		return
+	}
+	p.strict.Trust = p.from.trust(p.config, "")
 }
 
 // reportOnly reports whether certificate flaws never fail a reply (rule T8).
@@ -127,6 +135,7 @@ func (p *profiles) ignoring(flaws []SSLError) *wire.Profile {
 	}
 	flaws = slices.Clone(flaws)
 	w := p.accepting(func(f *certs.Failure) bool { return flaws == nil || covers(flaws, f.Problems) })
+	w.Trust = p.from.trust(p.config, flawsText(flaws))
 	p.lenient = append(p.lenient, leniency{accepted: flaws, profile: w})
 	return w
 }
@@ -183,6 +192,7 @@ func (p *profiles) hstsProfile() *wire.Profile {
 	if p.forHSTS == nil {
 		p.forHSTS = p.accepting(nil)
 		p.forHSTS.Config.InsecureSkipVerify = false
+		p.forHSTS.Trust = p.from.trust(p.forHSTS.Config, "")
 	}
 	return p.forHSTS
 }

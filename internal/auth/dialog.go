@@ -85,6 +85,9 @@ type Dialog struct {
 	open question // the question without an answer
 }
 
+// Sent returns the user and password in the last request, nil for none.
+func (d *Dialog) Sent() *Credentials { return d.credentials }
+
 // question is a challenge for which credentials are searched.
 type question struct {
 	challenge challenge

@@ -52,6 +52,9 @@ type Request struct {
 	// User is who the request is authenticated as, for schemes whose Authorization field
 	// differs for each request; "" stands for the Authorization field.
 	User string
+	// Trust is what was verified of the peer, and who the connection is authenticated as, if
+	// that is not the usual. Responses for requests with another Trust do not answer this one.
+	Trust string
 
 	requestDirectives
 	ifNoneMatch, ifMatch, ifModifiedSince, ifUnmodifiedSince, ifRange, byteRange []string

@@ -11,7 +11,7 @@ import (
 )
 
 // VaryKey stands for what a stored response depends on in the request that it answered: the
-// fields that Vary names, and who sent it. Values cannot be read from it. The zero VaryKey
+// fields that Vary names, who sent it, and what was verified of the peer. Values cannot be read from it. The zero VaryKey
 // is for none of both.
 type VaryKey [sha256.Size]byte
 
@@ -37,11 +37,14 @@ func parseVary(values []string) (names []string, star bool) {
 // keys select the same response (RFC 9111, section 4.1); those of different users never do
 // (D24).
 func (r *Request) key(vary []string) VaryKey {
-	if len(vary) == 0 && r.User == "" && len(r.authorization) == 0 {
+	if len(vary) == 0 && r.User == "" && r.Trust == "" && len(r.authorization) == 0 {
 		return VaryKey{}
 	}
 	var space [512]byte
 	b := space[:0]
+	if r.Trust != "" {
+		b = appendPart(append(b, 't'), r.Trust)
+	}
 	switch {
 	case r.User != "":
 		b = appendPart(append(b, 'u'), r.User)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,9 +81,12 @@ func (h *Hop) lookUp() error {
 	if t.Load == cacherules.AlwaysNetwork && reads {
 		h.bypassCaches()
 	}
-	key := ""
+	key, trust := "", ""
 	if h.e.cache != nil && !httpurl.IsLocal(h.req.URL.Scheme) && (!reads || h.owner == nil && t.payload == nil && !asksForUpgrade(h.req.Header)) {
-		key = cacherules.Key(h.req.URL, h.req.Host, t.Partition)
+		var ok bool
+		if trust, ok = h.trust(); ok || !reads {
+			key = cacherules.Key(h.req.URL, h.req.Host, t.Partition)
+		}
 	}
 	switch {
 	case h.e.cache != nil && key != "":
@@ -91,7 +95,8 @@ func (h *Hop) lookUp() error {
 	default:
 		return nil
 	}
-	c := &cached{key: key, request: cacherules.NewRequest(method, h.req.Header, t.Load, userOf(h.req.Header)), sent: time.Now()}
+	c := &cached{key: key, request: cacherules.NewRequest(method, h.req.Header, t.Load, h.user()), sent: time.Now()}
+	c.request.Trust = trust
 	h.cached = c
 	if !reads {
 		c.status.Forward = cacherules.ForwardMethod
@@ -220,20 +225,38 @@ func (h *Hop) addConditions(c cacherules.Conditions) {
 	h.req.Header = fields
 }
 
-// userOf is cacherules.Request.User for the fields of a request: what stays the same in all
-// Digest credentials of one user.
-func userOf(fields http.Header) string {
-	values := fields["Authorization"]
-	if len(values) != 1 || len(values[0]) < 7 || !strings.EqualFold(values[0][:7], "Digest ") {
+// user is cacherules.Request.User: what stays the same in all Digest credentials of one user.
+// The password belongs to it: nobody has checked it when a stored response answers.
+func (h *Hop) user() string {
+	values := h.req.Header["Authorization"]
+	if h.login == nil || len(values) != 1 || len(values[0]) < 7 || !strings.EqualFold(values[0][:7], "Digest ") {
 		return ""
 	}
-	all := httpauth.Parse(values)
-	if len(all) != 1 {
+	all, known := httpauth.Parse(values), h.login.Sent()
+	if len(all) != 1 || known == nil {
 		return ""
 	}
 	p := all[0].Params
-	return strings.Join([]string{"Digest", p["username"], p["username*"], p["userhash"], p["realm"]}, "\n")
+	return strings.Join([]string{"Digest", strconv.Quote(p["realm"]), strconv.Quote(known.User), known.Password}, " ")
 }
+
+// trust is cacherules.Request.Trust; false if what is received is for the transfer only.
+func (h *Hop) trust() (label string, ok bool) {
+	t := h.t
+	label = h.e.cfg.Trust
+	if h.req.URL.Scheme != "https" {
+		return label + t.watcher.Via(), true
+	}
+	p, once := t.watcher.Profile(h.req.URL)
+	if p != nil {
+		label += p.Trust
+	}
+	return label, !once
+}
+
+// unsure reports whether the response came over a connection whose certificate the program
+// has accepted for this transfer: nothing is stored or updated then.
+func (h *Hop) unsure() bool { return h.exchange != nil && h.exchange.once }
 
 // selectEntry selects the stored response for the request.
 func (c *cached) selectEntry() (*entry, cacherules.Miss) {

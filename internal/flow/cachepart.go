@@ -17,7 +17,7 @@ import (
 func (h *Hop) processPart(times cacherules.Times) (again bool) {
 	c := h.cached
 	completes := c.decision.Action == cacherules.Complete
-	if c.fill == nil || cacherules.Storable(&c.request, http.StatusPartialContent, h.resp.Header) != cacherules.Stores {
+	if c.fill == nil || h.unsure() || cacherules.Storable(&c.request, http.StatusPartialContent, h.resp.Header) != cacherules.Stores {
 		return completes && h.fetchAgain()
 	}
 	fields := h.receivedFields()

@@ -103,7 +103,7 @@ func (h *Hop) notModified(times cacherules.Times) (again bool) {
 		e := c.entryOf(s)
 		next := cacherules.NewStored(s.Update(&c.request, fields, times))
 		switch {
-		case h.t.NoSaveCache:
+		case h.t.NoSaveCache, h.unsure():
 		case next.Keep():
 			h.e.cache.update(h.t, h.req, e.source, &next.Record)
 		default:
@@ -153,7 +153,7 @@ func (h *Hop) fetchAgain() (again bool) {
 // updateByHead applies a response to HEAD to the stored response of GET.
 func (h *Hop) updateByHead(times cacherules.Times) {
 	c := h.cached
-	if c.selected == nil || h.t.NoSaveCache || c.request.NoStore() {
+	if c.selected == nil || h.t.NoSaveCache || h.unsure() || c.request.NoStore() {
 		return
 	}
 	if rec, changed := c.selected.stored.UpdateByHead(&c.request, h.resp.StatusCode, h.receivedFields(), times); changed {
@@ -175,7 +175,7 @@ func (h *Hop) receivedFields() headers.Headers {
 func (h *Hop) store(times cacherules.Times) bool {
 	c, status := h.cached, h.resp.StatusCode
 	refusal := cacherules.OtherStatus
-	if c.fill != nil {
+	if c.fill != nil && !h.unsure() {
 		refusal = cacherules.Storable(&c.request, status, h.resp.Header)
 	}
 	if refusal == cacherules.Stores && h.startFill(times) {
@@ -183,7 +183,7 @@ func (h *Hop) store(times cacherules.Times) bool {
 	}
 	outdated := status == http.StatusNotFound || status == http.StatusGone ||
 		status < 400 && status != http.StatusPartialContent && status != http.StatusNotModified
-	if outdated && c.selected != nil && !c.request.NoStore() { // D30
+	if outdated && c.selected != nil && !c.request.NoStore() && !h.unsure() { // D30
 		h.e.cache.remove(h.t, c.key)
 	}
 	return false

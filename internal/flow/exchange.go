@@ -99,8 +99,7 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 		}
 	}
 	if x.Key.Scheme == "https" {
-		var once bool
-		if x.Key.Profile, once = t.watcher.Profile(req.URL); once { // the connection must not be reused by others
+		if x.Key.Profile, x.once = t.watcher.Profile(req.URL); x.once { // the connection must not be reused by others
 			x.IdleTimeout = -1
 		}
 	}
@@ -123,6 +122,7 @@ type exchange struct {
 	// headDone means that timer must not be started any more; guarded by the same lock.
 	// accepted means that the program has accepted a certificate during the handshake.
 	headDone, accepted bool
+	once               bool        // the connection is for this transfer only
 	measuring          atomic.Bool // RateGuard measures the upload
 }
 
@@ -166,6 +166,7 @@ func (x *exchange) verifyName() string {
 // has accepted is not kept: other requests must not use it.
 func (x *exchange) Question(q *wire.Question) {
 	t := x.hop.t
+	x.hop.goAlone()
 	t.Clock.Pause()
 	defer t.Clock.Resume()
 	f, ok := q.About.(*certs.Failure)
@@ -177,7 +178,7 @@ func (x *exchange) Question(q *wire.Question) {
 	if p == nil {
 		return
 	}
-	x.Key.Profile, q.Profile, x.accepted = p, p, true
+	x.Key.Profile, q.Profile, x.accepted, x.once = p, p, true, true
 	x.IdleTimeout = -1
 }
 

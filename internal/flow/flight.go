@@ -69,6 +69,14 @@ func (c *cached) latest() *cacherules.Stored {
 	return c.entries[len(c.entries)-1].stored
 }
 
+// goAlone lets those who wait for the request fetch for themselves, before a question to the
+// program: they have questions of their own, or none.
+func (h *Hop) goAlone() {
+	if h.cached != nil && h.cached.fill != nil {
+		h.cached.fill.land(ashore)
+	}
+}
+
 // land tells those who wait what has become of the request. Only the first call has an effect.
 func (f *fill) land(l landing) {
 	if f.known != nil && f.settle(l) && l != sharing {

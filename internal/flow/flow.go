@@ -52,6 +52,9 @@ type Config struct {
 	Jar       http.CookieJar  // nil for none
 	HSTS      *hsts.Store     // nil for none
 	Cache     httpcache.Store // nil for none
+	// Trust keeps what is stored apart from that of Engines with other rules about whom they
+	// may talk to, which share the store; see cacherules.Request.
+	Trust string
 	// Resolves reports that host names are resolved by the system's resolver, not by
 	// Config.DialContext of the program.
 	Resolves bool

@@ -286,6 +286,7 @@ func (b *proofBody) Read(p []byte) (int, error) {
 
 // ask asks the program.
 func (l *login) ask(q auth.Question) auth.Step {
+	l.h.goAlone()
 	s := l.Answered(l.h.t.watcher.Password(l.question(q)))
 	l.h.t.urlPasswordReplaced = l.h.t.urlPasswordReplaced || l.OwnReplaced()
 	return s

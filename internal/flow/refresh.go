@@ -114,6 +114,7 @@ func (*background) Decoding(*coding.Reader)                     {}
 
 func (b *background) Profile(*url.URL) (*wire.Profile, bool) { return b.profile, false }
 func (b *background) Proxies(*url.URL) ([]*Proxy, error)     { return b.proxies, nil }
+func (b *background) Via() string                            { return b.of.Via() }
 
 func (*background) Certificate(*url.URL, string, *certs.Failure, bool) *wire.Profile { return nil }
 

@@ -69,6 +69,10 @@ type Watcher interface {
 	// Proxies lists the proxies to try for a URL; nil in the list, and an empty list, mean
 	// a direct connection. It is called only if Request.Proxied is set.
 	Proxies(u *url.URL) ([]*Proxy, error)
+	// Via describes the proxy that the request has in place of the usual ones, "" for none. It
+	// can put anything into responses that TLS does not protect: the cache keeps these for
+	// requests with the same proxy.
+	Via() string
 	// Decoding provides the decoder of the body, which counts the encoded bytes.
 	Decoding(*coding.Reader)
 }

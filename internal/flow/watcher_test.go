@@ -160,6 +160,8 @@ func (w *watcher) Token(_ context.Context, refused string) (string, error) {
 	return w.token(refused)
 }
 
+func (w *watcher) Via() string { return "" }
+
 func (w *watcher) Proxies(u *url.URL) ([]*flow.Proxy, error) {
 	w.tell("proxies %v", u)
 	if w.proxies == nil {

@@ -23,4 +23,7 @@ type Profile struct {
 	// Handshake, if not nil, replaces crypto/tls. ask passes a question to the exchange for
 	// which the connection is opened.
 	Handshake func(ctx context.Context, raw net.Conn, cfg *tls.Config, ask func(question any) error) (net.Conn, *tls.ConnectionState, error)
+	// Trust is the same for profiles that trust the same servers and have the same identity;
+	// "" for the default of crypto/tls and none.
+	Trust string
 }
