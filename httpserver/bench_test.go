@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -225,14 +226,16 @@ func TestAllocations(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	for name, pair := range pairs(t) {
-		var n [2]float64
+		n := [2]float64{math.Inf(1), math.Inf(1)}
 		for i := range pair {
 			c := dial(t, serve(t, pair[i]))
-			n[i] = testing.AllocsPerRun(300, func() {
-				if err := c.ask(); err != nil {
-					t.Fatal(err)
-				}
-			})
+			for range 3 { // a garbage collection empties pools, which counts
+				n[i] = min(n[i], testing.AllocsPerRun(100, func() {
+					if err := c.ask(); err != nil {
+						t.Fatal(err)
+					}
+				}))
+			}
 		}
 		t.Logf("%s: %.0f bare, %.0f", name, n[0], n[1])
 		assert.LessOrEqual(t, n[1], n[0]+2, name)

@@ -242,5 +242,12 @@ func (b *requestBody) tooSlow() bool {
 // closePolitely has net/http close the connection behind the answer, and give the client
 // time to read it before: it does so where a http.MaxBytesReader has met its limit.
 func closePolitely(w http.ResponseWriter) {
+	for {
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = inner.Unwrap()
+	}
 	http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
 }

@@ -125,8 +125,16 @@ func TestBrokenIsSeen(t *testing.T) {
 			return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { httpserver.HandlerFunc(f).ServeHTTP(w, r) }))
 		},
 		"Server": func(f answer) string {
-			s := newServer(t, httpserver.Config{HTTP2Cleartext: true})
+			s := newServer(t, httpserver.Config{HTTP2Cleartext: true, ErrorLog: log.New(io.Discard, "", 0)})
 			s.Handle("/", f)
+			return listen(t, s)
+		},
+		"Server, New, middleware": func(f answer) string {
+			s := newServer(t, httpserver.Config{HTTP2Cleartext: true, ErrorLog: log.New(io.Discard, "", 0)})
+			s.HandleHTTP("/", withNew(f))
+			s.Use(func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(around{w}, r) })
+			})
 			return listen(t, s)
 		},
 		"swapped": func(f answer) string {
@@ -155,6 +163,57 @@ func TestBrokenIsSeen(t *testing.T) {
 			_, err = rawUntil(t, addr, "GET / HTTP/1.0\r\n\r\n")
 			assertReset(t, err, name)
 			assert.Regexp(t, "^HEADERS :status=200(?s).*RST$", frames(t, addr, "GET"), name)
+		}
+	}
+}
+
+// around is a writer of middleware.
+type around struct{ http.ResponseWriter }
+
+func (a around) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// TestBrokenWithoutEnd: a source that fails is seen though nobody calls End.
+func TestBrokenWithoutEnd(t *testing.T) {
+	for name, c := range brokenOff {
+		if !strings.Contains(name, "source") && !strings.Contains(name, "content") {
+			continue
+		}
+		for way, wrap := range map[string]func(http.ResponseWriter) http.ResponseWriter{
+			"net/http's writer": func(w http.ResponseWriter) http.ResponseWriter { return w },
+			"middleware":        func(w http.ResponseWriter) http.ResponseWriter { return around{w} },
+		} {
+			name := way + ", " + name
+			addr := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				assert.ErrorIs(t, c.do(httpserver.New(wrap(w), r)), c.want, name)
+			}))
+			got, err := rawUntil(t, addr, h1("GET"))
+			if err == nil {
+				var resp *http.Response
+				if resp, err = http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil); err == nil {
+					_, err = io.Copy(io.Discard, resp.Body)
+				}
+				assert.ErrorIs(t, err, io.ErrUnexpectedEOF, name)
+			}
+			_, err = rawUntil(t, addr, "GET / HTTP/1.0\r\n\r\n")
+			assertReset(t, err, name)
+			assert.Regexp(t, "RST$", frames(t, addr, "GET"), name)
+		}
+	}
+}
+
+// TestBrokenInTimeoutHandler: nothing of a broken answer leaves where all of it is held back.
+func TestBrokenInTimeoutHandler(t *testing.T) {
+	for name, c := range brokenOff {
+		for way, h := range map[string]http.Handler{
+			"HandlerFunc": httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) { assert.ErrorIs(t, c.do(s), c.want, name) }),
+			"New":         withNew(func(_ *http.Request, s *httpserver.Responder) { assert.ErrorIs(t, c.do(s), c.want, name) }),
+		} {
+			addr := serve(t, http.TimeoutHandler(h, time.Minute, ""))
+			got, _ := rawUntil(t, addr, h1("GET"))
+			assert.Empty(t, got, "%s, %s", way, name)
+			got, _ = rawUntil(t, addr, "GET / HTTP/1.0\r\n\r\n")
+			assert.Empty(t, got, "%s, %s", way, name)
+			assert.Equal(t, "RST", frames(t, addr, "GET"), "%s, %s", way, name)
 		}
 	}
 }

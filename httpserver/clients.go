@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -62,27 +63,70 @@ func (c *rates) allow(remote string, limit int) bool {
 	return l.limit.Allow()
 }
 
-// connections counts those that are open.
+// connections says which may be open, and counts them.
 type connections struct {
 	max, perHost int // 0 for any number
+	allow, deny  []netip.Prefix
 
 	mu   sync.Mutex
 	open int
 	each map[netip.Addr]int
 }
 
-func (c *connections) limited() bool { return c.max > 0 || c.perHost > 0 }
+// counted tells whether their number matters.
+func (c *connections) counted() bool { return c.max > 0 || c.perHost > 0 }
 
-// hostOf is the client of a connection; the zero address counts as nobody's.
-func hostOf(c net.Conn) netip.Addr {
+// limited tells whether there is a connection that may not be.
+func (c *connections) limited() bool { return c.counted() || len(c.allow) > 0 || len(c.deny) > 0 }
+
+// networks are prefixes as they are compared: those of IPv4 addresses in IPv6 are IPv4's.
+func networks(of []netip.Prefix) []netip.Prefix {
+	all := make([]netip.Prefix, 0, len(of))
+	for _, p := range of {
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// addressOf is that of a connection's client, the zero address when there is none.
+func addressOf(c net.Conn) netip.Addr {
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		return clientOf(a.AddrPort().Addr())
+		return a.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
 }
 
+// hostOf is the client of a connection; the zero address counts as nobody's.
+func hostOf(c net.Conn) netip.Addr {
+	if a := addressOf(c); a.IsValid() {
+		return clientOf(a)
+	}
+	return netip.Addr{}
+}
+
+// welcome tells whether a client may connect at all.
+func (c *connections) welcome(a netip.Addr) bool {
+	in := func(p netip.Prefix) bool { return p.Contains(a) }
+	if !a.IsValid() {
+		return true
+	}
+	if len(c.allow) > 0 {
+		return slices.ContainsFunc(c.allow, in)
+	}
+	return !slices.ContainsFunc(c.deny, in)
+}
+
 // admit counts a connection, unless it is one too many.
 func (c *connections) admit(conn net.Conn) bool {
+	if !c.welcome(addressOf(conn)) {
+		return false
+	}
+	if !c.counted() {
+		return true
+	}
 	host := hostOf(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +155,7 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// limitedListener closes connections beyond the limits as they come.
+// limitedListener closes connections that may not be as they come.
 type limitedListener struct {
 	net.Listener
 	conns *connections

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log"
+	"fmt"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -20,8 +19,9 @@ import (
 // exchange is one request and its answer. It begins before the handler and ends with its
 // return; Responders are handles on exchanges, so that two can change places.
 type exchange struct {
-	responder Responder // the handler's
-	server    *Server   // nil for HandlerFunc
+	responder Responder     // the handler's
+	server    *Server       // nil for HandlerFunc
+	writer    *serverWriter // beneath w, nil for HandlerFunc
 	r         *http.Request
 	isHead    bool
 	body      *requestBody // nil where nothing has to be done for it
@@ -36,10 +36,9 @@ type exchange struct {
 	state    state
 	broken   bool     // what was sent is not whole and cannot become so
 	spelled  bool     // names of fields go out as they are spelled
+	bare     bool     // made by New: nobody need tell that the handler has returned
 	lent     bool     // w was given away by Unwrap
 	trailers []string // announced
-	deadline time.Time
-	stall    watchdog // of writes on HTTP/2
 	late     lateFlush
 	unwatch  func() bool // takes ctx out of what Shutdown ends
 }
@@ -73,11 +72,12 @@ func HandlerFunc(f func(*http.Request, *Responder)) http.Handler { return handle
 //	s := httpserver.New(w, r)
 //	defer s.End()
 //
-// Without End, an answer that is not whole looks whole. The Context is that of r.
+// Without End nobody knows that the handler has returned: an answer that it leaves without
+// WriteEndChunked looks whole, and none at all is an empty 200. An answer whose source fails is
+// cut all the same, where net/http's writer can be reached. The Context is that of r.
 func New(w http.ResponseWriter, r *http.Request) *Responder {
-	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, ctx: r.Context()}
+	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, ctx: r.Context(), spelled: spelledFor(r), bare: true}
 	x.responder.x = x
-	x.spelled = x.ctx.Value(http.ServerContextKey) != nil && r.ProtoMajor == 1
 	return &x.responder
 }
 
@@ -95,6 +95,12 @@ func (s *Responder) End() {
 	}
 }
 
+// spelledFor tells whether net/http sends the names of fields as they are spelled, and
+// nobody else, as a recorder, reads the canonical ones.
+func spelledFor(r *http.Request) bool {
+	return r.ProtoMajor == 1 && r.Context().Value(http.ServerContextKey) != nil
+}
+
 func (x *exchange) ended() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -108,18 +114,24 @@ func handler(s *Server, f func(*http.Request, *Responder)) http.Handler {
 }
 
 func newExchange(w http.ResponseWriter, r *http.Request, s *Server) *exchange {
-	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, server: s, ctx: r.Context()}
+	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, server: s, ctx: r.Context(), spelled: spelledFor(r)}
 	x.responder.x = x
-	served := x.ctx.Value(http.ServerContextKey) != nil // others, as recorders, have readers of the canonical names
-	x.spelled = served && r.ProtoMajor == 1
-	x.body = newRequestBody(w, r, s)
+	if s != nil {
+		x.writer = serverWriterOf(r)
+		x.body = x.writer.body
+	} else {
+		x.body = newRequestBody(w, r, nil)
+	}
 	if s != nil || x.isHead {
 		x.ctx, x.cancel = context.WithCancelCause(x.ctx)
 	}
 	if x.body != nil || x.cancel != nil {
 		x.r = r.WithContext(x.ctx) // a handler does not change the request of those around it
 		if x.body != nil {
-			x.r.Body, x.body.to = x.body, x.r
+			x.body.to = x.r
+			if s == nil {
+				x.r.Body = x.body
+			}
 		}
 	}
 	return x
@@ -140,8 +152,13 @@ func (x *exchange) serve(f func(*http.Request, *Responder)) {
 			return
 		}
 		answer := v != http.ErrAbortHandler && !x.begun()
-		if answer {
-			x.logf("http: panic serving %v: %v\n%s", x.r.RemoteAddr, v, debug.Stack())
+		switch {
+		case x.writer != nil && v != http.ErrAbortHandler:
+			x.writer.fail(&PanicError{v, debug.Stack()})
+		case x.writer != nil:
+			x.writer.fail(http.ErrAbortHandler)
+		case answer:
+			logf(x.r, "http: panic serving %v: %v\n%s", x.r.RemoteAddr, v, debug.Stack())
 		}
 		if whole := x.end(answer); !answer || !whole {
 			x.reset()
@@ -167,11 +184,12 @@ func (x *exchange) begun() bool {
 // end takes the answer from its Responder, and reports whether it is whole. An exchange
 // without one gets the answer for that, if answer is true.
 func (x *exchange) end(answer bool) (whole bool) {
-	if x.body != nil {
+	if x.body != nil && x.writer == nil {
 		x.body.end() // not under mu: whoever reads it may be waiting
 	}
 	x.mu.Lock()
-	if answer && x.state == fresh && !x.lent {
+	unanswered := x.state == fresh && !x.lent
+	if answer && unanswered {
 		status := InternalServerError
 		if x.body != nil && x.body.tooSlow() {
 			status = RequestTimeout
@@ -179,11 +197,16 @@ func (x *exchange) end(answer bool) (whole bool) {
 		x.data(nil, "application/x-empty", Headers{}, status)
 	}
 	whole = !x.broken && x.state != sending && (x.state != chunked || x.isHead)
+	switch {
+	case x.body != nil && x.body.tooSlow() && (unanswered || !whole):
+		x.fail(fmt.Errorf("%w: %w", ErrClientGone, errSlowBody))
+	case !whole:
+		x.fail(ErrUnfinished)
+	case unanswered:
+		x.fail(ErrNoAnswer)
+	}
 	x.state = returned
 	x.late.stop()
-	if x.r.ProtoMajor == 1 && !x.lent {
-		x.armWrite() // what net/http still holds goes out behind the handler
-	}
 	x.mu.Unlock()
 	if x.unwatch != nil {
 		x.unwatch()
@@ -191,18 +214,47 @@ func (x *exchange) end(answer bool) (whole bool) {
 	if x.cancel != nil {
 		x.cancel(ErrHandlerReturned)
 	}
-	if x.body != nil && x.r.MultipartForm != nil {
+	if x.body != nil && x.writer == nil && x.r.MultipartForm != nil {
 		x.r.MultipartForm.RemoveAll() // net/http knows its own request's only
 	}
 	return whole
 }
 
+// fail notes why an answer is not what it should be, unless that is no wonder.
+func (x *exchange) fail(err error) {
+	if x.writer == nil {
+		return
+	}
+	switch cause := context.Cause(x.ctx); {
+	case cause == nil, cause == ErrBodyNotAllowed:
+	case cause == http.ErrServerClosed:
+		err = cause
+	default:
+		err = ErrClientGone
+	}
+	x.writer.fail(err)
+}
+
+// cut ends an answer that is not whole at once, for a Responder that need not hear of the
+// end of its handler.
+func (x *exchange) cut() {
+	if x.r.ProtoMajor > 1 {
+		http.NewResponseController(x.w).SetWriteDeadline(longAgo)
+		return
+	}
+	x.close()
+}
+
 // reset cuts an answer whose end is that of the connection. HTTP/1.0 knows no other where
 // the length was not given: closed in good order it would look whole.
 func (x *exchange) reset() {
-	if x.r.ProtoMajor > 1 || x.r.ProtoAtLeast(1, 1) {
-		return
+	if !x.r.ProtoAtLeast(1, 1) {
+		x.close()
 	}
+}
+
+// close resets an HTTP/1 connection.
+func (x *exchange) close() {
 	c, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		return
@@ -222,14 +274,6 @@ func (x *exchange) reset() {
 		c = inner // no close_notify, which would say that all is well
 	}
 	c.Close()
-}
-
-func (x *exchange) logf(format string, args ...any) {
-	if s, ok := x.ctx.Value(http.ServerContextKey).(*http.Server); ok && s.ErrorLog != nil {
-		s.ErrorLog.Printf(format, args...)
-		return
-	}
-	log.Printf(format, args...)
 }
 
 // check tells what begin would of the exchange alone.
@@ -293,9 +337,11 @@ func (x *exchange) begin(status StatusCode, h Headers, length int64) error {
 
 // fieldKey is the name under which net/http gets a field. Those that it looks for itself
 // have the canonical one.
-func (x *exchange) fieldKey(name string) string {
+func (x *exchange) fieldKey(name string) string { return fieldKey(name, x.spelled) }
+
+func fieldKey(name string, spelled bool) string {
 	key := textproto.CanonicalMIMEHeaderKey(name)
-	if x.spelled && key != name {
+	if spelled && key != name {
 		switch key {
 		case "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Date", "Keep-Alive", "Upgrade":
 		default:
@@ -303,6 +349,15 @@ func (x *exchange) fieldKey(name string) string {
 		}
 	}
 	return key
+}
+
+// isFraming tells whether a field says where the message ends.
+func isFraming(name string) bool {
+	switch textproto.CanonicalMIMEHeaderKey(name) {
+	case "Content-Length", "Transfer-Encoding", "Trailer":
+		return true
+	}
+	return false
 }
 
 // isList tells whether everybody adds to a field, and nobody takes it away.
@@ -378,7 +433,7 @@ func (x *exchange) data(body []byte, mime string, h Headers, status StatusCode) 
 
 // commit is done before the head is final.
 func (x *exchange) commit() {
-	if x.body == nil || x.r.ProtoMajor > 1 {
+	if x.body == nil || x.writer != nil || x.r.ProtoMajor > 1 {
 		return
 	}
 	if x.body.commit() {
@@ -387,67 +442,28 @@ func (x *exchange) commit() {
 	}
 }
 
-// writePiece is how much of an answer has to leave within a server's StallTimeout.
-const writePiece = 64 << 10
-
 // write passes bytes on. What fails then is broken.
 func (x *exchange) write(p []byte) error {
-	for len(p) > 0 {
-		n := len(p)
-		if x.limited() {
-			n = min(n, writePiece)
-		}
-		x.armWrite()
-		_, err := x.w.Write(p[:n])
-		x.disarmWrite()
-		if err != nil {
-			x.broken = true
-			return err
-		}
-		p = p[n:]
+	if len(p) == 0 {
+		return nil
 	}
-	return nil
+	_, err := x.w.Write(p)
+	if err != nil {
+		x.broken = true
+	}
+	return err
 }
 
 // flush sends what is waiting. A writer that cannot do that now, such as
 // http.TimeoutHandler's, sends it when the handler has returned.
 func (x *exchange) flush() error {
-	x.armWrite()
 	err := http.NewResponseController(x.w).Flush()
-	x.disarmWrite()
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		x.broken = true
 		return err
 	}
 	return nil
 }
-
-// limited tells whether a client must read on to be sent more.
-func (x *exchange) limited() bool { return x.server != nil && x.server.cfg.StallTimeout > 0 }
-
-// armWrite bounds the write that follows. HTTP/1 has a deadline, which counts only while
-// something is written; that of HTTP/2 resets the stream whenever it passes, and a timer
-// takes its place.
-func (x *exchange) armWrite() {
-	if !x.limited() {
-		return
-	}
-	wait := x.server.cfg.StallTimeout
-	if x.r.ProtoMajor == 1 {
-		until := time.Now().Add(wait)
-		if !x.deadline.IsZero() && x.deadline.Before(until) {
-			until = x.deadline
-		}
-		http.NewResponseController(x.w).SetWriteDeadline(until)
-		return
-	}
-	if x.stall.fire == nil {
-		x.stall.fire = func() { http.NewResponseController(x.w).SetWriteDeadline(longAgo) }
-	}
-	x.stall.start(wait)
-}
-
-func (x *exchange) disarmWrite() { x.stall.stop() }
 
 // validMIME refuses a MIME type that cannot stand in a header.
 func validMIME(mime string) error {

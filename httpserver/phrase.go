@@ -19,6 +19,11 @@ func (x *exchange) dataWithPhrase(body []byte, status StatusCode) (bool, error) 
 	if !x.spelled || x.body != nil && !x.body.atEOF() {
 		return false, nil // what is unread would make the end of the connection a reset
 	}
+	if x.writer != nil {
+		if x.writer.begin(status); x.writer.status != status { // a hook's word
+			return false, nil
+		}
+	}
 	c, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		return false, nil
@@ -38,8 +43,11 @@ func (x *exchange) dataWithPhrase(body []byte, status StatusCode) (bool, error) 
 	if !x.isHead {
 		b.Write(body)
 	}
-	if x.limited() {
-		c.SetWriteDeadline(time.Now().Add(x.server.cfg.StallTimeout))
+	if x.writer != nil {
+		x.writer.count(int64(len(body)))
+	}
+	if x.writer != nil && x.writer.server.cfg.StallTimeout > 0 {
+		c.SetWriteDeadline(time.Now().Add(x.writer.server.cfg.StallTimeout))
 	}
 	if _, err = c.Write(b.Bytes()); err != nil {
 		x.broken = true

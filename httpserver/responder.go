@@ -166,9 +166,7 @@ func (s *Responder) WriteInformational(status StatusCode, h Headers) error {
 	to := x.w.Header()
 	kept := to.Clone()
 	x.head(h)
-	x.armWrite()
 	x.w.WriteHeader(int(status))
-	x.disarmWrite()
 	clear(to)
 	for name, values := range kept {
 		to[name] = values
@@ -185,7 +183,6 @@ func (s *Responder) SetWriteDeadline(t time.Time) error {
 	if x.state == returned {
 		return ErrHandlerReturned
 	}
-	x.deadline = t
 	return http.NewResponseController(x.w).SetWriteDeadline(t)
 }
 
@@ -245,14 +242,11 @@ func (s *Responder) LocalAddr() net.Addr {
 
 // Unwrap is the writer beneath, for http.NewResponseController, and to take the
 // connection over. The answer is the handler's own then, if it gives none by the
-// Responder, and on HTTP/1 so are its deadlines.
+// Responder.
 func (s *Responder) Unwrap() http.ResponseWriter {
 	x := s.exchange()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.limited() && x.r.ProtoMajor == 1 && !x.lent && x.state == fresh {
-		setDeadlines(x.w, x.deadline, x.body != nil)
-	}
 	x.lent = true
 	return x.w
 }

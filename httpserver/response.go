@@ -89,9 +89,17 @@ func (s *Responder) SendResponse(p *Response) error {
 	if err := x.check(); err != nil {
 		return err
 	}
-	if x.server != nil && len(x.server.after) > 0 {
-		p = p.Clone()
-		x.server.prepare(x.r, p)
+	if x.server == nil || len(x.server.after) == 0 {
+		return s.data(p.Body, "", p.Headers, p.status())
 	}
-	return s.data(p.Body, "", p.Headers, p.status())
+	p = p.Clone()
+	x.server.prepare(x.r, p)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writer.prepared = p.status()
+	err := x.data(p.Body, "", p.Headers, p.status())
+	if err != nil {
+		x.writer.prepared = 0
+	}
+	return err
 }

@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"log"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -56,8 +59,26 @@ type Config struct {
 	TLS *tls.Config
 	// HTTP2Cleartext lets clients without TLS speak HTTP/2 by prior knowledge.
 	HTTP2Cleartext bool
-	// ErrorLog gets what net/http has to say, and the panics of handlers; nil for package
-	// log.
+	// CertFile and KeyFile, when set, have the certificate chain and key of the server in PEM,
+	// in place of TLS.Certificates. They are looked at again, once a second at most, and
+	// loaded anew when they have changed; the last good pair is kept while they cannot be.
+	CertFile, KeyFile string
+	// HTTP2 has the settings of HTTP/2, see http.HTTP2Config; nil for those of net/http.
+	HTTP2 *http.HTTP2Config
+	// Allow has the networks whose clients may connect, empty for all but those in Deny.
+	// Connections of others are closed as they come, by Serve. What has no IP address, as
+	// the peer on a Unix socket, may connect.
+	Allow []netip.Prefix
+	// Deny has the networks whose clients may not connect. It is not looked at where Allow
+	// is not empty.
+	Deny []netip.Prefix
+	// Logger gets a record for every answer that is lost or cut, with its reason, and every
+	// panic, at slog.LevelError; where a client has gone at slog.LevelDebug, and where the
+	// program has cut it, by Shutdown or http.ErrAbortHandler, at slog.LevelInfo. What net/http
+	// has to say goes there at slog.LevelWarn if ErrorLog is nil.
+	Logger *slog.Logger
+	// ErrorLog gets what net/http has to say and, if Logger is nil, answers lost or cut by the
+	// program and panics; nil for package log.
 	ErrorLog *log.Logger
 }
 
@@ -87,6 +108,19 @@ func (c *Config) check() error {
 			return errors.New("httpserver: Config." + f.name + " is beyond " + strconv.Itoa(math.MaxInt32))
 		}
 	}
+	for _, l := range []struct {
+		name     string
+		networks []netip.Prefix
+	}{{"Allow", c.Allow}, {"Deny", c.Deny}} {
+		for _, p := range l.networks {
+			if !p.IsValid() {
+				return errors.New("httpserver: Config." + l.name + " has a prefix that is not valid")
+			}
+		}
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return errors.New("httpserver: Config.CertFile and Config.KeyFile need each other")
+	}
 	if c.MaxBodySize == 0 {
 		c.MaxBodySize = 32 << 20
 	}
@@ -108,7 +142,10 @@ type Server struct {
 	cfg     Config
 	mux     *http.ServeMux
 	missing http.Handler // nil for ServeMux's own
+	handler http.Handler // the middleware, and behind it the routes
+	around  []func(http.Handler) http.Handler
 	after   []func(*http.Request, *Response)
+	done    []func(*http.Request, Summary)
 	http    http.Server
 	rates   rates
 	conns   connections
@@ -126,17 +163,34 @@ func NewServer(c Config) (*Server, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: c, mux: http.NewServeMux(), conns: connections{max: c.MaxConnections, perHost: c.MaxConnectionsPerHost}}
+	tlsConfig := c.TLS
+	if c.CertFile != "" {
+		certs, err := loadCertificate(c.CertFile, c.KeyFile, c.complain)
+		if err != nil {
+			return nil, err
+		}
+		if tlsConfig = c.TLS.Clone(); tlsConfig == nil {
+			tlsConfig = &tls.Config{}
+		}
+		tlsConfig.Certificates, tlsConfig.GetCertificate = nil, certs.get
+	}
+	errorLog := c.ErrorLog
+	if errorLog == nil && c.Logger != nil {
+		errorLog = slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)
+	}
+	s := &Server{cfg: c, mux: http.NewServeMux(), conns: connections{max: c.MaxConnections, perHost: c.MaxConnectionsPerHost,
+		allow: networks(c.Allow), deny: networks(c.Deny)}}
+	s.handler = http.HandlerFunc(s.route)
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.all, s.endAll = context.WithCancelCause(context.Background())
 	s.http = http.Server{
-		Handler: s, IdleTimeout: c.KeepAliveTimeout, ReadHeaderTimeout: c.KeepAliveTimeout, TLSConfig: c.TLS, ErrorLog: c.ErrorLog,
+		Handler: s, IdleTimeout: c.KeepAliveTimeout, ReadHeaderTimeout: c.KeepAliveTimeout, TLSConfig: tlsConfig, ErrorLog: errorLog, HTTP2: c.HTTP2,
 		// net/http answers 431 to what is too long for it, be it the target: ServeHTTP tells them apart.
 		MaxHeaderBytes: int(min(math.MaxInt32, max(1<<20, int64(c.MaxURLSize)+int64(c.MaxHeaderSize)))),
 		Protocols:      new(http.Protocols),
 		BaseContext:    func(net.Listener) context.Context { return s.all },
 	}
-	if s.conns.limited() {
+	if s.conns.counted() {
 		s.http.ConnState = s.conns.changed
 	}
 	s.http.Protocols.SetHTTP1(true)
@@ -170,8 +224,31 @@ func (s *Server) Handle(pattern string, f func(*http.Request, *Responder)) {
 	s.mux.Handle(pattern, handler(s, f))
 }
 
-// AfterRequest lets f change every Response before it is sent, in the order of the
-// calls. Answers that a Responder writes by itself do not pass there.
+// HandleHTTP lets a handler of net/http answer the requests of a pattern, under the limits
+// of the Server: http.FileServerFS, a proxy, a WebSocket. A panic is treated as with
+// HandlerFunc.
+func (s *Server) HandleHTTP(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
+
+// Use puts middleware around all routes and what no route takes, the first on the outside.
+// Requests beyond the Server's limits do not reach it. Hooks see what leaves it.
+func (s *Server) Use(middleware ...func(http.Handler) http.Handler) {
+	s.around = append(s.around, middleware...)
+	s.handler = http.HandlerFunc(s.route)
+	for _, m := range slices.Backward(s.around) {
+		s.handler = m(s.handler)
+	}
+}
+
+// AfterRequest lets f change the head of every answer before it leaves, in the order of the
+// calls: those of Responders, of other handlers, of ServeMux (404, 405) and those to requests
+// beyond the limits (413, 414, 429, 431). Only what net/http answers by itself, because it
+// finds no request of HTTP or one many times beyond the limits, does not pass there. How an
+// answer has ended is for Finished.
+//
+// Status and Headers are those of the answer. A change of Content-Length, Transfer-Encoding
+// and Trailer does not count, nor one to a Status that has no body where the other has one, or
+// the other way round. Body is nil, but for answers of SendResponse and Route, where f can
+// change it; middleware comes behind f for these.
 func (s *Server) AfterRequest(f func(*http.Request, *Response)) { s.after = append(s.after, f) }
 
 func (s *Server) prepare(r *http.Request, p *Response) {
@@ -192,21 +269,27 @@ func (s *Server) SetMissingHandler(f func(*http.Request, *Responder)) {
 // ServeHTTP holds the limits and finds the route. Limits of connections and of the request
 // head's time are Serve's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if status := s.refuse(r); status != 0 {
+	status := s.refuse(r)
+	if status != 0 && r.ContentLength != 0 {
+		closePolitely(w) // the client may be sending
+	}
+	sw := newServerWriter(w, r, s)
+	if status != 0 {
 		w.Header().Set("Connection", "close")
 		if status == TooManyRequests {
 			w.Header().Set("Retry-After", "1")
 		}
-		if r.ContentLength != 0 {
-			closePolitely(w) // the client may be sending
-		}
-		handler(s, func(_ *http.Request, w *Responder) { w.WriteStatus(status) }).ServeHTTP(w, r)
+		sw.serve(handler(s, func(_ *http.Request, w *Responder) { w.WriteStatus(status) }))
 		return
 	}
-	if s.cfg.StallTimeout > 0 && r.ProtoMajor == 1 {
-		// For ServeMux's own answers and net/http's reading of the rest; Responders set their own.
-		setDeadlines(w, time.Now().Add(s.cfg.StallTimeout), r.ContentLength != 0)
+	if s.cfg.StallTimeout > 0 && r.ProtoMajor == 1 && r.ContentLength != 0 {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.StallTimeout)) // for net/http's reading of the rest
 	}
+	sw.serve(s.handler)
+}
+
+// route finds who answers.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	if s.missing != nil {
 		if _, pattern := s.mux.Handler(r); pattern == "" {
 			s.missing.ServeHTTP(w, r)
@@ -214,15 +297,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.mux.ServeHTTP(w, r)
-}
-
-// setDeadlines bounds what is written, and what is read of a body.
-func setDeadlines(w http.ResponseWriter, t time.Time, body bool) {
-	c := http.NewResponseController(w)
-	c.SetWriteDeadline(t)
-	if body {
-		c.SetReadDeadline(t)
-	}
 }
 
 // refuse is the status for a request beyond the limits, 0 for one within.
@@ -260,7 +334,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if s.conns.limited() {
 		l = &limitedListener{l, &s.conns}
 	}
-	if s.cfg.TLS != nil {
+	if s.http.TLSConfig != nil {
 		return s.http.ServeTLS(l, "", "")
 	}
 	return s.http.Serve(l)

@@ -277,11 +277,6 @@ func (x *exchange) copyFile(f *os.File, n int64) (int64, error) {
 	if x.state != sending {
 		return 0, ErrHandlerReturned
 	}
-	if x.limited() {
-		n = min(n, writePiece)
-	}
-	x.armWrite()
-	defer x.disarmWrite()
 	sent, err := io.CopyN(x.w, f, n)
 	var file *fs.PathError
 	if err != nil && err != io.EOF && !errors.As(err, &file) {
@@ -312,6 +307,10 @@ func (x *exchange) breakOff(err error) error {
 		return ErrHandlerReturned
 	}
 	x.broken, x.state = true, responded
+	x.fail(&SourceError{err})
+	if x.bare {
+		x.cut()
+	}
 	return &SourceError{err}
 }
 
