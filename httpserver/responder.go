@@ -5,7 +5,6 @@ package httpserver
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -84,7 +83,7 @@ func (s *Responder) WriteJSONWith(v any, h Headers, status ...StatusCode) error 
 	if err := s.exchange().check(); err != nil {
 		return err
 	}
-	body, err := json.Marshal(v)
+	body, err := encodeJSON(v)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package httpserver
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"mime"
@@ -33,7 +32,7 @@ func TextResponse(text string, status ...StatusCode) *Response {
 
 // JSONResponse is a value as JSON; the error says that it cannot be.
 func JSONResponse(v any, status ...StatusCode) (*Response, error) {
-	body, err := json.Marshal(v)
+	body, err := encodeJSON(v)
 	if err != nil {
 		return nil, err
 	}
