@@ -38,7 +38,7 @@ var house = map[string]place{
 	"hsts":         {imports: "internal/atomicfile internal/filelock internal/indexheap internal/site golang.org/x/net/publicsuffix", never: "net/http"},
 	"netreplytest": {imports: ". golang.org/x/net/http/httpguts golang.org/x/net/http2 golang.org/x/net/http2/hpack", never: "testing"},
 	"httpcache":    {imports: "headers internal/cacheentry internal/cacherules internal/filelock"},
-	"httpserver":   {imports: "headers golang.org/x/net/http/httpguts golang.org/x/time/rate"},
+	"httpserver":   {imports: "headers internal/atomicfile internal/filename golang.org/x/net/http/httpguts golang.org/x/time/rate"},
 
 	// One exchange over HTTP.
 	"internal/flow": {imports: `headers hsts httpcache

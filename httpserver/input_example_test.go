@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -129,4 +132,85 @@ func ExampleWriteJSONLines() {
 	// 200 application/x-ndjson {"id":0}
 	// {"id":1}
 	// {"id":2}
+}
+
+func ExampleReadForm() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	h := httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
+		limits := httpserver.UploadConfig{MaxFileSize: 10 << 20, MaxParts: 10}
+		fields, err := httpserver.ReadForm(r, limits, func(u *httpserver.Upload) error {
+			if u.Name == "" {
+				u.Name = "unnamed"
+			}
+			n, err := u.SaveAs(filepath.Join(dir, u.Name))
+			if err == nil {
+				fmt.Printf("%s: saved %s, %d bytes\n", u.Field, u.Name, n)
+			}
+			return err
+		})
+		if err != nil {
+			w.WriteProblem(httpserver.ProblemOf(err))
+			return
+		}
+		w.WriteData([]byte(fields.Get("title")), "text/plain")
+	})
+	body := "--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nMy cat\r\n" +
+		"--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"../../cat.png\"\r\n\r\nbytes\r\n--x--\r\n"
+	post(h, "multipart/form-data; boundary=x", body)
+	post(h, "multipart/form-data; boundary=x", body[:100])
+	// Output:
+	// photo: saved cat.png, 5 bytes
+	// 200 My cat
+	// 400 {"detail":"the body is incomplete, at byte 100","offset":100,"status":400,"title":"Bad Request"}
+}
+
+func ExampleBodyUpload() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	mux := http.NewServeMux()
+	mux.Handle("PUT /files/{name}", httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
+		name := r.PathValue("name")
+		if name != httpserver.SafeFileName(name) {
+			w.WriteStatus(httpserver.BadRequest)
+			return
+		}
+		upload, err := httpserver.BodyUpload(r, httpserver.UploadConfig{MaxFileSize: 1 << 20})
+		if err == nil {
+			_, err = upload.SaveNew(filepath.Join(dir, name))
+		}
+		switch {
+		case err == nil:
+			w.WriteStatus(httpserver.Created)
+		case errors.Is(err, fs.ErrExist):
+			w.WriteStatus(httpserver.Conflict)
+		default:
+			w.WriteProblem(httpserver.ProblemOf(err))
+		}
+	}))
+	for _, path := range []string{"/files/note.txt", "/files/note.txt", "/files/..%2Fnote.txt"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("PUT", path, strings.NewReader("text")))
+		fmt.Println(path, w.Code)
+	}
+	// Output:
+	// /files/note.txt 201
+	// /files/note.txt 409
+	// /files/..%2Fnote.txt 400
+}
+
+func ExampleSafeFileName() {
+	fmt.Println(httpserver.SafeFileName(`C:\Users\me\cat.png`))
+	fmt.Println(httpserver.SafeFileName("../../.bashrc"))
+	fmt.Println(httpserver.SafeFileName("nul"))
+	// Output:
+	// cat.png
+	// bashrc
+	// _nul
 }

@@ -59,6 +59,24 @@ func Write(name string, write func(io.Writer) error) error {
 	return err
 }
 
+// Create is Write for a name at which there is nothing yet: fs.ErrExist otherwise, even if it
+// came while write wrote. The file system must have hard links.
+func Create(name string, write func(io.Writer) error) error {
+	if _, err := os.Lstat(name); err == nil {
+		return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
+	}
+	f, err := create(name)
+	if err != nil {
+		return err
+	}
+	if err = fill(f, nil, write); err == nil {
+		err = os.Link(f.Name(), name) // unlike os.Rename it replaces nothing
+	}
+	f.Close()
+	os.Remove(f.Name())
+	return err
+}
+
 // fill writes the new file and syncs it to disk.
 func fill(f *os.File, old fs.FileInfo, write func(io.Writer) error) error {
 	if err := write(f); err != nil {
@@ -99,8 +117,15 @@ func split(target string) (dir, prefix string) {
 	if dir == "" {
 		dir = "." + string(filepath.Separator)
 	}
+	if len(base) > maxTemporary {
+		base = strings.ToValidUTF8(base[:maxTemporary], "")
+	}
 	return dir, "." + base + "."
 }
+
+// maxTemporary is how many bytes of a name the names of temporary files contain: they are
+// longer, and may be too long where the name is not.
+const maxTemporary = 200
 
 const suffix = ".tmp"
 

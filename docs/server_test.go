@@ -1,0 +1,119 @@
+package docs_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"iter"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/httpserver"
+)
+
+// The code of server.md, word for word.
+
+type teaOrder struct {
+	Item  string `json:"item"`
+	Count int    `json:"count"`
+}
+
+func takeOrder(r *http.Request, w *httpserver.Responder) {
+	var o teaOrder
+	if err := httpserver.DecodeJSON(r, &o, 4<<10, httpserver.KnownFieldsOnly); err != nil {
+		w.WriteProblem(httpserver.ProblemOf(err))
+		return
+	}
+	w.WriteJSON(o, httpserver.Created)
+}
+
+func listOrders(orders iter.Seq2[teaOrder, error]) func(*http.Request, *httpserver.Responder) {
+	return func(r *http.Request, w *httpserver.Responder) {
+		err := httpserver.WriteJSONLines(w, orders, headers.New("Cache-Control", "no-store"))
+		if err != nil && !w.Responded() {
+			w.WriteProblem(httpserver.ProblemOf(err))
+		}
+	}
+}
+
+func takePhotos(dir string) func(*http.Request, *httpserver.Responder) {
+	limits := httpserver.UploadConfig{MaxFileSize: 10 << 20, MaxParts: 20}
+	return func(r *http.Request, w *httpserver.Responder) {
+		_, err := httpserver.ReadForm(r, limits, func(u *httpserver.Upload) error {
+			if u.Name == "" {
+				u.Name = "photo"
+			}
+			_, err := u.SaveNew(filepath.Join(dir, u.Name))
+			return err
+		})
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			w.WriteProblem(httpserver.Problem{Status: httpserver.Conflict, Detail: "There is a photo of that name."})
+		case err != nil:
+			w.WriteProblem(httpserver.ProblemOf(err))
+		default:
+			w.WriteStatus(httpserver.NoContent)
+		}
+	}
+}
+
+// handle has a handler answer a request, without a connection.
+func handle(f func(*http.Request, *httpserver.Responder), r *http.Request) (status int, body string) {
+	w := httptest.NewRecorder()
+	httpserver.HandlerFunc(f).ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+func TestServerInput(t *testing.T) {
+	post := func(body string) *http.Request {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		return r
+	}
+	status, body := handle(takeOrder, post(`{"item":"tea","count":2}`))
+	assert.Equal(t, 201, status)
+	assert.Equal(t, `{"item":"tea","count":2}`, body)
+	status, body = handle(takeOrder, post(`{"count":"two"}`))
+	assert.Equal(t, 422, status)
+	assert.Contains(t, body, `"field":"count"`)
+
+	status, body = handle(listOrders(func(yield func(teaOrder, error) bool) {
+		_ = yield(teaOrder{"tea", 1}, nil) && yield(teaOrder{"milk", 2}, nil)
+	}), httptest.NewRequest("GET", "/", nil))
+	assert.Equal(t, 200, status)
+	assert.Equal(t, "{\"item\":\"tea\",\"count\":1}\n{\"item\":\"milk\",\"count\":2}\n", body)
+	status, _ = handle(listOrders(func(yield func(teaOrder, error) bool) { yield(teaOrder{}, fs.ErrNotExist) }), httptest.NewRequest("GET", "/", nil))
+	assert.Equal(t, 404, status)
+}
+
+func TestServerUploads(t *testing.T) {
+	dir := t.TempDir()
+	photo := func() *http.Request {
+		var b bytes.Buffer
+		form := multipart.NewWriter(&b)
+		to, err := form.CreateFormFile("photo", "../cat.png")
+		require.NoError(t, err)
+		_, err = to.Write(make([]byte, 100_000))
+		require.NoError(t, err)
+		require.NoError(t, form.Close())
+		r := httptest.NewRequest("POST", "/", &b)
+		r.Header.Set("Content-Type", form.FormDataContentType())
+		return r
+	}
+	status, _ := handle(takePhotos(dir), photo())
+	assert.Equal(t, 204, status)
+	st, err := os.Stat(filepath.Join(dir, "cat.png"))
+	assert.NoError(t, err)
+	assert.EqualValues(t, 100_000, st.Size())
+	status, _ = handle(takePhotos(dir), photo())
+	assert.Equal(t, 409, status)
+}

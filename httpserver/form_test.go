@@ -1,0 +1,433 @@
+package httpserver_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/netreply/netreply/httpserver"
+)
+
+// part is a field of a form, or a file if it has a disposition with a file name.
+type part struct{ disposition, mime, content string }
+
+func field(name, value string) part {
+	return part{fmt.Sprintf(`form-data; name=%q`, name), "", value}
+}
+
+func file(name, fileName, content string) part {
+	return part{fmt.Sprintf(`form-data; name=%q; filename=%q`, name, fileName), "application/octet-stream", content}
+}
+
+// multipartForm makes a body, and its Content-Type.
+func multipartForm(t testing.TB, parts ...part) (body []byte, contentType string) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	require.NoError(t, w.SetBoundary("limit"))
+	for _, p := range parts {
+		h := textproto.MIMEHeader{}
+		if p.disposition != "" {
+			h.Set("Content-Disposition", p.disposition)
+		}
+		if p.mime != "" {
+			h.Set("Content-Type", p.mime)
+		}
+		to, err := w.CreatePart(h)
+		require.NoError(t, err)
+		io.WriteString(to, p.content)
+	}
+	require.NoError(t, w.Close())
+	return b.Bytes(), w.FormDataContentType()
+}
+
+// taken is what a handler has got of a form.
+type taken struct {
+	fields url.Values
+	files  []string // field, name, type and content
+	err    error
+}
+
+// readAllFiles reads a form and its files.
+func readAllFiles(r *http.Request, c httpserver.UploadConfig) (got taken) {
+	got.fields, got.err = httpserver.ReadForm(r, c, func(u *httpserver.Upload) error {
+		content, err := io.ReadAll(u)
+		if err == nil {
+			got.files = append(got.files, short(strings.Join([]string{u.Field, u.Name, u.ContentType, string(content)}, "|")))
+		}
+		return err
+	})
+	return got
+}
+
+// short is a text that can be shown, and stands for a long one.
+func short(s string) string {
+	if len(s) < 1000 {
+		return s
+	}
+	return fmt.Sprintf("%.30s %d bytes, %x", s, len(s), sha256.Sum256([]byte(s)))
+}
+
+func formRequest(contentType string, body io.Reader) *http.Request {
+	r := httptest.NewRequest("POST", "/", struct{ io.Reader }{body})
+	r.Header.Set("Content-Type", contentType)
+	return r
+}
+
+// TestReadForm: fields and files, over every protocol.
+func TestReadForm(t *testing.T) {
+	got := make(chan taken, 1)
+	addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
+		got <- readAllFiles(r, httpserver.UploadConfig{})
+		w.WriteStatus()
+	}))
+	big := strings.Repeat("0123456789\r\n--limi", 20000)
+	body, kind := multipartForm(t, field("title", "Kätzchen"), file("photo", "cat.png", big), field("title", ""), file("photo", "empty", ""),
+		part{`form-data; name="none"; filename=""`, "application/octet-stream", ""},
+		part{`form-data; name="blob"; filename=""`, "application/octet-stream", "b"})
+	want := taken{
+		fields: url.Values{"title": {"Kätzchen", ""}},
+		files:  []string{short("photo|cat.png|application/octet-stream|" + big), "photo|empty|application/octet-stream|", "blob||application/octet-stream|b"},
+	}
+	const pairs = "a=1&b=%C3%A4+%26&&a=2;3&c"
+	wantPairs := taken{fields: url.Values{"a": {"1", "2;3"}, "b": {"ä &"}, "c": {""}}}
+	overBoth(t, func(t *testing.T, client *http.Client) {
+		for name, r := range map[string]io.Reader{"sized": bytes.NewReader(body), "in pieces": iotest.HalfReader(bytes.NewReader(body))} {
+			ask(t, client, "POST", "http://"+addr, kind, r)
+			assert.Equal(t, want, <-got, name)
+		}
+		ask(t, client, "POST", "http://"+addr, "application/x-www-form-urlencoded", strings.NewReader(pairs))
+		assert.Equal(t, wantPairs, <-got)
+		ask(t, client, "POST", "http://"+addr, "application/x-www-form-urlencoded", nil)
+		assert.Equal(t, taken{fields: url.Values{}}, <-got)
+	})
+	raw(t, addr, fmt.Sprintf("POST / HTTP/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", kind, len(body), body))
+	assert.Equal(t, want, <-got)
+	assert.Equal(t, wantPairs, readAllFiles(formRequest("application/x-www-form-urlencoded", iotest.OneByteReader(strings.NewReader(pairs))), httpserver.UploadConfig{}))
+	assert.Equal(t, want, readAllFiles(formRequest(kind, iotest.DataErrReader(bytes.NewReader(body))), httpserver.UploadConfig{}))
+}
+
+// TestReadFormCut: wherever a form breaks off, it is incomplete, and so is the file that it
+// breaks off in.
+func TestReadFormCut(t *testing.T) {
+	// The content has what looks like the boundary, but goes on.
+	first, second := "one\r\n--limit2", "two\r\n--limit-\r\n"
+	body, kind := multipartForm(t, field("a", "b"), file("f", "1", first), file("f", "2", second))
+	whole := []string{"f|1|application/octet-stream|" + first, "f|2|application/octet-stream|" + second}
+	end := len(body) - len("\r\n")
+	for n := range len(body) {
+		for name, cut := range map[string]error{"broken off": io.ErrUnexpectedEOF, "ended": io.EOF} {
+			got := readAllFiles(formRequest(kind, io.MultiReader(bytes.NewReader(body[:n]), iotest.ErrReader(cut))), httpserver.UploadConfig{})
+			if n >= end && cut == io.EOF {
+				assert.NoError(t, got.err, n)
+				continue
+			}
+			if cut == io.EOF && errors.Is(got.err, httpserver.ErrSyntax) { // in a header
+				got.err = httpserver.ErrIncomplete
+			}
+			assert.ErrorIs(t, got.err, httpserver.ErrIncomplete, "%s after %d of %d bytes", name, n, len(body))
+			assert.Nil(t, got.fields)
+			for i, f := range got.files {
+				assert.Equal(t, whole[i], f, "%s after %d of %d bytes: a shorter file", name, n, len(body))
+			}
+		}
+	}
+}
+
+// TestUploadCutOnTheWire: clients that go before the end, over every protocol.
+func TestUploadCutOnTheWire(t *testing.T) {
+	dir := t.TempDir()
+	got := make(chan error, 1)
+	addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
+		save := func(u *httpserver.Upload) error {
+			_, err := u.SaveAs(filepath.Join(dir, "f"))
+			return err
+		}
+		var err error
+		if r.Method == "POST" {
+			_, err = httpserver.ReadForm(r, httpserver.UploadConfig{}, save)
+		} else if u, bodyErr := httpserver.BodyUpload(r, httpserver.UploadConfig{}); assert.NoError(t, bodyErr) {
+			err = save(u)
+		}
+		got <- err
+		w.WriteStatus()
+	}))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), []byte("the old one"), 0o600))
+	form, kind := multipartForm(t, file("f", "1", strings.Repeat("x", 100_000)))
+	form = form[:90_000]
+	check := func(what string) {
+		err := <-got
+		assert.ErrorIs(t, err, httpserver.ErrIncomplete, what)
+		content, err := os.ReadFile(filepath.Join(dir, "f"))
+		assert.NoError(t, err)
+		assert.Equal(t, "the old one", string(content), what)
+		all, err := os.ReadDir(dir)
+		assert.NoError(t, err)
+		assert.Len(t, all, 1, what)
+	}
+	for _, method := range []string{"POST", "PUT"} {
+		for _, framing := range []string{"1.0\r\nContent-Length: 100100", "1.1\r\nContent-Length: 100100", "1.1\r\nTransfer-Encoding: chunked"} {
+			c, err := net.Dial("tcp", addr)
+			require.NoError(t, err)
+			head := method + " / HTTP/" + framing + "\r\nHost: x\r\nContent-Type: " + kind + "\r\n\r\n"
+			if strings.HasSuffix(framing, "chunked") {
+				head += fmt.Sprintf("%x\r\n", len(form)) // and no last chunk
+			}
+			_, err = io.WriteString(c, head+string(form))
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+			check(method + " " + framing)
+		}
+		overBoth(t, func(t *testing.T, client *http.Client) {
+			req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr, io.MultiReader(bytes.NewReader(form), iotest.ErrReader(errors.New("cut"))))
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", kind)
+			_, err = client.Do(req)
+			require.Error(t, err)
+			check(method)
+		})
+	}
+}
+
+// TestReadFormRefuses: what is no form, or beyond a limit.
+func TestReadFormRefuses(t *testing.T) {
+	const pairs = "application/x-www-form-urlencoded"
+	multi := func(parts ...part) string {
+		body, _ := multipartForm(t, parts...)
+		return string(body)
+	}
+	const kind = "multipart/form-data; boundary=limit"
+	many := make([]part, 129)
+	for i := range many {
+		many[i] = field("a", "")
+	}
+	for name, c := range map[string]struct {
+		mime, body string
+		config     httpserver.UploadConfig
+		want       error
+		field      string
+		status     httpserver.StatusCode
+	}{
+		"no type":               {"", "a=b", httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415},
+		"JSON":                  {"application/json", "{}", httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415},
+		"multipart of others":   {"multipart/mixed; boundary=limit", multi(), httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415},
+		"no boundary":           {"multipart/form-data", multi(), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
+		"long boundary":         {"multipart/form-data; boundary=" + strings.Repeat("x", 71), "", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
+		"empty multipart":       {kind, "", httpserver.UploadConfig{}, httpserver.ErrIncomplete, "", 400},
+		"another boundary":      {"multipart/form-data; boundary=other", multi(field("a", "b")), httpserver.UploadConfig{}, httpserver.ErrIncomplete, "", 400},
+		"no disposition":        {kind, multi(part{}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
+		"no name":               {kind, multi(part{"form-data", "", ""}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
+		"two names":             {kind, multi(part{`form-data; name=a; name=b`, "", ""}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
+		"bad header":            {kind, "--limit\r\nno colon\r\n\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
+		"bad escape":            {pairs, "a=%zz", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
+		"large body":            {kind, multi(file("f", "n", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxSize: 500}, httpserver.ErrTooLarge, "", 413},
+		"large file":            {kind, multi(file("f", "n", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxFileSize: 999}, httpserver.ErrTooLarge, "f", 413},
+		"large field":           {kind, multi(field("a", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "a", 413},
+		"large name":            {kind, multi(field("abc", "")), httpserver.UploadConfig{MaxFieldSize: 2}, httpserver.ErrTooLarge, "abc", 413},
+		"large header":          {kind, "--limit\r\nX-A: " + strings.Repeat("x", 70_000) + "\r\n\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413},
+		"many fields of header": {kind, "--limit\r\n" + strings.Repeat("X-A: x\r\n", 20_000) + "\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413},
+		"large preamble":        {kind, strings.Repeat("x\r\n", 30_000) + multi(), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413},
+		"large epilogue":        {kind, multi() + strings.Repeat("x", 500), httpserver.UploadConfig{MaxSize: 400}, httpserver.ErrTooLarge, "", 413},
+		"many parts":            {kind, multi(many...), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "a", 413},
+		"large body of pairs":   {pairs, "a=" + strings.Repeat("x", 1000), httpserver.UploadConfig{MaxSize: 500}, httpserver.ErrTooLarge, "", 413},
+		"large value":           {pairs, "a=" + strings.Repeat("x", 1000), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "a", 413},
+		"very large value":      {pairs, "a=" + strings.Repeat("x", 10_000), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "", 413},
+		"many pairs":            {pairs, strings.Repeat("a&", 129), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "a", 413},
+	} {
+		got := readAllFiles(formRequest(c.mime, strings.NewReader(c.body)), c.config)
+		var input *httpserver.InputError
+		if assert.ErrorAs(t, got.err, &input, name) {
+			assert.Equal(t, c.want, input.Kind, "%s: %v", name, got.err)
+			assert.Equal(t, c.field, input.Field, name)
+			assert.Equal(t, c.status, input.Status(), name)
+		}
+		assert.Empty(t, got.files, name)
+		if c.want == httpserver.ErrTooLarge {
+			none := httpserver.UploadConfig{MaxSize: -1, MaxFileSize: -1, MaxFieldSize: -1, MaxParts: -1}
+			if !strings.Contains(name, "header") && name != "large preamble" {
+				assert.NoError(t, readAllFiles(formRequest(c.mime, strings.NewReader(c.body)), none).err, name)
+			}
+		}
+	}
+	body, _ := multipartForm(t, field("a", "b"), file("f", "n", "x"))
+	_, err := httpserver.ReadForm(formRequest(kind, bytes.NewReader(body)), httpserver.UploadConfig{}, nil)
+	assert.ErrorIs(t, err, httpserver.ErrUnknownField)
+	r := formRequest(kind, bytes.NewReader(body))
+	r.Header.Set("Content-Encoding", "gzip")
+	assert.ErrorIs(t, readAllFiles(r, httpserver.UploadConfig{}).err, httpserver.ErrMediaType)
+}
+
+// TestReadFormFunction: its error is ReadForm's, what it leaves is passed over, and that it
+// looks away does not make a cut form whole.
+func TestReadFormFunction(t *testing.T) {
+	body, kind := multipartForm(t, file("f", "1", strings.Repeat("x", 10_000)), field("a", "b"), file("f", "2", "y"))
+	errFull := errors.New("disk full")
+	calls := 0
+	_, err := httpserver.ReadForm(formRequest(kind, bytes.NewReader(body)), httpserver.UploadConfig{}, func(*httpserver.Upload) error {
+		calls++
+		return errFull
+	})
+	assert.Equal(t, errFull, err)
+	assert.Equal(t, 1, calls)
+
+	var kept *httpserver.Upload
+	fields, err := httpserver.ReadForm(formRequest(kind, bytes.NewReader(body)), httpserver.UploadConfig{}, func(u *httpserver.Upload) error {
+		kept = u
+		u.Read(make([]byte, 5))
+		return nil
+	})
+	assert.NoError(t, err)
+	assert.Equal(t, url.Values{"a": {"b"}}, fields)
+	_, err = kept.Read(make([]byte, 1))
+	assert.Equal(t, io.EOF, err)
+
+	_, err = httpserver.ReadForm(formRequest(kind, bytes.NewReader(body[:5000])), httpserver.UploadConfig{}, func(u *httpserver.Upload) error {
+		io.Copy(io.Discard, u)
+		return nil
+	})
+	assert.ErrorIs(t, err, httpserver.ErrIncomplete)
+	n, err := new(httpserver.Upload).Read(make([]byte, 1))
+	assert.Zero(t, n)
+	assert.Equal(t, io.EOF, err)
+}
+
+// TestUploadNames: whatever a client calls its file, it is a name in the program's directory.
+func TestUploadNames(t *testing.T) {
+	for given, want := range map[string]string{
+		`plain.txt`: "plain.txt", `../../etc/passwd`: "passwd", `/etc/passwd`: "passwd", `C:\Users\me\cat.png`: "cat.png",
+		`..`: "", `.`: "", `.bashrc`: "bashrc", `a/`: "a", `nul.txt`: "_nul.txt", "a\x00b": "a_b", "a:b": "a_b", "gpj.‮exe": "gpj._exe",
+		strings.Repeat("x", 300) + ".png": strings.Repeat("x", 251) + ".png", "Kätzchen €.png": "Kätzchen €.png",
+	} {
+		assert.Equal(t, want, httpserver.SafeFileName(given), given)
+		escaped := strings.NewReplacer(`\`, `\\`, "\x00", "%00").Replace(given)
+		body, kind := multipartForm(t, part{`form-data; name=f; filename="` + escaped + `"`, "", "x"})
+		_, err := httpserver.ReadForm(formRequest(kind, bytes.NewReader(body)), httpserver.UploadConfig{}, func(u *httpserver.Upload) error {
+			if !strings.Contains(given, "\x00") {
+				assert.Equal(t, want, u.Name, given)
+			}
+			assert.Equal(t, u.Name, httpserver.SafeFileName(u.Name), given)
+			return nil
+		})
+		assert.NoError(t, err, given)
+	}
+}
+
+// TestUploadProgress: told of all bytes, in order.
+func TestUploadProgress(t *testing.T) {
+	body, kind := multipartForm(t, file("f", "1", strings.Repeat("x", 100_000)))
+	for name, total := range map[string]int64{"sized": int64(len(body)), "chunked": -1} {
+		r := formRequest(kind, bytes.NewReader(body))
+		r.ContentLength = total
+		var last int64
+		got := readAllFiles(r, httpserver.UploadConfig{Progress: func(done, of int64) {
+			assert.Greater(t, done, last, name)
+			assert.Equal(t, total, of, name)
+			last = done
+		}})
+		assert.NoError(t, got.err)
+		assert.EqualValues(t, len(body), last, name)
+	}
+}
+
+// TestBodyUpload: a PUT is a file, its limits, and what is no whole file.
+func TestBodyUpload(t *testing.T) {
+	put := func(fields ...string) *http.Request {
+		r := httptest.NewRequest("PUT", "/", strings.NewReader("0123456789"))
+		for i := 0; i < len(fields); i += 2 {
+			r.Header.Set(fields[i], fields[i+1])
+		}
+		return r
+	}
+	u, err := httpserver.BodyUpload(put("Content-Type", "a/b", "Content-Disposition", `attachment; filename="../x"`), httpserver.UploadConfig{MaxSize: 10})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"", "x", "a/b"}, []string{u.Field, u.Name, u.ContentType})
+	content, err := io.ReadAll(u)
+	assert.NoError(t, err)
+	assert.Equal(t, "0123456789", string(content))
+
+	for name, c := range map[string]struct {
+		r      *http.Request
+		config httpserver.UploadConfig
+		want   error
+	}{
+		"body":  {put(), httpserver.UploadConfig{MaxSize: 9}, httpserver.ErrTooLarge},
+		"file":  {put(), httpserver.UploadConfig{MaxSize: -1, MaxFileSize: 9}, httpserver.ErrTooLarge},
+		"coded": {put("Content-Encoding", "gzip"), httpserver.UploadConfig{}, httpserver.ErrMediaType},
+		"piece": {put("Content-Range", "bytes 0-9/20"), httpserver.UploadConfig{}, httpserver.ErrIncomplete},
+	} {
+		_, err := httpserver.BodyUpload(c.r, c.config)
+		assert.ErrorIs(t, err, c.want, name)
+		c.r.ContentLength = -1
+		if c.want == httpserver.ErrTooLarge {
+			u, err := httpserver.BodyUpload(c.r, c.config)
+			require.NoError(t, err)
+			content, err := io.ReadAll(u)
+			assert.ErrorIs(t, err, httpserver.ErrTooLarge, name)
+			assert.Len(t, content, 9)
+			_, err = u.Read(make([]byte, 1))
+			assert.ErrorIs(t, err, httpserver.ErrTooLarge, "%s: it stays", name)
+		}
+	}
+}
+
+// TestSaveAs: whole or not at all; SaveNew takes the place of none.
+func TestSaveAs(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	upload := func(content string) *httpserver.Upload {
+		u, err := httpserver.BodyUpload(httptest.NewRequest("PUT", "/", strings.NewReader(content)), httpserver.UploadConfig{})
+		require.NoError(t, err)
+		return u
+	}
+	n, err := upload("first").SaveNew(path)
+	assert.NoError(t, err)
+	assert.EqualValues(t, 5, n)
+	_, err = upload("no").SaveNew(path)
+	assert.ErrorIs(t, err, fs.ErrExist)
+	n, err = upload("second").SaveAs(path)
+	assert.NoError(t, err)
+	assert.EqualValues(t, 6, n)
+	content, err := os.ReadFile(path)
+	assert.NoError(t, err)
+	assert.Equal(t, "second", string(content))
+	_, err = upload("x").SaveAs(filepath.Join(dir, "none", "f"))
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	var input *httpserver.InputError
+	assert.NotErrorAs(t, err, &input, "the disk's fault")
+	if runtime.GOOS != "windows" {
+		st, err := os.Stat(path)
+		assert.NoError(t, err)
+		assert.EqualValues(t, 0o600, st.Mode().Perm())
+	}
+}
+
+// BenchmarkReadForm reads a file of 8 MiB; its memory must not grow with it.
+func BenchmarkReadForm(b *testing.B) {
+	body, kind := multipartForm(b, file("f", "1", strings.Repeat("x", 8<<20)))
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := httpserver.ReadForm(formRequest(kind, bytes.NewReader(body)), httpserver.UploadConfig{}, func(u *httpserver.Upload) error {
+			_, err := io.Copy(io.Discard, u)
+			return err
+		})
+		require.NoError(b, err)
+	}
+}

@@ -1,0 +1,75 @@
+package httpserver_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/netreply/netreply/httpserver"
+)
+
+// FuzzReadForm: no form makes ReadForm panic or pass on what package multipart does not find
+// in it, and every error is an *InputError.
+func FuzzReadForm(f *testing.F) {
+	body, _ := multipartForm(f, field("a", "b"), file("f", "n", "x\r\n--limit"))
+	f.Add(body)
+	f.Add([]byte("--limit--"))
+	f.Add([]byte("--limit\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var files [][]byte
+		fields, err := httpserver.ReadForm(formRequest("multipart/form-data; boundary=limit", bytes.NewReader(body)), httpserver.UploadConfig{}, func(u *httpserver.Upload) error {
+			content, err := io.ReadAll(u)
+			files = append(files, content)
+			return err
+		})
+		if err != nil {
+			var input *httpserver.InputError
+			if !errors.As(err, &input) || input.Status() < 400 || input.Status() > 499 {
+				t.Fatalf("%q: %v", body, err)
+			}
+			return
+		}
+		other, err := multipart.NewReader(bytes.NewReader(body), "limit").ReadForm(1 << 20)
+		if err != nil {
+			t.Fatalf("%q is no form: %v", body, err)
+		}
+		defer other.RemoveAll()
+		for name, values := range other.Value {
+			for i, v := range values {
+				if len(fields[name]) > i && fields[name][i] == v || v == "" || len(files) > 0 {
+					continue
+				}
+				t.Fatalf("%q: %q is %q, not %q", body, name, fields[name], v)
+			}
+		}
+	})
+}
+
+// FuzzDecodeJSON: what is taken is JSON, and the rest is an *InputError.
+func FuzzDecodeJSON(f *testing.F) {
+	for _, seed := range []string{"", " ", "{}", "{}x", `{"name":1}`, `{"x":[[1`, "nul", "\ufeff{}"} {
+		f.Add([]byte(seed), true)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, known bool) {
+		var options []httpserver.DecodeOption
+		if known {
+			options = append(options, httpserver.KnownFieldsOnly)
+		}
+		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		err := httpserver.DecodeJSON(r, new(animal), 1000, options...)
+		var input *httpserver.InputError
+		switch {
+		case err == nil && !json.Valid(body):
+			t.Fatalf("%q was taken", body)
+		case err != nil && !errors.As(err, &input):
+			t.Fatalf("%q: %v", body, err)
+		case err != nil && (input.Status() < 400 || input.Status() > 499 || input.Offset > int64(len(body))):
+			t.Fatalf("%q: %v", body, err)
+		}
+	})
+}
