@@ -17,8 +17,10 @@ portable := . ./cookies ./headers ./hsts ./httpcache/... ./httpserver ./netreply
 # A count: a time limit can end a run of go test in "context deadline exceeded", with nothing found.
 fuzz_runs := 8000x
 build := .build
+axe := 4.14.1
+axe_sum := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
-.PHONY: help fmt lint test race nested examples bench bench-compare fuzz crash conformance api
+.PHONY: axe help fmt lint test race nested examples bench bench-compare fuzz crash conformance api
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +45,15 @@ race: ## the tests with the race detector, shuffled
 
 nested: ## the tests of the nested modules; opensslpsk needs gcc and libssl-dev, httpcache/rediscache redis-server
 	@for m in $(nested); do (cd $$m && go test -race -shuffle=on ./...); done
+
+axe: $(build)/axe.min.js ## gets axe-core from npm, with which a test checks the accessibility of the fileserver's page
+
+$(build)/axe.min.js:
+	@mkdir -p $(build)/axe
+	cd $(build)/axe && npm pack --silent axe-core@$(axe) && tar -xzf axe-core-$(axe).tgz
+	echo "$(axe_sum)  $(build)/axe/package/axe.min.js" | sha256sum --check
+	mv $(build)/axe/package/axe.min.js $@
+	rm -r $(build)/axe
 
 examples: ## each example, with answers to its questions
 	go run -C examples ./download

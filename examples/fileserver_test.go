@@ -3,7 +3,10 @@ package examples
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
+	"mime"
 	"net"
 	"net/http"
 	"os"
@@ -12,8 +15,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/chromedp/chromedp"
 )
 
 // startFileserver runs the program until the end of the test, and returns its URL.
@@ -124,7 +125,7 @@ func TestFileserverKeeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(half, "PUT /files/f HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+	io.WriteString(half, "PUT /files/f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
 	half.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -139,7 +140,7 @@ func TestFileserverKeeps(t *testing.T) {
 	defer events.Body.Close()
 	told := false
 	for lines := bufio.NewScanner(events.Body); !told && lines.Scan(); {
-		told = strings.Contains(lines.Text(), `"fault":"the file is incomplete"`)
+		told = strings.Contains(lines.Text(), `"fault":"It was broken off."`)
 	}
 	if !told {
 		t.Error("nobody hears of half a file")
@@ -149,72 +150,144 @@ func TestFileserverKeeps(t *testing.T) {
 	}
 }
 
-// TestFileserverPage is the page in a real browser: a file is uploaded with its progress
-// shown, all users see the transfer, the file can be downloaded and deleted.
-func TestFileserverPage(t *testing.T) {
-	chromium := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			chromium = path
-			break
-		}
-	}
-	if chromium == "" {
-		t.Skip("no Chromium on this machine (Debian: chromium)")
-	}
-	dir := t.TempDir()
-	base := startFileserver(t, dir)
-	name := `a <b>"odd" & name ä.bin`
-	file := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(file, make([]byte, 24<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU)
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
-	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
-	defer cancel()
-	ctx, cancel = chromedp.NewContext(ctx)
-	defer cancel()
-
-	do(t, ctx, chromedp.Navigate(base))
-	title := do(t, ctx, chromedp.Title())
-	do(t, ctx, chromedp.WaitVisible("#list .empty"))
-	do(t, ctx, chromedp.SetUploadFiles("#files", []string{file}))
-	do(t, ctx, chromedp.Poll[bool](`document.querySelector('#reports li')?.textContent.endsWith('is there.')`))
-	status := do(t, ctx, chromedp.Text("#reports li"))
-	bar := do(t, ctx, chromedp.Evaluate[bool](`document.querySelector('#bar').hidden`))
-	seen := do(t, ctx, chromedp.Evaluate[int](`Number(document.querySelector('#bar').dataset.seen)`))
-	do(t, ctx, chromedp.WaitVisible("#list a"))
-	listed := do(t, ctx, chromedp.Text("#list a"))
-	do(t, ctx, chromedp.Poll[bool](`document.querySelector('#transfers .kind')?.textContent === 'upload, over'`))
-	shown := do(t, ctx, chromedp.Text("#transfers .name"))
-	fetched := do(t, ctx, chromedp.Evaluate[string](
-		`fetch(document.querySelector('#list a').href, {headers: {Range: 'bytes=0-4'}}).then(r => r.text().then(b => r.status + ' ' + b.length))`,
-		chromedp.EvalAwaitPromise))
-	// the same file again: nothing is replaced unasked
-	do(t, ctx, chromedp.SetUploadFiles("#files", []string{file}))
-	do(t, ctx, chromedp.WaitVisible("#reports button"))
-	do(t, ctx, chromedp.Click("#reports button"))
-	do(t, ctx, chromedp.Poll[bool](`document.querySelectorAll('#reports li').length === 2 && !document.querySelector('#reports .wrong')`))
-	do(t, ctx, chromedp.Click("#list button"))
-	asked := do(t, ctx, chromedp.Text("#list button"))
-	do(t, ctx, chromedp.Click("#list button"))
-	do(t, ctx, chromedp.WaitVisible("#list .empty"))
-	if title != "Files" || listed != name || shown != name || !strings.HasPrefix(status, name) || seen == 0 || !bar || fetched != "206 5" || asked != "Delete it?" {
-		t.Errorf("title %q, listed %q, shown %q, status %q, progress seen %d times, its bar hidden %v, fetched %q, asked %q", title, listed, shown, status, seen, bar, fetched, asked)
-	}
-	if left, _ := os.ReadDir(dir); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
-}
-
-// do is one step in the browser.
-func do[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
+// answer is what the fileserver answers to a request with these fields; Host is one of them.
+func answer(t *testing.T, method, url, body string, fields ...string) (resp *http.Response, content string) {
 	t.Helper()
-	v, err := chromedp.Run(ctx, a)
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	for i := 0; i < len(fields); i += 2 {
+		if fields[i] == "Host" {
+			req.Host = fields[i+1]
+		}
+		req.Header.Set(fields[i], fields[i+1])
+	}
+	resp, err = http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(data)
+}
+
+// TestFileserverVersions: If-Match changes the version that it names, and no other.
+func TestFileserverVersions(t *testing.T) {
+	base := startFileserver(t, t.TempDir())
+	defer http.DefaultClient.CloseIdleConnections()
+	url := base + "/files/f"
+	answer(t, "PUT", url, "one")
+	one, _ := answer(t, "GET", url, "")
+	tag := one.Header.Get("ETag")
+	for _, c := range []struct {
+		method, tag string
+		status      int
+		kept        string
+	}{
+		{"PUT", `"other"`, http.StatusPreconditionFailed, "one"},
+		{"DELETE", `"other"`, http.StatusPreconditionFailed, "one"},
+		{"PUT", tag, http.StatusNoContent, "two"},
+		{"PUT", tag, http.StatusPreconditionFailed, "two"},
+		{"DELETE", tag, http.StatusPreconditionFailed, "two"},
+		{"DELETE", "*", http.StatusNoContent, "There is no such file.\n"},
+		{"DELETE", "*", http.StatusPreconditionFailed, "There is no such file.\n"},
+		{"PUT", tag, http.StatusPreconditionFailed, "There is no such file.\n"},
+		{"DELETE", "", http.StatusNotFound, "There is no such file.\n"},
+	} {
+		var fields []string
+		if c.tag != "" {
+			fields = []string{"If-Match", c.tag}
+		}
+		if resp, text := answer(t, c.method, url, "two", fields...); resp.StatusCode != c.status {
+			t.Errorf("%s %s: %s %s", c.method, c.tag, resp.Status, text)
+		}
+		if _, kept := answer(t, "GET", url, ""); kept != c.kept {
+			t.Errorf("after %s %s there is %q", c.method, c.tag, kept)
+		}
+	}
+}
+
+// TestFileserverOrigin: a page of another site changes nothing, and reads nothing by giving
+// its own name to this machine.
+func TestFileserverOrigin(t *testing.T) {
+	dir := t.TempDir()
+	base := startFileserver(t, dir)
+	defer http.DefaultClient.CloseIdleConnections()
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method string
+		fields []string
+		status int
+	}{
+		{"PUT", []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		{"PUT", []string{"Sec-Fetch-Site", "same-site"}, http.StatusForbidden},
+		{"DELETE", []string{"Origin", "http://other.example"}, http.StatusForbidden},
+		{"GET", []string{"Host", "other.example"}, http.StatusMisdirectedRequest},
+		{"DELETE", []string{"Host", "other.example"}, http.StatusMisdirectedRequest},
+		{"GET", []string{"Host", "localhost:80", "Sec-Fetch-Site", "cross-site"}, http.StatusOK}, // a link
+		{"PUT", []string{"Sec-Fetch-Site", "same-origin"}, http.StatusNoContent},
+	} {
+		if resp, text := answer(t, c.method, base+"/files/f", "kept", c.fields...); resp.StatusCode != c.status || strings.Contains(text, "kept") != (c.status == http.StatusOK) {
+			t.Errorf("%s %v: %s %s", c.method, c.fields, resp.Status, text)
+		}
+		if data, err := os.ReadFile(filepath.Join(dir, "f")); string(data) != "kept" {
+			t.Fatalf("after %s %v the file is %q, %v", c.method, c.fields, data, err)
+		}
+	}
+	page, _ := answer(t, "GET", base+"/", "")
+	if policy := page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("the page's policy is %q", policy)
+	}
+}
+
+// TestFileserverDownload: ranges, versions and names are right, and what is no file of the
+// folder is not served: links, folders, unfinished uploads of a server that was killed.
+func TestFileserverDownload(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := errors.Join(os.WriteFile(secret, []byte("secret"), 0o600), os.Symlink(secret, filepath.Join(dir, "link")), os.Mkdir(filepath.Join(dir, "folder"), 0o755),
+		os.WriteFile(filepath.Join(dir, ".upload-LEFT"), []byte("half"), 0o600), os.WriteFile(filepath.Join(dir, `ü "1".txt`), []byte("0123456789"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	base := startFileserver(t, dir)
+	defer http.DefaultClient.CloseIdleConnections()
+	if _, err := os.Stat(filepath.Join(dir, ".upload-LEFT")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an unfinished upload is left: %v", err)
+	}
+	for _, name := range []string{"link", "folder", "other"} {
+		for _, method := range []string{"GET", "DELETE"} {
+			if resp, text := answer(t, method, base+"/files/"+name, ""); resp.StatusCode < 400 || text == "secret" {
+				t.Errorf("%s %s: %s %q", method, name, resp.Status, text)
+			}
+		}
+	}
+	if _, list := answer(t, "GET", base+"/files", ""); strings.Count(list, `"name"`) != 1 {
+		t.Errorf("the list is %s", list)
+	}
+	file := base + "/files/%C3%BC%20%221%22.txt"
+	whole, text := answer(t, "GET", file, "")
+	_, params, err := mime.ParseMediaType(whole.Header.Get("Content-Disposition"))
+	if text != "0123456789" || err != nil || params["filename"] != `ü "1".txt` {
+		t.Errorf("%q, saved as %q, %v", text, params["filename"], err)
+	}
+	for _, c := range []struct {
+		fields []string
+		status int
+		text   string
+	}{
+		{[]string{"Range", "bytes=2-4"}, http.StatusPartialContent, "234"},
+		{[]string{"Range", "bytes=-3", "If-Range", whole.Header.Get("ETag")}, http.StatusPartialContent, "789"},
+		{[]string{"Range", "bytes=-3", "If-Range", `"other"`}, http.StatusOK, "0123456789"},
+		{[]string{"If-None-Match", whole.Header.Get("ETag")}, http.StatusNotModified, ""},
+	} {
+		if resp, text := answer(t, "GET", file, "", c.fields...); resp.StatusCode != c.status || text != c.text {
+			t.Errorf("%v: %s %q", c.fields, resp.Status, text)
+		}
+	}
 }

@@ -41,12 +41,16 @@ func run(ctx context.Context, addr, dir string, show bool) error {
 	if show {
 		addr = "127.0.0.1:0"
 	}
+	files, err := openStore(dir)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	files := newStore(dir)
-	srv, err := newServer(files)
+	srv, err := newServer(files, l.Addr())
 	if err != nil {
 		return err
 	}

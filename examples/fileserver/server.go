@@ -1,255 +1,300 @@
 package main
 
 import (
-	_ "embed"
+	"crypto/rand"
+	"embed"
 	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
+	"mime"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
+	"path"
+	"sync/atomic"
 	"time"
 
 	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/httpserver"
 )
 
-//go:embed page.html
-var page []byte
+//go:embed page
+var page embed.FS
 
 // maxUpload is the maximum size of a file.
 const maxUpload = 4 << 30
 
-// store is the directory with its transfers.
-type store struct {
-	dir       string
+// policy lets the page load its own files only, and nobody else frame it. File names cannot
+// become markup: the page has no way to make some of a string.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// server serves the files of a store and the page.
+type server struct {
+	id        string // another one after a restart
+	files     *store
 	transfers *transfers
+	origin    *http.CrossOriginProtection
+	local     bool // it listens on a loopback address
 }
 
-func newStore(dir string) *store { return &store{dir, newTransfers()} }
-
-func newServer(s *store) (*httpserver.Server, error) {
-	srv, err := httpserver.NewServer(httpserver.Config{MaxBodySize: maxUpload})
+func newServer(files *store, addr net.Addr) (*httpserver.Server, error) {
+	srv, err := httpserver.NewServer(httpserver.Config{
+		MaxBodySize: maxUpload, MaxConnections: 1000, MaxConnectionsPerHost: 200, StallTimeout: 30 * time.Second,
+	})
 	if err != nil {
 		return nil, err
 	}
-	front := httpserver.DataResponse(page, "text/html; charset=utf-8")
-	srv.Route("GET /{$}", func(*http.Request) *httpserver.Response { return front })
-	srv.Route("GET /files", s.list)
-	srv.Handle("GET /files/{name}", s.download)
-	srv.Handle("PUT /files/{name}", s.upload)
-	srv.Route("DELETE /files/{name}", s.remove)
-	srv.Handle("GET /events", s.events)
-	srv.AfterRequest(func(_ *http.Request, p *httpserver.Response) {
-		p.Headers.Set("X-Content-Type-Options", "nosniff")
-		p.Headers.Set("Content-Security-Policy", "default-src 'self' 'unsafe-inline'")
-	})
+	s := &server{id: rand.Text(), files: files, transfers: newTransfers(), origin: http.NewCrossOriginProtection()}
+	if a, err := netip.ParseAddrPort(addr.String()); err == nil {
+		s.local = a.Addr().IsLoopback()
+	}
+	types := map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+	assets, err := fs.ReadDir(page, "page")
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range assets {
+		data, err := page.ReadFile("page/" + f.Name())
+		if err != nil {
+			return nil, err
+		}
+		pattern := "GET /page/" + f.Name()
+		if f.Name() == "index.html" {
+			pattern = "GET /{$}"
+		}
+		asset := httpserver.DataResponse(data, types[path.Ext(f.Name())])
+		asset.Headers.Set("Cache-Control", "no-cache")
+		asset.Headers.Set("Content-Security-Policy", policy)
+		asset.Headers.Set("Referrer-Policy", "no-referrer")
+		srv.Handle(pattern, s.guard(func(_ *http.Request, w *httpserver.Responder) { w.SendResponse(asset) }))
+	}
+	srv.Handle("GET /files", s.guard(s.list))
+	srv.Handle("GET /files/{name}", s.guard(s.download))
+	srv.Handle("PUT /files/{name}", s.guard(s.upload))
+	srv.Handle("DELETE /files/{name}", s.guard(s.remove))
+	srv.Handle("GET /events", s.guard(s.events))
+	srv.AfterRequest(func(_ *http.Request, p *httpserver.Response) { p.Headers.Set("X-Content-Type-Options", "nosniff") })
 	return srv, nil
 }
 
-// path is the path of a file; "" for an invalid name.
-func (s *store) path(name string) string {
-	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, `/\:`+"\x00") || !filepath.IsLocal(name) || len(name) > 200 {
-		return ""
-	}
-	return filepath.Join(s.dir, name)
-}
-
-type entry struct {
-	Name     string    `json:"name"`
-	Size     int64     `json:"size"`
-	Modified time.Time `json:"modified"`
-}
-
-func (s *store) list(*http.Request) *httpserver.Response {
-	dir, err := os.ReadDir(s.dir)
-	if err != nil {
-		return httpserver.StatusResponse(httpserver.InternalServerError)
-	}
-	files := []entry{}
-	for _, f := range dir {
-		if st, err := f.Info(); err == nil && st.Mode().IsRegular() && s.path(f.Name()) != "" {
-			files = append(files, entry{f.Name(), st.Size(), st.ModTime()})
+// guard refuses what another site's page asks for: changes, and anything under a name that
+// such a site has given to this machine.
+func (s *server) guard(f func(*http.Request, *httpserver.Responder)) func(*http.Request, *httpserver.Responder) {
+	return func(r *http.Request, w *httpserver.Responder) {
+		switch {
+		case s.local && !isLocal(r.Host):
+			refuse(w, httpserver.MisdirectedRequest, "This server is known as localhost only.")
+		case s.origin.Check(r) != nil:
+			refuse(w, httpserver.Forbidden, "Another site's page asked for this.")
+		default:
+			f(r, w)
 		}
 	}
-	p, err := httpserver.JSONResponse(files)
-	if err != nil {
-		return httpserver.StatusResponse(httpserver.InternalServerError)
-	}
-	p.Headers.Set("Cache-Control", "no-store")
-	return p
 }
 
-func (s *store) download(r *http.Request, w *httpserver.Responder) {
-	name := r.PathValue("name")
-	path := s.path(name)
-	if path == "" {
-		w.WriteStatus(httpserver.BadRequest)
+func isLocal(host string) bool {
+	u := url.URL{Host: host}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// refuse answers with the reason as a sentence, which the page shows.
+func refuse(w *httpserver.Responder, status httpserver.StatusCode, why string) {
+	w.SendResponse(httpserver.TextResponse(why+"\n", status))
+}
+
+// name is the file that a request is about; ok is false when it was refused.
+func name(r *http.Request, w *httpserver.Responder) (name string, ok bool) {
+	name = r.PathValue("name")
+	if why := wrongName(name); why != "" {
+		refuse(w, httpserver.BadRequest, why)
+		return "", false
+	}
+	return name, true
+}
+
+func (s *server) list(_ *http.Request, w *httpserver.Responder) {
+	files, err := s.files.list()
+	if err != nil {
+		refuse(w, httpserver.InternalServerError, "The folder cannot be read.")
 		return
 	}
-	f, err := os.Open(path)
+	w.WriteJSONWith(map[string]any{"files": files, "limit": int64(maxUpload)}, headers.New("Cache-Control", "no-store"))
+}
+
+func (s *server) download(r *http.Request, w *httpserver.Responder) {
+	name, ok := name(r, w)
+	if !ok {
+		return
+	}
+	f, st, err := s.files.open(name)
 	if err != nil {
-		w.WriteStatus(httpserver.NotFound)
+		refuse(w, httpserver.NotFound, "There is no such file.")
 		return
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil || !st.Mode().IsRegular() {
-		w.WriteStatus(httpserver.NotFound)
+	send := func() error {
+		return w.WriteContent(name, st.ModTime(), f, headers.New(
+			"Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}), "ETag", tag(st),
+			"Cache-Control", "no-cache", "X-Content-Type-Options", "nosniff", "Content-Security-Policy", "sandbox; default-src 'none'"))
+	}
+	if r.Method == http.MethodHead {
+		send()
 		return
 	}
-	t := s.transfers.start("download", name, st.Size())
-	err = w.WriteContent(name, st.ModTime(), &counting{f, t}, headers.New(
-		"Content-Disposition", "attachment; filename*=UTF-8''"+url.PathEscape(name), "X-Content-Type-Options", "nosniff"))
+	t := s.transfers.start(state{Kind: "download", Name: name, Total: st.Size(), Part: r.Header.Get("Range") != "", Window: r.URL.Query().Get("window")})
+	// Nothing stands between the file and the connection, so that the system can send it by
+	// itself (sendfile): where it is read tells how far it has come.
+	stop := t.follow(func() int64 {
+		at, _ := f.Seek(0, io.SeekCurrent)
+		return at
+	})
+	err = send()
+	stop()
 	var file *httpserver.SourceError
 	switch {
 	case err == nil:
 		t.end("")
 	case errors.As(err, &file):
-		t.end("the file cannot be read")
+		t.end("The file cannot be read.")
 		if !w.Responded() {
-			w.WriteStatus(httpserver.InternalServerError)
+			refuse(w, httpserver.InternalServerError, "The file cannot be read.")
 		}
 	default:
-		t.end("the client has gone")
+		t.end("It was broken off.")
 	}
 }
 
-// counting reports the bytes read from a file.
-type counting struct {
-	io.ReadSeeker
-	t *transfer
-}
-
-func (c *counting) Read(p []byte) (int, error) {
-	n, err := c.ReadSeeker.Read(p)
-	c.t.moved(n)
-	return n, err
-}
-
-// upload takes a file whole or not at all. With If-None-Match: * it takes the place of none.
-func (s *store) upload(r *http.Request, w *httpserver.Responder) {
-	name := r.PathValue("name")
-	path := s.path(name)
-	if path == "" {
-		w.WriteData([]byte("not a name for a file\n"), "text/plain", httpserver.BadRequest)
+// upload takes a file whole or not at all. With If-None-Match: * it takes the place of none,
+// with If-Match that of one version only.
+func (s *server) upload(r *http.Request, w *httpserver.Responder) {
+	name, ok := name(r, w)
+	if !ok {
 		return
 	}
-	_, err := os.Lstat(path)
-	there := err == nil
-	onlyNew := r.Header.Get("If-None-Match") == "*"
-	if there && onlyNew {
-		w.WriteStatus(httpserver.PreconditionFailed) // before the body comes
+	c := conditionOf(r)
+	if _, err := s.files.check(name, c); err != nil { // before the body comes
+		refuseChange(w, err)
 		return
 	}
-	t := s.transfers.start("upload", name, r.ContentLength)
-	status, fault := s.take(r.Body, path, onlyNew, t)
-	t.end(fault)
+	t := s.transfers.start(state{Kind: "upload", Name: name, Total: r.ContentLength, Window: r.Header.Get("X-Window")})
+	in := &incoming{Reader: r.Body}
+	stop := t.follow(in.done.Load)
+	replaced, err := s.files.put(name, c, func(f io.Writer) error {
+		_, err := io.Copy(f, in)
+		return err
+	})
+	stop()
+	status, why := httpserver.Ok, ""
+	var large *http.MaxBytesError
 	switch {
-	case fault != "":
-		w.WriteData([]byte(fault+"\n"), "text/plain", status)
-	case there:
+	case errors.As(in.err, &large):
+		status, why = httpserver.PayloadTooLarge, "The file is too large."
+	case errors.Is(in.err, os.ErrDeadlineExceeded):
+		status, why = httpserver.RequestTimeout, "The file came too slowly."
+	case in.err != nil:
+		status, why = httpserver.BadRequest, "It was broken off."
+	case err != nil:
+		status, why = failure(err)
+	}
+	t.end(why)
+	switch {
+	case why != "":
+		refuse(w, status, why)
+	case replaced:
 		w.WriteStatus(httpserver.NoContent)
 	default:
 		w.WriteHeaders(headers.New("Location", "/files/"+url.PathEscape(name)), httpserver.Created)
 	}
 }
 
-// take replaces a file by a body, or returns the error.
-func (s *store) take(body io.Reader, path string, onlyNew bool, t *transfer) (status httpserver.StatusCode, fault string) {
-	f, err := os.CreateTemp(s.dir, ".upload-*")
-	if err != nil {
-		return httpserver.InsufficientStorage, "there is no place for it"
-	}
-	defer os.Remove(f.Name()) // fails after a rename
-	in := &incoming{Reader: io.TeeReader(body, t)}
-	_, err = io.Copy(f, in)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	var large *http.MaxBytesError
+// failure is what a change of the store answers that has failed.
+func failure(err error) (httpserver.StatusCode, string) {
 	switch {
-	case errors.As(in.err, &large):
-		return httpserver.PayloadTooLarge, "the file is too large"
-	case errors.Is(in.err, os.ErrDeadlineExceeded):
-		return httpserver.RequestTimeout, "the file came too slowly"
-	case in.err != nil:
-		return httpserver.BadRequest, "the file is incomplete"
-	case err != nil:
-		return httpserver.InsufficientStorage, "the file cannot be written"
+	case errors.Is(err, errCondition):
+		return httpserver.PreconditionFailed, "Another version of the file is there."
+	case errors.Is(err, fs.ErrNotExist):
+		return httpserver.NotFound, "There is no such file."
 	}
-	if onlyNew {
-		err = os.Link(f.Name(), path) // unlike Rename it replaces nothing
-	} else {
-		err = os.Rename(f.Name(), path)
-	}
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return httpserver.PreconditionFailed, "there is a file of that name"
-	case err != nil:
-		return httpserver.InternalServerError, "the file cannot be put in its place"
-	}
-	return httpserver.Ok, ""
+	return httpserver.InsufficientStorage, "The server cannot write to its folder."
 }
 
-// incoming keeps the error of a client, which is another than that of the disk.
+func refuseChange(w *httpserver.Responder, err error) {
+	status, why := failure(err)
+	refuse(w, status, why)
+}
+
+// incoming counts what comes, and keeps the error of a client, which is another than that of
+// the disk.
 type incoming struct {
 	io.Reader
-	err error
+	done atomic.Int64
+	err  error
 }
 
 func (i *incoming) Read(p []byte) (int, error) {
 	n, err := i.Reader.Read(p)
+	i.done.Add(int64(n))
 	if err != io.EOF {
 		i.err = err
 	}
 	return n, err
 }
 
-func (s *store) remove(r *http.Request) *httpserver.Response {
-	path := s.path(r.PathValue("name"))
-	if path == "" {
-		return httpserver.StatusResponse(httpserver.BadRequest)
+// remove deletes a file; with If-Match that version of it only.
+func (s *server) remove(r *http.Request, w *httpserver.Responder) {
+	name, ok := name(r, w)
+	if !ok {
+		return
 	}
-	if err := os.Remove(path); errors.Is(err, fs.ErrNotExist) {
-		return httpserver.StatusResponse(httpserver.NotFound)
-	} else if err != nil {
-		return httpserver.StatusResponse(httpserver.InternalServerError)
+	if err := s.files.remove(name, conditionOf(r)); err != nil {
+		refuseChange(w, err)
+		return
 	}
-	s.transfers.publish(state{Kind: "delete", Name: r.PathValue("name"), Over: true})
-	return httpserver.StatusResponse(httpserver.NoContent)
+	s.transfers.publish(state{Kind: "delete", Name: name, Over: true})
+	w.WriteStatus(httpserver.NoContent)
 }
+
+// alive is how often a stream of events says something: the page takes a server that has
+// said nothing for three times as long for lost.
+const alive = 10 * time.Second
 
 // events tells of every transfer, the newest state of each, until the client goes or the
 // server shuts down.
-func (s *store) events(_ *http.Request, w *httpserver.Responder) {
+func (s *server) events(_ *http.Request, w *httpserver.Responder) {
 	stream, err := w.Events()
 	if err != nil {
 		return
 	}
 	defer stream.Close()
+	if stream.Send(httpserver.Event{Name: "server", Data: s.id}) != nil {
+		return
+	}
 	seen := map[int]state{}
-	alive := time.NewTicker(15 * time.Second)
-	defer alive.Stop()
+	beat := time.NewTicker(alive)
+	defer beat.Stop()
 	for {
 		all, changed := s.transfers.news()
+		now := make(map[int]state, len(all))
 		for _, v := range all {
+			now[v.ID] = v
 			if seen[v.ID] == v {
 				continue
 			}
-			seen[v.ID] = v
 			data, err := json.Marshal(v)
 			if err != nil || stream.Send(httpserver.Event{Name: "transfer", Data: string(data)}) != nil {
 				return
 			}
 		}
+		seen = now
 		select {
 		case <-changed:
-		case <-alive.C:
-			if stream.Comment("still here") != nil {
+		case <-beat.C:
+			if stream.Send(httpserver.Event{Name: "alive"}) != nil {
 				return
 			}
 		case <-w.Context().Done():

@@ -8,13 +8,16 @@ import (
 
 // state is the state of a transfer for the page.
 type state struct {
-	ID    int    `json:"id"`
-	Kind  string `json:"kind"` // upload, download or delete
-	Name  string `json:"name"`
-	Done  int64  `json:"done"`
-	Total int64  `json:"total"` // -1 if unknown
-	Over  bool   `json:"over"`
-	Fault string `json:"fault,omitempty"` // reason of a failure
+	ID     int    `json:"id"`
+	Kind   string `json:"kind"` // upload, download or delete
+	Name   string `json:"name"`
+	Done   int64  `json:"done"`           // how far it has come in the file
+	Total  int64  `json:"total"`          // -1 if unknown
+	Part   bool   `json:"part,omitempty"` // a part was asked for
+	Over   bool   `json:"over"`
+	Fault  string `json:"fault,omitempty"`  // reason of a failure
+	Window string `json:"window,omitempty"` // the page that uploads, as it calls itself
+	Time   int64  `json:"time"`             // of the last change, in milliseconds since 1970
 }
 
 // transfers are the running transfers, and the last ones that have ended.
@@ -27,11 +30,12 @@ type transfers struct {
 
 func newTransfers() *transfers { return &transfers{changed: make(chan struct{})} }
 
-// keep is the number of ended transfers that are kept.
+// keep is the number of transfers that are kept, but for running ones.
 const keep = 50
 
 // publish replaces the older state of the same transfer.
 func (t *transfers) publish(s state) int {
+	s.Time = time.Now().UnixMilli()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.ID == 0 {
@@ -61,35 +65,48 @@ func (t *transfers) news() (all []state, changed <-chan struct{}) {
 	return slices.Clone(t.states), t.changed
 }
 
-// transfer is a running transfer, used by one goroutine.
+// transfer is a running transfer.
 type transfer struct {
-	all  *transfers
-	now  state
-	told time.Time
+	all *transfers
+	now state
 }
 
-func (t *transfers) start(kind, name string, total int64) *transfer {
-	tr := &transfer{all: t, now: state{Kind: kind, Name: name, Total: total}, told: time.Now()}
-	tr.now.ID = t.publish(tr.now)
-	return tr
+func (t *transfers) start(s state) *transfer {
+	s.ID = t.publish(s)
+	return &transfer{t, s}
 }
 
-// moved counts bytes, and publishes them ten times a second.
-func (t *transfer) moved(n int) {
-	t.now.Done += int64(n)
-	if time.Since(t.told) > 100*time.Millisecond {
-		t.told = time.Now()
-		t.all.publish(t.now)
+// follow publishes how far a transfer has come, five times a second, until the function that
+// it returns is called, which waits for its goroutine.
+func (t *transfer) follow(done func() int64) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	look := func() {
+		if at := done(); at != t.now.Done {
+			t.now.Done = at
+			t.all.publish(t.now)
+		}
+	}
+	go func() {
+		defer close(ended)
+		again := time.NewTicker(time.Second / 5)
+		defer again.Stop()
+		for {
+			select {
+			case <-again.C:
+				look()
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
+		look()
 	}
 }
 
-// Write lets a transfer count bytes that are copied.
-func (t *transfer) Write(p []byte) (int, error) {
-	t.moved(len(p))
-	return len(p), nil
-}
-
-// end sets the result of a transfer; "" means success.
+// end sets the result of a transfer that is not followed any more; "" means success.
 func (t *transfer) end(fault string) {
 	t.now.Over, t.now.Fault = true, fault
 	t.all.publish(t.now)
