@@ -1,6 +1,7 @@
 package netreply_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,20 +24,24 @@ import (
 type cacheStep struct {
 	// do is the method, the path (both may be left out) and the request's fields.
 	do string
-	// say is the status and the fields of the response; {N} is the date in N seconds. It
-	// is answered by 304 to a request with its validator. The body is "body" and the number of
-	// the step, unless there is a field Body.
+	// say is the status and the fields of the response; {N} is the date in N seconds, and "Date:
+	// none" leaves that field out. It is answered by 304 to a request with its validator. The body
+	// is "body" and the number of the step, unless there is a field Body; a status of "=" is the
+	// first step's response. "break" ends the connection; "cut" before the status ends it within
+	// the body.
 	say string
 	// want is
 	//	net     the server's answer
 	//	hit     the store's, without a request
 	//	valid   the store's, after a 304
 	//	stale   the store's, after a request that failed or was answered by an error
+	//	failed  none: the request fails
+	//	cut     the server's, whose body breaks off
 	// and then, separated by blanks, conditions:
 	//	=N      the body is that of step N;  @TEXT: it is TEXT
 	//	NNN     the status
 	//	+A:b    the response has the field A with the value b, with _ for a blank;  -A: it has no
-	//	        field A
+	//	        field A;  =A: it has the first step's field A
 	//	>A:b    the server has received the field;  -: >A has not
 	want string
 }
@@ -183,6 +188,7 @@ type cacheCase struct {
 	at       int
 	received http.Header // of the last request, nil for none
 	bodies   []string
+	first    http.Header // of the first response
 }
 
 func newCacheCase(t *testing.T, steps []cacheStep) *cacheCase {
@@ -227,6 +233,7 @@ func (c *cacheCase) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if say == "break" || say == "" {
 		panic(http.ErrAbortHandler)
 	}
+	say, cut := strings.CutPrefix(say, "cut ")
 	statusText, fields, _ := strings.Cut(say, " ")
 	status, _ := strconv.Atoi(statusText)
 	body := fmt.Sprintf("body %d", c.at)
@@ -238,10 +245,10 @@ func (c *cacheCase) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			body = values[0]
 			continue
 		}
+		if name == "Date" && values[0] == "none" {
+			values = nil
+		}
 		w.Header()[name] = values
-	}
-	if w.Header().Get("Content-Length") == "" && status != 204 {
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	tag, modified := w.Header().Get("ETag"), w.Header().Get("Last-Modified")
 	if status == 200 && (tag != "" && r.Header.Get("If-None-Match") == tag || tag == "" && modified != "" && r.Header.Get("If-Modified-Since") == modified) {
@@ -250,28 +257,46 @@ func (c *cacheCase) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if status == 304 {
 		if r.Header.Get("If-None-Match") == "" && r.Header.Get("If-Modified-Since") == "" {
 			status = 200
-		} else {
-			w.Header().Del("Content-Length")
 		}
 	}
 	for len(c.bodies) <= c.at {
 		c.bodies = append(c.bodies, "")
 	}
+	if status == 204 {
+		body = ""
+	}
 	c.bodies[c.at] = body
+	if status == 304 { // as it is, with the fields that net/http removes
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if assert.NoError(c.t, err) {
+			var head bytes.Buffer
+			w.Header().Write(&head)
+			fmt.Fprintf(conn, "HTTP/1.1 304 Not Modified\r\n%s\r\n", &head)
+			conn.Close()
+		}
+		return
+	}
+	if w.Header().Get("Content-Length") == "" && status != 204 {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	if cut {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)+5))
+	}
 	w.WriteHeader(status)
-	if status != 304 && status != 204 && r.Method != "HEAD" {
+	if status != 204 && r.Method != "HEAD" {
 		io.WriteString(w, body)
+	}
+	if cut {
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
 	}
 }
 
 // request makes the request of a step.
 func (c *cacheCase) request(do string) *http.Request {
 	method, path := "GET", "/"
-	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "OPTIONS", "FOO"} {
-		if rest, ok := strings.CutPrefix(do, m); ok {
-			method, do = m, strings.TrimPrefix(rest, " ")
-			break
-		}
+	if m, rest, _ := strings.Cut(do, " "); m != "" && !strings.HasPrefix(m, "/") && !strings.Contains(m, ":") {
+		method, do = m, rest
 	}
 	if strings.HasPrefix(do, "/") {
 		path, do, _ = strings.Cut(do, " ")
@@ -288,8 +313,19 @@ func (c *cacheCase) play() {
 		c.at, c.received = i, nil
 		c.mu.Unlock()
 		resp, err := c.client.Do(c.request(s.do))
+		if s.want == "failed" {
+			require.Error(c.t, err, "step %d", i)
+			continue
+		}
 		require.NoError(c.t, err, "step %d", i)
+		if i == 0 {
+			c.first = resp.Header
+		}
 		body, err := io.ReadAll(resp.Body)
+		if strings.HasPrefix(s.want, "cut") {
+			assert.ErrorIs(c.t, err, io.ErrUnexpectedEOF, "step %d", i)
+			err = nil
+		}
 		require.NoError(c.t, err, "step %d", i)
 		resp.Body.Close()
 		c.check(i, resp, string(body))
@@ -307,11 +343,15 @@ func (c *cacheCase) check(i int, resp *http.Response, body string) {
 	for k, w := range want[1:] {
 		name, value, hasValue := strings.Cut(w[1:], ":")
 		switch {
+		case w[0] == '=' && (w[1] < '0' || w[1] > '9'):
+			assert.Equal(c.t, c.first.Values(w[1:]), resp.Header.Values(w[1:]), "step %d: %s", i, w[1:])
 		case w[0] == '=':
 			n, _ := strconv.Atoi(w[1:])
 			assert.Equal(c.t, c.bodies[n], body, "step %d", i)
 		case w[0] == '@':
 			assert.Equal(c.t, w[1:], body, "step %d", i)
+		case w[0] == '+' && !hasValue:
+			assert.NotEmpty(c.t, resp.Header.Values(name), "step %d: %s", i, name)
 		case w[0] == '+':
 			assert.Equal(c.t, strings.ReplaceAll(value, "_", " "), strings.Join(resp.Header.Values(name), ","), "step %d: %s", i, name)
 		case w == "-":
@@ -320,7 +360,7 @@ func (c *cacheCase) check(i int, resp *http.Response, body string) {
 		case w[0] == '>' && want[k] == "-":
 			assert.Empty(c.t, c.received.Values(name), "step %d: %s", i, name)
 		case w[0] == '>' && hasValue:
-			assert.Equal(c.t, value, c.received.Get(name), "step %d: %s", i, name)
+			assert.Equal(c.t, strings.ReplaceAll(value, "_", " "), c.received.Get(name), "step %d: %s", i, name)
 		case w[0] == '>':
 			assert.NotEmpty(c.t, c.received.Get(name), "step %d: %s", i, name)
 		default:

@@ -201,6 +201,9 @@ func UsableOnFailure(r *Request, s *Stored, status int, now time.Time) bool {
 	if status != 0 && (status < 500 || status > 599) || s.bypassed(r) || s.noCache || s.Invalid || s.mustRevalidate || r.noCache {
 		return false
 	}
+	if status != 0 && s.Status >= 500 {
+		return false // one error is no better than the other
+	}
 	if r.staleIfError == absent && (r.maxAge != absent || r.minFresh != absent || r.maxStale != absent) {
 		return false // the request says how old it may be
 	}

@@ -284,5 +284,10 @@ func TestUsableOnFailure(t *testing.T) {
 		got := UsableOnFailure(with(c.load, r), ok("Cache-Control: "+c.response, `ETag: "a"`), c.status, start.Add(110*second))
 		assert.Equal(t, c.want, got, name)
 	}
+	for status, want := range map[int]bool{200: true, 302: true, 404: true, 500: false, 503: false, 599: false} {
+		s := respond(get(), status, "Cache-Control: max-age=100, stale-if-error=10")
+		assert.Equal(t, want, UsableOnFailure(get(), s, 500, start.Add(110*second)), "a server error, and %d stored", status)
+		assert.True(t, UsableOnFailure(get(), s, 0, start.Add(110*second)), "no answer, and %d stored", status)
+	}
 	assert.False(t, UsableOnFailure(get("Range: bytes=0-1,3-4"), ok(), 500, start), "what is not stored as asked for")
 }

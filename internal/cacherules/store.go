@@ -3,6 +3,7 @@ package cacherules
 import (
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -25,11 +26,37 @@ const (
 	NothingToContinue Refusal = "incomplete"     // the rest could never be added
 )
 
-// Storable reports whether a private cache may store a response (RFC 9111, section 3).
+// Storable reports whether a private cache may store a response to GET (RFC 9111, section 3).
 func Storable(r *Request, status int, h http.Header) Refusal {
 	if r.Method != http.MethodGet {
 		return OtherMethod // a response to HEAD updates what is stored instead
 	}
+	return storable(r, status, h)
+}
+
+// StorableChange reports whether the response to a request that has changed something at u may
+// be stored, as the response to GET from now on: one to POST or PATCH that says so by its
+// Content-Location, and how long it is fresh (RFC 9110, section 9.3.3, and RFC 5789, section 2).
+func StorableChange(r *Request, u *url.URL, status int, h http.Header) Refusal {
+	if r.Method != http.MethodPost && r.Method != http.MethodPatch {
+		return OtherMethod
+	}
+	if status != http.StatusOK {
+		return OtherStatus
+	}
+	location := h["Content-Location"]
+	if len(location) != 1 || parseResponseDirectives(h["Cache-Control"]).maxAge == absent && len(h["Expires"]) == 0 {
+		return NotCacheable
+	}
+	target, err := u.Parse(strings.Trim(location[0], " \t"))
+	if err != nil || Key(target, "", "") != Key(u, "", "") {
+		return NotCacheable
+	}
+	return storable(r, status, h)
+}
+
+// storable is Storable for any method.
+func storable(r *Request, status int, h http.Header) Refusal {
 	if r.noStore {
 		return RequestNoStore
 	}

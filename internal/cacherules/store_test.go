@@ -1,10 +1,12 @@
 package cacherules_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply/headers"
 	. "github.com/netreply/netreply/internal/cacherules"
@@ -154,4 +156,37 @@ func TestTruncated(t *testing.T) {
 	}
 	_, why = ok(`ETag: "a"`).Truncated(0, 0)
 	assert.Equal(t, NothingToContinue, why)
+}
+
+// TestStorableChange: responses to POST and PATCH that answer GET from then on.
+func TestStorableChange(t *testing.T) {
+	u, err := url.Parse("http://a.test/x/y?z")
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		method string
+		status int
+		lines  []string
+		want   Refusal
+	}{
+		"path":                 {"POST", 200, []string{"Cache-Control: max-age=9", "Content-Location: /x/y?z"}, Stores},
+		"URL":                  {"POST", 200, []string{"Cache-Control: max-age=9", "Content-Location: HTTP://A.test:80/x/y?z#f"}, Stores},
+		"relative":             {"POST", 200, []string{"Cache-Control: max-age=9", "Content-Location: y?z"}, Stores},
+		"itself":               {"PATCH", 200, []string{"Cache-Control: max-age=9", "Content-Location:"}, Stores},
+		"Expires":              {"POST", 200, []string{"Expires: {9s}", "Content-Location: y?z"}, Stores},
+		"PUT":                  {"PUT", 200, []string{"Cache-Control: max-age=9", "Content-Location: y?z"}, OtherMethod},
+		"GET":                  {"GET", 200, []string{"Cache-Control: max-age=9", "Content-Location: y?z"}, OtherMethod},
+		"created":              {"POST", 201, []string{"Cache-Control: max-age=9", "Content-Location: y?z"}, OtherStatus},
+		"another query":        {"POST", 200, []string{"Cache-Control: max-age=9", "Content-Location: y"}, NotCacheable},
+		"another host":         {"POST", 200, []string{"Cache-Control: max-age=9", "Content-Location: http://b.test/x/y?z"}, NotCacheable},
+		"another scheme":       {"POST", 200, []string{"Cache-Control: max-age=9", "Content-Location: https://a.test/x/y?z"}, NotCacheable},
+		"no URL":               {"POST", 200, []string{"Cache-Control: max-age=9", "Content-Location: http://["}, NotCacheable},
+		"two":                  {"POST", 200, []string{"Cache-Control: max-age=9", "Content-Location: y?z", "Content-Location: y?z"}, NotCacheable},
+		"none":                 {"POST", 200, []string{"Cache-Control: max-age=9"}, NotCacheable},
+		"no explicit lifetime": {"POST", 200, []string{"Cache-Control: public", "Last-Modified: {-9s}", "Content-Location: y?z"}, NotCacheable},
+		"no-store":             {"POST", 200, []string{"Cache-Control: max-age=9, no-store", "Content-Location: y?z"}, ResponseNoStore},
+		"Vary: *":              {"POST", 200, []string{"Cache-Control: max-age=9", "Vary: *", "Content-Location: y?z"}, VariesByAll},
+	} {
+		assert.Equal(t, c.want, StorableChange(request(c.method), u, c.status, header(c.lines...)), name)
+	}
+	assert.Equal(t, RequestNoStore, StorableChange(request("POST", "Cache-Control: no-store"), u, 200, header("Cache-Control: max-age=9", "Content-Location: y?z")))
 }

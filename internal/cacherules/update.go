@@ -121,10 +121,11 @@ func (s *Stored) Combine(r *Request, h http.Header, fields headers.Headers, rece
 }
 
 // merge replaces stored fields by those of an update (RFC 9111, section 3.2), except those
-// that describe the stored bytes, which the update has none of.
+// that describe the stored bytes, which the update has none of. An Age is how old one message
+// was, and that of the update counts even if it has none.
 func merge(stored, update headers.Headers) headers.Headers {
 	named := connectionFields(update.Values("Connection"))
-	replaced := map[string]bool{}
+	replaced := map[string]bool{"Age": true}
 	typ := mediaType(stored.Get("Content-Type"))
 	added := make([]headers.Field, 0, stored.Len()+update.Len())
 	for name, value := range update.All() {
@@ -198,7 +199,10 @@ func (a Answer) leavesOut(key string) bool {
 	case http.StatusRequestedRangeNotSatisfiable:
 		return strings.HasPrefix(key, "Content-") || key == "Etag" || key == "Last-Modified"
 	case http.StatusNotModified: // RFC 9110, section 15.4.5: what describes the body is left out
-		return strings.HasPrefix(key, "Content-") && key != "Content-Location"
+		switch key {
+		case "Content-Encoding", "Content-Language", "Content-Length", "Content-Md5", "Content-Range", "Content-Type":
+			return true
+		}
 	}
 	return false
 }

@@ -35,10 +35,12 @@ func TestUpdate(t *testing.T) {
 	assert.False(t, NewStored(s.Update(get(), list("Cache-Control: no-store"), later)).Keep())
 	assert.False(t, NewStored(s.Update(get(), list("Vary: *"), later)).Keep())
 
-	// without Date, the response is from now; an old Age is no longer true only if there is a new one
+	// Age is that of the update, even if it has none
 	old := ok("Cache-Control: max-age=100", "Age: 90", "Date: {0s}")
 	assert.EqualValues(t, 10, decide(get(), old, 0).TTL/second)
 	assert.EqualValues(t, 99, decide(get(), NewStored(old.Update(get(), list("Date: {3600s}", "Age: 0"), later)), hour+second).TTL/second)
+	aged := ok("Cache-Control: max-age=100", "Age: 90")
+	assert.EqualValues(t, 99, decide(get(), NewStored(aged.Update(get(), list("X: y"), later)), hour+second).TTL/second)
 
 	vary := respond(get("Foo: 1"), 200, "Vary: Foo")
 	rec = vary.Update(get("Foo: 1", "Bar: 2"), list("Vary: Bar"), later)

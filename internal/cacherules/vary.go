@@ -129,13 +129,13 @@ func cutOutsideQuotes(s string, separator byte) (before, after string, found boo
 
 // preference is a member of an Accept field.
 type preference struct {
-	text   string
-	weight int // in thousandths
+	text   string // without weight, and without blanks around its parameters
+	weight int    // in thousandths
 }
 
 // appendPreferences appends the members of an Accept field by descending weight (RFC 9110,
-// section 12.4.2). Those of the same weight keep their order, which servers do look at. A
-// weight of 1 is the same as none.
+// section 12.4.2), and those of the same weight by name: their order has no meaning (section
+// 12.5.4). A weight of 1 is the same as none.
 func appendPreferences(b []byte, name string, values []string) []byte {
 	fold := name != "Accept" // types have parameters in which case may matter
 	var space [16]preference
@@ -148,17 +148,11 @@ func appendPreferences(b []byte, name string, values []string) []byte {
 			list = append(list, newPreference(m))
 		}
 	}
-	slices.SortStableFunc(list, func(a, c preference) int { return cmp.Compare(c.weight, a.weight) })
+	slices.SortFunc(list, func(a, c preference) int {
+		return cmp.Or(cmp.Compare(c.weight, a.weight), strings.Compare(a.text, c.text))
+	})
 	for _, p := range list {
-		for rest, more := p.text, true; more; {
-			var part string
-			part, rest, more = cutOutsideQuotes(rest, ';')
-			part = strings.Trim(part, " \t")
-			if weight, ok := parseWeight(part); ok && weight == p.weight {
-				continue
-			}
-			b = append(append(b, part...), ';')
-		}
+		b = append(append(b, p.text...), ';')
 		b = append(strconv.AppendInt(b, int64(p.weight), 10), ',')
 	}
 	return b
@@ -166,13 +160,24 @@ func appendPreferences(b []byte, name string, values []string) []byte {
 
 func newPreference(m string) preference {
 	p := preference{text: m, weight: 1000}
+	if !strings.Contains(m, ";") {
+		return p
+	}
+	var text []byte
 	for rest, more := m, true; more; {
 		var part string
 		part, rest, more = cutOutsideQuotes(rest, ';')
-		if weight, ok := parseWeight(strings.Trim(part, " \t")); ok {
+		part = strings.Trim(part, " \t")
+		if weight, ok := parseWeight(part); ok {
 			p.weight = weight
+			continue
 		}
+		if text != nil {
+			text = append(text, ';')
+		}
+		text = append(text, part...)
 	}
+	p.text = string(text)
 	return p
 }
 

@@ -34,7 +34,8 @@ type cached struct {
 	lookedAgain bool
 	decision    cacherules.Decision
 	sent        time.Time
-	fill        *fill // of this request, nil if its response is not to be stored
+	fill        *fill  // of this request, nil if its response is not to be stored
+	began       uint64 // cache.now when a request was sent that is neither GET nor HEAD
 
 	// answered: the response is from the store. network are then the fields of the response
 	// that was received instead, nil if the request was not sent.
@@ -99,7 +100,7 @@ func (h *Hop) lookUp() error {
 	c.request.Trust = trust
 	h.cached = c
 	if !reads {
-		c.status.Forward = cacherules.ForwardMethod
+		c.status.Forward, c.began = cacherules.ForwardMethod, h.e.cache.invalidations()
 		return nil
 	}
 	c.entries = h.e.cache.lookup(t, key)

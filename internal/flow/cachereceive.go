@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -32,14 +33,13 @@ func (h *Hop) processForCache() (again bool) {
 		h.e.cache.removePrefix(h.t, cacherules.OriginKey(h.req.URL, h.req.Host, h.t.Partition))
 		c.entries, c.selected = nil, nil
 	}
-	for _, u := range cacherules.Invalidated(h.req.Method, h.req.URL, resp.StatusCode, resp.Header) {
-		key := cacherules.Key(u, h.req.Host, h.t.Partition)
-		h.e.cache.outdate(key)
-		h.e.cache.remove(h.t, key)
-	}
+	current := h.invalidate()
 	refused := false // it is known that the response cannot be shared
 	switch {
 	case c.request.Method != http.MethodGet && c.request.Method != http.MethodHead:
+		if current {
+			h.storeChanged(times)
+		}
 	case resp.StatusCode == http.StatusNotModified:
 		again = h.notModified(times)
 	case resp.StatusCode >= 500 && c.usableOnFailure(resp.StatusCode, now) && h.answerStale(now):
@@ -58,6 +58,40 @@ func (h *Hop) processForCache() (again bool) {
 		f.land(ashore)
 	}
 	return again
+}
+
+// invalidate removes what is outdated after the response to an unsafe method. current reports
+// that nobody else has changed the URL since the request was sent.
+func (h *Hop) invalidate() (current bool) {
+	c := h.cached
+	for i, u := range cacherules.Invalidated(h.req.Method, h.req.URL, h.resp.StatusCode, h.resp.Header) {
+		key := cacherules.Key(u, h.req.Host, h.t.Partition)
+		before, now := h.e.cache.outdate(key)
+		if i == 0 {
+			current = before <= c.began
+		}
+		if key == c.key {
+			c.began = now
+		}
+		h.e.cache.remove(h.t, key)
+	}
+	return current
+}
+
+// storeChanged stores the response to an unsafe method, if it is what GET would be answered with
+// from now on.
+func (h *Hop) storeChanged(times cacherules.Times) {
+	c, t := h.cached, h.t
+	if t.NoSaveCache || h.owner != nil || cacherules.StorableChange(&c.request, h.req.URL, h.resp.StatusCode, h.resp.Header) != cacherules.Stores {
+		return
+	}
+	f := &fill{c: h.e.cache, key: c.key, began: c.began, turn: make(chan struct{}, 1)}
+	f.ctx, f.cancel = context.WithCancelCause(t.ctx)
+	c.fill, c.stop = f, func() bool { return true }
+	if !h.startFill(times) {
+		f.cancel(errUnwanted)
+		c.fill = nil
+	}
 }
 
 // landingOfFailure is what those who wait for a failed request have to do.

@@ -64,20 +64,23 @@ func (c *cache) invalidations() uint64 {
 	return c.now
 }
 
-// outdate keeps what was requested before now from being stored for a key.
-func (c *cache) outdate(key string) {
+// outdate keeps what was requested before now from being stored for a key, "" for all. It
+// returns now, and when that was done before.
+func (c *cache) outdate(key string) (before, now uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now++
+	before, now = max(c.outdated[key], c.outdatedAll), c.now
 	if c.outdated == nil {
 		c.outdated = map[string]uint64{}
 	}
 	if len(c.outdated) >= maxAlone || key == "" {
 		clear(c.outdated)
 		c.outdatedAll = c.now
-		return
+		return before, now
 	}
 	c.outdated[key] = c.now
+	return before, now
 }
 
 // lookup returns the entries of a key. The store may be the program's: the clock is paused.
