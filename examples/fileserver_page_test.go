@@ -288,7 +288,7 @@ func pageErrors(t *testing.T, b context.Context, s *site) {
 func pageOddNames(t *testing.T, b context.Context, s *site) {
 	odd := []string{
 		`<img src=x onerror=alert(1)>.txt`, `<script>alert(1)<script>`, `it's "quoted" & 'done'.txt`, "100% #1?.txt", "%2e%2e%2f", "ä ö ü ß – 文件.txt", "🏖️👩‍👩‍👧.jpg",
-		"מסמך חשוב.docx", "\u202egpj.exe", "  spaces  .txt", "a+b&c=d;e.txt", "constructor", "__proto__", strings.Repeat("ñ", 125) + ".text", "no\u0308rmal.txt",
+		"מסמך חשוב.docx", "  spaces  .txt", "a+b&c=d;e.txt", "constructor", "__proto__", strings.Repeat("ñ", 125) + ".text", "no\u0308rmal.txt",
 	}
 	w := openWindow(t, b, s.url())
 	w.wait(`text('#empty') === 'No files yet'`)
@@ -312,6 +312,10 @@ func pageOddNames(t *testing.T, b context.Context, s *site) {
 			t.Errorf("%q was fetched with %q", name, answers[i])
 		}
 	}
+	w.choose(s.local("harmless\u202egpj.exe", 3)) // would be shown as harmlessexe.jpg
+	w.wait(`all('#uploads .failed').length === 1 && alerts().includes('characters that do not show as what they are')`)
+	s.wantStored(odd...)
+
 	long := odd[len(odd)-2]
 	w.choose(s.local(long, 4))
 	w.click("Keep both")

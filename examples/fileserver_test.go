@@ -183,6 +183,7 @@ func TestFileserverVersions(t *testing.T) {
 	answer(t, "PUT", url, "one")
 	one, _ := answer(t, "GET", url, "")
 	tag := one.Header.Get("ETag")
+	const noFile = `{"detail":"There is no such file.","status":404,"title":"Not Found"}`
 	for _, c := range []struct {
 		method, tag string
 		status      int
@@ -193,10 +194,10 @@ func TestFileserverVersions(t *testing.T) {
 		{"PUT", tag, http.StatusNoContent, "two"},
 		{"PUT", tag, http.StatusPreconditionFailed, "two"},
 		{"DELETE", tag, http.StatusPreconditionFailed, "two"},
-		{"DELETE", "*", http.StatusNoContent, "There is no such file.\n"},
-		{"DELETE", "*", http.StatusPreconditionFailed, "There is no such file.\n"},
-		{"PUT", tag, http.StatusPreconditionFailed, "There is no such file.\n"},
-		{"DELETE", "", http.StatusNotFound, "There is no such file.\n"},
+		{"DELETE", "*", http.StatusNoContent, noFile},
+		{"DELETE", "*", http.StatusPreconditionFailed, noFile},
+		{"PUT", tag, http.StatusPreconditionFailed, noFile},
+		{"DELETE", "", http.StatusNotFound, noFile},
 	} {
 		var fields []string
 		if c.tag != "" {

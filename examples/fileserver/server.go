@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"path"
 	"sync/atomic"
 	"time"
@@ -37,8 +36,6 @@ type server struct {
 	id        string // another one after a restart
 	files     *store
 	transfers *transfers
-	origin    *http.CrossOriginProtection
-	local     bool // it listens on a loopback address
 }
 
 func newServer(files *store, addr net.Addr) (*httpserver.Server, error) {
@@ -48,10 +45,21 @@ func newServer(files *store, addr net.Addr) (*httpserver.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{id: rand.Text(), files: files, transfers: newTransfers(), origin: http.NewCrossOriginProtection()}
-	if a, err := netip.ParseAddrPort(addr.String()); err == nil {
-		s.local = a.Addr().IsLoopback()
+	s := &server{id: rand.Text(), files: files, transfers: newTransfers()}
+	if isLocal(addr.String()) {
+		srv.Use(localOnly)
 	}
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(refusal(httpserver.Forbidden, "Another site's page asked for this."))
+	srv.Use(origin.Handler)
+	srv.AfterRequest(func(_ *http.Request, p *httpserver.Response) {
+		p.Headers.Set("X-Content-Type-Options", "nosniff")
+		p.Headers.Set("Content-Security-Policy", policy)
+		p.Headers.Set("Referrer-Policy", "no-referrer")
+		if !p.Headers.Has("Cache-Control") {
+			p.Headers.Set("Cache-Control", "no-cache") // what is kept is asked for its version before its use
+		}
+	})
 	types := map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 	assets, err := fs.ReadDir(page, "page")
 	if err != nil {
@@ -67,33 +75,27 @@ func newServer(files *store, addr net.Addr) (*httpserver.Server, error) {
 			pattern = "GET /{$}"
 		}
 		asset := httpserver.DataResponse(data, types[path.Ext(f.Name())])
-		asset.Headers.Set("Cache-Control", "no-cache")
-		asset.Headers.Set("Content-Security-Policy", policy)
-		asset.Headers.Set("Referrer-Policy", "no-referrer")
-		srv.Handle(pattern, s.guard(func(_ *http.Request, w *httpserver.Responder) { w.SendResponse(asset) }))
+		srv.Route(pattern, func(*http.Request) *httpserver.Response { return asset })
 	}
-	srv.Handle("GET /files", s.guard(s.list))
-	srv.Handle("GET /files/{name}", s.guard(s.download))
-	srv.Handle("PUT /files/{name}", s.guard(s.upload))
-	srv.Handle("DELETE /files/{name}", s.guard(s.remove))
-	srv.Handle("GET /events", s.guard(s.events))
-	srv.AfterRequest(func(_ *http.Request, p *httpserver.Response) { p.Headers.Set("X-Content-Type-Options", "nosniff") })
+	srv.Handle("GET /files", s.list)
+	srv.Handle("GET /files/{name}", s.download)
+	srv.Handle("PUT /files/{name}", s.upload)
+	srv.Handle("DELETE /files/{name}", s.remove)
+	srv.Handle("GET /events", s.events)
 	return srv, nil
 }
 
-// guard refuses what another site's page asks for: changes, and anything under a name that
-// such a site has given to this machine.
-func (s *server) guard(f func(*http.Request, *httpserver.Responder)) func(*http.Request, *httpserver.Responder) {
-	return func(r *http.Request, w *httpserver.Responder) {
-		switch {
-		case s.local && !isLocal(r.Host):
-			refuse(w, httpserver.MisdirectedRequest, "This server is known as localhost only.")
-		case s.origin.Check(r) != nil:
-			refuse(w, httpserver.Forbidden, "Another site's page asked for this.")
-		default:
-			f(r, w)
+// localOnly refuses requests under a name that somebody else has given to this machine: to a
+// browser, the pages of such a site would be of one origin with this one.
+func localOnly(h http.Handler) http.Handler {
+	other := refusal(httpserver.MisdirectedRequest, "This server is known as localhost only.")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isLocal(r.Host) {
+			h.ServeHTTP(w, r)
+		} else {
+			other.ServeHTTP(w, r)
 		}
-	}
+	})
 }
 
 func isLocal(host string) bool {
@@ -102,9 +104,13 @@ func isLocal(host string) bool {
 	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }
 
+func refusal(status httpserver.StatusCode, why string) http.Handler {
+	return httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) { refuse(w, status, why) })
+}
+
 // refuse answers with the reason as a sentence, which the page shows.
 func refuse(w *httpserver.Responder, status httpserver.StatusCode, why string) {
-	w.SendResponse(httpserver.TextResponse(why+"\n", status))
+	w.WriteProblem(httpserver.Problem{Status: status, Detail: why})
 }
 
 // name is the file that a request is about; ok is false when it was refused.
@@ -139,8 +145,7 @@ func (s *server) download(r *http.Request, w *httpserver.Responder) {
 	defer f.Close()
 	send := func() error {
 		return w.WriteContent(name, st.ModTime(), f, headers.New(
-			"Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}), "ETag", tag(st),
-			"Cache-Control", "no-cache", "X-Content-Type-Options", "nosniff", "Content-Security-Policy", "sandbox; default-src 'none'"))
+			"Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}), "ETag", tag(st)))
 	}
 	if r.Method == http.MethodHead {
 		send()
@@ -178,71 +183,52 @@ func (s *server) upload(r *http.Request, w *httpserver.Responder) {
 	}
 	c := conditionOf(r)
 	if _, err := s.files.check(name, c); err != nil { // before the body comes
-		refuseChange(w, err)
+		status, why := failure(err)
+		refuse(w, status, why)
+		return
+	}
+	var done atomic.Int64
+	body, err := httpserver.BodyUpload(r, httpserver.UploadConfig{MaxSize: maxUpload, Progress: func(n, _ int64) { done.Store(n) }})
+	if err != nil {
+		w.WriteProblem(httpserver.ProblemOf(err))
 		return
 	}
 	t := s.transfers.start(state{Kind: "upload", Name: name, Total: r.ContentLength, Window: r.Header.Get("X-Window")})
-	in := &incoming{Reader: r.Body}
-	stop := t.follow(in.done.Load)
-	replaced, err := s.files.put(name, c, func(f io.Writer) error {
-		_, err := io.Copy(f, in)
-		return err
-	})
+	stop := t.follow(done.Load)
+	replaced, err := s.files.put(name, c, body)
 	stop()
-	status, why := httpserver.Ok, ""
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(in.err, &large):
-		status, why = httpserver.PayloadTooLarge, "The file is too large."
-	case errors.Is(in.err, os.ErrDeadlineExceeded):
-		status, why = httpserver.RequestTimeout, "The file came too slowly."
-	case in.err != nil:
-		status, why = httpserver.BadRequest, "It was broken off."
-	case err != nil:
-		status, why = failure(err)
-	}
-	t.end(why)
-	switch {
-	case why != "":
+	if err != nil {
+		status, why := failure(err)
+		t.end(why)
 		refuse(w, status, why)
-	case replaced:
+		return
+	}
+	t.end("")
+	if replaced {
 		w.WriteStatus(httpserver.NoContent)
-	default:
+	} else {
 		w.WriteHeaders(headers.New("Location", "/files/"+url.PathEscape(name)), httpserver.Created)
 	}
 }
 
-// failure is what a change of the store answers that has failed.
-func failure(err error) (httpserver.StatusCode, string) {
+// failure is what is answered when a change of the store has failed.
+func failure(err error) (status httpserver.StatusCode, why string) {
+	var input *httpserver.InputError
 	switch {
 	case errors.Is(err, errCondition):
 		return httpserver.PreconditionFailed, "Another version of the file is there."
 	case errors.Is(err, fs.ErrNotExist):
 		return httpserver.NotFound, "There is no such file."
+	case !errors.As(err, &input):
+		return httpserver.InsufficientStorage, "The server cannot write to its folder."
 	}
-	return httpserver.InsufficientStorage, "The server cannot write to its folder."
-}
-
-func refuseChange(w *httpserver.Responder, err error) {
-	status, why := failure(err)
-	refuse(w, status, why)
-}
-
-// incoming counts what comes, and keeps the error of a client, which is another than that of
-// the disk.
-type incoming struct {
-	io.Reader
-	done atomic.Int64
-	err  error
-}
-
-func (i *incoming) Read(p []byte) (int, error) {
-	n, err := i.Reader.Read(p)
-	i.done.Add(int64(n))
-	if err != io.EOF {
-		i.err = err
+	switch status = input.Status(); status {
+	case httpserver.PayloadTooLarge:
+		return status, "The file is too large."
+	case httpserver.RequestTimeout:
+		return status, "The file came too slowly."
 	}
-	return n, err
+	return status, "It was broken off."
 }
 
 // remove deletes a file; with If-Match that version of it only.
@@ -252,7 +238,8 @@ func (s *server) remove(r *http.Request, w *httpserver.Responder) {
 		return
 	}
 	if err := s.files.remove(name, conditionOf(r)); err != nil {
-		refuseChange(w, err)
+		status, why := failure(err)
+		refuse(w, status, why)
 		return
 	}
 	s.transfers.publish(state{Kind: "delete", Name: name, Over: true})

@@ -56,12 +56,18 @@ func wrongName(name string) (why string) {
 		return "The name of the file begins with a dot. Such files are hidden, and not taken."
 	case len(name) > 255:
 		return "The name of the file is too long: 255 bytes are allowed."
-	case !utf8.ValidString(name), strings.ContainsFunc(name, unicode.IsControl):
-		return "The name of the file has characters that cannot be shown."
+	case !utf8.ValidString(name), strings.ContainsFunc(name, hidden):
+		return "The name of the file has characters that do not show as what they are."
 	case strings.ContainsAny(name, `/\:`), !filepath.IsLocal(name):
 		return `The name of the file has one of / \ : in it, or is reserved.`
 	}
 	return ""
+}
+
+// hidden tells which characters are not shown, or turn those behind them round, so that a
+// name looks like another.
+func hidden(c rune) bool {
+	return unicode.IsControl(c) || c >= '\u202a' && c <= '\u202e' || c >= '\u2066' && c <= '\u2069'
 }
 
 type entry struct {
@@ -138,16 +144,19 @@ func (s *store) check(name string, c condition) (there bool, err error) {
 	return true, nil
 }
 
-// put gives a name to a file that write has written whole, in place of the one that there
-// may be. When write or the condition fails, nothing is changed and nothing stays.
-func (s *store) put(name string, c condition, write func(io.Writer) error) (replaced bool, err error) {
+// put gives a name to what a reader has, when all of it is on the disk, in place of the file
+// that there may be. When reading or the condition fails, nothing is changed and nothing
+// stays.
+func (s *store) put(name string, c condition, from io.Reader) (replaced bool, err error) {
 	temp := unfinished + rand.Text()
 	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return false, err
 	}
 	defer s.root.Remove(temp) // fails after the renaming
-	err = write(f)
+	if _, err = io.Copy(f, from); err == nil {
+		err = f.Sync()
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

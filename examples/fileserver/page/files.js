@@ -11,8 +11,14 @@ const orders = {
 
 export const path = name => '/files/' + encodeURIComponent(name);
 
-// reason is what an answer says about its failure.
-export const reason = async answer => (await answer.text().catch(() => '')).trim() || 'The server answered ' + answer.status + '.';
+// reason is what an answer says about its failure (RFC 9457).
+export function reason(status, text) {
+  try {
+    return JSON.parse(text).detail || 'The server answered ' + status + '.';
+  } catch {
+    return 'The server answered ' + status + '.';
+  }
+}
 
 // told is what to tell about an error of fetch.
 const told = why => why instanceof TypeError || why.name === 'TimeoutError' ? 'The server does not answer.' : why.message;
@@ -80,7 +86,7 @@ export class Files {
     try {
       const answer = await fetch('/files', { cache: 'no-store', signal: AbortSignal.timeout(20_000) });
       if (!answer.ok) {
-        throw new Error(await reason(answer));
+        throw new Error(reason(answer.status, await answer.text()));
       }
       const { files, limit } = await answer.json();
       this.limit = limit;
@@ -174,7 +180,7 @@ export class Files {
           throw new Error('Meanwhile it has changed. Look at it again.');
         }
       } else if (!answer.ok && answer.status !== 404) {
-        throw new Error(await reason(answer));
+        throw new Error(reason(answer.status, await answer.text()));
       }
       solved('delete ' + name);
       say(...words`“${name}” was deleted.`);

@@ -1,7 +1,7 @@
 import { $, arrange, button, leave, make, replaceButtons, words } from './dom.js';
 import { left, date, size } from './format.js';
 import { ask } from './dialogs.js';
-import { path } from './files.js';
+import { path, reason } from './files.js';
 import { say } from './notices.js';
 
 const parallel = 3;
@@ -143,7 +143,7 @@ export class Uploads {
           this.#ask(u);
         }
       } else {
-        this.#end(u, 'failed', x.responseText.trim() || 'The server answered ' + x.status + '.');
+        this.#end(u, 'failed', reason(x.status, x.responseText));
       }
     };
     x.onerror = async () => {
