@@ -430,7 +430,8 @@ func commentsAndStrings(src []byte) string {
 	}
 }
 
-// TestConcurrency: docs/concurrency.md has every lock of the client in its tables, and no other.
+// TestConcurrency: docs/concurrency.md has every lock of the client in its tables, and no other; so
+// it has the file locks of a cache on the disk.
 func TestConcurrency(t *testing.T) {
 	text, err := os.ReadFile("docs/concurrency.md")
 	require.NoError(t, err)
@@ -441,11 +442,12 @@ func TestConcurrency(t *testing.T) {
 		}
 	}
 	var there []string
-	for _, dir := range []string{".", "cookies", "hsts", "internal/auth", "internal/certs", "internal/coding", "internal/dial", "internal/flow",
+	for _, dir := range []string{".", "cookies", "hsts", "httpcache", "httpcache/rediscache", "internal/auth", "internal/certs", "internal/coding", "internal/dial", "internal/flow",
 		"internal/httpauth", "internal/httpurl", "internal/journal", "internal/pipe", "internal/wire"} {
 		there = append(there, locksOf(t, dir)...)
 	}
 	assert.ElementsMatch(t, there, listed)
+	assert.Contains(t, string(text), "`httpcache.lockFile`")
 }
 
 // locksOf lists the fields of a package that are mutexes, as package.type.field, or type.field

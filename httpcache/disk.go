@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"math/rand/v2"
@@ -81,10 +80,13 @@ func OpenDisk(dir string, l Limits) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), dirMode); err != nil {
+	if err := makeDirOf(dir); err != nil {
 		return nil, err
 	}
-	isNew := os.Mkdir(dir, dirMode) == nil
+	isNew, err := makeOwnDir(dir)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Join(dir, unfinished), dirMode); err != nil {
 		return nil, err
 	}
@@ -149,9 +151,6 @@ func (d *Disk) bodyName(hash string, body uint64) string {
 	return strings.TrimSuffix(d.keyName(hash), keySuffix) + "-" + hex.EncodeToString(number[:]) + bodySuffix
 }
 
-// makeDirOf makes the directory of a file.
-func makeDirOf(name string) error { return os.MkdirAll(filepath.Dir(name), dirMode) }
-
 // Lookup returns the entries of a key.
 func (d *Disk) Lookup(ctx context.Context, key string) ([]Entry, error) {
 	if err := d.usable(ctx); err != nil {
@@ -165,7 +164,7 @@ func (d *Disk) Lookup(ctx context.Context, key string) ([]Entry, error) {
 	if k == nil || k.key != key {
 		return nil, nil
 	}
-	if now := time.Now(); now.Sub(used) > touchEvery {
+	if now := time.Now(); now.Sub(used).Abs() > touchEvery { // the clock may have been put back
 		os.Chtimes(d.keyName(hash), now, now)
 	}
 	list := make([]Entry, len(k.variants))
@@ -181,41 +180,19 @@ func (d *Disk) Lookup(ctx context.Context, key string) ([]Entry, error) {
 // is removed.
 func (d *Disk) read(hash string) (*keyFile, time.Time, error) {
 	name := d.keyName(hash)
-	b, used, err := readFile(name)
+	b, used, err := readKeyFile(name)
+	var k *keyFile
+	if err == nil {
+		k, err = parseKeyFile(b)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, used, nil
-	case err != nil:
-		return nil, used, err
-	}
-	k, err := parseKeyFile(b)
-	if err != nil {
+	case errors.Is(err, ErrDamaged):
 		d.dropKey(hash)
 		return nil, used, nil
 	}
-	return k, used, nil
-}
-
-// readFile returns a file, and when it was changed.
-func readFile(name string) (b []byte, changed time.Time, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, changed, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, changed, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, changed, fmt.Errorf("httpcache: %s is not a file", name)
-	}
-	b = make([]byte, st.Size())
-	n, err := io.ReadFull(f, b)
-	if err == io.ErrUnexpectedEOF || err == io.EOF {
-		err = nil // shorter than it was: its checksum will be wrong
-	}
-	return b[:n], st.ModTime(), err
+	return k, used, err
 }
 
 // change changes the entries of a key: under its lock it calls f, with an empty keyFile if
@@ -232,8 +209,8 @@ func (d *Disk) change(ctx context.Context, hash, key string, reserved int64, f f
 		return errClosed
 	}
 	name := d.keyName(hash)
-	old, _, err := readFile(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	old, _, err := readKeyFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
 		return err
 	}
 	k, damage := parseKeyFile(old)
@@ -249,9 +226,15 @@ func (d *Disk) change(ctx context.Context, hash, key string, reserved int64, f f
 	if err != nil || !changed {
 		return err
 	}
+	most := min(d.limits.Size, maxKeyFile)
+	for len(k.variants) > 1 && k.length() > most {
+		k.variants = k.variants[1:]
+	}
 	var next []byte
 	if len(k.variants) > 0 {
-		next = k.bytesOf()
+		if next = k.bytesOf(); int64(len(next)) > most {
+			return errTooLarge
+		}
 		err = d.replace(name, hash, next)
 	} else if err = os.Remove(name); errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -281,7 +264,7 @@ func (d *Disk) change(ctx context.Context, hash, key string, reserved int64, f f
 // replace gives a file new content, at once.
 func (d *Disk) replace(name, hash string, content []byte) error {
 	next := filepath.Join(filepath.Dir(name), hash+nextSuffix)
-	f, err := openIn(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	f, err := createPlain(next)
 	if err != nil {
 		return err
 	}
@@ -402,10 +385,12 @@ func (d *Disk) dropKey(hash string) {
 	}
 	defer shard.unlock(lock)
 	name := d.keyName(hash)
-	if b, _, err := readFile(name); err == nil {
-		if _, err := parseKeyFile(b); err != nil && os.Remove(name) == nil {
-			d.sizes.add(-int64(len(b)))
-		}
+	b, _, err := readKeyFile(name)
+	if err == nil {
+		_, err = parseKeyFile(b)
+	}
+	if errors.Is(err, ErrDamaged) && os.Remove(name) == nil {
+		d.sizes.add(-int64(len(b)))
 	}
 }
 
@@ -487,7 +472,7 @@ func isHash(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789a
 
 // namesIn lists a directory, which may be missing.
 func namesIn(dir string) []string {
-	f, err := os.Open(dir)
+	f, err := os.OpenFile(dir, os.O_RDONLY|plainFlags, 0)
 	if err != nil {
 		return nil
 	}
@@ -497,7 +482,8 @@ func namesIn(dir string) []string {
 }
 
 // Size is the number of bytes that files of entries take, with those that are being written.
-// It may be too large after a process was killed, until entries are expired.
+// Until entries are expired the next time it may be too large after a process was killed, and
+// inexact by what was being stored during the last time.
 func (d *Disk) Size(ctx context.Context) (int64, error) {
 	if err := d.usable(ctx); err != nil {
 		return 0, err

@@ -34,12 +34,15 @@ func (e *diskEntry) Open(ctx context.Context) (Body, error) {
 	if e.size == 0 {
 		return &memoryBody{}, nil
 	}
-	f, err := os.Open(e.store.bodyName(hashOf(e.key), e.body))
-	if errors.Is(err, fs.ErrNotExist) {
+	f, _, err := openPlain(e.store.bodyName(hashOf(e.key), e.body))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		e.store.drop(e) // does nothing if that is because it was replaced
 		return nil, fmt.Errorf("httpcache: the entry was removed: %w", err)
-	}
-	if err != nil {
+	case errors.Is(err, ErrDamaged):
+		e.store.drop(e)
+		return nil, err
+	case err != nil:
 		return nil, err
 	}
 	var b Body

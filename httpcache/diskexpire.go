@@ -34,11 +34,14 @@ const sizeLength = 8 + 1 + sumSize
 
 // get returns the size, and whether it is known.
 func (s *sizeFile) get() (size int64, known bool) {
-	b, err := os.ReadFile(s.name)
+	f, _, err := openPlain(s.name)
 	if err != nil {
 		return 0, false
 	}
-	return parseSize(b)
+	defer f.Close()
+	var b [sizeLength + 1]byte
+	n, _ := f.ReadAt(b[:], 0)
+	return parseSize(b[:n])
 }
 
 func parseSize(b []byte) (size int64, known bool) {
@@ -64,7 +67,7 @@ func (s *sizeFile) change(n int64, f func(size int64, known bool) (int64, bool))
 	defer s.unlock(lock)
 	file := lock
 	if !filelock.Supported { // then the lock is a file of its own
-		if file, err = openIn(s.name, os.O_RDWR|os.O_CREATE); err != nil {
+		if file, err = openShared(s.name); err != nil {
 			return 0, false
 		}
 		defer file.Close()
@@ -132,7 +135,11 @@ func (d *Disk) expire() <-chan struct{} {
 	d.expiry = run
 	d.running.Go(func() { // ends with Close
 		defer close(run.done)
-		d.runExpiry()
+		for range maxRuns {
+			if !d.runExpiry() {
+				break
+			}
+		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.expiry = nil
@@ -140,17 +147,21 @@ func (d *Disk) expire() <-chan struct{} {
 	return run.done
 }
 
-// runExpiry is for one process at a time. Another one has nothing to do afterwards.
-func (d *Disk) runExpiry() {
+// maxRuns bounds how often one run of expire looks at everything.
+const maxRuns = 10
+
+// runExpiry is for one process at a time. Another one has nothing to do afterwards. It reports
+// whether so much has come meanwhile that it is worth another run.
+func (d *Disk) runExpiry() (again bool) {
 	turn := newLockFile(filepath.Join(d.dir, "expiry"))
 	lock, err := turn.lock(d.ctx)
 	if err != nil {
-		return
+		return false
 	}
 	defer turn.unlock(lock)
 	before, known := d.sizes.get()
 	if known && before <= d.limits.Size {
-		return
+		return false
 	}
 	counted := filepath.Join(d.dir, "counted") // whose time is that of the last count
 	var last time.Time
@@ -158,21 +169,28 @@ func (d *Disk) runExpiry() {
 		last = st.ModTime()
 	}
 	now := time.Now()
+	if last.After(now) { // the clock was put back
+		last = time.Time{}
+	}
 	d.sweep()
 	keys, size := d.count(last.Add(-countSlack))
 	if d.closed() {
-		return
+		return false
 	}
-	if f, err := openIn(counted, os.O_RDWR|os.O_CREATE); err == nil {
+	if f, err := openShared(counted); err == nil {
 		f.Close()
 		os.Chtimes(counted, now, now)
 	}
+	freed := int64(0)
 	if size > d.limits.Size {
-		size -= d.shrink(keys, size-d.limits.Size/10*9)
+		freed = d.shrink(keys, size-d.limits.Size/10*9)
 	}
-	d.sizes.change(0, func(total int64, _ bool) (int64, bool) {
-		return size + total - before, true // some of what came meanwhile may count twice
+	came := int64(0)
+	left, known := d.sizes.change(0, func(total int64, _ bool) (int64, bool) {
+		came = total - before
+		return size - freed + came, true // some of what came meanwhile may count twice
 	})
+	return known && left > d.limits.Size && (freed > 0 || came != 0)
 }
 
 // countSlack is by how much times of files may be inexact.
@@ -259,8 +277,8 @@ func (d *Disk) removeOrphans(hash string, bodies []string) (freed int64) {
 	defer shard.unlock(lock)
 	named := map[string]bool{}
 	name := d.keyName(hash)
-	b, _, err := readFile(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	b, _, err := readKeyFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
 		return 0
 	}
 	if k, err := parseKeyFile(b); err == nil {
@@ -294,9 +312,19 @@ func isBody(base string) bool {
 }
 
 // shrink removes entries that have not been used for longest, until enough bytes are
-// free, and returns how many are.
+// free, and returns how many are. Those that were used in the future, because the clock was put
+// back since, are the first to go.
 func (d *Disk) shrink(keys []usedKey, enough int64) (freed int64) {
-	slices.SortFunc(keys, func(a, b usedKey) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.hash, b.hash)) })
+	latest := time.Now().Add(countSlack)
+	future := func(k usedKey) int {
+		if k.used.After(latest) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(keys, func(a, b usedKey) int {
+		return cmp.Or(future(a)-future(b), a.used.Compare(b.used), cmp.Compare(a.hash, b.hash))
+	})
 	for _, k := range keys {
 		if freed >= enough || d.closed() {
 			break
@@ -316,16 +344,20 @@ func (d *Disk) shrinkKey(used usedKey, enough int64) (freed int64) {
 	}
 	defer shard.unlock(lock)
 	name := d.keyName(used.hash)
-	b, at, err := readFile(name)
-	if err != nil || !at.Equal(used.used) {
+	b, at, err := readKeyFile(name)
+	if !at.Equal(used.used) {
 		return 0
 	}
-	k, err := parseKeyFile(b)
+	var k *keyFile
+	if err == nil {
+		k, err = parseKeyFile(b)
+	}
 	if err != nil {
-		if os.Remove(name) != nil {
+		size := sizeOf(name)
+		if !errors.Is(err, ErrDamaged) || os.Remove(name) != nil {
 			return 0
 		}
-		return int64(len(b))
+		return size
 	}
 	gone := 0
 	for ; gone < len(k.variants) && freed < enough; gone++ {
@@ -379,15 +411,17 @@ const staleBody = time.Hour
 
 // removeDead removes a file that no living process has claimed.
 func removeDead(name string) {
-	f, err := os.Open(name)
+	f, st, err := openPlain(name)
+	if errors.Is(err, ErrDamaged) {
+		os.Remove(name)
+	}
 	if err != nil {
 		return
 	}
 	defer f.Close()
 	dead, err := filelock.Try(f)
 	if err != nil {
-		st, statErr := f.Stat()
-		dead = statErr == nil && time.Since(st.ModTime()) > staleBody
+		dead = time.Since(st.ModTime()) > staleBody
 	}
 	if dead {
 		os.Remove(name)

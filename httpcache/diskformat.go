@@ -50,13 +50,21 @@ type keyFile struct {
 	variants []variant
 }
 
-// bytesOf is the file.
-func (k *keyFile) bytesOf() []byte {
+// maxKeyFile bounds what is read at once.
+const maxKeyFile = 64 << 20
+
+// length is at least the length of the file.
+func (k *keyFile) length() int64 {
 	size := len(magic) + len(k.key) + 32
 	for i := range k.variants {
 		size += len(k.variants[i].meta) + 80
 	}
-	b := append(make([]byte, 0, size), magic...)
+	return int64(size)
+}
+
+// bytesOf is the file.
+func (k *keyFile) bytesOf() []byte {
+	b := append(make([]byte, 0, k.length()), magic...)
 	b = append(binary.AppendUvarint(b, uint64(len(k.key))), k.key...)
 	b = binary.AppendUvarint(b, uint64(len(k.variants)))
 	for i := range k.variants {

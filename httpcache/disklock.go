@@ -84,7 +84,7 @@ func (l lockFile) try() (*os.File, error) {
 	if !filelock.Supported {
 		return l.tryByName()
 	}
-	f, err := openIn(l.name, os.O_RDWR|os.O_CREATE)
+	f, err := openShared(l.name)
 	if err != nil {
 		return nil, err
 	}
@@ -106,16 +106,4 @@ func (l lockFile) tryByName() (*os.File, error) {
 		os.Remove(name)
 	}
 	return nil, nil
-}
-
-// openIn opens a file, and makes its directory if that is missing.
-func openIn(name string, flag int) (*os.File, error) {
-	f, err := os.OpenFile(name, flag, fileMode)
-	if flag&os.O_CREATE != 0 && errors.Is(err, fs.ErrNotExist) {
-		if err := makeDirOf(name); err != nil {
-			return nil, err
-		}
-		f, err = os.OpenFile(name, flag, fileMode)
-	}
-	return f, err
 }

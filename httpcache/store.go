@@ -151,6 +151,7 @@ func (l Limits) withDefaults() Limits {
 	if l.Size <= 0 {
 		l.Size = defaultSize
 	}
+	l.Size = min(l.Size, maxBody) // sums of sizes must not overflow
 	if most := l.Size / 4 * 3; l.Entry <= 0 || l.Entry > most {
 		l.Entry = most
 	}
