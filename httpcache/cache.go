@@ -81,6 +81,18 @@ func metadataOf(e Entry) (Metadata, bool) {
 	return m, true
 }
 
+// UsefulUntil says from when on an entry with metadata of a Cache is of no use without the
+// program's wish for stale responses: then it is stale, and may not be used to bridge a failure
+// or a validation. ok is false if there is no such time, since the entry can be validated, and
+// for other metadata. A Store can let entries go by it.
+func UsefulUntil(meta []byte) (t time.Time, ok bool) {
+	_, rec, err := cacheentry.Parse(meta)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return cacherules.NewStored(rec).UsefulUntil()
+}
+
 // Remove removes the stored responses for a URL, except those for requests with a
 // CachePartition or a Host field.
 func (c *Cache) Remove(ctx context.Context, u *url.URL) error {

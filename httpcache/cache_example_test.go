@@ -31,3 +31,16 @@ func ExampleStatus() {
 	// netreply; hit; ttl=60
 	// netreply; fwd=stale; fwd-status=304
 }
+
+// For a Store that lets entries go by themselves.
+func ExampleUsefulUntil() {
+	keptFor := func(meta []byte) time.Duration {
+		const most = 24 * time.Hour
+		if t, ok := httpcache.UsefulUntil(meta); ok {
+			return min(most, time.Until(t))
+		}
+		return most
+	}
+	fmt.Println(keptFor([]byte("not of a Cache")))
+	// Output: 24h0m0s
+}

@@ -21,19 +21,19 @@ import (
 //
 // Package storetest has tests for Stores. A Store may also be a [Lister] and a [Reserver].
 type Store interface {
-	// Lookup returns the entries of a key, at most one for each ID, in any order. None is no
-	// error. The slice belongs to the Store and must not be changed.
+	// Lookup returns the entries of a key, at most one for each ID, in any order. Any string
+	// can be a key, also a long one or none at all. No entry is no error. The slice belongs to the Store and must not be changed.
 	Lookup(ctx context.Context, key string) ([]Entry, error)
 	// Create begins a new entry, which appears at Writer.Commit and then takes the place of
-	// the one with the same key and ID. Any number of Writers may be at work for the same
+	// the one with the same key and ID, whenever that was begun. Any number of Writers may be at work for the same
 	// key and ID; the last Commit counts. Create returns nil without an error if the
 	// Store does not want the entry, because it is too large, for instance. ctx is for
 	// Create alone.
 	Create(ctx context.Context, key string, v Variant) (Writer, error)
-	// Update gives the entry e of Lookup, or of another Update, new metadata, if it is still
-	// what is stored: if another has taken its place, it was updated meanwhile, or it was
-	// removed, Update does nothing and returns no error. The body stays, and bodies and
-	// entries in use are not disturbed.
+	// Update gives e, which Lookup has returned, new metadata, if it is still what is stored:
+	// if another has taken its place, it was updated meanwhile, it was removed, or it is of a
+	// Store with other entries, Update does nothing and returns no error. The body stays, and
+	// bodies and entries in use, e included, are not disturbed. meta is not kept.
 	Update(ctx context.Context, e Entry, meta []byte) error
 	// Remove removes all entries of a key. Writers at work are not affected.
 	Remove(ctx context.Context, key string) error

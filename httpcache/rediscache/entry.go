@@ -45,7 +45,7 @@ func (e *entry) Open(ctx context.Context) (httpcache.Body, error) {
 		_, err := all.Exec(ctx)
 		return err
 	})
-	if err != nil && !errors.Is(err, redis.Nil) {
+	if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
 		return nil, err
 	}
 	body := make(loaded, 0, e.size)
@@ -81,7 +81,7 @@ func (e *entry) openLarge(ctx context.Context) (httpcache.Body, error) {
 // check returns a part without its sum.
 func (e *entry) check(get *redis.StringCmd, n int64) ([]byte, error) {
 	b, err := get.Bytes()
-	if err != nil && !errors.Is(err, redis.Nil) {
+	if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
 		return nil, err
 	}
 	part, ok := withoutSum(b)
@@ -174,7 +174,7 @@ func (b *body) part(n int64) ([]byte, error) {
 		get = e.store.client.Get(ctx, e.store.part(e.hash, e.body, n))
 		return get.Err()
 	})
-	if err != nil && !errors.Is(err, redis.Nil) {
+	if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
 		return nil, err
 	}
 	part, err := e.check(get, n)

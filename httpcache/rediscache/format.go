@@ -88,23 +88,26 @@ func withoutSum(b []byte) ([]byte, bool) {
 }
 
 var (
-	// commitScript sets an entry, and returns the one before, or nothing.
+	// commitScript sets an entry, and returns the one before, or nothing. The index stays for as
+	// long as one of its entries.
 	commitScript = redis.NewScript(`
-if redis.call('HGET', KEYS[1], 'key') ~= ARGV[3] then redis.call('DEL', KEYS[1]) end
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'none' and (kind ~= 'hash' or redis.call('HGET', KEYS[1], 'key') ~= ARGV[3]) then redis.call('DEL', KEYS[1]) end
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[1], 'key', ARGV[3], ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
 return old or ''`)
 	// updateScript sets an entry if the one before begins with ARGV[2].
 	updateScript = redis.NewScript(`
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if not old or string.sub(old, 1, #ARGV[2]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
 return 1`)
 	// removeScript removes an index, and returns what it was.
 	removeScript = redis.NewScript(`
-local all = redis.call('HGETALL', KEYS[1])
+local all = {}
+if redis.call('TYPE', KEYS[1]).ok == 'hash' then all = redis.call('HGETALL', KEYS[1]) end
 redis.call('DEL', KEYS[1])
 return all`)
 	// dropScript removes an entry that begins with ARGV[2], and the index with the last one.

@@ -42,7 +42,7 @@ func (s *Store) indexes(ctx context.Context, f func(hash, key string, fields map
 				_, err := gets.Exec(ctx)
 				return err
 			})
-			if err != nil {
+			if err != nil && !isWrongType(err) {
 				return err
 			}
 			for i, name := range names {

@@ -8,6 +8,7 @@ package rediscache
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,13 +20,15 @@ import (
 // Options are settings of a Store. Zero values mean the defaults.
 type Options struct {
 	// Prefix is what the names of all keys in Redis begin with. Stores with the same one
-	// share their entries. The default is "netreply:".
+	// share their entries. The default is "netreply:". In a cluster it should have no braces.
 	Prefix string
-	// TTL is how long an entry is kept after it was stored or updated; 24 hours by default. To
-	// keep Redis from becoming too large give it a maxmemory and one of the
-	// policies allkeys-lru and volatile-lru.
+	// TTL is how long an entry is kept at most after it was stored or updated; 24 hours by
+	// default. One that cannot be validated goes earlier, when it is of no more use
+	// (httpcache.UsefulUntil). To keep Redis from becoming too large give it a maxmemory and one
+	// of the policies allkeys-lru and volatile-lru.
 	TTL time.Duration
-	// MaxEntry is the largest body in bytes, 16 MiB by default.
+	// MaxEntry is the largest body in bytes, 16 MiB by default. Larger ones, which another
+	// Store may have stored, are not used.
 	MaxEntry int64
 	// Timeout bounds each exchange with Redis, connecting included; 100 ms by default, and
 	// four times that for parts of bodies. When three exchanges have failed in a row none is
@@ -146,6 +149,9 @@ func (s *Store) Lookup(ctx context.Context, key string) ([]httpcache.Entry, erro
 		fields, err = s.client.HGetAll(ctx, s.index(hash)).Result()
 		return err
 	})
+	if isWrongType(err) { // not ours: Commit replaces it
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +169,9 @@ func (s *Store) entries(hash, key string, fields map[string]string) []httpcache.
 			continue
 		}
 		if v, ok := parseVariant(value); ok {
+			if v.size > s.o.MaxEntry {
+				continue
+			}
 			list = append(list, &entry{store: s, hash: hash, key: key, id: id, variant: v})
 		} else {
 			s.drop(hash, id, value[:min(len(value), 8)])
@@ -191,7 +200,8 @@ func (s *Store) Update(ctx context.Context, e httpcache.Entry, meta []byte) erro
 	if !ok || old.store.o.Prefix != s.o.Prefix {
 		return nil
 	}
-	if err := s.expire(ctx, old.hash, old.variant, s.o.TTL+s.o.Grace); err != nil {
+	ttl := s.ttlOf(meta)
+	if err := s.expire(ctx, old.hash, old.variant, ttl+s.o.Grace); err != nil {
 		return err
 	}
 	v := old.variant
@@ -199,9 +209,12 @@ func (s *Store) Update(ctx context.Context, e httpcache.Entry, meta []byte) erro
 	changed := 0
 	err := s.call(ctx, false, func(ctx context.Context) (err error) {
 		changed, err = updateScript.Run(ctx, s.client, []string{s.index(old.hash)},
-			old.id, old.value()[:16], v.value(), s.o.TTL.Milliseconds()).Int()
+			old.id, old.value()[:16], v.value(), ttl.Milliseconds()).Int()
 		return err
 	})
+	if isWrongType(err) {
+		return nil
+	}
 	if err == nil && changed == 0 { // the body may belong to nothing any more
 		return s.retire(ctx, old.hash, old.id, old.variant)
 	}
@@ -228,6 +241,24 @@ func (s *Store) removeIndex(ctx context.Context, hash string) error {
 		}
 	}
 	return nil
+}
+
+// minTTL is how long an entry is kept that is of no use when it is stored.
+const minTTL = time.Second
+
+// ttlOf is how long an entry with these metadata is kept.
+func (s *Store) ttlOf(meta []byte) time.Duration {
+	until, ok := httpcache.UsefulUntil(meta)
+	if !ok {
+		return s.o.TTL
+	}
+	return min(s.o.TTL, max(time.Until(until), minTTL))
+}
+
+// isWrongType reports whether a key has a value of another kind than those of a Store.
+func isWrongType(err error) bool {
+	var answer redis.Error
+	return errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "WRONGTYPE")
 }
 
 // drop removes an entry that turned out not to be whole, if it is still there.

@@ -85,8 +85,9 @@ func (w *writer) Commit(meta []byte) error {
 	if w.lost == nil && len(w.part) > 0 {
 		w.lost = w.send()
 	}
+	ttl := w.store.ttlOf(meta)
 	if w.lost == nil {
-		w.lost = w.lasting()
+		w.lost = w.lasting(ttl + w.store.o.Grace)
 	}
 	if w.lost != nil {
 		return w.lost
@@ -94,19 +95,22 @@ func (w *writer) Commit(meta []byte) error {
 	w.v.meta = meta
 	s := w.store
 	var old string
-	w.keep = true // also if the answer to this is lost
+	w.keep = true // also if the answer is lost
 	err := s.call(context.Background(), false, func(ctx context.Context) (err error) {
-		old, err = commitScript.Run(ctx, s.client, []string{s.index(w.hash)}, w.id, w.v.value(), w.key, s.o.TTL.Milliseconds()).Text()
+		old, err = commitScript.Run(ctx, s.client, []string{s.index(w.hash)}, w.id, w.v.value(), w.key, ttl.Milliseconds()).Text()
 		return err
 	})
+	if answer := redis.Error(nil); errors.As(err, &answer) {
+		w.keep = false
+	}
 	if v, ok := parseVariant(old); err == nil && ok {
 		s.expire(context.Background(), w.hash, v, s.o.Grace) // else it goes with its TTL
 	}
 	return err
 }
 
-// lasting gives all parts the TTL of an entry, and fails if one is missing.
-func (w *writer) lasting() error {
+// lasting gives all parts a TTL, and fails if one is missing.
+func (w *writer) lasting(ttl time.Duration) error {
 	if w.sent == 0 {
 		return nil
 	}
@@ -115,7 +119,7 @@ func (w *writer) lasting() error {
 		all := s.client.Pipeline()
 		there := make([]*redis.BoolCmd, w.sent)
 		for n := range there {
-			there[n] = all.PExpire(ctx, s.part(w.hash, w.v.body, int64(n)), s.o.TTL+s.o.Grace)
+			there[n] = all.PExpire(ctx, s.part(w.hash, w.v.body, int64(n)), ttl)
 		}
 		if _, err := all.Exec(ctx); err != nil {
 			return err
@@ -254,12 +258,12 @@ func (s *Store) Reserve(ctx context.Context, key string) (release func(), waited
 			return nothing, true
 		case <-time.After(pause):
 		}
-		var n int64
+		var left time.Duration // negative for no lease, and for one that does not expire, which is none
 		err := s.call(ctx, false, func(ctx context.Context) (err error) {
-			n, err = s.client.Exists(ctx, name).Result()
+			left, err = s.client.PTTL(ctx, name).Result()
 			return err
 		})
-		if err != nil || n == 0 {
+		if err != nil || left < 0 {
 			return nothing, true
 		}
 	}

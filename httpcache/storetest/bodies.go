@@ -152,6 +152,11 @@ func readWhileWritten(t testing.TB, s Subject) {
 			k := min(len(b), 7001)
 			write(t, w, b[:k])
 			b = b[k:]
+			last := make([]byte, k)
+			at := len(body) - len(b) - k
+			if n, err := w.ReadAt(last, int64(at)); n != k || err != nil && err != io.EOF || !bytes.Equal(last, body[at:at+k]) {
+				t.Errorf("ReadAt of the %d bytes that were just written: %d, %v, or other bytes", k, n, err)
+			}
 			mu.Lock()
 			written += k
 			mu.Unlock()

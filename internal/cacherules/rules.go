@@ -192,6 +192,16 @@ func (s *Stored) Worth() time.Duration {
 	return max(0, s.staleWhile, s.staleIfError)
 }
 
+// UsefulUntil is when a response is stale and past its Worth; false if it never is.
+func (s *Stored) UsefulUntil() (time.Time, bool) {
+	worth := s.Worth()
+	if worth == forever {
+		return time.Time{}, false
+	}
+	t, _ := s.Expires()
+	return t.Add(worth), true
+}
+
 // fieldValues is a list of header fields: an http.Header with canonical names, or a
 // headers.Headers.
 type fieldValues interface{ Values(name string) []string }
