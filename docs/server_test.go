@@ -5,10 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"log"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,6 +68,19 @@ func takePhotos(dir string) func(*http.Request, *httpserver.Responder) {
 	}
 }
 
+func shareFiles(root *os.Root) func(*http.Request, *httpserver.Responder) {
+	return func(r *http.Request, w *httpserver.Responder) {
+		name := r.PathValue("path") // of a pattern such as "GET /files/{path...}"
+		err := w.WriteFile(root.FS(), name, httpserver.FileOptions{
+			Attachment: path.Base(name),
+			Headers:    headers.New("Cache-Control", "no-cache", "X-Content-Type-Options", "nosniff"),
+		})
+		if err != nil {
+			log.Print("a file could not be sent: ", err)
+		}
+	}
+}
+
 // handle has a handler answer a request, without a connection.
 func handle(f func(*http.Request, *httpserver.Responder), r *http.Request) (status int, body string) {
 	w := httptest.NewRecorder()
@@ -116,4 +131,22 @@ func TestServerUploads(t *testing.T) {
 	assert.EqualValues(t, 100_000, st.Size())
 	status, _ = handle(takePhotos(dir), photo())
 	assert.Equal(t, 409, status)
+}
+
+func TestServerFiles(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "note.txt"), []byte("a note"), 0o600))
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	defer root.Close()
+	get := func(name string) (int, string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.SetPathValue("path", name)
+		return handle(shareFiles(root), r)
+	}
+	status, body := get("note.txt")
+	assert.Equal(t, 200, status)
+	assert.Equal(t, "a note", body)
+	status, _ = get("../note.txt")
+	assert.Equal(t, 404, status)
 }

@@ -20,6 +20,11 @@ func (s *Responder) WriteContent(name string, modified time.Time, content io.Rea
 	if content == nil {
 		return &SourceError{errNoSource}
 	}
+	return s.content(s.exchange().r, name, modified, content, h)
+}
+
+// content answers a request, which is the Responder's but for header fields.
+func (s *Responder) content(r *http.Request, name string, modified time.Time, content io.ReadSeeker, h Headers) error {
 	x := s.exchange()
 	x.mu.Lock()
 	err := x.begin(Ok, h, -1)
@@ -47,7 +52,7 @@ func (s *Responder) WriteContent(name string, modified time.Time, content io.Rea
 		}
 		c.header["Content-Type"] = []string{kind}
 	}
-	http.ServeContent(c, x.r, name, modified, in)
+	http.ServeContent(c, r, name, modified, in)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.state == sending {

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -18,6 +19,10 @@ type Response struct {
 	Status  StatusCode // 0 means Ok
 	Headers Headers
 	Body    []byte
+	// File, if it is not empty and Body is nil, is the name of a file that is the body. It is
+	// read when the response is sent, and not kept in memory; with Status Ok, ranges and
+	// conditions of the request are honoured, see Responder.WriteFile.
+	File string
 }
 
 // StatusResponse has nothing but a status.
@@ -48,17 +53,37 @@ func DataResponse(body []byte, mime string, status ...StatusCode) *Response {
 }
 
 // FileResponse is a whole file, with the MIME type of its name or else of its
-// content. A file that is not there or cannot be read is a response, too: NotFound,
-// or Forbidden. For large files use Responder.WriteContent.
+// content, which is read when it is sent. A file that is not there or cannot be read is a
+// response, too: NotFound, or Forbidden. The name is the program's: for names from clients
+// there is Responder.WriteFile.
 func FileResponse(name string) *Response {
-	body, err := os.ReadFile(name)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return StatusResponse(Forbidden)
-	case err != nil:
+	f, err := openRegular(name)
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return StatusResponse(Forbidden)
+		}
 		return StatusResponse(NotFound)
 	}
-	return DataResponse(body, mime.TypeByExtension(filepath.Ext(name)))
+	defer f.Close()
+	kind := mime.TypeByExtension(filepath.Ext(name))
+	if kind == "" {
+		first := make([]byte, 512) // as much as DetectContentType looks at
+		n, _ := io.ReadFull(f, first)
+		kind = http.DetectContentType(first[:n])
+	}
+	return &Response{Status: Ok, Headers: headers.New("Content-Type", kind), File: name}
+}
+
+// openRegular opens a file that can be sent; others, as pipes, it does not touch.
+func openRegular(name string) (*os.File, error) {
+	st, err := os.Stat(name)
+	if err == nil && !st.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(name)
 }
 
 // MIMEType is the Content-Type.
@@ -66,12 +91,12 @@ func (p *Response) MIMEType() string { return p.Headers.Get("Content-Type") }
 
 // Equal tells whether two responses say the same.
 func (p *Response) Equal(o *Response) bool {
-	return p.status() == o.status() && p.Headers.Equal(o.Headers) && bytes.Equal(p.Body, o.Body)
+	return p.status() == o.status() && p.Headers.Equal(o.Headers) && bytes.Equal(p.Body, o.Body) && p.File == o.File
 }
 
 // Clone returns a response that shares nothing with p.
 func (p *Response) Clone() *Response {
-	return &Response{Status: p.Status, Headers: p.Headers.Clone(), Body: bytes.Clone(p.Body)}
+	return &Response{Status: p.Status, Headers: p.Headers.Clone(), Body: bytes.Clone(p.Body), File: p.File}
 }
 
 func (p *Response) status() StatusCode {
@@ -82,11 +107,15 @@ func (p *Response) status() StatusCode {
 }
 
 // SendResponse answers with a Response. A Server's after-request hooks see it first,
-// a copy of it: the same Response can be sent again and again.
+// a copy of it: the same Response can be sent again and again. Of one with a File they see
+// the head. A File that cannot be opened or read is a *SourceError, as with WriteReader.
 func (s *Responder) SendResponse(p *Response) error {
 	x := s.exchange()
 	if err := x.check(); err != nil {
 		return err
+	}
+	if p.File != "" && p.Body == nil {
+		return s.sendFile(p)
 	}
 	if x.server == nil || len(x.server.after) == 0 {
 		return s.data(p.Body, "", p.Headers, p.status())
@@ -101,4 +130,16 @@ func (s *Responder) SendResponse(p *Response) error {
 		x.writer.prepared = 0
 	}
 	return err
+}
+
+func (s *Responder) sendFile(p *Response) error {
+	f, err := openRegular(p.File)
+	if err != nil {
+		return &SourceError{err}
+	}
+	if p.status() != Ok {
+		return s.reader(f, "", p.Headers, p.status())
+	}
+	defer f.Close()
+	return s.file(f, filepath.Base(p.File), p.Headers)
 }
