@@ -29,8 +29,11 @@ func ExampleResponder_WriteFile() {
 	}))
 	get(mux, "/")
 	get(mux, "/docs/note.txt")
-	get(mux, "/docs/none.txt")
-	get(mux, "/..%2Fsecret.txt")
+	for _, path := range []string{"/docs", "/docs/none.txt", "/..%2Fsecret.txt"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		fmt.Println(w.Code, path)
+	}
 	r := httptest.NewRequest("GET", "/docs/note.txt", nil)
 	r.Header.Set("Range", "bytes=2-4")
 	w := httptest.NewRecorder()
@@ -39,8 +42,9 @@ func ExampleResponder_WriteFile() {
 	// Output:
 	// 200 text/html; charset=utf-8 <p>hello
 	// 200 text/plain; charset=utf-8 0123456789
-	// 404 application/x-empty
-	// 404 application/x-empty
+	// 301 /docs
+	// 404 /docs/none.txt
+	// 404 /..%2Fsecret.txt
 	// 206 bytes 2-4/10 234
 }
 
