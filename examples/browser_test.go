@@ -52,10 +52,10 @@ type window struct {
 }
 
 // openWindow opens a page. Its scripts must not fail, nor break the page's policy.
-func openWindow(t *testing.T, browser context.Context, url string) *window {
+func openWindow(t *testing.T, browser context.Context, url string, opts ...chromedp.ContextOption) *window {
 	t.Helper()
 	w := &window{t: t}
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithListener(w.listen))
+	ctx, cancel := chromedp.NewContext(browser, append(opts, chromedp.WithListener(w.listen))...)
 	t.Cleanup(func() {
 		cancel()
 		w.mu.Lock()
@@ -132,12 +132,12 @@ func get[T any](w *window, js string) T {
 	return v
 }
 
-// wait waits until something holds in the page.
+// wait waits until something holds in the page. An exception means that it does not.
 func (w *window) wait(js string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
-	_, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](in("Boolean("+js+")"), chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(0)))
+	_, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void]("(() => { try { return Boolean("+in(js)+"); } catch { return false; } })()", chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(0)))
 	if err != nil {
 		shown, _ := chromedp.Run(w.ctx, chromedp.Evaluate[string](`document.body.innerText`))
 		w.t.Fatalf("not so: %s (%v). The page shows:\n%s", js, err, shown)

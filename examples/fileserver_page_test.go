@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -133,7 +135,7 @@ func TestFileserverPage(t *testing.T) {
 	}{
 		{"Uploads", pageUploads}, {"Cancel", pageCancel}, {"LostServer", pageLostServer}, {"Errors", pageErrors}, {"OddNames", pageOddNames},
 		{"Overwrite", pageOverwrite}, {"Delete", pageDelete}, {"SearchAndSort", pageSearchAndSort}, {"Keyboard", pageKeyboard}, {"Drop", pageDrop},
-		{"Download", pageDownload}, {"Looks", pageLooks}, {"Axe", pageAxe},
+		{"Download", pageDownload}, {"Tabs", pageTabs}, {"Looks", pageLooks}, {"Axe", pageAxe},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, b, newSite(t, bin)) })
 	}
@@ -272,6 +274,9 @@ func pageErrors(t *testing.T, b context.Context, s *site) {
 	s.up.open()
 	w.wait(`state('.profile') === 'failed' && alerts().includes('begins with a dot')`)
 	w.wait(`state('gone.txt') === 'failed' && alerts().includes('cannot be read')`)
+	if again := get[bool](w, `button('Retry .profile') || button('Retry gone.txt') ? true : false`); again {
+		t.Error("what would fail again can be retried")
+	}
 	w.wait(`state('1') === 'done' && state('2') === 'done' && state('3') === 'done'`)
 	w.wait(`names().join() === '1,2,3,a.txt'`)
 	if all := get[int](w, `all('[role=alert]').length`); all != 3 {
@@ -601,6 +606,30 @@ func pageDownload(t *testing.T, b context.Context, s *site) {
 	if st, err := os.Stat(filepath.Join(dir, "large ü.bin")); err != nil || st.Size() != 60<<20 {
 		t.Errorf("downloaded: %v, %v", st, err)
 	}
+}
+
+// pageTabs: tabs that nobody sees hold no connection, of which a browser has six to a server,
+// and are up to date when they are seen again.
+func pageTabs(t *testing.T, b context.Context, s *site) {
+	var tabs []*window
+	for range 8 {
+		w := openWindow(t, b, s.url(), chromedp.WithNewWindow(false))
+		w.wait(`text('#connection') === 'Connected'`)
+		tabs = append(tabs, w)
+	}
+	first, last := tabs[0], tabs[len(tabs)-1]
+	if hidden := get[bool](first, `document.hidden`); !hidden {
+		t.Fatal("a tab behind others is not hidden")
+	}
+	last.choose(s.local("new.txt", 1))
+	last.wait(`names().join() === 'new.txt'`)
+	if _, err := chromedp.Call(first.ctx, page.BringToFront, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	first.wait(`names().join() === 'new.txt'`)
+	s.put("newer.txt", "")
+	first.choose(s.local("newest.txt", 1))
+	first.wait(`names().join() === 'new.txt,newer.txt,newest.txt'`)
 }
 
 // look sets what the person at the screen has chosen, and the width of it.

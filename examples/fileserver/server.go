@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path"
 	"sync/atomic"
 	"time"
 
@@ -60,23 +59,12 @@ func newServer(files *store, addr net.Addr) (*httpserver.Server, error) {
 			p.Headers.Set("Cache-Control", "no-cache") // what is kept is asked for its version before its use
 		}
 	})
-	types := map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-	assets, err := fs.ReadDir(page, "page")
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range assets {
-		data, err := page.ReadFile("page/" + f.Name())
-		if err != nil {
-			return nil, err
-		}
-		pattern := "GET /page/" + f.Name()
-		if f.Name() == "index.html" {
-			pattern = "GET /{$}"
-		}
-		asset := httpserver.DataResponse(data, types[path.Ext(f.Name())])
-		srv.Route(pattern, func(*http.Request) *httpserver.Response { return asset })
-	}
+	srv.Handle("GET /{$}", func(_ *http.Request, w *httpserver.Responder) {
+		w.WriteFile(page, "page/index.html", httpserver.FileOptions{})
+	})
+	srv.Handle("GET /page/{name}", func(r *http.Request, w *httpserver.Responder) {
+		w.WriteFile(page, "page/"+r.PathValue("name"), httpserver.FileOptions{})
+	})
 	srv.Handle("GET /files", s.list)
 	srv.Handle("GET /files/{name}", s.download)
 	srv.Handle("PUT /files/{name}", s.upload)

@@ -102,8 +102,8 @@ export class Activity {
     }
     const amount = t.kind === 'delete' ? '' : t.over ? (t.fault || t.part ? size(t.done) + ' of ' : '') + size(t.total < 0 ? t.done : t.total) :
       size(t.done) + (t.total < 0 ? '' : ' of ' + size(t.total));
-    item.text.textContent = [t.fault ? say.failed + ' ' + t.fault : say[t.over ? 'over' : 'runs'] + (t.part ? ' in part' : ''), amount, time(t.time)]
-      .filter(Boolean).join(' · ');
+    const result = t.fault ? make('span', { class: 'why' }, say.failed + ' ' + t.fault) : say[t.over ? 'over' : 'runs'] + (t.part ? ' in part' : '');
+    item.text.replaceChildren(result, ...[amount, time(t.time)].filter(Boolean).map(more => ' · ' + more));
     if (t.fault && !item.dismiss.isConnected) {
       item.dismiss.setAttribute('aria-label', 'Dismiss ' + t.name);
       item.actions.append(item.dismiss);

@@ -35,7 +35,7 @@ connection.addEventListener('lost', () => {
   wasLost = true;
   activity.lost();
   show('lost', 'Not connected');
-  problem('lost', ['The server does not answer. The page goes on by itself when it is back.'],
+  problem('lost', ['The server does not answer. The page reconnects by itself.'],
     { actions: [button('Try now', () => connection.retry())], dismiss: false });
 });
 

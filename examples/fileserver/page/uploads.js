@@ -47,7 +47,7 @@ export class Uploads {
     this.#items.push(u);
     $('uploads').append(u.element);
     if (file.size > this.#files.limit) {
-      this.#end(u, 'failed', 'It is larger than the server takes: ' + size(this.#files.limit) + '.');
+      this.#end(u, 'failed', 'It is larger than the server takes: ' + size(this.#files.limit) + '.', true);
     } else if (this.#files.get(u.name)) {
       this.#ask(u);
     } else {
@@ -143,7 +143,7 @@ export class Uploads {
           this.#ask(u);
         }
       } else {
-        this.#end(u, 'failed', reason(x.status, x.responseText));
+        this.#end(u, 'failed', reason(x.status, x.responseText), [400, 413].includes(x.status));
       }
     };
     x.onerror = async () => {
@@ -151,7 +151,7 @@ export class Uploads {
         await u.file.slice(0, 1).arrayBuffer();
         this.#end(u, 'failed', 'The connection to the server was lost.');
       } catch {
-        this.#end(u, 'failed', 'The file on this computer cannot be read, or has changed. Choose it again.');
+        this.#end(u, 'failed', 'The file on this computer cannot be read, or has changed. Choose it again.', true);
       }
     };
     x.onabort = () => this.#end(u, 'cancelled', 'Cancelled');
@@ -162,7 +162,7 @@ export class Uploads {
       }
       x.send(u.file);
     } catch (why) { // a name that is no text
-      this.#end(u, 'failed', why.message);
+      this.#end(u, 'failed', why.message, true);
     }
   }
 
@@ -174,8 +174,10 @@ export class Uploads {
     }
   }
 
-  #end(u, state, text) {
+  // end is called with useless when another try would end in the same way.
+  #end(u, state, text, useless = false) {
     u.why = text;
+    u.useless = useless;
     u.request = undefined;
     this.#set(u, state);
     this.#next();
@@ -212,7 +214,7 @@ export class Uploads {
     u.bar.hidden = state !== 'sending';
     u.bar.setAttribute('aria-label', 'Uploading ' + u.name);
     replaceButtons(u.actions, ...running ? [about('Cancel', () => this.#cancel(u))] :
-      [...state === 'done' ? [] : [about('Retry', () => this.#retry(u))], about('Dismiss', () => this.#dismiss(u), { class: 'quiet' })]);
+      [...state === 'done' || u.useless ? [] : [about('Retry', () => this.#retry(u))], about('Dismiss', () => this.#dismiss(u), { class: 'quiet' })]);
     u.said = undefined;
     this.#update(u);
   }
@@ -237,7 +239,7 @@ export class Uploads {
   #text(u, text, alert) {
     if (u.said !== text) {
       u.said = text;
-      u.text.replaceChildren(make('p', { role: alert ? 'alert' : undefined }, text));
+      u.text.replaceChildren(make('p', alert ? { role: 'alert', class: 'why' } : {}, text));
     }
   }
 
