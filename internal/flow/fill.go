@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,9 +88,8 @@ func (h *Hop) beginFill() {
 	}
 	f.key, f.began = c.key, f.c.invalidations()
 	f.turn = make(chan struct{}, 1)
-	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(t.ctx))
-	c.own = t.wctx
-	c.outlives = httptrace.WithClientTrace(f.ctx, &t.trace)
+	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(t.wctx)) // which has the trace of t
+	c.own, c.outlives = t.wctx, f.ctx
 	c.stop = context.AfterFunc(t.ctx, func() {
 		f.cancel(context.Cause(t.ctx))
 		f.land(aborted)
