@@ -2,6 +2,7 @@ package netreply
 
 import (
 	"log/slog"
+	"net/http"
 
 	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacherules"
@@ -62,6 +63,17 @@ func (r *Reply) CacheStatus() httpcache.Status {
 	s := r.extra.cache.Status
 	return httpcache.Status{Hit: s.Hit, Forward: httpcache.ForwardReason(s.Forward), ForwardStatus: s.ForwardStatus, TTL: s.TTL, HasTTL: s.HasTTL,
 		Stored: s.Stored, Collapsed: s.Collapsed, Detail: s.Detail}
+}
+
+// addCacheStatus adds a Cache-Status field to a response. One that the cache has made of nothing
+// stored gets none (RFC 9211, section 2). The caller holds the lock.
+func (r *Reply) addCacheStatus(to http.Header, name string) {
+	if r.extra == nil || r.extra.cache == nil {
+		return
+	}
+	if s := r.extra.cache.Status; s.Hit || s.Forward != "" {
+		to.Add("Cache-Status", s.Field(name))
+	}
 }
 
 // SourceIsFromCache is true for a response from Config.Cache: also for one that the server has

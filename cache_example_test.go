@@ -7,6 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/httpcache"
@@ -106,4 +109,40 @@ func ExampleManager_Cache() {
 	// Output:
 	// /page 200 6 bytes
 	// 0 <nil>
+}
+
+// A proxy that keeps responses, and says what it did with each request.
+func ExampleManager_RoundTripper_cache() {
+	s := pageServer()
+	defer s.Close()
+	m, err := netreply.NewManager(netreply.Config{Cache: httpcache.New(httpcache.NewMemory(httpcache.Limits{}))})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close()
+	origin, err := url.Parse(s.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(origin) },
+		Transport: m.RoundTripper(netreply.RoundTripperOptions{CacheStatus: "proxy.example"}),
+	})
+	defer proxy.Close()
+	for range 2 {
+		resp, err := http.Get(proxy.URL)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		status, _, _ := strings.Cut(resp.Header.Get("Cache-Status"), "; ttl")
+		fmt.Println(status)
+	}
+	// Output:
+	// proxy.example; fwd=uri-miss
+	// proxy.example; hit
 }

@@ -34,6 +34,11 @@ type RoundTripperOptions struct {
 	// tells it. A request with an Accept-Encoding or Range of its own gets what the server
 	// sends.
 	ContentCodings bool
+	// CacheStatus, if not empty, adds a Cache-Status field (RFC 9211) to responses of a Manager
+	// with Config.Cache, behind those of other caches on the way: what it did with the request,
+	// under this name. A proxy uses the name of its host or its product. A 504 because of
+	// only-if-cached has none.
+	CacheStatus string
 
 	// Request holds the settings of all requests, such as TransferTimeout, Proxy,
 	// SSLConfiguration, HTTP, MaxBodySize, Answer and OnSignal; nil means the Manager's
@@ -69,7 +74,7 @@ const defaultReadAhead = 64 << 10
 // Its method CloseIdleConnections, which http.Client.CloseIdleConnections calls, is
 // ClearConnectionCache of the Manager. Manager.Close ends its requests.
 func (m *Manager) RoundTripper(o RoundTripperOptions) http.RoundTripper {
-	t := &roundTripper{m: m, codings: o.ContentCodings}
+	t := &roundTripper{m: m, codings: o.ContentCodings, cacheName: o.CacheStatus}
 	if o.Request != nil {
 		t.template = *o.Request.Clone()
 	}
@@ -94,6 +99,8 @@ type roundTripper struct {
 	m        *Manager
 	template Request
 	codings  bool
+
+	cacheName string // of Cache-Status
 }
 
 // CloseIdleConnections is called by http.Client.CloseIdleConnections.
@@ -123,7 +130,7 @@ func (t *roundTripper) RoundTrip(hr *http.Request) (*http.Response, error) {
 		q.ConnectionCacheExpiry = -1
 	}
 	r := t.m.newReply(hr.Context(), verbOf(hr), &q, body.asBody())
-	h := &handover{r: r, request: hr, body: body, codings: t.codings, answered: make(chan struct{})}
+	h := &handover{r: r, request: hr, body: body, codings: t.codings, cacheName: t.cacheName, answered: make(chan struct{})}
 	over := h.begin()
 	ended := make(chan struct{})
 	go func() {
@@ -250,12 +257,14 @@ func requestFields(hr *http.Request) Headers {
 
 // handover takes the response of a reply for a RoundTripper.
 type handover struct {
-	r        *Reply
-	request  *http.Request
-	body     *requestBody
-	codings  bool
-	response *http.Response // set before answered is closed
-	answered chan struct{}
+	r       *Reply
+	request *http.Request
+	body    *requestBody
+	codings bool
+
+	cacheName string
+	response  *http.Response // set before answered is closed
+	answered  chan struct{}
 }
 
 var _ taker = (*handover)(nil)
@@ -293,6 +302,9 @@ func (h *handover) take(resp *http.Response, conn net.Conn) {
 		out.Trailer[name] = nil
 	}
 	r.mu.Lock()
+	if h.cacheName != "" {
+		r.addCacheStatus(out.Header, h.cacheName)
+	}
 	out.TLS = r.tls
 	out.Uncompressed = r.head.decoded && !r.head.noBody
 	if r.hops > 0 {
