@@ -142,8 +142,8 @@ func TestLostBody(t *testing.T) {
 	assert.Len(t, body, 100)
 }
 
-// TestStoreFailsWhileShared: the request that reads the connection gets its body all the same;
-// the others fail, and nothing is stored.
+// TestStoreFailsWhileShared: a store that fails in the middle of a body that several requests share
+// fails none of them, and nothing is stored.
 func TestStoreFailsWhileShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &faultyStore{Store: httpcache.NewMemory(httpcache.Limits{}), fails: "Write", limit: 5}
@@ -164,21 +164,59 @@ func TestStoreFailsWhileShared(t *testing.T) {
 			synctest.Wait()
 		}
 		close(h.pieces)
-		whole := 0
 		for _, r := range all {
 			body, err := r.ReadAll()
-			if err == nil {
-				whole++
-				assert.Equal(t, "one two three", string(body))
-				continue
-			}
-			require.ErrorIs(t, err, netreply.UnknownContentError)
-			assert.True(t, strings.HasPrefix("one two three", string(body)))
+			assert.NoError(t, err)
+			assert.Equal(t, "one two three", string(body))
 		}
-		assert.Positive(t, whole)
 		for range m.Cache().All(t.Context()) {
 			t.Error("something is stored")
 		}
+	})
+}
+
+// TestStoreFailsWhileOneReadsSlowly: then those who read get on together, however slow one is; only
+// who does not read at all is left behind.
+func TestStoreFailsWhileOneReadsSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faultyStore{Store: httpcache.NewMemory(httpcache.Limits{}), fails: "Write", limit: 100_000}
+		large := strings.Repeat("0123456789abcdef", 1<<17)
+		begin := make(chan struct{})
+		s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			<-begin
+			fresh(large)(w, r)
+		}, func(c *netreply.Config) { c.Cache = httpcache.New(store) })
+		get := func(buffer int64) *netreply.Reply {
+			q := s.Request("/")
+			q.ReadBufferSize = buffer
+			q.TransferTimeout = time.Second
+			r := m.Get(t.Context(), q)
+			synctest.Wait()
+			return r
+		}
+		stuck, slow, quick := get(1000), get(100_000), get(0)
+		close(begin)
+		var read int
+		buf := make([]byte, 50_000)
+		for {
+			n, err := io.ReadFull(slow, buf)
+			assert.Equal(t, large[read:read+n], string(buf[:n]))
+			read += n
+			if err != nil {
+				assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		assert.Equal(t, len(large), read)
+		require.NoError(t, slow.Err())
+		body, err := quick.ReadAll()
+		require.NoError(t, err)
+		assert.Equal(t, large, string(body))
+		body, err = stuck.ReadAll()
+		assert.ErrorIs(t, err, netreply.UnknownContentError)
+		assert.True(t, strings.HasPrefix(large, string(body)))
+		assert.Len(t, s.Requests(), 1)
 	})
 }
 

@@ -28,14 +28,15 @@ func Invalidated(method string, u *url.URL, status int, h http.Header) []*url.UR
 	all := []*url.URL{u}
 	origin, ok := httpurl.Origin(u)
 	for _, name := range [...]string{"Location", "Content-Location"} {
-		for _, v := range h[name] {
-			target, err := u.Parse(strings.Trim(v, " \t"))
-			if err != nil || !ok {
-				continue
-			}
-			if other, valid := httpurl.Origin(target); valid && other == origin {
-				all = append(all, target)
-			}
+		if len(h[name]) == 0 || !ok {
+			continue
+		}
+		target, err := u.Parse(strings.Trim(h[name][0], " \t")) // further ones are not allowed
+		if err != nil {
+			continue
+		}
+		if other, valid := httpurl.Origin(target); valid && other == origin {
+			all = append(all, target)
 		}
 	}
 	return all

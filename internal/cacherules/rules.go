@@ -11,6 +11,7 @@ package cacherules
 import (
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,17 +106,27 @@ func (r *Request) conditional() bool {
 	return len(r.ifNoneMatch)+len(r.ifModifiedSince)+len(r.ifMatch)+len(r.ifUnmodifiedSince) > 0
 }
 
-// values returns the values of a field of the request. name must be canonical.
+// values returns the values of a field of the request, whatever its spelling; those of several
+// spellings in the order of these. name must be canonical.
 func (r *Request) values(name string) []string {
-	if v, ok := r.Header[name]; ok {
-		return v
-	}
-	for key, v := range r.Header {
+	var spelled []string
+	for key := range r.Header {
 		if len(key) == len(name) && strings.EqualFold(key, name) {
-			return v
+			spelled = append(spelled, key)
 		}
 	}
-	return nil
+	switch len(spelled) {
+	case 0:
+		return nil
+	case 1:
+		return r.Header[spelled[0]]
+	}
+	slices.Sort(spelled)
+	var all []string
+	for _, key := range spelled {
+		all = append(all, r.Header[key]...)
+	}
+	return all
 }
 
 // Times are when a request was sent and when the head of its response arrived.
@@ -241,7 +252,7 @@ func newPolicy(status int, fields fieldValues, times Times) policy {
 			p.strongTime = dated && p.date.Sub(t) >= time.Second
 		}
 	}
-	p.vary, p.varyAny = parseVary(fields.Values("Vary"))
+	p.vary, p.varyAny = selecting(fields)
 	p.initialAge = initialAge(p.date, fields.Values("Age"), times)
 	p.setLifetime(status, fields.Values("Expires"), times.Response)
 	return p

@@ -71,7 +71,7 @@ func storable(r *Request, status int, h http.Header) Refusal {
 	case d.noStore && !d.mustUnderstand: // section 5.2.2.3
 		return ResponseNoStore
 	}
-	if _, star := parseVary(h["Vary"]); star {
+	if _, star := selecting(h); star {
 		return VariesByAll
 	}
 	if status == http.StatusPartialContent {
@@ -136,7 +136,7 @@ func NewRecord(r *Request, status int, fields headers.Headers, length int64, t T
 			rec.Have = Spans{part}
 		}
 	}
-	vary, _ := parseVary(fields.Values("Vary"))
+	vary, _ := selecting(fields)
 	rec.Vary = r.key(vary)
 	return rec, part.Start
 }
@@ -171,6 +171,9 @@ func (s *Stored) Truncated(offset, received int64) (Record, Refusal) {
 	rec := s.Record
 	if rec.Status != http.StatusOK || received <= 0 || s.strongValidator() == "" {
 		return Record{}, NothingToContinue
+	}
+	if end := offset + received; s.Length >= 0 && (end > s.Length || end == s.Length && offset == 0) {
+		return Record{}, NothingToContinue // a range that begins behind the end cannot be asked for
 	}
 	rec.Have = Spans{{offset, offset + received}}
 	return rec, Stores

@@ -1,6 +1,7 @@
 package cacherules_test
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -132,7 +133,8 @@ func TestManyFields(t *testing.T) {
 	s := NewStored(rec)
 	assert.Equal(t, 3, Answer{Status: 200}.Fields(s, false, start).Len(), "with Age")
 	_, miss := Select(get(), []*Stored{s})
-	assert.Equal(t, NoMiss, miss)
+	assert.Equal(t, VaryMiss, miss, "so many names are as a *")
+	assert.Equal(t, VariesByAll, Storable(get(), 200, http.Header{"Vary": {joined}}))
 }
 
 // TestTruncated: what is kept of a body that broke off.

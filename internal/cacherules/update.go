@@ -34,6 +34,8 @@ func SelectUpdated(r *Request, variants []*Stored, h http.Header, t Times) []*St
 	var found *Stored
 	for _, s := range candidates {
 		switch {
+		case p.etag == "" && p.modified == "" && r.conditional() && !r.asksAbout(s, t.Response):
+			continue // it is about what the program has
 		case p.etag != "" && !sameWeak(p.etag, s.etag),
 			p.etag == "" && p.modified != "" && !s.modifiedTime.Equal(p.modifiedTime):
 			continue
@@ -49,13 +51,28 @@ func SelectUpdated(r *Request, variants []*Stored, h http.Header, t Times) []*St
 	return []*Stored{found}
 }
 
+// asksAbout reports whether the request's own preconditions are about a stored response, and no
+// other.
+func (r *Request) asksAbout(s *Stored, now time.Time) bool {
+	switch {
+	case len(r.ifMatch)+len(r.ifUnmodifiedSince) > 0:
+		return false
+	case len(r.ifNoneMatch) == 1:
+		return s.etag != "" && sameWeak(strings.Trim(r.ifNoneMatch[0], " \t"), s.etag)
+	case len(r.ifNoneMatch) == 0 && len(r.ifModifiedSince) == 1:
+		since, ok := parseDate(r.ifModifiedSince[0], now)
+		return ok && s.modified != "" && since.Equal(s.modifiedTime)
+	}
+	return false
+}
+
 // Update returns the record of a stored response after a 304 (RFC 9111, section 3.2). It is
 // not kept if it is not Storable any more.
 func (s *Stored) Update(r *Request, fields headers.Headers, t Times) Record {
 	rec := s.Record
 	rec.Times, rec.Invalid = t, false
 	rec.Fields = merge(s.Fields, fields)
-	vary, _ := parseVary(rec.Fields.Values("Vary"))
+	vary, _ := selecting(rec.Fields)
 	rec.Vary = r.key(vary)
 	return rec
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // VaryKey stands for what a stored response depends on in the request that it answered: the
@@ -31,6 +32,22 @@ func parseVary(values []string) (names []string, star bool) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), star
+}
+
+// maxVary is how many names Vary may have. Each is looked up for each request.
+const maxVary = 100
+
+// selecting returns the canonical names of the request fields that have selected a response, sorted:
+// those in its Vary and, if it has a content coding, Accept-Encoding, which servers forget to name.
+// star reports that it answers no other request.
+func selecting(fields fieldValues) (names []string, star bool) {
+	names, star = parseVary(fields.Values("Vary"))
+	if len(fields.Values("Content-Encoding")) > 0 {
+		if i, found := slices.BinarySearch(names, "Accept-Encoding"); !found {
+			names = slices.Insert(names, i, "Accept-Encoding")
+		}
+	}
+	return names, star || len(names) > maxVary
 }
 
 // key returns the VaryKey of a request for the names in a Vary field. Requests with equal
@@ -244,10 +261,21 @@ func (k *requestKeys) match(s *Stored) bool {
 	return s.Vary == k.key
 }
 
-// moreRecent compares by Date, and by arrival for equal ones.
+// moreRecent compares by Date, and by arrival for equal ones. A Date behind the arrival is wrong,
+// and must not hide all that arrives until then.
 func moreRecent(a, b *Stored) bool {
-	if a.date.Equal(b.date) {
-		return a.Response.After(b.Response)
+	if c := a.madeAt().Compare(b.madeAt()); c != 0 {
+		return c > 0
+	}
+	if c := a.Response.Compare(b.Response); c != 0 {
+		return c > 0
 	}
 	return a.date.After(b.date)
+}
+
+func (s *Stored) madeAt() time.Time {
+	if s.date.After(s.Response) {
+		return s.Response.Truncate(time.Second) // as in a Date
+	}
+	return s.date
 }

@@ -131,7 +131,7 @@ func (h *Hop) decide() error {
 			}
 			break
 		}
-		landed, err := f.await(h.t.ctx)
+		landed, err := f.await(h.t.ctx, h.t.Clock, h.e.cfg.Wire)
 		if err != nil {
 			return err
 		}

@@ -67,12 +67,16 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 // completes answers with what is stored and what is received behind it.
 func (h *Hop) completes(next filling, times cacherules.Times) bool {
 	c, received := h.cached, h.resp
+	if next.body == http.NoBody {
+		return false
+	}
+	c.fill.exact = true
 	s := cacherules.NewStored(next.record)
 	all := cacherules.Answer{Status: http.StatusOK, Body: cacherules.Span{End: s.Length}}
 	h.resp = h.madeResponse(http.StatusOK, all.Fields(s, true, times.Response), s.Length)
 	h.resp.Body, next.at = received.Body, 0
 	if !h.fillWith(next, times) {
-		h.resp = received
+		h.resp, c.fill.exact = received, false
 		c.fields = headers.Headers{}
 		return false
 	}

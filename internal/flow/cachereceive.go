@@ -19,7 +19,7 @@ func (h *Hop) processForCache() (again bool) {
 	}
 	if h.err != nil {
 		if c.fill != nil {
-			c.fill.land(h.landingOfFailure())
+			c.fill.land(landingOfFailure(h.t.ctx))
 		}
 		if h.t.ctx.Err() == nil && unreachable(h.err) && c.usableOnFailure(0, now) {
 			h.answerStale(now)
@@ -29,8 +29,9 @@ func (h *Hop) processForCache() (again bool) {
 	resp := h.resp
 	times := cacherules.Times{Request: c.sent, Response: now}
 	if cacherules.ClearsCache(h.req.URL, resp.Header) {
-		h.e.cache.outdate("")
-		h.e.cache.removePrefix(h.t, cacherules.OriginKey(h.req.URL, h.req.Host, h.t.Partition))
+		prefix := cacherules.OriginKey(h.req.URL, h.req.Host, h.t.Partition)
+		h.e.cache.outdatePrefix(prefix)
+		h.e.cache.removePrefix(h.t, prefix)
 		c.entries, c.selected = nil, nil
 	}
 	current := h.invalidate()
@@ -44,6 +45,8 @@ func (h *Hop) processForCache() (again bool) {
 		again = h.notModified(times)
 	case resp.StatusCode >= 500 && c.usableOnFailure(resp.StatusCode, now) && h.answerStale(now):
 		drain(resp)
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && c.decision.Action == cacherules.Complete:
+		again = h.fetchAgain() // it is about the range of the cache
 	case resp.StatusCode == http.StatusPartialContent && c.request.Method == http.MethodGet:
 		again = h.processPart(times)
 	case c.request.Method == http.MethodHead:
@@ -82,10 +85,10 @@ func (h *Hop) invalidate() (current bool) {
 // from now on.
 func (h *Hop) storeChanged(times cacherules.Times) {
 	c, t := h.cached, h.t
-	if t.NoSaveCache || h.owner != nil || cacherules.StorableChange(&c.request, h.req.URL, h.resp.StatusCode, h.resp.Header) != cacherules.Stores {
+	if t.NoSaveCache || h.unsure() || h.owner != nil || cacherules.StorableChange(&c.request, h.req.URL, h.resp.StatusCode, h.resp.Header) != cacherules.Stores {
 		return
 	}
-	f := &fill{c: h.e.cache, key: c.key, began: c.began, turn: make(chan struct{}, 1)}
+	f := &fill{c: h.e.cache, key: c.key, host: h.req.URL.Host, began: c.began, turn: make(chan struct{}, 1)}
 	f.ctx, f.cancel = context.WithCancelCause(t.ctx)
 	c.fill, c.stop = f, func() bool { return true }
 	if !h.startFill(times) {
@@ -94,12 +97,15 @@ func (h *Hop) storeChanged(times cacherules.Times) {
 	}
 }
 
-// landingOfFailure is what those who wait for a failed request have to do.
-func (h *Hop) landingOfFailure() landing {
-	if h.t.ctx.Err() != nil {
-		return aborted
+// landingOfFailure is what those who wait for a request have to do when it has failed or its
+// transfer has ended, by the cause of ctx. After a time limit nobody waits for another one: all
+// would wait one behind the other for a server that does not answer.
+func landingOfFailure(ctx context.Context) landing {
+	var timed interface{ Timeout() bool }
+	if cause := context.Cause(ctx); cause == nil || errors.As(cause, &timed) && timed.Timeout() {
+		return ashore
 	}
-	return ashore
+	return aborted
 }
 
 // unreachable reports whether a request has failed because the server could not be reached,

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/netreply/netreply/httpcache"
@@ -14,21 +15,23 @@ import (
 type cache struct {
 	store httpcache.Store
 
-	ctx     context.Context // of what goes on after the end of a transfer
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	mu      sync.Mutex
-	ended   bool // nothing goes on any more
-	flights map[flightKey]*fill
-	alone   map[string]bool // keys whose responses cannot be shared
+	ctx       context.Context // of what goes on after the end of a transfer
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
+	mu        sync.Mutex
+	ended     bool           // nothing goes on any more
+	behind    map[string]int // how much goes on, by host
+	allBehind int
+	flights   map[flightKey]*fill
+	alone     map[string]bool // keys whose responses cannot be shared
 
 	refreshing map[string]bool // keys whose responses are validated in the background
 
-	// now counts invalidations. What was requested before the last one of its key, or of
-	// all keys, is not stored.
-	now         uint64
-	outdated    map[string]uint64
-	outdatedAll uint64
+	// now counts invalidations. What was requested before the last one of its key, of the
+	// beginning of its key (cleared), or of all keys, is not stored.
+	now               uint64
+	outdated, cleared map[string]uint64
+	outdatedAll       uint64
 }
 
 func newCache(store httpcache.Store) *cache {
@@ -37,16 +40,38 @@ func newCache(store httpcache.Store) *cache {
 	return c
 }
 
-// begin begins something that goes on after the end of a transfer, whose end running must be
-// told; false if there is to be nothing of that kind any more.
-func (c *cache) begin() bool {
+// What goes on after the end of a transfer takes connections from those that the program waits for:
+// maxBehind bounds it for all hosts, maxBehindHost for each.
+const (
+	maxBehind     = 64
+	maxBehindHost = 2
+)
+
+// begin begins something that goes on after the end of a transfer, with a connection to host, and
+// whose end done must be told; false if there is to be nothing more of that kind.
+func (c *cache) begin(host string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
+	if c.ended || c.allBehind >= maxBehind || c.behind[host] >= maxBehindHost {
 		return false
 	}
+	if c.behind == nil {
+		c.behind = map[string]int{}
+	}
+	c.behind[host]++
+	c.allBehind++
 	c.running.Add(1)
 	return true
+}
+
+func (c *cache) done(host string) {
+	c.mu.Lock()
+	if c.behind[host]--; c.behind[host] == 0 {
+		delete(c.behind, host)
+	}
+	c.allBehind--
+	c.mu.Unlock()
+	c.running.Done()
 }
 
 // close ends all that goes on after the end of a transfer.
@@ -64,23 +89,53 @@ func (c *cache) invalidations() uint64 {
 	return c.now
 }
 
-// outdate keeps what was requested before now from being stored for a key, "" for all. It
-// returns now, and when that was done before.
+// outdate keeps what was requested before now from being stored for a key. It returns now, and
+// when that was done before.
 func (c *cache) outdate(key string) (before, now uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before = c.lastOutdated(key)
+	c.outdated = c.noteOutdated(c.outdated, key)
+	return before, c.now
+}
+
+// outdatePrefix is outdate for all keys that begin with prefix.
+func (c *cache) outdatePrefix(prefix string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cleared = c.noteOutdated(c.cleared, prefix)
+}
+
+// noteOutdated adds to outdated or cleared. The caller holds the lock.
+func (c *cache) noteOutdated(m map[string]uint64, key string) map[string]uint64 {
 	c.now++
-	before, now = max(c.outdated[key], c.outdatedAll), c.now
-	if c.outdated == nil {
-		c.outdated = map[string]uint64{}
+	if m == nil || len(m) >= maxAlone {
+		if m != nil {
+			c.outdatedAll = c.now
+		}
+		m = map[string]uint64{}
 	}
-	if len(c.outdated) >= maxAlone || key == "" {
-		clear(c.outdated)
-		c.outdatedAll = c.now
-		return before, now
+	m[key] = c.now
+	return m
+}
+
+// current reports whether a response may be stored: nothing has invalidated it since it was
+// requested.
+func (f *fill) current() bool {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	return f.c.now == f.began || f.c.lastOutdated(f.key) <= f.began
+}
+
+// lastOutdated is when a key was last invalidated. The caller holds the lock.
+func (c *cache) lastOutdated(key string) uint64 {
+	last := max(c.outdated[key], c.outdatedAll)
+	for prefix, at := range c.cleared {
+		if at > last && strings.HasPrefix(key, prefix) {
+			last = at
+		}
 	}
-	c.outdated[key] = c.now
-	return before, now
+	return last
 }
 
 // lookup returns the entries of a key. The store may be the program's: the clock is paused.

@@ -110,6 +110,9 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	x.Priority = t.Priority
 	x.Fresh, x.Repeated = h.fresh, h.repeated || h.authRetry
 	x.Observer = x
+	if h.cached != nil && h.cached.fill != nil {
+		h.cached.fill.exchange.Store(x)
+	}
 	return x, req, nil
 }
 

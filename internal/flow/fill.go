@@ -15,6 +15,7 @@ import (
 	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacheentry"
 	"github.com/netreply/netreply/internal/cacherules"
+	"github.com/netreply/netreply/internal/wire"
 )
 
 // fill is a request whose response goes into the store, and to all requests that share it.
@@ -30,6 +31,7 @@ type fill struct {
 	cancel context.CancelCauseFunc
 
 	key   string
+	host  string // see cache.begin
 	began uint64 // cache.now then
 
 	// Of requests that others wait for. known is closed when landed is set; nil for all other
@@ -41,6 +43,8 @@ type fill struct {
 	// unreserve ends what reserve has begun.
 	unreserve func()
 
+	exchange atomic.Pointer[exchange] // the last one, for those who wait
+
 	turn chan struct{} // held by who reads from the connection, and by who ends the fill
 
 	// Set before the response is shared. stored is the response as it will be stored.
@@ -50,6 +54,7 @@ type fill struct {
 	body   io.ReadCloser // of the connection
 	w      httpcache.Writer
 	base   int64 // where the received body begins in the whole body
+	exact  bool  // those who read expect the length of stored, and not that of resp
 
 	mu        sync.Mutex
 	written   int64         // how much was received
@@ -60,7 +65,18 @@ type fill struct {
 	over      bool          // the last one has left
 	finishing bool          // the rest is received all the same
 	closed    bool
+	first     *part         // of the list of those who take part, but for users that have not begun to read
+	begun     int           // how many these are
+	tail      []byte        // once the store has failed: the last bytes received, for those who are behind
+	moved     chan struct{} // closed when one of them gets on, or leaves; nil if nobody waits for that
 }
+
+// When the store fails, those who read a body get on together: who is ahead by more than tailLimit
+// waits for the others, but not longer than stallTime for one who does not read. That one fails.
+const (
+	tailLimit = 256 << 10
+	stallTime = 5 * time.Second
+)
 
 // finishLimit is how much of a body is still received when nobody wants it any more, because
 // that is cheaper than another request for it, and finishTime how long that may take.
@@ -86,13 +102,13 @@ func (h *Hop) beginFill() {
 		f = &fill{c: h.e.cache}
 		c.fill = f
 	}
-	f.key, f.began = c.key, f.c.invalidations()
+	f.key, f.host, f.began = c.key, h.req.URL.Host, f.c.invalidations()
 	f.turn = make(chan struct{}, 1)
 	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(t.wctx)) // which has the trace of t
 	c.own, c.outlives = t.wctx, f.ctx
 	c.stop = context.AfterFunc(t.ctx, func() {
 		f.cancel(context.Cause(t.ctx))
-		f.land(aborted)
+		f.land(landingOfFailure(t.ctx))
 	})
 	t.wctx = c.outlives
 	h.req = h.req.WithContext(t.wctx)
@@ -131,13 +147,14 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	c.status.Stored = true
 	c.status.TTL, c.status.HasTTL = f.stored.TTL(times.Response), true
 	f.resp, f.body, f.w, f.users = b.from, b.body, w, 1
-	if alone := !f.stored.Shared(times.Response); f.known != nil {
+	alone := !f.stored.Shared(times.Response)
+	if f.known != nil || !alone {
 		f.c.setAlone(c.key, alone)
-		l := sharing
-		if alone {
-			l = ashore
-		}
-		f.land(l)
+	}
+	if alone {
+		f.land(ashore)
+	} else {
+		f.land(sharing)
 	}
 	c.stop()
 	if b.body == http.NoBody {
@@ -147,9 +164,7 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 		f.leave()
 		return true
 	}
-	p := &part{f: f, ctx: h.t.ctx, resp: resp, at: b.at}
-	p.stop = context.AfterFunc(p.ctx, p.leave)
-	resp.Body = p
+	resp.Body = f.newPart(h.t, resp, b.at)
 	c.shares = true
 	return true
 }
@@ -169,8 +184,25 @@ type part struct {
 	resp *http.Response  // of which it is the body
 	ctx  context.Context // of the request
 	stop func() bool
-	at   int64 // position in what is received
+	at   int64 // position in what is received; changed with the lock of f
 	left atomic.Bool
+
+	clock      *Clock
+	prev, next *part // guarded by the lock of f
+}
+
+// newPart makes the part of a request that is among the users already.
+func (f *fill) newPart(t *Transfer, resp *http.Response, at int64) *part {
+	p := &part{f: f, ctx: t.ctx, clock: t.Clock, resp: resp, at: at}
+	f.mu.Lock()
+	if p.next = f.first; p.next != nil {
+		p.next.prev = p
+	}
+	f.first = p
+	f.begun++
+	f.mu.Unlock()
+	p.stop = context.AfterFunc(p.ctx, p.leave)
+	return p
 }
 
 func (p *part) Read(b []byte) (int, error) {
@@ -180,12 +212,18 @@ func (p *part) Read(b []byte) (int, error) {
 		if n > 0 || err != nil {
 			return p.count(n, err)
 		}
+		if f.tooFarAhead() {
+			if !f.waitForOthers(p) {
+				return 0, context.Cause(p.ctx)
+			}
+			continue
+		}
 		select {
 		case <-p.ctx.Done():
 			return 0, context.Cause(p.ctx)
 		case <-grown:
 		case f.turn <- struct{}{}:
-			n, err = f.advance(b, p.at)
+			n, err = f.advance(b, p)
 			f.release()
 			if n > 0 || err != nil {
 				return p.count(n, err)
@@ -197,7 +235,10 @@ func (p *part) Read(b []byte) (int, error) {
 
 // count records what Read returns.
 func (p *part) count(n int, err error) (int, error) {
+	p.f.mu.Lock()
 	p.at += int64(n)
+	p.f.hasMoved()
+	p.f.mu.Unlock()
 	if err != nil && p.ctx.Err() != nil {
 		err = context.Cause(p.ctx)
 	}
@@ -216,6 +257,18 @@ func (p *part) Close() error {
 
 func (p *part) leave() {
 	if p.left.CompareAndSwap(false, true) {
+		p.f.mu.Lock()
+		if p.prev != nil {
+			p.prev.next = p.next
+		} else {
+			p.f.first = p.next
+		}
+		if p.next != nil {
+			p.next.prev = p.prev
+		}
+		p.f.begun--
+		p.f.hasMoved()
+		p.f.mu.Unlock()
 		p.f.leave()
 	}
 }
@@ -235,6 +288,11 @@ func (f *fill) readStored(p []byte, at int64) (n int, grown <-chan struct{}, err
 		}
 		return 0, f.grown, nil
 	}
+	if behind := int64(len(f.tail)); have <= behind {
+		n = copy(p, f.tail[behind-have:])
+		f.mu.Unlock()
+		return n, nil, nil
+	}
 	have = min(have, f.kept-at)
 	f.mu.Unlock()
 	if have > 0 {
@@ -245,27 +303,29 @@ func (f *fill) readStored(p []byte, at int64) (n int, grown <-chan struct{}, err
 	return 0, nil, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}
 }
 
-// advance receives into b if at is where the fill has got to, and something else if that is
+// advance receives into b if p is where the fill has got to, and something else if that is
 // further on. The caller has the turn.
-func (f *fill) advance(b []byte, at int64) (int, error) {
+func (f *fill) advance(b []byte, p *part) (int, error) {
 	f.mu.Lock()
+	at := p.at
 	ahead, over := at-f.written, f.err != nil || f.over
 	f.mu.Unlock()
 	switch {
 	case ahead < 0 || over:
 		return 0, nil
 	case ahead == 0:
-		return f.receive(b)
+		return f.receive(b, p)
 	}
-	_, err := f.receive(make([]byte, min(ahead, 32<<10)))
+	_, err := f.receive(make([]byte, min(ahead, 32<<10)), p)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return 0, err
 }
 
-// receive reads from the connection. The caller has the turn.
-func (f *fill) receive(p []byte) (int, error) {
+// receive reads from the connection, for reader, which is nil if nobody waits for the bytes. The
+// caller has the turn.
+func (f *fill) receive(p []byte, reader *part) (int, error) {
 	n, err := f.body.Read(p)
 	f.mu.Lock()
 	keeps := f.kept == f.written
@@ -278,13 +338,74 @@ func (f *fill) receive(p []byte) (int, error) {
 	f.written += int64(n)
 	if keeps {
 		f.kept = f.written
+	} else if f.users > 1 || f.users == 1 && f.first != reader {
+		f.tail = append(f.tail, p[:n]...)
 	}
 	f.wake()
 	f.mu.Unlock()
 	if err != nil {
-		f.end(err)
+		err = f.end(err)
 	}
 	return n, err
+}
+
+// tooFarAhead reports whether who has read everything is to wait for those who are behind. What of
+// tail they have read goes.
+func (f *fill) tooFarAhead() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kept == f.written || f.err != nil {
+		return false
+	}
+	from := f.written - int64(len(f.tail))
+	slowest := f.written
+	if f.begun < f.users {
+		slowest = 0
+	}
+	for p := f.first; p != nil; p = p.next {
+		if p.at >= from || from == f.kept { // otherwise it was given up
+			slowest = min(slowest, p.at)
+		}
+	}
+	if slowest > from {
+		f.tail = f.tail[:copy(f.tail, f.tail[slowest-from:])]
+	}
+	return len(f.tail) >= tailLimit
+}
+
+// waitForOthers waits until another part gets on, or gives up those who are behind. It reports
+// false if the request of p has ended.
+func (f *fill) waitForOthers(p *part) bool {
+	p.clock.Pause()
+	defer p.clock.Resume()
+	f.mu.Lock()
+	if f.moved == nil {
+		f.moved = make(chan struct{})
+	}
+	moved, written := f.moved, f.written
+	f.mu.Unlock()
+	stalled := time.NewTimer(stallTime)
+	defer stalled.Stop()
+	select {
+	case <-p.ctx.Done():
+		return false
+	case <-moved:
+	case <-stalled.C:
+		f.mu.Lock()
+		if f.written == written { // nobody else has given them up
+			f.tail = nil
+		}
+		f.mu.Unlock()
+	}
+	return true
+}
+
+// hasMoved wakes those who wait for others. The caller holds the lock.
+func (f *fill) hasMoved() {
+	if f.moved != nil {
+		close(f.moved)
+		f.moved = nil
+	}
 }
 
 // wake wakes those who wait for bytes. The caller holds the lock.
@@ -296,15 +417,27 @@ func (f *fill) wake() {
 }
 
 // end ends the fill with the error of the body, io.EOF for a complete one. The caller has the
-// turn. What is complete is in the store before anybody sees the end.
-func (f *fill) end(err error) {
-	if rec, useful := f.record(err); f.arrived() && useful && f.kept == f.written {
+// turn. What is complete is in the store before anybody sees the end. end returns the error that
+// the readers get.
+func (f *fill) end(err error) error {
+	f.arrived()
+	if left := f.left(); f.exact && (left < 0 || left > 0 && err == io.EOF) {
+		// what is stored could never be completed like this
+		f.c.store.Remove(context.WithoutCancel(f.ctx), f.key)
+		if err == io.EOF && left > 0 {
+			err = &wire.Error{Phase: wire.Body, Fault: wire.Malformed, Began: true, Err: errors.New("a part of the body is shorter than its Content-Range")}
+		}
+	} else if rec, useful := f.record(err); useful && f.kept == f.written && f.current() {
 		f.w.Commit(cacheentry.Append(nil, f.url, &rec)) // what is not stored is fetched again
+		if !f.current() {                               // it was invalidated meanwhile, perhaps before it was there
+			f.c.store.Remove(context.WithoutCancel(f.ctx), f.key)
+		}
 	}
 	f.mu.Lock()
 	f.err = err
 	f.wake()
 	f.mu.Unlock()
+	return err
 }
 
 // record is the record of what was received until the body ended with err; false if that is
@@ -338,7 +471,8 @@ func (f *fill) leave() {
 		return
 	}
 	f.over = true
-	f.finishing = f.err == nil && f.missing() <= finishLimit && f.c.begin()
+	rest := f.missing()
+	f.finishing = f.err == nil && rest >= 0 && rest <= finishLimit && f.c.begin(f.host)
 	finishing := f.finishing
 	f.mu.Unlock()
 	if finishing {
@@ -407,19 +541,27 @@ func (f *fill) shut() {
 
 // finish receives the rest of a body that nobody waits for.
 func (f *fill) finish() {
-	defer f.c.running.Done()
+	defer f.c.done(f.host)
 	defer context.AfterFunc(f.c.ctx, func() { f.cancel(errUnwanted) })()
 	timer := time.AfterFunc(finishTime, func() { f.cancel(errUnwanted) })
 	defer timer.Stop()
 	f.turn <- struct{}{}
 	buf := make([]byte, 16<<10)
-	for f.failure() == nil {
-		f.receive(buf)
+	// a body that is longer than announced is of no use
+	for f.failure() == nil && f.left() >= 0 {
+		f.receive(buf, nil)
 	}
 	f.mu.Lock()
 	f.finishing = false
 	f.mu.Unlock()
 	f.release()
+}
+
+// left is missing for callers that do not hold the lock.
+func (f *fill) left() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.missing()
 }
 
 // failure is the error of the end, nil before.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacherules"
+	"github.com/netreply/netreply/internal/wire"
 )
 
 // Requests for the same that come while the first one waits for its response head wait for
@@ -123,7 +124,7 @@ func (f *fill) admit() bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.over || f.err != nil {
+	if f.over || f.err != nil || f.kept < f.written {
 		return false
 	}
 	f.users++
@@ -137,15 +138,14 @@ func (c *cache) depart(f *fill) {
 	}
 }
 
-// arrived ends the time in which others can take part, and reports whether the response may be
-// stored.
-func (f *fill) arrived() bool {
+// arrived ends the time in which others can take part.
+func (f *fill) arrived() {
+	if f.known == nil {
+		return
+	}
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
-	if f.known != nil {
-		f.c.depart(f)
-	}
-	return max(f.c.outdated[f.key], f.c.outdatedAll) <= f.began
+	f.c.depart(f)
 }
 
 // setAlone remembers whether the responses for a key can be shared.
@@ -162,8 +162,18 @@ func (c *cache) setAlone(key string, alone bool) {
 	}
 }
 
-// await waits for another request. It returns the end of ctx as an error.
-func (f *fill) await(ctx context.Context) (landing, error) {
+// await waits for another request. It returns the end of ctx as an error. While the other one waits
+// for a free connection clock does not count that as the peer's silence.
+func (f *fill) await(ctx context.Context, clock *Clock, pool *wire.Transport) (landing, error) {
+	if clock != nil {
+		clock.Consult(func() time.Time {
+			if x := f.exchange.Load(); x != nil {
+				return pool.LastQueued(&x.Exchange)
+			}
+			return time.Time{}
+		}, false)
+		defer clock.Consult(nil, false)
+	}
 	select {
 	case <-f.known:
 		return f.landed, nil
@@ -192,8 +202,7 @@ func (h *Hop) share(f *fill) bool {
 		return false
 	}
 	resp := h.madeResponse(d.Answer.Status, d.Answer.Fields(s, false, now), f.stored.Length)
-	p := &part{f: f, ctx: h.t.ctx, resp: resp}
-	p.stop = context.AfterFunc(p.ctx, p.leave)
+	p := f.newPart(h.t, resp, 0)
 	resp.Body = p
 	if f.stored.Length == 0 || resp.StatusCode == http.StatusNoContent {
 		p.Close()

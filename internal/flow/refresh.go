@@ -24,14 +24,14 @@ const refreshTime = time.Minute
 func (h *Hop) refresh() {
 	t, c, e := h.t, h.cached.key, h.e.cache
 	profile, once := t.watcher.Profile(h.req.URL)
-	if once || !e.beginRefresh(c) {
+	if once || !e.beginRefresh(c, h.req.URL.Host) {
 		return
 	}
 	w := &background{profile: profile, of: t.watcher}
 	if t.Proxied {
 		var err error
 		if w.proxies, err = t.watcher.Proxies(h.req.URL); err != nil {
-			e.endRefresh(c)
+			e.endRefresh(c, h.req.URL.Host)
 			return
 		}
 	}
@@ -46,8 +46,9 @@ func (h *Hop) refresh() {
 	}
 	n.Headers.Del("Range")
 	n.Headers.Del("If-Range")
+	host := h.req.URL.Host
 	go func() {
-		defer e.endRefresh(c)
+		defer e.endRefresh(c, host)
 		defer cancel()
 		defer n.Close()
 		resp, err := n.Begin()
@@ -62,28 +63,30 @@ func (h *Hop) refresh() {
 }
 
 // beginRefresh reports whether a key may be refreshed. endRefresh must follow.
-func (c *cache) beginRefresh(key string) bool {
-	if !c.begin() {
+func (c *cache) beginRefresh(key, host string) bool {
+	if !c.begin(host) {
 		return false
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.refreshing[key] {
-		c.running.Done()
-		return false
+	busy := c.refreshing[key]
+	if !busy {
+		if c.refreshing == nil {
+			c.refreshing = map[string]bool{}
+		}
+		c.refreshing[key] = true
 	}
-	if c.refreshing == nil {
-		c.refreshing = map[string]bool{}
+	c.mu.Unlock()
+	if busy {
+		c.done(host)
 	}
-	c.refreshing[key] = true
-	return true
+	return !busy
 }
 
-func (c *cache) endRefresh(key string) {
+func (c *cache) endRefresh(key, host string) {
 	c.mu.Lock()
 	delete(c.refreshing, key)
 	c.mu.Unlock()
-	c.running.Done()
+	c.done(host)
 }
 
 // background is the Watcher of a validation that the program does not see: nothing is asked,
