@@ -212,8 +212,8 @@ func (p *part) Read(b []byte) (int, error) {
 		if n > 0 || err != nil {
 			return p.count(n, err)
 		}
-		if f.tooFarAhead() {
-			if !f.waitForOthers(p) {
+		if others := f.tooFarAhead(); others != nil {
+			if !p.waitForOthers(others) {
 				return 0, context.Cause(p.ctx)
 			}
 			continue
@@ -349,13 +349,13 @@ func (f *fill) receive(p []byte, reader *part) (int, error) {
 	return n, err
 }
 
-// tooFarAhead reports whether who has read everything is to wait for those who are behind. What of
-// tail they have read goes.
-func (f *fill) tooFarAhead() bool {
+// tooFarAhead reports whether who has read everything is to wait for those who are behind, by a
+// channel that is closed when one of them gets on or leaves. What of tail all have read goes.
+func (f *fill) tooFarAhead() (others <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.kept == f.written || f.err != nil {
-		return false
+		return nil
 	}
 	from := f.written - int64(len(f.tail))
 	slowest := f.written
@@ -370,34 +370,39 @@ func (f *fill) tooFarAhead() bool {
 	if slowest > from {
 		f.tail = f.tail[:copy(f.tail, f.tail[slowest-from:])]
 	}
-	return len(f.tail) >= tailLimit
-}
-
-// waitForOthers waits until another part gets on, or gives up those who are behind. It reports
-// false if the request of p has ended.
-func (f *fill) waitForOthers(p *part) bool {
-	p.clock.Pause()
-	defer p.clock.Resume()
-	f.mu.Lock()
+	if len(f.tail) < tailLimit {
+		return nil
+	}
 	if f.moved == nil {
 		f.moved = make(chan struct{})
 	}
-	moved, written := f.moved, f.written
-	f.mu.Unlock()
+	return f.moved
+}
+
+// waitForOthers waits until others is closed, or gives up those who are behind. It reports false
+// if the request has ended.
+func (p *part) waitForOthers(others <-chan struct{}) bool {
+	p.clock.Pause()
+	defer p.clock.Resume()
 	stalled := time.NewTimer(stallTime)
 	defer stalled.Stop()
 	select {
 	case <-p.ctx.Done():
 		return false
-	case <-moved:
+	case <-others:
 	case <-stalled.C:
-		f.mu.Lock()
-		if f.written == written { // nobody else has given them up
-			f.tail = nil
-		}
-		f.mu.Unlock()
+		p.f.giveUp(p.at)
 	}
 	return true
+}
+
+// giveUp lets those fail who have not read up to at, unless something was received meanwhile.
+func (f *fill) giveUp(at int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.written <= at {
+		f.tail = nil
+	}
 }
 
 // hasMoved wakes those who wait for others. The caller holds the lock.
