@@ -24,20 +24,24 @@ export const button = (text, click, attributes = {}) => make('button', { type: '
 export const words = (strings, ...names) =>
   strings.flatMap((s, i) => i < names.length ? [s, make('bdi', {}, String(names[i]))] : [s]);
 
-// arrange gives an element these children, and moves no more of them than it must. What had
-// the focus keeps it.
+// arrange gives an element these children. Those that are in their place are not touched, and
+// what had the focus keeps it.
 export function arrange(parent, children) {
   const focused = document.activeElement;
+  const stay = new Set(children);
   for (const old of [...parent.children]) {
-    if (!children.includes(old)) {
+    if (!stay.has(old)) {
       old.remove();
     }
   }
-  children.forEach((child, i) => {
-    if (parent.children[i] !== child) {
-      parent.insertBefore(child, parent.children[i] ?? null);
+  let at = parent.firstElementChild;
+  for (const child of children) {
+    if (child === at) {
+      at = at.nextElementSibling;
+    } else {
+      parent.insertBefore(child, at);
     }
-  });
+  }
   if (focused !== document.activeElement && focused.isConnected) {
     focused.focus({ preventScroll: true });
   }

@@ -149,8 +149,9 @@ export class Files {
         setTimeout(() => { link.href = path(f.name); });
       } }, make('bdi', {}, f.name));
       const remove = button('Delete', () => this.#delete(f.name, remove), { class: 'quiet', 'aria-label': 'Delete ' + f.name });
-      row = { size: make('td', { class: 'size' }), date: make('td', { class: 'date' }) };
-      row.element = make('tr', {}, make('th', { scope: 'row' }, link), row.size, row.date, make('td', { class: 'actions' }, remove));
+      row = { size: make('td', { role: 'cell', class: 'size' }), date: make('td', { role: 'cell', class: 'date' }) };
+      row.element = make('tr', { role: 'row' }, make('th', { role: 'rowheader', scope: 'row' }, link), row.size, row.date,
+        make('td', { role: 'cell', class: 'actions' }, remove));
       this.#rows.set(f.name, row);
     }
     if (row.tag !== f.tag) {

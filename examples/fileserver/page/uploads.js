@@ -71,49 +71,49 @@ export class Uploads {
   async #ask(u) {
     this.#set(u, 'asking');
     const waiting = () => this.#items.filter(o => o.state === 'asking').length;
-    const there = () => this.#files.get(u.name);
+    let there; // the version that is asked about: no other one is replaced
     const { choice, all } = await ask(() => {
-      if (u.state !== 'asking' || !there() || this.#forAll) {
+      there = this.#files.get(u.name);
+      if (u.state !== 'asking' || !there || this.#forAll) {
         return undefined;
       }
       return {
         title: words`Replace “${u.name}”?`,
         text: [
-          ['A file of this name is on the server: ' + size(there().size) + ', changed ' + date(there().date) + '.'],
+          ['A file of this name is on the server: ' + size(there.size) + ', changed ' + date(there.date) + '.'],
           ['Yours: ' + size(u.file.size) + ', changed ' + date(u.file.lastModified) + '.'],
         ],
         box: waiting() > 1 ? 'Do the same for the other ' + (waiting() > 2 ? waiting() - 1 + ' files whose names are taken' : 'file whose name is taken') : '',
         choices: [{ value: 'skip', label: 'Skip' }, { value: 'both', label: 'Keep both' }, { value: 'replace', label: 'Replace', class: 'danger' }],
       };
     });
-    if (u.state !== 'asking') {
-      return;
-    }
     if (all) {
       this.#forAll = choice;
     }
-    switch (there() ? this.#forAll ?? choice : 'new') {
-      case 'replace':
-        u.condition = { 'If-Match': there().tag };
-        this.#set(u, 'waiting');
-        break;
-      case 'both':
-        u.name = this.#files.free(u.file.name, ...this.#items.map(o => o.name));
-        u.title.textContent = u.name;
-        u.condition = { 'If-None-Match': '*' };
-        this.#set(u, 'waiting');
-        break;
-      case 'new': // the file has gone, or was never there
-        u.condition = { 'If-None-Match': '*' };
-        this.#set(u, 'waiting');
-        break;
-      default:
-        this.#end(u, 'cancelled', 'Skipped: a file of this name is on the server.');
+    if (u.state === 'asking') {
+      this.#decide(u, there, this.#forAll ?? choice);
     }
     if (!waiting()) {
       this.#forAll = undefined;
     }
     this.#next();
+  }
+
+  #decide(u, there, choice) {
+    if (!there) { // it has gone
+      u.condition = { 'If-None-Match': '*' };
+      this.#set(u, 'waiting');
+    } else if (choice === 'replace') {
+      u.condition = { 'If-Match': there.tag };
+      this.#set(u, 'waiting');
+    } else if (choice === 'both') {
+      u.name = this.#files.free(u.file.name, ...this.#items.map(o => o.name));
+      u.title.textContent = u.name;
+      u.condition = { 'If-None-Match': '*' };
+      this.#set(u, 'waiting');
+    } else {
+      this.#end(u, 'cancelled', 'Skipped: a file of this name is on the server.');
+    }
   }
 
   // send uploads by XMLHttpRequest, since fetch does not tell how far an upload has come.
