@@ -353,7 +353,7 @@ func pageOverwrite(t *testing.T, b context.Context, s *site) {
 	a, bb, c, d := file("a.txt"), file("b.txt"), file("c.txt"), file("d.txt")
 
 	w.choose(a)
-	w.wait(`question() === 'Replace “a.txt”?' && text('dialog').includes('on the server: 9 bytes, changed ') && focused() === 'Skip'`)
+	w.wait(`question() === 'Replace “a.txt”?' && text('dialog').includes('On the server: 9 bytes, changed ') && focused() === 'Skip'`)
 	w.press(kb.Escape)
 	w.wait(`state('a.txt') === 'cancelled' && says('a.txt', 'Skipped')`)
 	if got := s.content("a.txt"); got != "old a.txt" {

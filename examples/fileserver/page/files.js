@@ -166,7 +166,7 @@ export class Files {
     const f = this.#all.get(name);
     const { choice } = await ask(() => ({
       title: words`Delete “${name}”?`,
-      text: [[size(f.size) + ', changed ' + date(f.date) + '.'], ['It will be deleted for everybody and cannot be recovered.']],
+      text: [[size(f.size) + ', changed ' + date(f.date)], ['It will be deleted for everybody and cannot be recovered.']],
       choices: [{ value: 'keep', label: 'Keep it' }, { value: 'delete', label: 'Delete', class: 'danger' }],
     }));
     if (choice !== 'delete') {

@@ -80,8 +80,8 @@ export class Uploads {
       return {
         title: words`Replace “${u.name}”?`,
         text: [
-          ['A file of this name is on the server: ' + size(there.size) + ', changed ' + date(there.date) + '.'],
-          ['Yours: ' + size(u.file.size) + ', changed ' + date(u.file.lastModified) + '.'],
+          ['On the server: ' + size(there.size) + ', changed ' + date(there.date)],
+          ['Yours: ' + size(u.file.size) + ', changed ' + date(u.file.lastModified)],
         ],
         box: waiting() > 1 ? 'Do the same for the other ' + (waiting() > 2 ? waiting() - 1 + ' files whose names are taken' : 'file whose name is taken') : '',
         choices: [{ value: 'skip', label: 'Skip' }, { value: 'both', label: 'Keep both' }, { value: 'replace', label: 'Replace', class: 'danger' }],
