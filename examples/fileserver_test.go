@@ -18,9 +18,9 @@ import (
 )
 
 // startFileserver runs the program until the end of the test, and returns its URL.
-func startFileserver(t *testing.T, dir string) string {
+func startFileserver(t *testing.T, bin, dir string) string {
 	t.Helper()
-	cmd := exec.Command(build(t, "fileserver"), "-addr", "127.0.0.1:0", "-dir", dir)
+	cmd := exec.Command(bin, "-addr", "127.0.0.1:0", "-dir", dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -42,19 +42,33 @@ func startFileserver(t *testing.T, dir string) string {
 	return url
 }
 
-func TestFileserverDemo(t *testing.T) {
-	run(t, exec.Command(build(t, "fileserver"), "-demo"), "created /files/demo.bin", "downloaded 33554432 bytes", "the last 10 bytes", `"kind":"download"`)
+// TestFileserver is what the server answers; what a person sees of it is in TestFileserverPage.
+func TestFileserver(t *testing.T) {
+	bin := build(t, "fileserver")
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, string)
+	}{
+		{"Demo", fileserverDemo}, {"Names", fileserverNames}, {"Keeps", fileserverKeeps}, {"Versions", fileserverVersions}, {"Origin", fileserverOrigin},
+		{"Download", fileserverDownload},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, bin) })
+	}
 }
 
-// TestFileserverNames: no name is a path outside of the directory.
-func TestFileserverNames(t *testing.T) {
+func fileserverDemo(t *testing.T, bin string) {
+	run(t, exec.Command(bin, "-demo"), "created /files/demo.bin", "downloaded 33554432 bytes", "the last 10 bytes", `"kind":"download"`)
+}
+
+// fileserverNames: no name is a path outside of the directory.
+func fileserverNames(t *testing.T, bin string) {
 	dir := t.TempDir()
 	inner := filepath.Join(dir, "files")
 	if err := os.Mkdir(inner, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	os.WriteFile(filepath.Join(dir, "secret"), []byte("secret"), 0o600)
-	base := startFileserver(t, inner)
+	base := startFileserver(t, bin, inner)
 	defer http.DefaultClient.CloseIdleConnections()
 	for _, name := range []string{"..%2Fsecret", "%2e%2e%2fsecret", ".hidden", "a%2Fb", "a%5Cb", "c%3Ax", "%00"} {
 		for _, method := range []string{"GET", "PUT", "DELETE"} {
@@ -78,10 +92,10 @@ func TestFileserverNames(t *testing.T) {
 	}
 }
 
-// TestFileserverKeeps: an existing file is not replaced if the request says so, nor by an
+// fileserverKeeps: an existing file is not replaced if the request says so, nor by an
 // incomplete upload, and failures are shown to all users.
-func TestFileserverKeeps(t *testing.T) {
-	base := startFileserver(t, t.TempDir())
+func fileserverKeeps(t *testing.T, bin string) {
+	base := startFileserver(t, bin, t.TempDir())
 	defer http.DefaultClient.CloseIdleConnections()
 	do := func(method, body string, fields ...string) (int, string) {
 		t.Helper()
@@ -175,9 +189,9 @@ func answer(t *testing.T, method, url, body string, fields ...string) (resp *htt
 	return resp, string(data)
 }
 
-// TestFileserverVersions: If-Match changes the version that it names, and no other.
-func TestFileserverVersions(t *testing.T) {
-	base := startFileserver(t, t.TempDir())
+// fileserverVersions: If-Match changes the version that it names, and no other.
+func fileserverVersions(t *testing.T, bin string) {
+	base := startFileserver(t, bin, t.TempDir())
 	defer http.DefaultClient.CloseIdleConnections()
 	url := base + "/files/f"
 	answer(t, "PUT", url, "one")
@@ -212,11 +226,11 @@ func TestFileserverVersions(t *testing.T) {
 	}
 }
 
-// TestFileserverOrigin: a page of another site changes nothing, and reads nothing by giving
+// fileserverOrigin: a page of another site changes nothing, and reads nothing by giving
 // its own name to this machine.
-func TestFileserverOrigin(t *testing.T) {
+func fileserverOrigin(t *testing.T, bin string) {
 	dir := t.TempDir()
-	base := startFileserver(t, dir)
+	base := startFileserver(t, bin, dir)
 	defer http.DefaultClient.CloseIdleConnections()
 	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
@@ -247,16 +261,16 @@ func TestFileserverOrigin(t *testing.T) {
 	}
 }
 
-// TestFileserverDownload: ranges, versions and names are right, and what is no file of the
+// fileserverDownload: ranges, versions and names are right, and what is no file of the
 // folder is not served: links, folders, unfinished uploads of a server that was killed.
-func TestFileserverDownload(t *testing.T) {
+func fileserverDownload(t *testing.T, bin string) {
 	dir := t.TempDir()
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := errors.Join(os.WriteFile(secret, []byte("secret"), 0o600), os.Symlink(secret, filepath.Join(dir, "link")), os.Mkdir(filepath.Join(dir, "folder"), 0o755),
 		os.WriteFile(filepath.Join(dir, ".upload-LEFT"), []byte("half"), 0o600), os.WriteFile(filepath.Join(dir, `ü "1".txt`), []byte("0123456789"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	base := startFileserver(t, dir)
+	base := startFileserver(t, bin, dir)
 	defer http.DefaultClient.CloseIdleConnections()
 	if _, err := os.Stat(filepath.Join(dir, ".upload-LEFT")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unfinished upload is left: %v", err)

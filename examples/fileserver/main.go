@@ -1,5 +1,7 @@
-// fileserver is a web page to upload and download files, which shows all running transfers
-// of all users.
+// fileserver is a web page to upload and download the files of a folder. It shows what
+// everybody does there, as it happens.
+//
+// The page is in folder page: no framework, and nothing from elsewhere.
 //
 //	fileserver [-addr 127.0.0.1:8080] [-dir DIR]
 //	fileserver -demo    # starts one, and uses it from a program
