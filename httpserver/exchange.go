@@ -74,10 +74,14 @@ func HandlerFunc(f func(*http.Request, *Responder)) http.Handler { return handle
 //
 // Without End nobody knows that the handler has returned: an answer that it leaves without
 // WriteEndChunked looks whole, and none at all is an empty 200. An answer whose source fails is
-// cut all the same, where net/http's writer can be reached. The Context is that of r.
+// cut all the same, where net/http's writer can be reached. The Context ends with that of r, and nothing is read
+// ahead for it.
 func New(w http.ResponseWriter, r *http.Request) *Responder {
 	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, ctx: r.Context(), spelled: spelledFor(r), bare: true}
 	x.responder.x = x
+	if x.isHead {
+		x.ctx, x.cancel = context.WithCancelCause(x.ctx)
+	}
 	return &x.responder
 }
 

@@ -202,7 +202,11 @@ func TestHeadAtOnce(t *testing.T) {
 		f := func(r *http.Request, s *httpserver.Responder) { assert.NoError(t, do(r, s), name) }
 		s := newServer(t, httpserver.Config{HTTP2Cleartext: true})
 		s.Handle("/", f)
-		for _, addr := range []string{serve(t, httpserver.HandlerFunc(f)), listen(t, s)} {
+		addrs := []string{serve(t, httpserver.HandlerFunc(f)), listen(t, s)}
+		if name != "waiting for the request" { // which New cannot end
+			addrs = append(addrs, serve(t, withNew(f)))
+		}
+		for _, addr := range addrs {
 			assert.Contains(t, raw(t, addr, h1("HEAD")), "HTTP/1.1 200 OK\r\n", name)
 			assert.Contains(t, raw(t, addr, "HEAD / HTTP/1.0\r\n\r\n"), "HTTP/1.0 200 OK\r\n", name)
 			assert.Regexp(t, "^HEADERS :status=200.*\nEND$", frames(t, addr, "HEAD"), name)

@@ -1,4 +1,5 @@
-// Package interop tests against other implementations of servers. It is a separate module,
+// Package interop tests against other implementations of servers, and a Server of httpserver
+// with a suite for them, h2spec. It is a separate module,
 // so that programs which use netreply do not depend on these.
 package interop
 

@@ -1,5 +1,5 @@
 // Package libraries runs libraries that take an http.RoundTripper or an *http.Client on a
-// Manager. It is a separate module, so that programs which use netreply do not depend on
+// Manager, and middleware and handlers of others on a Server. It is a separate module, so that programs which use netreply do not depend on
 // these. Each test also runs on http.Transport, which shows that it demands nothing more
 // than net/http gives.
 package libraries
