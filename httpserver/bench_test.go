@@ -226,11 +226,14 @@ func TestAllocations(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	for name, pair := range pairs(t) {
-		n := [2]float64{math.Inf(1), math.Inf(1)}
+		var clients [2]*client
 		for i := range pair {
-			c := dial(t, serve(t, pair[i]))
-			for range 3 { // a garbage collection empties pools, which counts
-				n[i] = min(n[i], testing.AllocsPerRun(100, func() {
+			clients[i] = dial(t, serve(t, pair[i]))
+		}
+		n := [2]float64{math.Inf(1), math.Inf(1)}
+		for try := 0; try < 10 && n[1] > n[0]+2 || try == 0; try++ { // a garbage collection empties pools, which counts
+			for i, c := range clients {
+				n[i] = min(n[i], testing.AllocsPerRun(200, func() {
 					if err := c.ask(); err != nil {
 						t.Fatal(err)
 					}
