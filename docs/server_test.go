@@ -3,6 +3,7 @@ package docs_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"iter"
 	"log"
@@ -81,6 +82,19 @@ func shareFiles(root *os.Root) func(*http.Request, *httpserver.Responder) {
 	}
 }
 
+func prices(server *httpserver.Server, current func() string) (*httpserver.EventHub, error) {
+	hub, err := httpserver.NewEventHub(httpserver.EventHubConfig{
+		Welcome: func(*http.Request) []httpserver.Event {
+			return []httpserver.Event{{Name: "price", Data: current()}}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	server.Handle("GET /prices", hub.Serve)
+	return hub, nil // hub.Publish(httpserver.Event{Name: "price", Data: "42"})
+}
+
 // handle has a handler answer a request, without a connection.
 func handle(f func(*http.Request, *httpserver.Responder), r *http.Request) (status int, body string) {
 	w := httptest.NewRecorder()
@@ -149,4 +163,22 @@ func TestServerFiles(t *testing.T) {
 	assert.Equal(t, "a note", body)
 	status, _ = get("../note.txt")
 	assert.Equal(t, 404, status)
+}
+
+func TestServerEvents(t *testing.T) {
+	server, err := httpserver.NewServer(httpserver.Config{})
+	require.NoError(t, err)
+	hub, err := prices(server, func() string { return "40" })
+	require.NoError(t, err)
+	site := httptest.NewServer(server)
+	defer site.Close()
+	resp, err := site.Client().Get(site.URL + "/prices")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.NoError(t, hub.Publish(httpserver.Event{Name: "price", Data: "42"}))
+	hub.Close()
+	all, err := io.ReadAll(resp.Body)
+	assert.NoError(t, err)
+	assert.Contains(t, string(all), "event: price\ndata: 40\n\n")
+	assert.Contains(t, string(all), "event: price\ndata: 42\n\n")
 }

@@ -21,9 +21,10 @@ type Event struct {
 type EventStream struct{ x *exchange }
 
 // Events begins a stream of server-sent events, a chunked answer. It ends with Close; what
-// else ends such an answer ends it, too.
+// else ends such an answer ends it, too. For events that many clients get there is EventHub.
 func (s *Responder) Events() (*EventStream, error) {
-	err := s.beginChunked("", headers.New("Content-Type", "text/event-stream", "Cache-Control", "no-cache"), nil, Ok)
+	// X-Accel-Buffering keeps nginx, and others that know it, from collecting events.
+	err := s.beginChunked("", headers.New("Content-Type", "text/event-stream", "Cache-Control", "no-cache", "X-Accel-Buffering", "no"), nil, Ok)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +44,17 @@ func (e *EventStream) LastEventID() string { return e.exchange().r.Header.Get("L
 // Send sends one event at once. An error means that the client has gone, that the handler
 // has returned, or that the event cannot be sent.
 func (e *EventStream) Send(v Event) error {
+	b, err := v.encode()
+	if err != nil {
+		return err
+	}
+	return e.exchange().chunk(b)
+}
+
+// encode is the event as it is sent.
+func (v *Event) encode() ([]byte, error) {
 	if strings.ContainsAny(v.ID, "\r\n\x00") || strings.ContainsAny(v.Name, "\r\n") {
-		return &HeaderError{"event", "line ends in its id or name"}
+		return nil, &HeaderError{"event", "line ends in its id or name"}
 	}
 	b := make([]byte, 0, len(v.ID)+len(v.Name)+len(v.Data)+64)
 	if v.ID != "" {
@@ -60,7 +70,7 @@ func (e *EventStream) Send(v Event) error {
 	for line := range strings.SplitSeq(data, "\n") {
 		b = append(append(append(b, "data: "...), line...), '\n')
 	}
-	return e.exchange().chunk(append(b, '\n'))
+	return append(b, '\n'), nil
 }
 
 // Comment sends a line that clients pass over: it keeps a connection alive.

@@ -434,7 +434,7 @@ func TestEvents(t *testing.T) {
 		assert.ErrorIs(t, e.Send(httpserver.Event{}), httpserver.ErrNotChunked)
 	}))
 	got := raw(t, addr, "GET / HTTP/1.0\r\nLast-Event-ID: 0\r\n\r\n")
-	assert.Equal(t, "HTTP/1.0 200 OK\r\nCache-Control: no-cache\r\nContent-Type: text/event-stream\r\n\r\n"+
+	assert.Equal(t, "HTTP/1.0 200 OK\r\nCache-Control: no-cache\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\r\n"+
 		": hello\n\nid: 1\nevent: n\nretry: 1500\ndata: a\ndata: b\ndata: c\n\ndata: \n\n", got)
 }
 
