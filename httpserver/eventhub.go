@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// ErrHubClosed: the EventHub is closed.
+// ErrHubClosed is the error of a hub that is closed.
 var ErrHubClosed = errors.New("httpserver: the event hub is closed")
 
 // Names of events that an EventHub sends by itself. They have no data.
