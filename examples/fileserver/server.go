@@ -39,7 +39,7 @@ type server struct {
 
 func newServer(files *store, addr net.Addr) (*httpserver.Server, error) {
 	srv, err := httpserver.NewServer(httpserver.Config{
-		MaxBodySize: maxUpload, MaxConnections: 1000, MaxConnectionsPerHost: 200, StallTimeout: 30 * time.Second,
+		MaxBodySize: maxUpload, MaxConnections: 1000, MaxConnectionsPerHost: 200, StallTimeout: time.Minute,
 	})
 	if err != nil {
 		return nil, err
