@@ -48,11 +48,18 @@ func run(ctx context.Context, addr, dir string, show bool) error {
 		return err
 	}
 	defer files.Close()
+	transfers, err := newTransfers()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go transfers.beat(ctx)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	srv, err := newServer(files, l.Addr())
+	srv, err := newServer(files, transfers, l.Addr())
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"crypto/rand"
 	"embed"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -32,19 +30,19 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // server serves the files of a store and the page.
 type server struct {
-	id        string // another one after a restart
 	files     *store
 	transfers *transfers
 }
 
-func newServer(files *store, addr net.Addr) (*httpserver.Server, error) {
+// newServer makes a server that will listen on an address.
+func newServer(files *store, transfers *transfers, addr net.Addr) (*httpserver.Server, error) {
 	srv, err := httpserver.NewServer(httpserver.Config{
 		MaxBodySize: maxUpload, MaxConnections: 1000, MaxConnectionsPerHost: 200, StallTimeout: time.Minute,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &server{id: rand.Text(), files: files, transfers: newTransfers()}
+	s := &server{files, transfers}
 	if isLocal(addr.String()) {
 		srv.Use(localOnly)
 	}
@@ -69,7 +67,7 @@ func newServer(files *store, addr net.Addr) (*httpserver.Server, error) {
 	srv.Handle("GET /files/{name}", s.download)
 	srv.Handle("PUT /files/{name}", s.upload)
 	srv.Handle("DELETE /files/{name}", s.remove)
-	srv.Handle("GET /events", s.events)
+	srv.Handle("GET /events", transfers.hub.Serve)
 	return srv, nil
 }
 
@@ -232,48 +230,4 @@ func (s *server) remove(r *http.Request, w *httpserver.Responder) {
 	}
 	s.transfers.publish(state{Kind: "delete", Name: name, Over: true})
 	w.WriteStatus(httpserver.NoContent)
-}
-
-// alive is how often a stream of events says something: the page takes a server that has
-// said nothing for three times as long for lost.
-const alive = 10 * time.Second
-
-// events tells of every transfer, the newest state of each, until the client goes or the
-// server shuts down.
-func (s *server) events(_ *http.Request, w *httpserver.Responder) {
-	stream, err := w.Events()
-	if err != nil {
-		return
-	}
-	defer stream.Close()
-	if stream.Send(httpserver.Event{Name: "server", Data: s.id}) != nil {
-		return
-	}
-	seen := map[int]state{}
-	beat := time.NewTicker(alive)
-	defer beat.Stop()
-	for {
-		all, changed := s.transfers.news()
-		now := make(map[int]state, len(all))
-		for _, v := range all {
-			now[v.ID] = v
-			if seen[v.ID] == v {
-				continue
-			}
-			data, err := json.Marshal(v)
-			if err != nil || stream.Send(httpserver.Event{Name: "transfer", Data: string(data)}) != nil {
-				return
-			}
-		}
-		seen = now
-		select {
-		case <-changed:
-		case <-beat.C:
-			if stream.Send(httpserver.Event{Name: "alive"}) != nil {
-				return
-			}
-		case <-w.Context().Done():
-			return
-		}
-	}
 }

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/netreply/netreply/httpserver"
 )
 
 // state is the state of a transfer for the page.
@@ -20,18 +26,45 @@ type state struct {
 	Time   int64  `json:"time"`             // of the last change, in milliseconds since 1970
 }
 
-// transfers are the running transfers, and the last ones that have ended.
-type transfers struct {
-	mu      sync.Mutex
-	last    int
-	states  []state
-	changed chan struct{} // closed at the next change
+func (s state) event() httpserver.Event {
+	data, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // it has strings and numbers only
+	}
+	return httpserver.Event{Name: "transfer", Data: string(data)}
 }
 
-func newTransfers() *transfers { return &transfers{changed: make(chan struct{})} }
+// transfers are the running transfers, and the last ones that have ended.
+type transfers struct {
+	hub    *httpserver.EventHub // tells of all changes
+	mu     sync.Mutex
+	last   int
+	states []state
+}
 
 // keep is the number of transfers that are kept, but for running ones.
 const keep = 50
+
+// newTransfers makes a list of none. A page that comes is told which server this is, another
+// one after a restart, and what the transfers are.
+func newTransfers() (*transfers, error) {
+	t := &transfers{}
+	server := httpserver.Event{Name: "server", Data: rand.Text()}
+	var err error
+	t.hub, err = httpserver.NewEventHub(httpserver.EventHubConfig{
+		History: -1,
+		Welcome: func(*http.Request) []httpserver.Event {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			events := []httpserver.Event{server}
+			for _, s := range t.states {
+				events = append(events, s.event())
+			}
+			return events
+		},
+	})
+	return t, err
+}
 
 // publish replaces the older state of the same transfer.
 func (t *transfers) publish(s state) int {
@@ -53,16 +86,23 @@ func (t *transfers) publish(s state) int {
 			t.states = slices.Delete(t.states, i, i+1)
 		}
 	}
-	close(t.changed)
-	t.changed = make(chan struct{})
+	t.hub.Publish(s.event()) // does not wait, and under mu it keeps the order
 	return s.ID
 }
 
-// news returns all states, and a channel that is closed when they change.
-func (t *transfers) news() (all []state, changed <-chan struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.states), t.changed
+// beat has the server say something until ctx ends: the page, which does not see what keeps
+// a connection alive, takes a server that says nothing for three times as long for lost.
+func (t *transfers) beat(ctx context.Context) {
+	again := time.NewTicker(10 * time.Second)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+			t.hub.Publish(httpserver.Event{Name: "alive"})
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // transfer is a running transfer.
