@@ -133,7 +133,7 @@ func TestFileserverPage(t *testing.T) {
 		name string
 		test func(*testing.T, context.Context, *site)
 	}{
-		{"Uploads", pageUploads}, {"Cancel", pageCancel}, {"LostServer", pageLostServer}, {"Errors", pageErrors}, {"OddNames", pageOddNames},
+		{"Uploads", pageUploads}, {"Cancel", pageCancel}, {"LostServer", pageLostServer}, {"Silence", pageSilence}, {"Errors", pageErrors}, {"OddNames", pageOddNames},
 		{"Overwrite", pageOverwrite}, {"Delete", pageDelete}, {"SearchAndSort", pageSearchAndSort}, {"Keyboard", pageKeyboard}, {"Drop", pageDrop},
 		{"Download", pageDownload}, {"Tabs", pageTabs}, {"Looks", pageLooks}, {"Axe", pageAxe},
 	} {
@@ -247,6 +247,27 @@ func pageLostServer(t *testing.T, b context.Context, s *site) {
 	two.wait(`names().join() === 'a.bin,later.bin,meanwhile.txt'`)
 	two.click("Dismiss a.bin")
 	two.wait(`!text('#activity .failed').includes('a.bin')`)
+}
+
+// pageSilence: a network that says nothing, not even that a connection has ended, is told as
+// a lost server, and what stands still as failed.
+func pageSilence(t *testing.T, b context.Context, s *site) {
+	w := openWindow(t, b, s.url())
+	w.wait(`text('#connection') === 'Connected'`)
+	s.up.hold(1 << 20)
+	w.choose(s.local("a.bin", 20<<20))
+	w.wait(`says('a.bin', '/s')`)
+	s.down.hold(0)
+	get[bool](w, `Boolean(Date.now = (now => () => now() + 61_000)(Date.now))`) // a minute goes by
+	w.wait(`alerts().includes('The server does not answer.')`)
+	w.wait(`state('a.bin') === 'failed' && alerts().includes('a.bin: Nothing has moved for a minute.')`)
+	s.up.open()
+	s.down.open()
+	w.wait(`!alerts().includes('The server does not answer.') && text('#connection') === 'Connected'`)
+	w.click("Retry a.bin")
+	w.wait(`state('a.bin') === 'done'`)
+	w.wait(`names().join() === 'a.bin'`)
+	s.wantStored("a.bin")
 }
 
 // pageErrors: an error is announced, says why, and stays until it is dismissed.

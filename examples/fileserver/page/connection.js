@@ -8,13 +8,19 @@ const pauses = [500, 1000, 2000, 3000];
 // has few connections to a server for all of its windows.
 export class Connection extends EventTarget {
   state = 'connecting'; // connected, lost, resting
-  #source;
-  #timer;
+  #source; // undefined while there is none
+  #heard; // when the server has said something
+  #timer; // of the next try
   #tries = 0;
 
   constructor() {
     super();
     document.addEventListener('visibilitychange', () => document.hidden ? this.#rest() : this.retry());
+    setInterval(() => {
+      if (this.#source && Date.now() - this.#heard > silence) {
+        this.#lose();
+      }
+    }, 1000);
     addEventListener('online', () => this.retry());
     addEventListener('pagehide', () => this.#rest());
     addEventListener('pageshow', e => e.persisted && this.retry());
@@ -31,23 +37,19 @@ export class Connection extends EventTarget {
   #open() {
     this.#stop();
     const source = this.#source = new EventSource('/events');
-    this.#expect();
+    const hear = () => { this.#heard = Date.now(); };
+    hear();
     source.onerror = () => this.#lose();
-    source.addEventListener('alive', () => this.#expect());
+    source.addEventListener('alive', hear);
     source.addEventListener('server', e => {
-      this.#expect();
+      hear();
       this.#tries = 0;
       this.#tell('connected', e.data);
     });
     source.addEventListener('transfer', e => {
-      this.#expect();
+      hear();
       this.dispatchEvent(new CustomEvent('transfer', { detail: JSON.parse(e.data) }));
     });
-  }
-
-  #expect() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#lose(), silence);
   }
 
   #lose() {
@@ -68,6 +70,7 @@ export class Connection extends EventTarget {
   #stop() {
     clearTimeout(this.#timer);
     this.#source?.close();
+    this.#source = undefined;
   }
 
   #tell(state, detail) {

@@ -5,6 +5,8 @@ import { path, reason } from './files.js';
 import { say } from './notices.js';
 
 const parallel = 3;
+// How long an upload may stand still. The server waits for as long.
+const standstill = 60_000;
 
 // Uploads are the uploads of this window. Each one is waiting, asking, sending, or it has
 // ended: done, failed, cancelled.
@@ -22,7 +24,7 @@ export class Uploads {
     $('clear').addEventListener('click', () => this.#clear());
     connection.addEventListener('lost', () => this.#items.forEach(u => this.#update(u)));
     connection.addEventListener('connected', () => this.#next());
-    setInterval(() => this.#items.filter(u => u.state === 'sending').forEach(u => this.#update(u)), 1000); // also when nothing moves
+    setInterval(() => this.#items.filter(u => u.state === 'sending').forEach(u => this.#look(u)), 1000);
     addEventListener('beforeunload', e => {
       if (this.#items.some(u => ['waiting', 'asking', 'sending'].includes(u.state))) {
         e.preventDefault();
@@ -120,10 +122,13 @@ export class Uploads {
   #send(u) {
     const x = u.request = new XMLHttpRequest();
     u.sent = 0;
+    u.moved = Date.now();
+    u.broken = undefined;
     u.samples = [];
     this.#set(u, 'sending');
     x.upload.onprogress = e => {
       u.sent = e.loaded;
+      u.moved = Date.now();
       this.#update(u);
     };
     x.onload = async () => {
@@ -154,7 +159,7 @@ export class Uploads {
         this.#end(u, 'failed', 'The file on this computer cannot be read, or has changed. Choose it again.', true);
       }
     };
-    x.onabort = () => this.#end(u, 'cancelled', 'Cancelled');
+    x.onabort = () => u.broken ? this.#end(u, 'failed', u.broken) : this.#end(u, 'cancelled', 'Cancelled');
     try {
       x.open('PUT', path(u.name));
       for (const [name, value] of Object.entries({ ...u.condition, 'X-Window': this.#window })) {
@@ -163,6 +168,17 @@ export class Uploads {
       x.send(u.file);
     } catch (why) { // a name that is no text
       this.#end(u, 'failed', why.message, true);
+    }
+  }
+
+  // look is called while an upload runs, also when nothing moves.
+  #look(u) {
+    const still = Date.now() - u.moved;
+    if (still > standstill && (u.sent < u.file.size || this.#connection.state === 'lost')) {
+      u.broken = 'Nothing has moved for a minute.';
+      u.request.abort();
+    } else {
+      this.#update(u);
     }
   }
 
@@ -239,7 +255,7 @@ export class Uploads {
   #text(u, text, alert) {
     if (u.said !== text) {
       u.said = text;
-      u.text.replaceChildren(make('p', alert ? { role: 'alert', class: 'why' } : {}, text));
+      u.text.replaceChildren(alert ? make('p', { role: 'alert', class: 'why' }, make('span', { class: 'unseen' }, u.name + ': '), text) : make('p', {}, text));
     }
   }
 
