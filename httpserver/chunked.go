@@ -40,8 +40,8 @@ func (s *Responder) beginChunked(mime string, h Headers, trailers []string, stat
 		return err
 	}
 	x.state = chunked
-	if x.server != nil {
-		x.unwatch = context.AfterFunc(x.server.streams, func() { x.cancel(http.ErrServerClosed) })
+	if x.writer != nil {
+		x.unwatch = context.AfterFunc(x.writer.server.streams, func() { x.cancel(http.ErrServerClosed) })
 	}
 	if x.isHead {
 		return nil

@@ -20,8 +20,7 @@ import (
 // return; Responders are handles on exchanges, so that two can change places.
 type exchange struct {
 	responder Responder     // the handler's
-	server    *Server       // nil for HandlerFunc
-	writer    *serverWriter // beneath w, nil for HandlerFunc
+	writer    *serverWriter // of the Server that the request has come to, or nil
 	r         *http.Request
 	isHead    bool
 	body      *requestBody // nil where nothing has to be done for it
@@ -64,39 +63,52 @@ const (
 // A function that panics before it has answered has answered 500, and the panic is
 // logged as net/http does. Later the answer is cut and the panic goes on. A panic with
 // http.ErrAbortHandler always cuts.
-func HandlerFunc(f func(*http.Request, *Responder)) http.Handler { return handler(nil, f) }
+func HandlerFunc(f func(*http.Request, *Responder)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := newExchange(w, r)
+		switch {
+		case x.writer != nil:
+			x.body = x.writer.body
+		default:
+			x.body = newRequestBody(w, r, nil)
+		}
+		if x.body != nil || x.cancel != nil {
+			x.r = r.WithContext(x.ctx) // a handler does not change the request of those around it
+			if x.body != nil {
+				x.body.to = x.r
+				if x.writer == nil {
+					x.r.Body = x.body
+				}
+			}
+		}
+		x.serve(f)
+	})
+}
 
 // New makes a Responder in a handler of net/http. The handler must defer its End, which does
-// what HandlerFunc does when its function returns:
+// what HandlerFunc does when its function returns or panics:
 //
 //	s := httpserver.New(w, r)
 //	defer s.End()
 //
 // Without End nobody knows that the handler has returned: an answer that it leaves without
 // WriteEndChunked looks whole, and none at all is an empty 200. An answer whose source fails is
-// cut all the same, where net/http's writer can be reached. The Context ends with that of r, and nothing is read
-// ahead for it.
+// cut all the same, where net/http's writer can be reached.
+//
+// The Context ends with that of r, and nothing is read ahead for it.
 func New(w http.ResponseWriter, r *http.Request) *Responder {
-	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, ctx: r.Context(), spelled: spelledFor(r), bare: true}
-	x.responder.x = x
-	if x.isHead {
-		x.ctx, x.cancel = context.WithCancelCause(x.ctx)
-	}
+	x := newExchange(w, r)
+	x.bare = true
 	return &x.responder
 }
 
-// End ends the answer of a Responder that New has made: a handler that has not answered has
-// answered 500, and an answer that is not whole is cut, by a panic with http.ErrAbortHandler.
-// It is for defer, and does nothing when called again.
-func (s *Responder) End() {
-	x := s.exchange()
-	if x.ended() {
-		return
+func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, ctx: r.Context(), spelled: spelledFor(r), writer: serverWriterOf(r)}
+	x.responder.x = x
+	if x.writer != nil || x.isHead {
+		x.ctx, x.cancel = context.WithCancelCause(x.ctx)
 	}
-	if !x.end(true) {
-		x.reset()
-		panic(http.ErrAbortHandler)
-	}
+	return x
 }
 
 // spelledFor tells whether net/http sends the names of fields as they are spelled, and
@@ -105,40 +117,24 @@ func spelledFor(r *http.Request) bool {
 	return r.ProtoMajor == 1 && r.Context().Value(http.ServerContextKey) != nil
 }
 
-func (x *exchange) ended() bool {
+// End ends the answer of a Responder that New has made: a handler that has not answered has
+// answered 500, and an answer that is not whole is cut, by a panic with http.ErrAbortHandler.
+// A panic of the handler is treated as with HandlerFunc. It is for defer, and does nothing when
+// called again.
+func (s *Responder) End() {
+	v := recover()
+	x := s.exchange()
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.state == returned
-}
-
-func handler(s *Server, f func(*http.Request, *Responder)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		newExchange(w, r, s).serve(f)
-	})
-}
-
-func newExchange(w http.ResponseWriter, r *http.Request, s *Server) *exchange {
-	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, server: s, ctx: r.Context(), spelled: spelledFor(r)}
-	x.responder.x = x
-	if s != nil {
-		x.writer = serverWriterOf(r)
-		x.body = x.writer.body
-	} else {
-		x.body = newRequestBody(w, r, nil)
+	ended := x.state == returned
+	x.mu.Unlock()
+	switch {
+	case v != nil && ended:
+		panic(v)
+	case v != nil:
+		x.panicked(v)
+	case !ended:
+		x.returned()
 	}
-	if s != nil || x.isHead {
-		x.ctx, x.cancel = context.WithCancelCause(x.ctx)
-	}
-	if x.body != nil || x.cancel != nil {
-		x.r = r.WithContext(x.ctx) // a handler does not change the request of those around it
-		if x.body != nil {
-			x.body.to = x.r
-			if s == nil {
-				x.r.Body = x.body
-			}
-		}
-	}
-	return x
 }
 
 // serve runs the handler and ends the exchange.
@@ -148,33 +144,40 @@ func (x *exchange) serve(f func(*http.Request, *Responder)) {
 		if done {
 			return
 		}
-		v := recover()
-		if v == nil { // runtime.Goexit: net/http closes the connection
-			if !x.end(false) {
-				x.reset()
-			}
-			return
-		}
-		answer := v != http.ErrAbortHandler && !x.begun()
-		switch {
-		case x.writer != nil && v != http.ErrAbortHandler:
-			x.writer.fail(&PanicError{v, debug.Stack()})
-		case x.writer != nil:
-			x.writer.fail(http.ErrAbortHandler)
-		case answer:
-			logf(x.r, "http: panic serving %v: %v\n%s", x.r.RemoteAddr, v, debug.Stack())
-		}
-		if whole := x.end(answer); !answer || !whole {
+		if v := recover(); v != nil {
+			x.panicked(v)
+		} else if !x.end(false) { // runtime.Goexit: net/http closes the connection
 			x.reset()
-			panic(v)
 		}
 	}()
 	f(x.r, &x.responder)
-	whole := x.end(true)
 	done = true
-	if !whole {
+	x.returned()
+}
+
+// returned ends an exchange whose handler has returned.
+func (x *exchange) returned() {
+	if !x.end(true) {
 		x.reset()
 		panic(http.ErrAbortHandler) // net/http's way to cut a response without a word
+	}
+}
+
+// panicked ends an exchange whose handler has panicked with v. The panic goes on where the
+// answer cannot be 500.
+func (x *exchange) panicked(v any) {
+	answer := v != http.ErrAbortHandler && !x.begun()
+	switch {
+	case x.writer != nil && v != http.ErrAbortHandler:
+		x.writer.fail(&PanicError{v, debug.Stack()})
+	case x.writer != nil:
+		x.writer.fail(http.ErrAbortHandler)
+	case answer:
+		logf(x.r, "http: panic serving %v: %v\n%s", x.r.RemoteAddr, v, debug.Stack())
+	}
+	if whole := x.end(answer); !answer || !whole {
+		x.reset()
+		panic(v)
 	}
 }
 

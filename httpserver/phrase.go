@@ -19,16 +19,15 @@ func (x *exchange) dataWithPhrase(body []byte, status StatusCode) (bool, error) 
 	if !x.spelled || x.body != nil && !x.body.atEOF() {
 		return false, nil // what is unread would make the end of the connection a reset
 	}
-	if x.writer != nil {
-		if x.writer.begin(status); x.writer.status != status { // a hook's word
-			return false, nil
-		}
-	}
 	c, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		return false, nil
 	}
 	defer c.Close()
+	if x.writer != nil {
+		x.writer.begin(status)
+		status = x.writer.status
+	}
 	h := x.w.Header().Clone()
 	h["Connection"] = []string{"close"}
 	h["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}

@@ -117,11 +117,11 @@ func (s *Responder) SendResponse(p *Response) error {
 	if p.File != "" && p.Body == nil {
 		return s.sendFile(p)
 	}
-	if x.server == nil || len(x.server.after) == 0 {
+	if x.writer == nil || len(x.writer.server.after) == 0 {
 		return s.data(p.Body, "", p.Headers, p.status())
 	}
 	p = p.Clone()
-	x.server.prepare(x.r, p)
+	x.writer.server.prepare(x.r, p)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.writer.prepared = p.status()

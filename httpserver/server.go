@@ -221,7 +221,7 @@ func respond(f func(*http.Request) *Response) func(*http.Request, *Responder) {
 // Handle lets f answer the requests of a pattern. What becomes of the answer when f
 // returns or panics is said at HandlerFunc.
 func (s *Server) Handle(pattern string, f func(*http.Request, *Responder)) {
-	s.mux.Handle(pattern, handler(s, f))
+	s.mux.Handle(pattern, HandlerFunc(f))
 }
 
 // HandleHTTP lets a handler of net/http answer the requests of a pattern, under the limits
@@ -262,7 +262,7 @@ func (s *Server) prepare(r *http.Request, p *Response) {
 func (s *Server) SetMissingHandler(f func(*http.Request, *Responder)) {
 	s.missing = nil
 	if f != nil {
-		s.missing = handler(s, f)
+		s.missing = HandlerFunc(f)
 	}
 }
 
@@ -279,7 +279,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if status == TooManyRequests {
 			w.Header().Set("Retry-After", "1")
 		}
-		sw.serve(handler(s, func(_ *http.Request, w *Responder) { w.WriteStatus(status) }))
+		sw.serve(HandlerFunc(func(_ *http.Request, w *Responder) { w.WriteStatus(status) }))
 		return
 	}
 	if s.cfg.StallTimeout > 0 && r.ProtoMajor == 1 && r.ContentLength != 0 {
@@ -352,7 +352,8 @@ func (s *Server) ListenAndServe(addr string) error {
 // Shutdown takes no new connections, ends the Contexts of chunked answers and event
 // streams, and waits for the handlers, whose Contexts end DrainTimeout later. It returns
 // when they have ended, or the error of ctx, with which all Contexts end; Close cuts what
-// is left then.
+// is left then. Connections that handlers have taken over, such as WebSockets, are not waited
+// for: the Contexts of their requests tell them.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.endStreams()
 	end := func() { s.endAll(http.ErrServerClosed) }

@@ -597,3 +597,123 @@ func TestTakenOver(t *testing.T) {
 		assert.Equal(t, "z", got)
 	})
 }
+
+// TestRespondersInHandleHTTP: Responders of New and of HandlerFunc are no less on a Server
+// than those of Handle.
+func TestRespondersInHandleHTTP(t *testing.T) {
+	for way, mount := range map[string]func(s *httpserver.Server, path string, f answer){
+		"Handle":      func(s *httpserver.Server, path string, f answer) { s.Handle(path, f) },
+		"HandlerFunc": func(s *httpserver.Server, path string, f answer) { s.HandleHTTP(path, httpserver.HandlerFunc(f)) },
+		"New":         func(s *httpserver.Server, path string, f answer) { s.HandleHTTP(path, withNew(f)) },
+	} {
+		s := newServer(t, httpserver.Config{HTTP2Cleartext: true, MaxBodySize: 10, DrainTimeout: -1, ErrorLog: quiet()})
+		mount(s, "/response", func(_ *http.Request, w *httpserver.Responder) { w.SendResponse(httpserver.TextResponse("text")) })
+		mount(s, "/599", func(_ *http.Request, w *httpserver.Responder) { w.WriteStatus(httpserver.NetworkConnectTimeoutError) })
+		mount(s, "/lost", func(*http.Request, *httpserver.Responder) {})
+		mount(s, "/panic", func(*http.Request, *httpserver.Responder) { panic("boom") })
+		mount(s, "/late", func(_ *http.Request, w *httpserver.Responder) { w.WriteBeginChunked("a/b"); panic("boom") })
+		mount(s, "/unfinished", func(_ *http.Request, w *httpserver.Responder) { w.WriteBeginChunked("a/b") })
+		mount(s, "/body", func(r *http.Request, w *httpserver.Responder) {
+			_, err := io.Copy(io.Discard, r.Body)
+			var large *http.MaxBytesError
+			assert.ErrorAs(t, err, &large, way)
+			w.WriteStatus(httpserver.PayloadTooLarge)
+		})
+		begun := make(chan struct{})
+		mount(s, "/stream", func(_ *http.Request, w *httpserver.Responder) {
+			e, err := w.Events()
+			assert.NoError(t, err)
+			close(begun)
+			<-w.Context().Done()
+			assert.Equal(t, http.ErrServerClosed, context.Cause(w.Context()), way)
+			assert.NoError(t, e.Close())
+		})
+		s.AfterRequest(func(_ *http.Request, p *httpserver.Response) {
+			p.Headers.Add("X-A", "1")
+			if p.Body != nil {
+				p.Body = append(p.Body, '!')
+			}
+		})
+		told := make(chan httpserver.Summary, 1)
+		s.Finished(func(_ *http.Request, sum httpserver.Summary) { told <- sum })
+		addr := listen(t, s)
+		for path, c := range map[string]struct {
+			want string
+			err  error
+		}{
+			"/response":   {"200 OK\r\n.*\r\nX-A: 1\r\n.*\r\n\r\ntext!$", nil},
+			"/599":        {"599 Network Connect Timeout Error\r\n.*\r\nX-A: 1\r\n", nil},
+			"/lost":       {"500 Internal Server Error\r\n.*\r\nX-A: 1\r\n", httpserver.ErrNoAnswer},
+			"/panic":      {"500 Internal Server Error\r\n.*\r\nX-A: 1\r\n", &httpserver.PanicError{}},
+			"/late":       {"200 OK\r\n.*\r\nX-A: 1\r\n.*\r\n\r\n$", &httpserver.PanicError{}},
+			"/unfinished": {"200 OK\r\n.*\r\nX-A: 1\r\n.*\r\n\r\n$", httpserver.ErrUnfinished},
+		} {
+			got, _ := rawUntil(t, addr, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			assert.Regexp(t, "(?s)^HTTP/1.1 "+c.want, got, "%s, %s", way, path)
+			sum := within(t, told, "it is told")
+			var p *httpserver.PanicError
+			if errors.As(c.err, &p) {
+				assert.ErrorAs(t, sum.Err, &p, "%s, %s", way, path)
+			} else {
+				assert.Equal(t, c.err, sum.Err, "%s, %s", way, path)
+			}
+		}
+		got := raw(t, addr, "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n")
+		assert.Contains(t, got, "HTTP/1.1 413 ", way)
+		assert.Contains(t, got, "Connection: close\r\n", way)
+		within(t, told, "it is told")
+		c := send(t, addr, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+		within(t, begun, "the stream begins")
+		assert.NoError(t, s.Shutdown(t.Context()))
+		all, err := io.ReadAll(c)
+		assert.NoError(t, err)
+		assert.True(t, bytes.HasSuffix(all, []byte("\r\n0\r\n\r\n")), way)
+	}
+}
+
+// TestNewPanics: as with HandlerFunc.
+func TestNewPanics(t *testing.T) {
+	for _, begun := range []bool{false, true} {
+		var logged lines
+		s := httptest.NewUnstartedServer(withNew(func(_ *http.Request, s *httpserver.Responder) {
+			if begun {
+				assert.NoError(t, s.WriteBeginChunked("a/b"))
+			}
+			panic("boom")
+		}))
+		s.Config.ErrorLog = log.New(&logged, "", 0)
+		s.Start()
+		got, _ := rawUntil(t, s.Listener.Addr().String(), h1("GET"))
+		s.Close()
+		if begun {
+			assert.NotContains(t, got, "\r\n0\r\n")
+		} else {
+			assert.Contains(t, got, "HTTP/1.1 500 ")
+		}
+		assert.Contains(t, logged.String(), ": boom")
+	}
+	h := withNew(func(_ *http.Request, s *httpserver.Responder) {
+		s.End()
+		panic("afterwards")
+	})
+	assert.PanicsWithValue(t, "afterwards", func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)) })
+}
+
+// TestShutdownTakenOver: those who have taken a connection over hear of Shutdown, which does
+// not wait for them.
+func TestShutdownTakenOver(t *testing.T) {
+	s := newServer(t, httpserver.Config{DrainTimeout: -1})
+	taken, cause := make(chan struct{}), make(chan error, 1)
+	s.HandleHTTP("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		require.NoError(t, err)
+		defer c.Close()
+		close(taken)
+		<-r.Context().Done()
+		cause <- context.Cause(r.Context())
+	}))
+	send(t, listen(t, s), h1("GET"))
+	within(t, taken, "the connection is taken over")
+	assert.NoError(t, s.Shutdown(context.Background()))
+	assert.Equal(t, http.ErrServerClosed, within(t, cause, "the context ends"))
+}
