@@ -57,7 +57,7 @@ func (m *Manager) Cache() *httpcache.Cache { return m.cfg.Cache }
 func (r *Reply) CacheStatus() httpcache.Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.extra == nil || r.extra.cache == nil {
+	if r.extra == nil {
 		return httpcache.Status{}
 	}
 	s := r.extra.cache.Status
@@ -68,7 +68,7 @@ func (r *Reply) CacheStatus() httpcache.Status {
 // addCacheStatus adds a Cache-Status field to a response. One that the cache has made of nothing
 // stored gets none (RFC 9211, section 2). The caller holds the lock.
 func (r *Reply) addCacheStatus(to http.Header, name string) {
-	if r.extra == nil || r.extra.cache == nil {
+	if r.extra == nil {
 		return
 	}
 	if s := r.extra.cache.Status; s.Hit || s.Forward != "" {
@@ -85,7 +85,7 @@ var SourceIsFromCache = Attribute[bool]{"SourceIsFromCache", func(r *Reply) (boo
 
 // fromCache reports whether the last response is from the cache. The caller holds the lock.
 func (r *Reply) fromCache() bool {
-	return r.extra != nil && r.extra.cache != nil && r.extra.cache.FromStore
+	return r.extra != nil && r.extra.cache.FromStore
 }
 
 // quiet reports whether no ReadyRead is emitted for what arrives (rule S38b): the response is
@@ -99,27 +99,27 @@ func (r *Reply) quiet() bool {
 	return limit == 0 || r.pipe.Available() < limit
 }
 
-// takeCached fills in the head of a response from the cache, which has no bytes.
-func (h *head) takeCached(o *flow.CacheOutcome, status string) {
-	if h.decoded { // rule Z4
-		o.Fields.Del("Content-Length")
-	}
-	h.raw, h.fields = "HTTP/1.1 200 OK", &o.Fields
-	if status != "200 OK" {
-		h.raw = "HTTP/1.1 " + status
-	}
-}
-
-// showCache sets what CacheStatus and SourceIsFromCache tell. Of a response that nothing was
-// sent for there is no connection.
-func (r *Reply) showCache(o *flow.CacheOutcome) {
+// showCache sets what CacheStatus and SourceIsFromCache tell, and fills in a head from the
+// cache, which has no bytes. Of a response that nothing was sent for there is no connection.
+func (r *Reply) showCache(o *flow.CacheOutcome, h *head, status string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state != running {
 		return
 	}
-	r.more().cache = o
+	shown := &r.more().cache
+	*shown = *o
 	if !o.Sent {
 		r.tls, r.local, r.remote = nil, nil, nil
+	}
+	if !o.Made {
+		return
+	}
+	if h.decoded { // rule Z4
+		shown.Fields.Del("Content-Length")
+	}
+	h.http, h.raw, h.fields = o.Sent, "HTTP/1.1 200 OK", &shown.Fields
+	if status != "200 OK" {
+		h.raw = "HTTP/1.1 " + status
 	}
 }

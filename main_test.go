@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(memoryURL); url != "" {
 		os.Exit(memoryClient(url))
 	}
-	if spec := os.Getenv(stackURL); spec != "" {
+	if spec := os.Getenv(stackChild); spec != "" {
 		os.Exit(stackClient(spec))
 	}
 	goleak.VerifyTestMain(testserver.Lingering{M: m})

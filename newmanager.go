@@ -20,7 +20,7 @@ func NewManager(c Config) (*Manager, error) {
 
 // newServers lists the servers by scheme.
 func newServers(c *Config) map[string]server {
-	list := map[string]server{"http": httpServer{}, "https": httpServer{}, "unix+http": httpServer{}, "local+http": httpServer{}}
+	list := map[string]server{"http": &httpServer{}, "https": &httpServer{}, "unix+http": &httpServer{}, "local+http": &httpServer{}}
 	for scheme, b := range c.builtInBackends() {
 		list[scheme] = backendServer{b}
 	}

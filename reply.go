@@ -84,13 +84,13 @@ const (
 // extra is what few replies have.
 type extra struct {
 	trailers   *Headers
-	attributes map[any]any        // user attributes that a Backend has set
-	request    *Request           // set by a Backend; nil for that of the program
-	sslState   func() SSLState    // of a Backend; nil for none
-	taker      taker              // nil without a RoundTripper; set before the reply runs
-	upgraded   net.Conn           // the connection after a 101 response
-	cache      *flow.CacheOutcome // of the last head; nil without a cache
-	headDone   chan struct{}      // made by the first WaitHead
+	attributes map[any]any       // user attributes that a Backend has set
+	request    *Request          // set by a Backend; nil for that of the program
+	sslState   func() SSLState   // of a Backend; nil for none
+	taker      taker             // nil without a RoundTripper; set before the reply runs
+	upgraded   net.Conn          // the connection after a 101 response
+	cache      flow.CacheOutcome // of the last head; zero without a cache
+	headDone   chan struct{}     // made by the first WaitHead
 }
 
 // more returns r.extra, which it makes. The caller holds the lock.

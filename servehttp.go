@@ -12,7 +12,7 @@ import (
 // httpServer carries out requests over HTTP.
 type httpServer struct{}
 
-func (httpServer) check(r *Reply) error {
+func (*httpServer) check(r *Reply) error {
 	if r.req.Ask&^r.m.cfg.Ask&AskPreSharedKey != 0 && r.encryption.profiles.from.PSK == nil {
 		return localError(ProtocolInvalidOperationError, "Invalid request", &FieldError{Field: "Request.SSLConfiguration.PSK", Reason: noPSK})
 	}
@@ -35,7 +35,7 @@ func checkHTTP(q *Request) error {
 }
 
 // serve is kept small, because its stack lies below the calls of net/http.
-func (httpServer) serve(r *Reply, body *flow.Payload, on *onward) error {
+func (*httpServer) serve(r *Reply, body *flow.Payload, on *onward) error {
 	r.transfer = r.newTransfer(body, on)
 	resp, err := r.transfer.Begin()
 	if err == nil {

@@ -126,11 +126,7 @@ func (w *watch) Head(resp *flow.Head) {
 		h.mapped = resp.Header
 	}
 	if o := resp.Cache; o != nil {
-		if o.Made {
-			h.takeCached(o, resp.Status)
-			h.http = o.Sent
-		}
-		(*Reply)(w).showCache(o)
+		(*Reply)(w).showCache(o, &h, resp.Status)
 	}
 	(*Reply)(w).showHead(h)
 }
@@ -208,7 +204,7 @@ func (r *Reply) redirectTo(u *url.URL, method string) {
 	r.head.raw, _, _ = strings.Cut(r.head.raw, "\n") // keeps the status line
 	r.head.mapped, r.head.fields = nil, nil
 	if r.extra != nil {
-		r.extra.sslState, r.extra.cache = nil, nil
+		r.extra.sslState, r.extra.cache = nil, flow.CacheOutcome{}
 	}
 	r.throttle.start(r.started.elapsed())
 }

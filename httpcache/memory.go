@@ -41,8 +41,9 @@ type memoryEntry struct {
 	key  string
 	id   [32]byte
 	meta []byte
-	body *memoryBody
+	body memoryBody
 	memo atomic.Value
+	list [1]Entry // what Memory.keys has for key if there is no other entry
 
 	prev, next *memoryEntry // nil if it is not stored any more
 	store      *Memory
@@ -55,7 +56,7 @@ func (e *memoryEntry) Open(context.Context) (Body, error) {
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
 	e.store.touch(e)
-	return e.body, nil
+	return &e.body, nil
 }
 
 // cost is what the entry counts of the Store's size.
@@ -178,7 +179,7 @@ func (m *Memory) reserve(n int64) bool {
 // put stores an entry in place of the one with the same key and ID.
 func (m *Memory) put(e *memoryEntry) {
 	old := m.keys[e.key]
-	list := make([]Entry, 0, len(old)+1)
+	list := e.list[:0:1]
 	for _, o := range old {
 		if o := o.(*memoryEntry); o.id == e.id {
 			m.unlink(o)
@@ -411,10 +412,7 @@ func (w *memoryWriter) Commit(meta []byte) error {
 		}
 		w.set(next)
 	}
-	w.mu.Lock()
-	body := w.body
-	w.mu.Unlock()
-	e := &memoryEntry{key: w.key, id: w.id, meta: bytes.Clone(meta), body: &body, store: w.store}
+	e := &memoryEntry{key: w.key, id: w.id, meta: bytes.Clone(meta), body: w.body, store: w.store}
 	if !w.store.commit(e) {
 		return errTooLarge
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/netreply/netreply/headers"
@@ -32,7 +33,7 @@ var (
 // password.
 func Append(b []byte, url string, r *cacherules.Record) []byte {
 	start := len(b)
-	b = append(b, version)
+	b = append(slices.Grow(b, sizeOf(url, r)), version)
 	b = appendText(b, url)
 	b = appendTime(appendTime(b, r.Request), r.Response)
 	b = binary.AppendUvarint(b, uint64(r.Status))
@@ -50,6 +51,17 @@ func Append(b []byte, url string, r *cacherules.Record) []byte {
 	}
 	b = append(b, invalid)
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+}
+
+// sizeOf is how many bytes Append takes, or more for texts of usual length.
+func sizeOf(url string, r *cacherules.Record) int {
+	n := 128 + len(r.Vary) + len(url) + len(r.Reason) + 20*len(r.Have)
+	for _, h := range [...]*headers.Headers{&r.Fields, &r.Trailer} {
+		for name, value := range h.All() {
+			n += len(name) + len(value) + 4
+		}
+	}
+	return n
 }
 
 func appendText(b []byte, s string) []byte {

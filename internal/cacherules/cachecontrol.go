@@ -177,10 +177,15 @@ type responseDirectives struct {
 	noCacheFields []string
 }
 
-// parseResponseDirectives parses all Cache-Control fields of a response. A bad directive
-// counts if it restricts the use of the response, and not if it extends it.
-func parseResponseDirectives(values []string) responseDirectives {
-	r := responseDirectives{maxAge: absent, staleWhile: absent, staleIfError: absent}
+func parseResponseDirectives(values []string) (r responseDirectives) {
+	r.read(values)
+	return r
+}
+
+// read parses all Cache-Control fields of a response. A bad directive counts if it restricts
+// the use of the response, and not if it extends it.
+func (r *responseDirectives) read(values []string) {
+	r.maxAge, r.staleWhile, r.staleIfError = absent, absent, absent
 	for _, v := range values {
 		s := scanner{rest: v}
 		for d, ok := s.next(); ok; d, ok = s.next() {
@@ -208,7 +213,6 @@ func parseResponseDirectives(values []string) responseDirectives {
 			}
 		}
 	}
-	return r
 }
 
 // addNoCache adds a no-cache directive. One whose list is empty or invalid is for the whole
@@ -245,8 +249,8 @@ type requestDirectives struct {
 
 // parseRequestDirectives parses all Cache-Control fields of a request. Pragma is the value
 // of its Pragma fields, which count only without Cache-Control (RFC 9111, section 5.4).
-func parseRequestDirectives(values, pragma []string) requestDirectives {
-	r := requestDirectives{maxAge: absent, minFresh: absent, maxStale: absent, staleIfError: absent}
+func parseRequestDirectives(values, pragma []string) (r requestDirectives) {
+	r.maxAge, r.minFresh, r.maxStale, r.staleIfError = absent, absent, absent, absent
 	if len(values) == 0 {
 		values = pragma
 		for _, v := range values {

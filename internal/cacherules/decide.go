@@ -45,9 +45,8 @@ type Decision struct {
 
 // Decide decides about a request. s is the stored response that Select has found, nil for
 // none because of miss.
-func Decide(r *Request, s *Stored, miss Miss, now time.Time) Decision {
+func Decide(r *Request, s *Stored, miss Miss, now time.Time) (d Decision) {
 	offline := r.Load == AlwaysCache || r.onlyIfCached
-	var d Decision
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return Decision{Forward: ForwardMethod} // rule M4: the load control is for GET and HEAD only
@@ -58,7 +57,7 @@ func Decide(r *Request, s *Stored, miss Miss, now time.Time) Decision {
 	case s == nil:
 		d.Forward = ForwardURIMiss
 	default:
-		d = s.decide(r, now, offline)
+		s.decide(&d, r, now, offline)
 	}
 	if s == nil && r.Load == AlwaysNetwork {
 		d.Forward = ForwardBypass
@@ -69,10 +68,10 @@ func Decide(r *Request, s *Stored, miss Miss, now time.Time) Decision {
 	return d
 }
 
-// decide decides about a GET or HEAD request with a stored response.
-func (s *Stored) decide(r *Request, now time.Time, offline bool) Decision {
-	age := s.age(now)
-	d := Decision{Age: age, TTL: s.lifetime - age}
+// decide decides about a GET or HEAD request with a stored response. d is zero before.
+func (s *Stored) decide(d *Decision, r *Request, now time.Time, offline bool) {
+	d.Age = s.age(now)
+	d.TTL = s.lifetime - d.Age
 	if s.Invalid {
 		d.TTL = min(d.TTL, 0)
 	}
@@ -82,7 +81,7 @@ func (s *Stored) decide(r *Request, now time.Time, offline bool) Decision {
 		if r.Load != AlwaysNetwork {
 			d.Forward = ForwardRequest
 		}
-		return d
+		return
 	}
 	usable := false
 	switch {
@@ -100,19 +99,20 @@ func (s *Stored) decide(r *Request, now time.Time, offline bool) Decision {
 		usable = true
 	}
 	if !usable {
-		return s.validate(r, d, now)
+		s.validate(d, r, now)
+		return
 	}
 	answer, there := s.answer(r, now)
 	if !there {
 		d.Refresh = false
 		d.Forward = ForwardPartial
-		return s.complete(r, d)
+		s.complete(d, r)
+		return
 	}
 	d.Action, d.Answer, d.Forward = Use, answer, ""
 	if d.Refresh {
 		d.Conditions = s.conditions()
 	}
-	return d
 }
 
 // bypassed reports whether a request is not to be answered from the store, nor changed.
@@ -123,7 +123,7 @@ func (s *Stored) bypassed(r *Request) bool {
 
 // accepts reports whether the request's directives allow the use of a stored response
 // without validation (RFC 9111, section 5.2.1), if it is fresh or may be used stale.
-func (r *Request) accepts(s *Stored, d Decision) bool {
+func (r *Request) accepts(s *Stored, d *Decision) bool {
 	switch {
 	case r.noCache:
 		return false
@@ -140,7 +140,7 @@ func (r *Request) accepts(s *Stored, d Decision) bool {
 
 // usableStale reports whether a stale response may be used (RFC 9111, section 4.2.4), and
 // whether it is to be validated in the background.
-func (s *Stored) usableStale(r *Request, d Decision, offline bool) (usable, refresh bool) {
+func (s *Stored) usableStale(r *Request, d *Decision, offline bool) (usable, refresh bool) {
 	if s.mustRevalidate {
 		return false, false
 	}
@@ -159,19 +159,19 @@ func (s *Stored) usableStale(r *Request, d Decision, offline bool) (usable, refr
 }
 
 // validate decides how a stored response is validated that may not be used without.
-func (s *Stored) validate(r *Request, d Decision, now time.Time) Decision {
+func (s *Stored) validate(d *Decision, r *Request, now time.Time) {
 	if r.conditional() {
 		// sent as it is: a 304 is then for the program, about what the program has
-		return d
+		return
 	}
 	if _, there := s.answer(r, now); !there {
-		return s.complete(r, d)
+		s.complete(d, r)
+		return
 	}
 	d.Conditions = s.conditions()
 	if d.Conditions != (Conditions{}) {
 		d.Action = Validate
 	}
-	return d
 }
 
 // conditions are the preconditions of a validation: both, if there are both validators
@@ -182,14 +182,13 @@ func (s *Stored) conditions() Conditions {
 
 // complete decides how the missing bytes of a body are fetched: by a range from the first
 // missing byte on, if the stored bytes begin at the beginning and can be continued.
-func (s *Stored) complete(r *Request, d Decision) Decision {
+func (s *Stored) complete(d *Decision, r *Request) {
 	validator := s.strongValidator()
 	if r.Method != http.MethodGet || len(r.byteRange) > 0 || r.conditional() || validator == "" || len(s.Have) == 0 || s.Have[0].Start > 0 {
-		return d
+		return
 	}
 	d.Action = Complete
 	d.Conditions = Conditions{IfRange: validator, Range: "bytes=" + strconv.FormatInt(s.Have[0].End, 10) + "-"}
-	return d
 }
 
 // UsableOnFailure reports whether a stored response may be used because its validation has

@@ -17,7 +17,8 @@ func Key(u *url.URL, host, partition string) string {
 	if u.Opaque != "" || path != "" && path[0] != '/' {
 		return ""
 	}
-	b := appendOrigin(make([]byte, 0, len(partition)+len(u.Host)+len(host)+len(path)+len(u.RawQuery)+32), u, host, partition)
+	var space [160]byte // enough for most
+	b := appendOrigin(space[:0], u, host, partition)
 	if path == "" {
 		path = "/"
 	} else if strings.Contains(path, "/.") || strings.Contains(path, "%2") {

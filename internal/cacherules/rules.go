@@ -64,8 +64,8 @@ type Request struct {
 
 // NewRequest makes a Request, which shares header. The names in header need not be
 // canonical.
-func NewRequest(method string, header http.Header, load LoadControl, user string) Request {
-	r := Request{Method: method, Header: header, Load: load, User: user}
+func NewRequest(method string, header http.Header, load LoadControl, user string) (r Request) {
+	r.Method, r.Header, r.Load, r.User = method, header, load, user
 	var cacheControl, pragma []string
 	for name, values := range header {
 		switch textproto.CanonicalMIMEHeaderKey(name) {
@@ -165,21 +165,30 @@ type Stored struct {
 
 // NewStored parses a Record.
 func NewStored(r Record) *Stored {
-	s := &Stored{Record: r, policy: newPolicy(r.Status, r.Fields, r.Times), names: make([]string, 0, r.Fields.Len())}
+	s := new(Stored)
+	s.Record, s.names = r, make([]string, 0, r.Fields.Len())
+	s.policy.read(r.Status, r.Fields, r.Times)
 	for name := range r.Fields.All() {
 		s.names = append(s.names, textproto.CanonicalMIMEHeaderKey(name))
 	}
 	if len(s.noCacheFields) > 0 {
-		listed := map[string]bool{}
-		for _, name := range s.noCacheFields {
-			listed[name] = true
-		}
-		s.withheld = make([]bool, len(s.names))
-		for i, name := range s.names {
-			s.withheld[i] = listed[name]
-		}
+		s.withhold()
 	}
 	return s
+}
+
+// withhold is a function of its own because its map takes stack.
+//
+//go:noinline
+func (s *Stored) withhold() {
+	listed := map[string]bool{}
+	for _, name := range s.noCacheFields {
+		listed[name] = true
+	}
+	s.withheld = make([]bool, len(s.names))
+	for i, name := range s.names {
+		s.withheld[i] = listed[name]
+	}
 }
 
 // Expires is when the response becomes stale. known is false if that is a guess, or if there
@@ -233,8 +242,14 @@ type policy struct {
 	varyAny      bool     // Vary has a "*"
 }
 
-func newPolicy(status int, fields fieldValues, times Times) policy {
-	p := policy{responseDirectives: parseResponseDirectives(fields.Values("Cache-Control"))}
+func newPolicy(status int, fields fieldValues, times Times) (p policy) {
+	p.read(status, fields, times)
+	return p
+}
+
+// read sets a zero policy.
+func (p *policy) read(status int, fields fieldValues, times Times) {
+	p.responseDirectives.read(fields.Values("Cache-Control"))
 	dated := false
 	if v := fields.Values("Date"); len(v) > 0 {
 		p.date, dated = parseDate(v[0], times.Response)
@@ -255,5 +270,4 @@ func newPolicy(status int, fields fieldValues, times Times) policy {
 	p.vary, p.varyAny = selecting(fields)
 	p.initialAge = initialAge(p.date, fields.Values("Age"), times)
 	p.setLifetime(status, fields.Values("Expires"), times.Response)
-	return p
 }

@@ -57,6 +57,13 @@ func (r *Request) key(vary []string) VaryKey {
 	if len(vary) == 0 && r.User == "" && r.Trust == "" && len(r.authorization) == 0 {
 		return VaryKey{}
 	}
+	return r.hash(vary)
+}
+
+// hash is a function of its own because its buffer takes stack.
+//
+//go:noinline
+func (r *Request) hash(vary []string) VaryKey {
 	var space [512]byte
 	b := space[:0]
 	if r.Trust != "" {

@@ -30,7 +30,8 @@ type cached struct {
 	key         string
 	request     cacherules.Request
 	entries     []entry // variants of the key
-	selected    *entry  // nil for none
+	space       [1]entry
+	selected    *entry // nil for none
 	lookedAgain bool
 	decision    cacherules.Decision
 	sent        time.Time
@@ -47,10 +48,9 @@ type cached struct {
 	shares   bool // the response body is a part
 	combined bool // answered, but the server has sent some of the body
 
-	// own is the context of the transfer's requests, in whose place is outlives for those
-	// whose response others may need.
-	own, outlives context.Context
-	stop          func() bool // ends the tie of fill to the transfer
+	own context.Context // of the transfer's requests, while that of fill takes its place
+
+	outcome CacheOutcome // of the last head
 }
 
 // entry is a stored response.
@@ -64,19 +64,47 @@ func beforeCache(h *Hop) error {
 	if h.e.cache == nil && h.t.Load == cacherules.PreferNetwork {
 		return nil
 	}
-	return h.lookUp()
+	h.leaveCache()
+	err := h.lookUp()
+	if err == nil && h.resp == nil && h.e.cache != nil {
+		h.trace()
+	}
+	return err
 }
 
 func afterCache(h *Hop) (again bool) {
 	if h.cached == nil {
 		return false
 	}
+	if h.cached.own != nil {
+		h.t.wctx = h.cached.own
+	}
 	return h.processForCache()
+}
+
+// trace gives the request that is to be sent its context: one that others may need longer than
+// the transfer, if its response may be stored.
+//
+//go:noinline
+func (h *Hop) trace() {
+	t := h.t
+	t.traceOnce()
+	if c := h.cached; c != nil && c.fill != nil {
+		c.own, t.wctx = t.wctx, c.fill.ctx
+	}
+	*h.req = *h.req.WithContext(t.wctx)
+}
+
+// leaveCache ends the use of the cache by the last request.
+func (h *Hop) leaveCache() {
+	if h.cached != nil && h.cached.fill != nil {
+		h.cached.fill.untie()
+	}
+	h.cached = nil
 }
 
 // lookUp answers a request from the store if that is possible.
 func (h *Hop) lookUp() error {
-	h.cached = nil
 	t, method := h.t, h.req.Method
 	reads := method == http.MethodGet || method == http.MethodHead
 	if t.Load == cacherules.AlwaysNetwork && reads {
@@ -96,15 +124,31 @@ func (h *Hop) lookUp() error {
 	default:
 		return nil
 	}
-	c := &cached{key: key, request: cacherules.NewRequest(method, h.req.Header, t.Load, h.user()), sent: time.Now()}
-	c.request.Trust = trust
-	h.cached = c
+	h.beginCached(key, trust)
 	if !reads {
-		c.status.Forward, c.began = cacherules.ForwardMethod, h.e.cache.invalidations()
+		c := h.cached
+		c.sent, c.began = time.Now(), h.e.cache.invalidations()
+		c.status.Forward = cacherules.ForwardMethod
 		return nil
 	}
-	c.entries = h.e.cache.lookup(t, key)
+	h.readEntries()
 	return h.decide()
+}
+
+// beginCached is a function of its own to keep the stack below lookUp small.
+//
+//go:noinline
+func (h *Hop) beginCached(key, trust string) {
+	c := &cached{key: key}
+	c.request = cacherules.NewRequest(h.req.Method, h.req.Header, h.t.Load, h.user())
+	c.request.Trust = trust
+	h.cached = c
+}
+
+// readEntries looks up the entries of the key.
+func (h *Hop) readEntries() {
+	c := h.cached
+	c.entries = h.e.cache.lookup(h.t, c.key, c.space[:0])
 }
 
 // decide carries out the decision about a GET or HEAD request.
@@ -123,7 +167,7 @@ func (h *Hop) decide() error {
 				break
 			}
 			// another process has fetched it
-			c.entries = h.e.cache.lookup(h.t, c.key)
+			h.readEntries()
 			if err := h.choose(); err != nil || c.answered {
 				c.fill.land(ashore)
 				c.fill = nil
@@ -139,7 +183,7 @@ func (h *Hop) decide() error {
 			return nil
 		}
 		waits = landed == aborted
-		c.entries = h.e.cache.lookup(h.t, c.key)
+		h.readEntries()
 	}
 	switch c.decision.Action {
 	case cacherules.Validate, cacherules.Complete:
@@ -155,10 +199,7 @@ func (h *Hop) decide() error {
 func (h *Hop) choose() error {
 	c, now := h.cached, time.Now()
 	for {
-		var miss cacherules.Miss
-		c.selected, miss = c.selectEntry()
-		c.decision = cacherules.Decide(&c.request, c.selected.response(), miss, now)
-		c.status = cacherules.Status{Forward: c.decision.Forward}
+		c.decide(now)
 		switch c.decision.Action {
 		case cacherules.Use:
 			if h.t.refreshes {
@@ -184,6 +225,16 @@ func (h *Hop) choose() error {
 		}
 		return nil
 	}
+}
+
+// decide makes the decision. It is not inlined, to keep the stack below choose small.
+//
+//go:noinline
+func (c *cached) decide(now time.Time) {
+	var miss cacherules.Miss
+	c.selected, miss = c.selectEntry()
+	c.decision = cacherules.Decide(&c.request, c.selected.response(), miss, now)
+	c.status = cacherules.Status{Forward: c.decision.Forward}
 }
 
 // mustRefresh replaces the decision to use a stale response by one to validate it.
@@ -300,7 +351,7 @@ func (h *Hop) withoutBody() {
 		c.entries = slices.DeleteFunc(c.entries, func(e entry) bool { return e.stored == lost })
 	} else {
 		c.lookedAgain = true
-		c.entries = h.e.cache.lookup(h.t, c.key)
+		h.readEntries()
 	}
 	c.selected = nil
 }

@@ -24,13 +24,15 @@ type CacheOutcome struct {
 	Fields    headers.Headers // of a head that is Made
 }
 
-// outcome is nil without a cache.
+// outcome is nil without a cache. It is valid until the next request.
 func (h *Hop) outcome() *CacheOutcome {
 	c := h.cached
 	if c == nil {
 		return nil
 	}
-	o := &CacheOutcome{Status: c.status, Made: c.answered, FromStore: c.answered && !c.combined, Sent: !c.answered || c.network != nil}
+	o := &c.outcome
+	o.Status, o.Made = c.status, c.answered
+	o.FromStore, o.Sent = c.answered && !c.combined, !c.answered || c.network != nil
 	if c.answered {
 		o.Fields, o.Quiet = c.fields, h.t.Load == cacherules.AlwaysCache
 	}

@@ -26,7 +26,8 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 	if len(plain.Have) > 0 {
 		part = plain.Have[0]
 	}
-	next := filling{record: plain, base: start, body: h.resp.Body, size: part.Len(), from: h.resp}
+	record := plain
+	next := filling{base: start, body: h.resp.Body, size: part.Len(), from: h.resp}
 	if s := c.selected.response(); s != nil {
 		merged, _, same := s.Combine(&c.request, h.resp.Header, fields, -1, times)
 		have := cacherules.Span{End: s.Length}
@@ -39,7 +40,8 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 			h.e.cache.update(h.t, h.req, c.selected.source, &merged)
 			return completes && h.fetchAgain()
 		case part.Start >= have.Start && part.Start <= have.End:
-			next.record, next.base, next.at, next.size = merged, have.Start, part.Start-have.Start, part.End-have.Start
+			record = merged
+			next.base, next.at, next.size = have.Start, part.Start-have.Start, part.End-have.Start
 			if next.at > 0 {
 				stored := h.openStored(c.fill.ctx, c.selected.source, s, cacherules.Span{Start: have.Start, End: part.Start})
 				if stored == nil {
@@ -50,13 +52,14 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 		case part.Len() < have.Len(): // between both something is missing: the larger one is kept
 			return completes && h.fetchAgain()
 		}
-		if completes && (!same || !next.record.Complete() || next.base != 0) {
+		if completes && (!same || !record.Complete() || next.base != 0) {
 			return h.fetchAgain()
 		}
 	} else if completes {
 		return h.fetchAgain()
 	}
-	next.record.Reason = ""
+	record.Reason = ""
+	next.stored = cacherules.NewStored(record)
 	if completes {
 		return !h.completes(next, times) && h.fetchAgain()
 	}
@@ -66,12 +69,11 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 
 // completes answers with what is stored and what is received behind it.
 func (h *Hop) completes(next filling, times cacherules.Times) bool {
-	c, received := h.cached, h.resp
+	c, received, s := h.cached, h.resp, next.stored
 	if next.body == http.NoBody {
 		return false
 	}
 	c.fill.exact = true
-	s := cacherules.NewStored(next.record)
 	all := cacherules.Answer{Status: http.StatusOK, Body: cacherules.Span{End: s.Length}}
 	h.resp = h.madeResponse(http.StatusOK, all.Fields(s, true, times.Response), s.Length)
 	h.resp.Body, next.at = received.Body, 0

@@ -14,9 +14,6 @@ import (
 // processForCache processes what the network has answered.
 func (h *Hop) processForCache() (again bool) {
 	c, now := h.cached, time.Now()
-	if c.fill != nil {
-		h.t.wctx = c.own
-	}
 	if h.err != nil {
 		if c.fill != nil {
 			c.fill.land(landingOfFailure(h.t.ctx))
@@ -88,10 +85,11 @@ func (h *Hop) storeChanged(times cacherules.Times) {
 	if t.NoSaveCache || h.unsure() || h.owner != nil || cacherules.StorableChange(&c.request, h.req.URL, h.resp.StatusCode, h.resp.Header) != cacherules.Stores {
 		return
 	}
-	f := &fill{c: h.e.cache, key: c.key, host: h.req.URL.Host, began: c.began, turn: make(chan struct{}, 1)}
+	f := &fill{c: h.e.cache, key: c.key, host: h.req.URL.Host, began: c.began}
 	f.ctx, f.cancel = context.WithCancelCause(t.ctx)
-	c.fill, c.stop = f, func() bool { return true }
-	if !h.startFill(times) {
+	f.tie(t.ctx)
+	if c.fill = f; !h.startFill(times) {
+		f.untie()
 		f.cancel(errUnwanted)
 		c.fill = nil
 	}
@@ -176,9 +174,6 @@ func (h *Hop) fetchAgain() (again bool) {
 	drain(h.resp)
 	c.selected, c.decision.Action = nil, cacherules.Fetch
 	c.status = cacherules.Status{Forward: c.decision.Forward}
-	if c.fill != nil {
-		t.wctx = c.outlives
-	}
 	req, err := t.newRequest(h.req.Method, h.req.URL)
 	if err != nil {
 		h.fail(err)
@@ -186,6 +181,7 @@ func (h *Hop) fetchAgain() (again bool) {
 	}
 	req.Header = c.request.Header
 	h.req = req
+	h.trace()
 	c.sent = time.Now()
 	return true
 }

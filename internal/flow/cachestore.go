@@ -138,15 +138,14 @@ func (c *cache) lastOutdated(key string) uint64 {
 	return last
 }
 
-// lookup returns the entries of a key. The store may be the program's: the clock is paused.
-func (c *cache) lookup(t *Transfer, key string) []entry {
+// lookup appends the entries of a key. The store may be the program's: the clock is paused.
+func (c *cache) lookup(t *Transfer, key string, entries []entry) []entry {
 	t.Clock.Pause()
 	defer t.Clock.Resume()
 	found, err := c.store.Lookup(t.ctx, key)
 	if err != nil || len(found) == 0 {
 		return nil
 	}
-	entries := make([]entry, 0, len(found))
 	for _, e := range found {
 		if s := parsed(e); s != nil {
 			entries = append(entries, entry{s, e})

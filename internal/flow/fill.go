@@ -31,11 +31,14 @@ type fill struct {
 	cancel context.CancelCauseFunc
 
 	key   string
-	host  string // see cache.begin
-	began uint64 // cache.now then
+	host  string      // see cache.begin
+	began uint64      // cache.now then
+	stop  func() bool // ends the tie to the transfer that leads; nil before tie
+	lead  part        // its part, if there is a body
 
-	// Of requests that others wait for. known is closed when landed is set; nil for all other
-	// requests. The lock of c guards landed and waiting.
+	// Of requests that others may wait for. known is closed when landed is set; it is made by
+	// the first that waits. The lock of c guards known, landed and waiting.
+	flies   bool
 	flight  flightKey
 	known   chan struct{}
 	landed  landing
@@ -89,6 +92,12 @@ const (
 // be, and all are looked at for each request.
 const maxVariants = 64
 
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 var errUnwanted = errors.New("nobody needs the response any more")
 
 // beginFill prepares to store the response of the request that is about to be sent.
@@ -103,52 +112,82 @@ func (h *Hop) beginFill() {
 		c.fill = f
 	}
 	f.key, f.host, f.began = c.key, h.req.URL.Host, f.c.invalidations()
-	f.turn = make(chan struct{}, 1)
+	t.traceOnce()
 	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(t.wctx)) // which has the trace of t
-	c.own, c.outlives = t.wctx, f.ctx
-	c.stop = context.AfterFunc(t.ctx, func() {
-		f.cancel(context.Cause(t.ctx))
-		f.land(landingOfFailure(t.ctx))
-	})
-	t.wctx = c.outlives
-	h.req = h.req.WithContext(t.wctx)
+	f.tie(t.ctx)
+}
+
+// tie makes the end of ctx, which is that of the transfer that leads, an end of its part.
+func (f *fill) tie(ctx context.Context) {
+	f.lead.ctx = ctx
+	f.stop = context.AfterFunc(ctx, f.leaderEnds)
+}
+
+// leaderEnds is called at the end of the context of the transfer that leads.
+func (f *fill) leaderEnds() {
+	f.mu.Lock()
+	begun := f.lead.f != nil
+	f.mu.Unlock()
+	if begun {
+		f.lead.leave()
+		return
+	}
+	f.cancel(context.Cause(f.lead.ctx))
+	f.land(landingOfFailure(f.lead.ctx))
+}
+
+// untie ends the tie to the transfer that leads, which has ended the use of the response.
+func (f *fill) untie() {
+	if f.stop != nil {
+		f.stop()
+	}
 }
 
 // filling is what a fill begins with.
 type filling struct {
-	record cacherules.Record // of the whole of body
-	base   int64             // where body begins in that of the record
-	body   io.ReadCloser     // from the connection, but for what the store has of it
-	size   int64             // of body, -1 if unknown
-	at     int64             // where in body that of the response begins
-	from   *http.Response    // what was received
+	stored *cacherules.Stored // as if the whole of body were stored
+	base   int64              // where body begins in that of stored
+	body   io.ReadCloser      // from the connection, but for what the store has of it
+	size   int64              // of body, -1 if unknown
+	at     int64              // where in body that of the response begins
+	from   *http.Response     // what was received
 }
 
 // startFill makes the response body one that is stored while it is read. It reports false if
 // the store does not take it.
 func (h *Hop) startFill(times cacherules.Times) bool {
+	s, base := h.newStored(times)
+	return h.fillWith(filling{stored: s, base: base, body: h.resp.Body, size: h.resp.ContentLength, from: h.resp}, times)
+}
+
+// newStored makes what is stored of the response, whose body begins at base in the whole. It is
+// a function of its own to keep the stack below startFill small.
+//
+//go:noinline
+func (h *Hop) newStored(times cacherules.Times) (s *cacherules.Stored, base int64) {
 	rec, base := cacherules.NewRecord(&h.cached.request, h.resp.StatusCode, h.receivedFields(), h.resp.ContentLength, times)
 	rec.Reason = reasonOf(h.resp)
-	return h.fillWith(filling{record: rec, base: base, body: h.resp.Body, size: h.resp.ContentLength, from: h.resp}, times)
+	return cacherules.NewStored(rec), base
 }
 
 func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	c, f, resp := h.cached, h.cached.fill, h.resp
-	f.stored, f.base, f.url = cacherules.NewStored(b.record), b.base, h.req.URL.String()
+	f.stored, f.base, f.url = b.stored, b.base, h.req.URL.String()
 	h.t.Clock.Pause()
 	defer h.t.Clock.Resume()
 	if len(c.entries) >= maxVariants {
 		f.c.remove(h.t, c.key)
 	}
-	w, err := f.c.store.Create(h.t.ctx, c.key, httpcache.Variant{ID: b.record.Vary, Size: b.size})
+	w, err := f.c.store.Create(h.t.ctx, c.key, httpcache.Variant{ID: b.stored.Vary, Size: b.size})
 	if err != nil || w == nil {
 		return false
 	}
 	c.status.Stored = true
 	c.status.TTL, c.status.HasTTL = f.stored.TTL(times.Response), true
 	f.resp, f.body, f.w, f.users = b.from, b.body, w, 1
+	f.turn = make(chan struct{}, 1)
 	alone := !f.stored.Shared(times.Response)
-	if f.known != nil || !alone {
+	if f.flies || !alone {
 		f.c.setAlone(c.key, alone)
 	}
 	if alone {
@@ -156,15 +195,16 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	} else {
 		f.land(sharing)
 	}
-	c.stop()
+	f.lead.begin(f, h.t, resp, b.at)
+	f.lead.stop = f.stop
 	if b.body == http.NoBody {
 		f.turn <- struct{}{}
 		f.end(io.EOF)
 		<-f.turn
-		f.leave()
+		f.lead.Close()
 		return true
 	}
-	resp.Body = f.newPart(h.t, resp, b.at)
+	resp.Body = &f.lead
 	c.shares = true
 	return true
 }
@@ -191,24 +231,23 @@ type part struct {
 	prev, next *part // guarded by the lock of f
 }
 
-// newPart makes the part of a request that is among the users already.
-func (f *fill) newPart(t *Transfer, resp *http.Response, at int64) *part {
-	p := &part{f: f, ctx: t.ctx, clock: t.Clock, resp: resp, at: at}
+// begin begins the part of a request that is among the users already. stop is for the caller to
+// set, and ctx, too, before.
+func (p *part) begin(f *fill, t *Transfer, resp *http.Response, at int64) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.f, p.clock, p.resp, p.at = f, t.Clock, resp, at
 	if p.next = f.first; p.next != nil {
 		p.next.prev = p
 	}
 	f.first = p
 	f.begun++
-	f.mu.Unlock()
-	p.stop = context.AfterFunc(p.ctx, p.leave)
-	return p
 }
 
 func (p *part) Read(b []byte) (int, error) {
 	f := p.f
 	for len(b) > 0 {
-		n, grown, err := f.readStored(b, p.at)
+		n, err := f.readStored(b, p.at)
 		if n > 0 || err != nil {
 			return p.count(n, err)
 		}
@@ -218,19 +257,37 @@ func (p *part) Read(b []byte) (int, error) {
 			}
 			continue
 		}
-		select {
-		case <-p.ctx.Done():
+		if p.ctx.Err() != nil {
 			return 0, context.Cause(p.ctx)
-		case <-grown:
-		case f.turn <- struct{}{}:
-			n, err = f.advance(b, p)
-			f.release()
-			if n > 0 || err != nil {
-				return p.count(n, err)
-			}
+		}
+		if !p.takeTurn() {
+			continue
+		}
+		n, err = f.advance(b, p)
+		f.release()
+		if n > 0 || err != nil {
+			return p.count(n, err)
 		}
 	}
 	return 0, nil
+}
+
+// takeTurn waits for the turn, for bytes behind what the part has read, or for the end of its
+// context, and reports whether it has the turn.
+func (p *part) takeTurn() bool {
+	f := p.f
+	select {
+	case f.turn <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case <-p.ctx.Done():
+	case <-f.growth(p.at):
+	case f.turn <- struct{}{}:
+		return true
+	}
+	return false
 }
 
 // count records what Read returns.
@@ -273,34 +330,40 @@ func (p *part) leave() {
 	}
 }
 
-// readStored reads what has been received behind at. If there is nothing yet, it returns a
-// channel that is closed when there is.
-func (f *fill) readStored(p []byte, at int64) (n int, grown <-chan struct{}, err error) {
+// readStored reads what has been received behind at. If there is nothing yet, it returns 0 and
+// no error.
+func (f *fill) readStored(p []byte, at int64) (n int, err error) {
 	f.mu.Lock()
-	have := f.written - at
-	if have <= 0 {
-		defer f.mu.Unlock()
-		if f.err != nil {
-			return 0, nil, f.err
-		}
-		if f.grown == nil {
-			f.grown = make(chan struct{})
-		}
-		return 0, f.grown, nil
-	}
-	if behind := int64(len(f.tail)); have <= behind {
+	have, end := f.written-at, f.err
+	if behind := int64(len(f.tail)); have > 0 && have <= behind {
 		n = copy(p, f.tail[behind-have:])
 		f.mu.Unlock()
-		return n, nil, nil
+		return n, nil
 	}
-	have = min(have, f.kept-at)
+	kept := min(have, f.kept-at)
 	f.mu.Unlock()
-	if have > 0 {
-		if n, err = f.w.ReadAt(p[:min(int64(len(p)), have)], at); n > 0 {
-			return n, nil, nil
+	if have <= 0 {
+		return 0, end
+	}
+	if kept > 0 {
+		if n, err = f.w.ReadAt(p[:min(int64(len(p)), kept)], at); n > 0 {
+			return n, nil
 		}
 	}
-	return 0, nil, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}
+	return 0, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}
+}
+
+// growth returns a channel that is closed when there is something behind at, or the end.
+func (f *fill) growth(at int64) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.written > at || f.err != nil {
+		return closed
+	}
+	if f.grown == nil {
+		f.grown = make(chan struct{})
+	}
+	return f.grown
 }
 
 // advance receives into b if p is where the fill has got to, and something else if that is
@@ -432,9 +495,9 @@ func (f *fill) end(err error) error {
 		if err == io.EOF && left > 0 {
 			err = &wire.Error{Phase: wire.Body, Fault: wire.Malformed, Began: true, Err: errors.New("a part of the body is shorter than its Content-Range")}
 		}
-	} else if rec, useful := f.record(err); useful && f.kept == f.written && f.current() {
-		f.w.Commit(cacheentry.Append(nil, f.url, &rec)) // what is not stored is fetched again
-		if !f.current() {                               // it was invalidated meanwhile, perhaps before it was there
+	} else if meta := f.meta(err); meta != nil && f.current() {
+		f.w.Commit(meta)  // what is not stored is fetched again
+		if !f.current() { // it was invalidated meanwhile, perhaps before it was there
 			f.c.store.Remove(context.WithoutCancel(f.ctx), f.key)
 		}
 	}
@@ -445,14 +508,26 @@ func (f *fill) end(err error) error {
 	return err
 }
 
+// meta is the metadata of what was received until the body ended with err, nil if that is not
+// to be stored. It is not inlined, to keep the stack below end small.
+//
+//go:noinline
+func (f *fill) meta(err error) []byte {
+	rec, useful := f.record(err)
+	if !useful || f.kept != f.written {
+		return nil
+	}
+	return cacheentry.Append(nil, f.url, &rec)
+}
+
 // record is the record of what was received until the body ended with err; false if that is
 // of no use.
-func (f *fill) record(err error) (cacherules.Record, bool) {
+func (f *fill) record(err error) (rec cacherules.Record, useful bool) {
 	if err != io.EOF {
 		rec, refusal := f.stored.Truncated(f.base, f.written)
 		return rec, refusal == cacherules.Stores
 	}
-	rec := f.stored.Record
+	rec = f.stored.Record
 	size := f.base + f.written
 	if len(rec.Have) > 0 {
 		return rec, rec.Have[0].Len() == f.written
@@ -536,7 +611,7 @@ func (f *fill) shut() {
 	f.cancel(errUnwanted)
 	f.body.Close()
 	f.w.Close()
-	if f.known != nil {
+	if f.flies {
 		f.unreserve()
 	}
 	f.mu.Lock()

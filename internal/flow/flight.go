@@ -53,7 +53,7 @@ func (h *Hop) board() (wait *fill) {
 	if f := e.flights[k]; f != nil && f.admit() {
 		return f
 	}
-	f := &fill{c: e, flight: k, known: make(chan struct{})}
+	f := &fill{c: e, flies: true, flight: k}
 	if e.flights == nil {
 		e.flights = map[flightKey]*fill{}
 	}
@@ -80,7 +80,7 @@ func (h *Hop) goAlone() {
 
 // land tells those who wait what has become of the request. Only the first call has an effect.
 func (f *fill) land(l landing) {
-	if f.known != nil && f.settle(l) && l != sharing {
+	if f.flies && f.settle(l) && l != sharing {
 		f.unreserve()
 	}
 }
@@ -99,7 +99,9 @@ func (f *fill) settle(l landing) (first bool) {
 	} else {
 		f.c.depart(f)
 	}
-	close(f.known)
+	if f.known != nil {
+		close(f.known)
+	}
 	return true
 }
 
@@ -120,6 +122,9 @@ func (f *fill) reserve(t *Transfer) (waited bool) {
 func (f *fill) admit() bool {
 	if f.landed == flying {
 		f.waiting++
+		if f.known == nil {
+			f.known = make(chan struct{})
+		}
 		return true
 	}
 	f.mu.Lock()
@@ -128,6 +133,9 @@ func (f *fill) admit() bool {
 		return false
 	}
 	f.users++
+	if f.known == nil {
+		f.known = closed
+	}
 	return true
 }
 
@@ -140,7 +148,7 @@ func (c *cache) depart(f *fill) {
 
 // arrived ends the time in which others can take part.
 func (f *fill) arrived() {
-	if f.known == nil {
+	if !f.flies {
 		return
 	}
 	f.c.mu.Lock()
@@ -155,9 +163,12 @@ func (c *cache) setAlone(key string, alone bool) {
 	switch {
 	case !alone:
 		delete(c.alone, key)
-	case c.alone == nil || len(c.alone) >= maxAlone:
+	case c.alone == nil:
 		c.alone = map[string]bool{key: true}
 	default:
+		if len(c.alone) >= maxAlone {
+			clear(c.alone)
+		}
 		c.alone[key] = true
 	}
 }
@@ -202,7 +213,9 @@ func (h *Hop) share(f *fill) bool {
 		return false
 	}
 	resp := h.madeResponse(d.Answer.Status, d.Answer.Fields(s, false, now), f.stored.Length)
-	p := f.newPart(h.t, resp, 0)
+	p := &part{ctx: h.t.ctx}
+	p.begin(f, h.t, resp, 0)
+	p.stop = context.AfterFunc(p.ctx, p.leave)
 	resp.Body = p
 	if f.stored.Length == 0 || resp.StatusCode == http.StatusNoContent {
 		p.Close()

@@ -28,7 +28,7 @@ type Transfer struct {
 	watcher Watcher
 	e       *Engine
 	ctx     context.Context
-	wctx    context.Context // context of the requests
+	wctx    context.Context // of the requests, with trace once traceOnce was called
 	trace   httptrace.ClientTrace
 
 	url                 *url.URL // URL of the hop, with its user information
@@ -72,14 +72,23 @@ func (t *Transfer) Begin() (*http.Response, error) {
 //
 //go:noinline
 func (t *Transfer) start() error {
-	t.trace.Got1xxResponse = t.interim // net/http reports interim responses only here
-	t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
+	if t.wctx = t.ctx; t.e.cache == nil { // which may answer: its step does that otherwise
+		t.traceOnce()
+	}
 	t.watcher.Enter(Headers)
 	t.url, t.method, t.headers, t.payload = t.URL, t.Method, t.Request.Headers, t.Payload
 	t.decode = !t.NoDecoding && asksForCodings(t.headers)
 	req, err := t.newRequest(t.method, t.url)
 	t.hop = Hop{t: t, e: t.e, req: req, redirects: t.MaxRedirects}
 	return err
+}
+
+// traceOnce makes the requests report interim responses.
+func (t *Transfer) traceOnce() {
+	if t.trace.Got1xxResponse == nil {
+		t.trace.Got1xxResponse = t.interim // net/http reports them only here
+		t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
+	}
 }
 
 // Abandon takes the place of Close where a method of the Watcher has ended in a panic, or in
@@ -104,6 +113,7 @@ func (t *Transfer) Close() {
 	if t.upload != nil {
 		t.upload.Close()
 	}
+	t.hop.leaveCache()
 }
 
 // Limits for what a server can cause.

@@ -1,0 +1,26 @@
+package netreply_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestCacheAllocations: what a cache adds to the allocations of a small Get, for one that it
+// answers beside one from a Backend, and for one that it does not answer beside one without a
+// cache. BenchmarkCacheHit and BenchmarkCacheMiss have the times.
+func TestCacheAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	all, hits := misses(t), hits(t)
+	all["bare"], all["hit"] = bareGet(t), hits["memory"]
+	n := map[string]int{}
+	for name, get := range all {
+		n[name] = int(testing.AllocsPerRun(500, func() { readSmall(t, get) }))
+	}
+	t.Log(n)
+	assert.LessOrEqual(t, n["hit"], n["bare"]+8)
+	assert.LessOrEqual(t, n["no-store/memory"], n["no-store/none"]+14)
+	assert.LessOrEqual(t, n["storable/memory"], n["storable/none"]+30)
+}
