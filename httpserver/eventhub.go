@@ -261,7 +261,7 @@ func (c *hubClient) next() (changed <-chan struct{}, closed, dropped bool) {
 // not whole.
 func (c *hubClient) serve(ctx context.Context, greeting []byte) error {
 	x := c.stream.x
-	if x.server == nil && c.hub.cfg.StallTimeout > 0 {
+	if x.writer == nil && c.hub.cfg.StallTimeout > 0 {
 		c.guard.fire = func() { http.NewResponseController(x.w).SetWriteDeadline(longAgo) }
 	}
 	if err := c.send(greeting); err != nil {
