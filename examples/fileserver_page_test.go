@@ -195,7 +195,7 @@ func pageCancel(t *testing.T, b context.Context, s *site) {
 	one.choose(s.local("large.iso", 300<<20))
 	one.wait(`all('progress', upload('large.iso'))[0].value > .8`)
 	two.wait(`all('#activity .running progress')[0].position > .8`)
-	if got := s.stored(); len(got) != 1 || !strings.HasPrefix(got[0], ".upload-") {
+	if got := s.stored(); len(got) != 1 || !strings.HasPrefix(got[0], ".fileserver-upload-") {
 		t.Errorf("while it runs there are %q", got)
 	}
 	one.wait(`names().length === 0`)
@@ -558,6 +558,7 @@ func pageDrop(t *testing.T, b context.Context, s *site) {
 			t.Fatal(err)
 		}
 	}
+	get[bool](w, `(addEventListener('drop', e => { window.left = !e.defaultPrevented; }), true)`)
 	files := []string{s.local("one.txt", 1), s.local("two.txt", 2), folder}
 	drag(input.DispatchDragEventTypeDragEnter, files...)
 	drag(input.DispatchDragEventTypeDragOver, files...)
@@ -565,6 +566,9 @@ func pageDrop(t *testing.T, b context.Context, s *site) {
 	drag(input.DispatchDragEventTypeDrop, files...)
 	w.wait(`names().join() === 'one.txt,two.txt' && text('#target') === ''`)
 	w.wait(`alerts().includes('“my folder” is a folder.')`)
+	if left := get[bool](w, `window.left`); left {
+		t.Error("the browser leaves the page for what is dropped")
+	}
 	s.wantStored("one.txt", "two.txt")
 }
 

@@ -267,12 +267,12 @@ func fileserverDownload(t *testing.T, bin string) {
 	dir := t.TempDir()
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := errors.Join(os.WriteFile(secret, []byte("secret"), 0o600), os.Symlink(secret, filepath.Join(dir, "link")), os.Mkdir(filepath.Join(dir, "folder"), 0o755),
-		os.WriteFile(filepath.Join(dir, ".upload-LEFT"), []byte("half"), 0o600), os.WriteFile(filepath.Join(dir, `ü "1".txt`), []byte("0123456789"), 0o600)); err != nil {
+		os.WriteFile(filepath.Join(dir, ".fileserver-upload-LEFT"), []byte("half"), 0o600), os.WriteFile(filepath.Join(dir, `ü "1".txt`), []byte("0123456789"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	base := startFileserver(t, bin, dir)
 	defer http.DefaultClient.CloseIdleConnections()
-	if _, err := os.Stat(filepath.Join(dir, ".upload-LEFT")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, ".fileserver-upload-LEFT")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unfinished upload is left: %v", err)
 	}
 	for _, name := range []string{"link", "folder", "other"} {

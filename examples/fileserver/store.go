@@ -17,7 +17,7 @@ import (
 )
 
 // unfinished begins the names of files that are being uploaded.
-const unfinished = ".upload-"
+const unfinished = ".fileserver-upload-"
 
 // store is the folder of the files. Nothing outside of it can be reached.
 type store struct {
@@ -27,7 +27,8 @@ type store struct {
 	changes sync.Mutex
 }
 
-// openStore opens a folder, and removes what uploads to an earlier server have left there.
+// openStore opens a folder, which no other server may use, and removes what uploads to an
+// earlier one have left there.
 func openStore(dir string) (*store, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
