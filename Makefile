@@ -70,7 +70,7 @@ examples: ## each example, with answers to its questions
 bench: ## each benchmark once, and a short round of those against other clients
 	go test -run '^$$' -bench . -benchtime 1x ./...
 	@mkdir -p $(build)/bench
-	cd bench && ./run.sh -rounds 1 -dur 100ms -dlmib 8 -ulmib 8 -filemib 8 -gzmib 8 -out ../$(build)/bench \
+	cd bench && ./run.sh -rounds 1 -dur 100ms -dlmib 8 -ulmib 8 -filemib 8 -gzmib 8 -cachedmib 8 -out ../$(build)/bench \
 	  -clients nethttp,netreply,netreply-fetch -works seq,conc64,dl-h1,dl-tls,dl-h2,ul-h1,gzip,redirect,dl-prog
 
 # Of bench-compare.

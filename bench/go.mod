@@ -24,6 +24,7 @@ require (
 )
 
 require (
+	github.com/gregjones/httpcache v0.0.0-20190611155906-901d90724c79
 	github.com/klauspost/compress v1.20.3
 	github.com/netreply/netreply v0.0.0
 )

@@ -133,10 +133,11 @@ func main() {
 	size := flag.Int64("bytes", 2<<30, "bytes to transfer in dl-*, ul-*, gzip")
 	dur := flag.Duration("dur", time.Second, "length of the timed workloads")
 	tmp := flag.String("tmp", os.TempDir(), "folder for dl-file")
-	list := flag.Bool("list", false, "list the clients")
+	list := flag.Bool("list", false, "list the clients without a cache")
+	caching := flag.Bool("caching", false, "list those with a cache")
 	flag.Parse()
-	if *list {
-		fmt.Println(strings.Join(peers.Names(), " "))
+	if *list || *caching {
+		fmt.Println(strings.Join(peers.Names(*caching), " "))
 		return
 	}
 	r := &result{Client: *client, Work: *work, Extra: map[string]float64{}}
@@ -210,17 +211,21 @@ func main() {
 			return nil
 		})
 	}
-	serial := func(url string) {
+	serial := func(url func() string) {
 		r.measure(func() error {
 			end := time.Now().Add(*dur)
 			for time.Now().Before(end) && r.Ops < 1_000_000 {
-				if err := get(url); err != nil {
+				if err := get(url()); err != nil {
 					return err
 				}
 				r.Ops++
 			}
 			return nil
 		})
+	}
+	same := func(url string) func() string { return func() string { return url } }
+	next := func(url string) func() string { // another one each time
+		return func() string { return url + strconv.FormatInt(r.Ops, 10) }
 	}
 	download := func(url string, want int64, progress func(int64)) {
 		r.measure(func() error {
@@ -237,12 +242,47 @@ func main() {
 	switch *work {
 	case "seq":
 		if warm(*plain) {
-			serial(*plain + "/small")
+			serial(same(*plain + "/small"))
 		}
 	case "redirect":
 		if warm(*plain) {
-			serial(*plain + "/redirect/10")
+			serial(same(*plain + "/redirect/10"))
 		}
+	case "cache-hit":
+		if url := *plain + "/cache/max-age=86400/1024/hit"; warm(*plain) && get(url) == nil {
+			serial(same(url))
+		}
+	case "cache-miss":
+		if warm(*plain) {
+			serial(next(*plain + "/cache/max-age=86400/1024/"))
+		}
+	case "cache-nostore":
+		if warm(*plain) {
+			serial(next(*plain + "/cache/no-store/1024/"))
+		}
+	case "cache-body": // read several times, of which the first is not measured
+		url, times := *plain+"/cache/max-age=86400/"+N+"/body", int64(5)
+		read := func() error {
+			s := &sink{}
+			n, err := p.Download(ctx, url, s, nil)
+			if err == nil && (n != *size || s.n != *size) {
+				err = fmt.Errorf("%d of %d bytes (returned %d)", s.n, *size, n)
+			}
+			return err
+		}
+		if err := read(); err != nil {
+			r.fail(err)
+			return
+		}
+		r.measure(func() error {
+			for ; r.Ops < times; r.Ops++ {
+				if err := read(); err != nil {
+					return err
+				}
+				r.Bytes += *size
+			}
+			return nil
+		})
 	case "conc64":
 		concurrent(*plain, 64)
 	case "conc512":
