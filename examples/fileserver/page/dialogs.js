@@ -1,4 +1,4 @@
-import { make } from './dom.js';
+import { button, make } from './dom.js';
 
 let last = Promise.resolve();
 
@@ -21,16 +21,19 @@ function show({ title, text, choices, box }) {
   return new Promise(done => {
     const id = 'dialog-' + ++shown;
     const check = make('input', { type: 'checkbox', id: id + '-box' });
-    const buttons = choices.map(c => make('button', { type: 'button', class: c.class, click: () => dialog.close(c.value) }, c.label));
+    let choice = choices[0].value;
+    const buttons = choices.map(c => button(c.label, () => {
+      choice = c.value;
+      dialog.close();
+    }, { class: c.class }));
     const dialog = make('dialog', { 'aria-labelledby': id + '-title', 'aria-describedby': id + '-text' },
       make('h2', { id: id + '-title' }, ...title),
       make('div', { id: id + '-text' }, ...text.map(line => make('p', {}, ...line))),
       ...box ? [make('p', { class: 'check' }, check, make('label', { for: check.id }, box))] : [],
       make('div', { class: 'actions' }, ...buttons));
-    dialog.returnValue = choices[0].value;
     dialog.addEventListener('close', () => {
       dialog.remove(); // the browser has given the focus back
-      done({ choice: dialog.returnValue, all: check.checked });
+      done({ choice, all: check.checked });
     });
     document.body.append(dialog);
     dialog.showModal();
