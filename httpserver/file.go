@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/netreply/netreply/internal/filename"
@@ -115,17 +114,20 @@ func (s *Responder) noFile(err error) error {
 
 // fileStatus is the status for an error of a file system.
 func fileStatus(err error) StatusCode {
-	for _, missing := range [...]error{fs.ErrNotExist, fs.ErrInvalid, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.ELOOP} {
-		if errors.Is(err, missing) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
+		return NotFound
+	case errors.Is(err, fs.ErrPermission):
+		return Forbidden
+	}
+	for _, e := range noSuchName {
+		if errors.Is(err, e) {
 			return NotFound
 		}
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return Forbidden
-	}
 	var failed *fs.PathError
 	if errors.As(err, &failed) && (failed.Op == "openat" || failed.Op == "statat") {
-		if _, system := failed.Err.(syscall.Errno); !system {
+		if _, system := failed.Err.(systemError); !system {
 			return NotFound // an os.Root has found that the name leads out of it
 		}
 	}

@@ -160,6 +160,7 @@ func TestDecodeJSONCoded(t *testing.T) {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Content-Encoding", "gzip")
 	assert.ErrorIs(t, httpserver.DecodeJSON(r, new(animal), 0), httpserver.ErrMediaType)
+	assert.ErrorIs(t, httpserver.DecodeJSON(httptest.NewRequest("POST", "/", nil), new(animal), 0), httpserver.ErrEmpty, "nothing has no type")
 }
 
 // TestDecodeJSONLimits: 0 is a limit, below 0 is none, and a Server's own holds besides.

@@ -5,9 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"mime/multipart"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/netreply/netreply/httpserver"
 )
@@ -70,6 +75,55 @@ func FuzzDecodeJSON(f *testing.F) {
 			t.Fatalf("%q: %v", body, err)
 		case err != nil && (input.Status() < 400 || input.Status() > 499 || input.Offset > int64(len(body))):
 			t.Fatalf("%q: %v", body, err)
+		}
+	})
+}
+
+// watchedFS is a file system that refuses what no file system should be asked for.
+type watchedFS struct {
+	fs.FS
+	t *testing.T
+}
+
+func (w watchedFS) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) || strings.ContainsAny(name, "\\\x00") {
+		w.t.Fatalf("%q was looked for", name)
+	}
+	return w.FS.Open(name)
+}
+
+// FuzzWriteFile: no name leads anywhere but to a file, or is answered otherwise than with
+// one, a redirect that stays on the site, or 404.
+func FuzzWriteFile(f *testing.F) {
+	for _, seed := range []string{"/", "/a", "/sub", "/sub/", "/../a", "/..%2fa", "/a%00", "/sub?x=y", "//evil.example/sub", "/%5c%5cevil.example%2f..", "/sub%2f", "/javascript:sub"} {
+		f.Add(seed)
+	}
+	files := fstest.MapFS{"a": {Data: []byte("content")}, "sub/index": {Data: []byte("content")}, "javascript:sub/index": {Data: []byte("content")}}
+	f.Fuzz(func(t *testing.T, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || u.IsAbs() || u.Host != "" {
+			return
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL, r.RequestURI = u, target
+		w := httptest.NewRecorder()
+		httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
+			w.WriteFile(watchedFS{files, t}, r.URL.Path, httpserver.FileOptions{Index: "index"})
+		}).ServeHTTP(w, r)
+		switch w.Code {
+		case 200:
+			if w.Body.String() != "content" {
+				t.Fatalf("%q: %q", target, w.Body)
+			}
+		case 301:
+			base := &url.URL{Scheme: "http", Host: "here.example", Path: "/"}
+			to, err := base.ResolveReference(u).Parse(w.Header().Get("Location"))
+			if err != nil || to.Scheme != "http" || to.Host != "here.example" && to.Host != u.Host {
+				t.Fatalf("%q leads to %q", target, w.Header().Get("Location"))
+			}
+		case 404:
+		default:
+			t.Fatalf("%q: %d", target, w.Code)
 		}
 	})
 }

@@ -174,3 +174,53 @@ func TestJSONStreamClientGone(t *testing.T) {
 		}
 	}
 }
+
+// TestJSONStreamContext: a Context that has ended ends the sequence, even where writing goes on.
+func TestJSONStreamContext(t *testing.T) {
+	for kind, write := range jsonWriters {
+		for _, after := range []int{0, 2} {
+			ctx, cancel := context.WithCancel(t.Context())
+			asked := 0
+			h := httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) {
+				err := write(w, func(yield func(any, error) bool) {
+					for {
+						if asked == after {
+							cancel()
+						}
+						asked++
+						if !yield(asked, nil) {
+							return
+						}
+					}
+				})
+				assert.ErrorIs(t, err, context.Canceled, kind)
+				assert.Equal(t, after > 0, w.Responded(), kind)
+			})
+			assert.Equal(t, after > 0, aborts(h, httptest.NewRequest("GET", "/", nil).WithContext(ctx)), "an answer that has begun is cut")
+			assert.Equal(t, after+1, asked, kind)
+		}
+	}
+}
+
+// aborts tells whether a handler cuts its answer.
+func aborts(h http.Handler, r *http.Request) (cut bool) {
+	defer func() { cut = recover() == http.ErrAbortHandler }()
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	return false
+}
+
+// TestJSONStreamPanics: a sequence that panics is not taken for one that has ended.
+func TestJSONStreamPanics(t *testing.T) {
+	for kind, write := range jsonWriters {
+		addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) {
+			write(w, func(yield func(any, error) bool) {
+				yield(1, nil)
+				panic(http.ErrAbortHandler)
+			})
+		}))
+		_, err := rawUntil(t, addr, "GET / HTTP/1.0\r\n\r\n")
+		assert.Error(t, err, kind)
+		got, _ := rawUntil(t, addr, h1("GET"))
+		assert.NotContains(t, got, "\r\n0\r\n\r\n", kind)
+	}
+}
