@@ -61,7 +61,7 @@ type entry struct {
 
 // beforeCache does nothing without a cache, as for nearly every Manager.
 func beforeCache(h *Hop) error {
-	if h.e.cache == nil && h.t.Load == cacherules.PreferNetwork {
+	if h.t.fetchesRest || h.e.cache == nil && h.t.Load == cacherules.PreferNetwork {
 		return nil
 	}
 	h.leaveCache()

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -65,6 +64,7 @@ func (h *Hop) answer(a cacherules.Answer, validated bool, now time.Time) bool {
 		if body == nil {
 			return false
 		}
+		body.hop, body.req, body.stored = h, h.req, s
 		if resp.ContentLength = body.left; body.left > 0 {
 			resp.Body = body
 		} else {
@@ -113,7 +113,7 @@ func (h *Hop) openStored(ctx context.Context, source httpcache.Entry, s *cacheru
 		b.Close()
 		return nil
 	}
-	return &storedBody{body: b, ctx: ctx, clock: t.Clock, at: part.Start - base, left: part.Len()}
+	return &storedBody{body: b, ctx: ctx, clock: t.Clock, base: base, at: part.Start - base, left: part.Len()}
 }
 
 // storedBody reads a part of a stored body.
@@ -121,12 +121,23 @@ type storedBody struct {
 	body     httpcache.Body
 	ctx      context.Context
 	clock    *Clock
+	base     int64 // where body begins in the whole body
 	at, left int64
+
+	// If the store loses what is to be read, hop fetches the rest of stored, the response to req;
+	// nil if what is behind it is received already.
+	hop    *Hop
+	req    *http.Request
+	stored *cacherules.Stored
+	rest   *rest
 }
 
 func (b *storedBody) Read(p []byte) (int, error) {
 	if b.left == 0 {
 		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
 	}
 	if b.ctx.Err() != nil {
 		return 0, context.Cause(b.ctx)
@@ -134,24 +145,50 @@ func (b *storedBody) Read(p []byte) (int, error) {
 	if int64(len(p)) > b.left {
 		p = p[:b.left]
 	}
+	if b.rest != nil {
+		n, err := b.rest.Read(p)
+		return b.count(n, err)
+	}
 	b.clock.Pause()
 	n, err := b.body.ReadAt(p, b.at)
 	b.clock.Resume()
+	n, err = b.count(n, err)
+	if n > 0 || err == nil || err == io.EOF {
+		if err != io.EOF {
+			err = nil // the next Read finds it again, without bytes
+		}
+		return n, err
+	}
+	lost := &broken{req: b.req, stored: b.stored, at: b.base + b.at, end: b.base + b.at + b.left, before: b.body, err: err}
+	if b.hop == nil {
+		return 0, lost.failure(errNoRest)
+	}
+	if b.rest, err = b.hop.fetchRest(lost); err != nil {
+		return 0, err
+	}
+	return b.Read(p)
+}
+
+// count records what Read returns.
+func (b *storedBody) count(n int, err error) (int, error) {
 	b.at += int64(n)
 	b.left -= int64(n)
 	switch {
 	case b.left == 0:
 		err = io.EOF
-	case err == io.EOF || n == 0 && err == nil && len(p) > 0:
+	case err == io.EOF || n == 0 && err == nil:
 		err = io.ErrUnexpectedEOF
-	}
-	if err != nil && err != io.EOF {
-		err = &Error{Kind: StoreFailed, Err: errors.New("reading a stored body, of which " + strconv.FormatInt(b.left, 10) + " bytes are missing: " + err.Error())}
 	}
 	return n, err
 }
 
-func (b *storedBody) Close() error { return b.body.Close() }
+// Close also ends the request for the rest.
+func (b *storedBody) Close() error {
+	if b.rest != nil {
+		b.rest.Close()
+	}
+	return b.body.Close()
+}
 
 // madeResponse makes a response that does not come from the network.
 func (h *Hop) madeResponse(status int, fields headers.Headers, length int64) *http.Response {

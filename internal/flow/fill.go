@@ -31,10 +31,11 @@ type fill struct {
 	cancel context.CancelCauseFunc
 
 	key   string
-	host  string      // see cache.begin
-	began uint64      // cache.now then
-	stop  func() bool // ends the tie to the transfer that leads; nil before tie
-	lead  part        // its part, if there is a body
+	host  string        // see cache.begin
+	began uint64        // cache.now then
+	stop  func() bool   // ends the tie to the transfer that leads; nil before tie
+	lead  part          // its part, if there is a body
+	own   http.Response // of the request that leads, while f.resp is that of the connection
 
 	// Of requests that others may wait for. known is closed when landed is set; it is made by
 	// the first that waits. The lock of c guards known, landed and waiting.
@@ -69,6 +70,7 @@ type fill struct {
 	finishing bool          // the rest is received all the same
 	closed    bool
 	first     *part         // of the list of those who take part, but for users that have not begun to read
+	storeErr  error         // of the store, when it has failed
 	begun     int           // how many these are
 	tail      []byte        // once the store has failed: the last bytes received, for those who are behind
 	moved     chan struct{} // closed when one of them gets on, or leaves; nil if nobody waits for that
@@ -188,7 +190,11 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	} else {
 		f.land(sharing)
 	}
-	f.lead.begin(f, h.t, resp, b.at)
+	if resp == b.from && f.flies { // the connection may set its trailers when this request has ended already
+		f.own = *resp
+		resp, h.resp = &f.own, &f.own
+	}
+	f.lead.begin(f, h, resp, b.at)
 	f.lead.stop = f.stop
 	if b.body == http.NoBody {
 		f.turn <- struct{}{}
@@ -218,11 +224,15 @@ func (f *fill) receive(p []byte, reader *part) (int, error) {
 	f.mu.Lock()
 	keeps := f.kept == f.written
 	f.mu.Unlock()
+	var bad error
 	if keeps && n > 0 {
-		_, bad := f.w.Write(p[:n])
+		_, bad = f.w.Write(p[:n])
 		keeps = bad == nil
 	}
 	f.mu.Lock()
+	if bad != nil {
+		f.storeErr = bad
+	}
 	f.written += int64(n)
 	if keeps {
 		f.kept = f.written

@@ -2,7 +2,7 @@ package flow
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -12,11 +12,14 @@ import (
 // part is the part of one request in a fill: a response body.
 type part struct {
 	f    *fill
+	h    *Hop
+	req  *http.Request
 	resp *http.Response  // of which it is the body
 	ctx  context.Context // of the request
 	stop func() bool
 	at   int64 // position in what is received; changed with the lock of f
 	left atomic.Bool
+	rest *rest // from where on the store has nothing for the request; nil before
 
 	clock      *Clock
 	prev, next *part // guarded by the lock of f
@@ -24,10 +27,10 @@ type part struct {
 
 // begin begins the part of a request that is among the users already. stop is for the caller to
 // set, and ctx, too, before.
-func (p *part) begin(f *fill, t *Transfer, resp *http.Response, at int64) {
+func (p *part) begin(f *fill, h *Hop, resp *http.Response, at int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p.f, p.clock, p.resp, p.at = f, t.Clock, resp, at
+	p.f, p.h, p.req, p.clock, p.resp, p.at = f, h, h.req, h.t.Clock, resp, at
 	if p.next = f.first; p.next != nil {
 		p.next.prev = p
 	}
@@ -38,7 +41,16 @@ func (p *part) begin(f *fill, t *Transfer, resp *http.Response, at int64) {
 func (p *part) Read(b []byte) (int, error) {
 	f := p.f
 	for len(b) > 0 {
+		if p.rest != nil {
+			n, err := p.rest.Read(b)
+			return p.count(n, err)
+		}
 		n, err := f.readStored(b, p.at)
+		if lost, ok := err.(*lostBytes); ok {
+			if err = p.fetchRest(lost.err); err == nil {
+				continue
+			}
+		}
 		if n > 0 || err != nil {
 			return p.count(n, err)
 		}
@@ -61,6 +73,16 @@ func (p *part) Read(b []byte) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// fetchRest fetches what is not in the store, and ends the part of the request in the fill.
+func (p *part) fetchRest(lost error) (err error) {
+	f := p.f
+	p.rest, err = p.h.fetchRest(&broken{req: p.req, stored: f.stored, at: f.base + p.at, end: f.stored.Length, before: f.w, err: lost})
+	if err == nil {
+		p.leave()
+	}
+	return err
 }
 
 // takeTurn waits for the turn, for bytes behind what the part has read, or for the end of its
@@ -90,8 +112,12 @@ func (p *part) count(n int, err error) (int, error) {
 	if err != nil && p.ctx.Err() != nil {
 		err = context.Cause(p.ctx)
 	}
-	if err == io.EOF && p.resp != p.f.resp {
-		p.resp.Trailer = p.f.resp.Trailer.Clone()
+	from := p.f.resp
+	if p.rest != nil {
+		from = p.rest.resp
+	}
+	if err == io.EOF && p.resp != from {
+		p.resp.Trailer = from.Trailer.Clone()
 	}
 	return n, err
 }
@@ -100,8 +126,16 @@ func (p *part) count(n int, err error) (int, error) {
 func (p *part) Close() error {
 	p.stop()
 	p.leave()
+	if p.rest != nil {
+		p.rest.Close()
+	}
 	return nil
 }
+
+// lostBytes is the error of bytes that were received, and are not in the store.
+type lostBytes struct{ err error }
+
+func (l *lostBytes) Error() string { return l.err.Error() }
 
 func (p *part) leave() {
 	if p.left.CompareAndSwap(false, true) {
@@ -132,6 +166,7 @@ func (f *fill) readStored(p []byte, at int64) (n int, err error) {
 		return n, nil
 	}
 	kept := min(have, f.kept-at)
+	err = f.storeErr
 	f.mu.Unlock()
 	if have <= 0 {
 		return 0, end
@@ -141,7 +176,10 @@ func (f *fill) readStored(p []byte, at int64) (n int, err error) {
 			return n, nil
 		}
 	}
-	return 0, &Error{Kind: StoreFailed, Err: errors.Join(errors.New("reading what was just stored"), err)}
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return 0, &lostBytes{fmt.Errorf("what was just received: %w", err)}
 }
 
 // growth returns a channel that is closed when there is something behind at, or the end.
@@ -178,7 +216,8 @@ func (f *fill) advance(b []byte, p *part) (int, error) {
 }
 
 // When the store fails, those who read a body get on together: who is ahead by more than tailLimit
-// waits for the others, but not longer than stallTime for one who does not read. That one fails.
+// waits for the others, but not longer than stallTime for one who does not read. That one fetches
+// the rest itself.
 const (
 	tailLimit = 256 << 10
 	stallTime = 5 * time.Second

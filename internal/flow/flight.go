@@ -214,7 +214,7 @@ func (h *Hop) share(f *fill) bool {
 	}
 	resp := h.madeResponse(d.Answer.Status, d.Answer.Fields(s, false, now), f.stored.Length)
 	p := &part{ctx: h.t.ctx}
-	p.begin(f, h.t, resp, 0)
+	p.begin(f, h, resp, 0)
 	p.stop = context.AfterFunc(p.ctx, p.leave)
 	resp.Body = p
 	if f.stored.Length == 0 || resp.StatusCode == http.StatusNoContent {

@@ -12,7 +12,6 @@ import (
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/coding"
-	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -22,31 +21,20 @@ const refreshTime = time.Minute
 // refresh validates the selected response in the background, with the same request but for
 // its Range. There is one at a time for a key.
 func (h *Hop) refresh() {
-	t, c, e := h.t, h.cached.key, h.e.cache
-	profile, once := t.watcher.Profile(h.req.URL)
-	if once || !e.beginRefresh(c, h.req.URL.Host) {
+	c, host, e := h.cached.key, h.req.URL.Host, h.e.cache
+	if !e.beginRefresh(c, host) {
 		return
 	}
-	w := &background{profile: profile, of: t.watcher}
-	if t.Proxied {
-		var err error
-		if w.proxies, err = t.watcher.Proxies(h.req.URL); err != nil {
-			e.endRefresh(c, h.req.URL.Host)
-			return
-		}
-	}
 	ctx, cancel := context.WithTimeout(e.ctx, refreshTime)
-	n := h.e.NewTransfer(ctx, w)
-	n.Request, n.refreshes = t.Request, true
-	n.Method, n.URL, n.Headers = http.MethodGet, t.url, t.headers
-	n.Redirects, n.AsksPassword, n.AsksProxyPassword = httpurl.Manual, false, false
-	n.Bearer = n.Bearer && t.sameOrigin(t.url)
-	if !t.decode {
-		n.NoDecoding = true // so that Accept-Encoding is the same
+	n, err := h.repetition(ctx)
+	if err != nil {
+		cancel()
+		e.endRefresh(c, host)
+		return
 	}
+	n.refreshes = true
 	n.Headers.Del("Range")
 	n.Headers.Del("If-Range")
-	host := h.req.URL.Host
 	go func() {
 		defer e.endRefresh(c, host)
 		defer cancel()
