@@ -107,12 +107,13 @@ const lookups = `
 	const all = (selector, within = document) => [...within.querySelectorAll(selector)].filter(e => e.checkVisibility());
 	const label = e => e.getAttribute('aria-label') ?? e.textContent.trim();
 	const button = text => all('button, .button').filter(e => !document.querySelector('dialog[open]') || e.closest('dialog')).find(e => label(e) === text);
-	const texts = selector => all(selector).map(e => e.textContent.trim());
+	const spaced = e => e.textContent.trim().replaceAll('\u00a0', ' ');
+	const texts = selector => all(selector).map(spaced);
 	const text = selector => texts(selector).join('|');
 	const names = () => texts('#files tbody a');
 	const upload = name => all('#uploads li').find(e => e.querySelector('.name').textContent === name);
 	const state = name => upload(name)?.dataset.state;
-	const says = (name, part) => upload(name)?.querySelector('.text').textContent.includes(part);
+	const says = (name, part) => spaced(upload(name).querySelector('.text')).includes(part);
 	const alerts = () => texts('[role=alert]').join('|');
 	const question = () => document.querySelector('dialog[open] h2')?.textContent;
 	const focused = () => { const e = document.activeElement; return e === document.body ? 'body' : e.id === 'choose' ? 'Choose files to upload' : label(e) || e.id; };

@@ -151,7 +151,7 @@ func pageUploads(t *testing.T, b context.Context, s *site) {
 	one.choose(s.local("a.bin", 40<<20), s.local("b.bin", 41<<20), s.local("c.bin", 42<<20), s.local("d.bin", 5))
 	for _, name := range []string{"a.bin", "b.bin", "c.bin"} {
 		one.wait(fmt.Sprintf(`state(%[1]q) === 'sending' && upload(%[1]q).querySelector('progress').value > 0`, name))
-		one.wait(fmt.Sprintf(`/^[0-9.]+ MB of 4[0-9.]+ MB · [0-9.]+ (bytes?|[kM]B).s( · .* left)?$/.test(upload(%q).querySelector('.text').textContent)`, name))
+		one.wait(fmt.Sprintf(`/^[0-9.]+ MB of 4[0-9.]+ MB · [0-9.]+ (bytes?|[kM]B).s( · .* left)?$/.test(spaced(upload(%q).querySelector('.text')))`, name))
 		two.wait(fmt.Sprintf(`all('#activity .running').some(e => e.textContent.startsWith(%q) && all('progress', e)[0].value > 0)`, name))
 	}
 	if state := get[string](one, `state('d.bin') + upload('d.bin').querySelector('.text').textContent`); state != "waitingWaiting" {

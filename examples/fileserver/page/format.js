@@ -9,7 +9,7 @@ export function size(n) {
   for (; n >= 999.5 && i < units.length - 1; i++) {
     n /= 1000;
   }
-  return units[i].format(n);
+  return units[i].format(n).replace(' ', '\u00a0'); // is not torn at the end of a line
 }
 
 // left says how long something takes that needs so many seconds.
