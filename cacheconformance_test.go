@@ -389,6 +389,43 @@ func fieldCases() cacheGroup {
 	return g
 }
 
+// offerCases: RFC 9111, section 4.1, where the entity-tags of variants for other requests are sent.
+func offerCases() cacheGroup {
+	of := func(fields string) string { return "200 Cache-Control: max-age=100|" + fields }
+	a, b := of(`Vary: Foo|ETag: "a"|A: 1`), of(`Vary: Foo|ETag: "b"`)
+	return cacheGroup{
+		"one, and it is the right one": {{"Foo: 1", a, "net"}, {"Foo: 2", `304 ETag: "a"|B: 2`, `valid =0 200 +A:1 +B:2 +Content-Length:6 >If-None-Match:"a" >Foo:2`},
+			{"Foo: 2", "", "hit =0 +B:2"}, {"Foo: 1", "", "hit =0 -B"}},
+		"one, and it is not":            {{"Foo: 1", a, "net"}, {"Foo: 2", b, `net =1 >If-None-Match:"a"`}, {"Foo: 2", "", "hit =1"}, {"Foo: 1", "", "hit =0"}},
+		"several":                       {{"Foo: 1", a, "net"}, {"Foo: 2", b, "net"}, {"Foo: 3", `304 ETag: "b"`, `valid =1 >If-None-Match:"a",_"b"`}, {"Foo: 3", "", "hit =1"}},
+		"several, none of them":         {{"Foo: 1", a, "net"}, {"Foo: 2", b, "net"}, {"Foo: 3", of(`Vary: Foo|ETag: "c"`), `net =2`}, {"Foo: 4", `304 ETag: "c"`, `valid =2 >If-None-Match:"a",_"b",_"c"`}},
+		"weak":                          {{"Foo: 1", of(`Vary: Foo|ETag: W/"a"`), "net"}, {"Foo: 2", `304 ETag: W/"a"`, `valid =0 >If-None-Match:W/"a"`}},
+		"weak and strong":               {{"Foo: 1", of(`Vary: Foo|ETag: W/"a"`), "net"}, {"Foo: 2", `304 ETag: "a"`, `net 200 - >If-None-Match`}},
+		"a 304 that does not say which": {{"Foo: 1", a, "net"}, {"Foo: 2", "304 X: 1", `net 200 - >If-None-Match`}},
+		"a 304 about another one":       {{"Foo: 1", a, "net"}, {"Foo: 2", `304 ETag: "z"`, `net 200 - >If-None-Match`}},
+		"a 304 with another Vary":       {{"Foo: 1", a, "net"}, {"Foo: 2|Bar: 1", `304 ETag: "a"|Vary: Bar`, "valid =0"}, {"Bar: 1", "", "hit =0"}},
+		"a 304 with no-store":           {{"Foo: 1", a, "net"}, {"Foo: 2", `304 ETag: "a"|Cache-Control: no-store`, "net 200 - >If-None-Match"}},
+		"stale":                         {{"Foo: 1", `200 Cache-Control: max-age=1|Age: 5|Vary: Foo|ETag: "a"`, "net"}, {"Foo: 2", `304 ETag: "a"|Cache-Control: max-age=9|Age: 0`, "valid =0"}, {"Foo: 2", "", "hit =0"}},
+		"an error":                      {{"Foo: 1", a, "net"}, {"Foo: 2", "503", "net 503"}},
+		"a broken connection":           {{"Foo: 1", a, "net"}, {"Foo: 2", "break", "failed"}},
+		"Vary: *":                       {{"Foo: 1", of(`Vary: *|ETag: "a"`), "net"}, {"Foo: 2", "200", "net - >If-None-Match"}},
+		"no ETag":                       {{"Foo: 1", of(`Vary: Foo|Last-Modified: {-9000}`), "net"}, {"Foo: 2", "200", "net - >If-None-Match - >If-Modified-Since"}},
+		"an invalid ETag":               {{"Foo: 1", of(`Vary: Foo|ETag: a`), "net"}, {"Foo: 2", "200", "net - >If-None-Match"}},
+		"an error that is stored":       {{"Foo: 1", `404 Cache-Control: max-age=9|Vary: Foo|ETag: "a"`, "net"}, {"Foo: 2", "200", "net - >If-None-Match"}},
+		"a part":                        {{"Foo: 1|Range: bytes=0-1", `206 Cache-Control: max-age=9|Vary: Foo|ETag: "a"|Content-Range: bytes 0-1/4|Body: ab`, "net"}, {"Foo: 2", "200", "net - >If-None-Match"}},
+		"a cookie of its own":           {{"Foo: 1", of(`Vary: Foo|ETag: "a"|Set-Cookie: a=b`), "net"}, {"Foo: 2", "200", "net - >If-None-Match"}},
+		"a negotiated coding":           {{"Accept-Encoding: x", of(`Vary: Accept-Encoding|Content-Encoding: x|ETag: "a"`), "net"}, {"Accept-Encoding: y", "200", "net - >If-None-Match"}},
+		"no coding, though negotiated":  {{"Accept-Encoding: x", of(`Vary: Accept-Encoding|ETag: "a"`), "net"}, {"Accept-Encoding: y", `304 ETag: "a"`, "valid =0"}},
+		"credentials":                   {{"Foo: 1", a, "net"}, {"Foo: 2|Authorization: x", "200", "net - >If-None-Match"}},
+		"stored for credentials":        {{"Foo: 1|Authorization: x", a, "net"}, {"Foo: 2", "200", "net - >If-None-Match"}},
+		"a range":                       {{"Foo: 1", a, "net"}, {"Foo: 2|Range: bytes=0-1", "200", "net - >If-None-Match"}},
+		"conditions of the program":     {{"Foo: 1", a, "net"}, {`Foo: 2|If-None-Match: "x"`, `304 ETag: "x"`, `net 304 >If-None-Match:"x"`}},
+		"no-store of the request":       {{"Foo: 1", a, "net"}, {"Foo: 2|Cache-Control: no-store", "200", "net - >If-None-Match"}},
+		"HEAD":                          {{"Foo: 1", a, "net"}, {"HEAD Foo: 2", "200", "net - >If-None-Match"}},
+		"an empty body":                 {{"Foo: 1", of(`Vary: Foo|ETag: "a"|Body: `), "net"}, {"Foo: 2", `304 ETag: "a"`, "valid @ 200"}, {"Foo: 2", "", "hit @"}},
+	}
+}
+
 // validationCases: RFC 9111, section 4.3.
 func validationCases() cacheGroup {
 	tagged := func(etag string) string { return freshFields + "|ETag: " + etag }
@@ -591,7 +628,7 @@ func methodCases() cacheGroup {
 // TestCacheConformance: what RFC 9111 says about sequences of requests, through a RoundTripper.
 func TestCacheConformance(t *testing.T) {
 	for group, cases := range map[string]cacheGroup{
-		"freshness": freshnessCases(), "status": statusCases(), "response": responseCases(), "request": requestCases(), "vary": varyCases(), "fields": fieldCases(),
+		"freshness": freshnessCases(), "status": statusCases(), "response": responseCases(), "request": requestCases(), "vary": varyCases(), "offer": offerCases(), "fields": fieldCases(),
 		"validation": validationCases(), "stale": staleCases(), "invalidation": invalidationCases(), "parts": partCases(), "method": methodCases(),
 	} {
 		for name, steps := range cases {

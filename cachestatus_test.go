@@ -54,7 +54,7 @@ func TestCacheStatusField(t *testing.T) {
 			{"GET", "", 0, []string{"a.example; fwd=uri-miss; ttl=60; stored"}},
 			{"GET", "", 10 * time.Second, []string{"a.example; hit; ttl=50"}},
 			{"HEAD", "", 0, []string{"a.example; hit; ttl=50"}},
-			{"GET", "Foo: 1", 0, []string{"a.example; fwd=vary-miss; ttl=60; stored"}},
+			{"GET", "Foo: 1", 0, []string{"a.example; fwd=vary-miss; fwd-status=304; ttl=60; stored"}},
 			{"GET", "Cache-Control: no-cache", 0, []string{"a.example; fwd=request; fwd-status=304; ttl=60"}},
 			{"GET", "", time.Minute, []string{"a.example; fwd=stale; fwd-status=304; ttl=60"}},
 			{"GET", "Fail: 1", 61 * time.Second, []string{"a.example; fwd=stale; fwd-status=503; ttl=-1"}},

@@ -1,6 +1,8 @@
 package cacherules
 
 import (
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -130,4 +132,53 @@ func (s *Stored) strongValidator() string {
 		return s.modified
 	}
 	return ""
+}
+
+// maxOffered is how many entity-tags of other variants are sent with a request, and
+// maxOfferedTag how long each may be.
+const (
+	maxOffered    = 8
+	maxOfferedTag = 128
+)
+
+// Offer returns an If-None-Match field for a request that none of the variants for its URI
+// matches, "" for none: the server may answer that one of them is the right one all the same (RFC
+// 9111, section 4.1).
+func Offer(r *Request, variants []*Stored) string {
+	if r.Method != http.MethodGet || r.Load != PreferNetwork && r.Load != PreferCache ||
+		r.noStore || r.conditional() || r.bound() || len(r.byteRange) > 0 {
+		return ""
+	}
+	var list []string
+	for _, s := range variants {
+		if len(list) < maxOffered && s.offers() && !slices.Contains(list, s.etag) {
+			list = append(list, s.etag)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// offers reports whether a response could answer a request that does not match it by Vary. One
+// to somebody with credentials, or that sets a cookie, never does (D24). One with a content
+// coding does not either, because servers give all codings the same entity-tag.
+func (s *Stored) offers() bool {
+	if _, _, ok := entityTag(s.etag); !ok || len(s.etag) > maxOfferedTag || s.Status != http.StatusOK || !s.Complete() || s.varyAny || s.Vary.bound() {
+		return false
+	}
+	return !slices.Contains(s.names, "Set-Cookie") && !slices.Contains(s.names, "Content-Encoding")
+}
+
+// SelectOffered returns the variant of an Offer that a 304 is about, nil if it does not say which.
+func SelectOffered(variants []*Stored, h http.Header) *Stored {
+	etag := ""
+	if v := h["Etag"]; len(v) > 0 {
+		etag = strings.Trim(v[0], " \t")
+	}
+	var found *Stored
+	for _, s := range variants {
+		if s.etag == etag && s.offers() && (found == nil || moreRecent(s, found)) {
+			found = s
+		}
+	}
+	return found
 }

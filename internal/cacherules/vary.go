@@ -12,9 +12,13 @@ import (
 )
 
 // VaryKey stands for what a stored response depends on in the request that it answered: the
-// fields that Vary names, who sent it, and what was verified of the peer. Values cannot be read from it. The zero VaryKey
-// is for none of both.
+// fields that Vary names, who sent it, and what was verified of the peer. Values cannot be
+// read from it; its last bit tells whether there is more than fields. The zero VaryKey is for
+// nothing of that.
 type VaryKey [sha256.Size]byte
+
+// bound reports whether the request was bound.
+func (k *VaryKey) bound() bool { return k[len(k)-1]&1 != 0 }
 
 // parseVary returns the canonical names in Vary, sorted, without duplicates; star reports
 // whether one of them is "*".
@@ -54,7 +58,7 @@ func selecting(fields fieldValues) (names []string, star bool) {
 // keys select the same response (RFC 9111, section 4.1); those of different users never do
 // (D24).
 func (r *Request) key(vary []string) VaryKey {
-	if len(vary) == 0 && r.User == "" && r.Trust == "" && len(r.authorization) == 0 {
+	if len(vary) == 0 && !r.bound() {
 		return VaryKey{}
 	}
 	return r.hash(vary)
@@ -88,8 +92,16 @@ func (r *Request) hash(vary []string) VaryKey {
 		b = appendNormalised(b, name, values)
 		binary.BigEndian.PutUint32(b[start-4:], uint32(len(b)-start))
 	}
-	return sha256.Sum256(b)
+	k := VaryKey(sha256.Sum256(b))
+	k[len(k)-1] &^= 1
+	if r.bound() {
+		k[len(k)-1] |= 1
+	}
+	return k
 }
+
+// bound reports whether the response depends on more than fields that Vary names.
+func (r *Request) bound() bool { return r.User != "" || r.Trust != "" || len(r.authorization) > 0 }
 
 func appendPart(b []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)

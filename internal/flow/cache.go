@@ -221,7 +221,11 @@ func (h *Hop) choose() error {
 			h.resp = h.madeResponse(http.StatusGatewayTimeout, headers.Headers{}, 0)
 			c.answered = true
 			c.status.Detail = "only-if-cached"
-		case cacherules.Fetch, cacherules.Validate, cacherules.Complete:
+		case cacherules.Fetch:
+			if c.decision.Forward == cacherules.ForwardVaryMiss && !h.t.NoSaveCache {
+				h.offer()
+			}
+		case cacherules.Validate, cacherules.Complete:
 		}
 		return nil
 	}
@@ -235,6 +239,14 @@ func (c *cached) decide(now time.Time) {
 	c.selected, miss = c.selectEntry()
 	c.decision = cacherules.Decide(&c.request, c.selected.response(), miss, now)
 	c.status = cacherules.Status{Forward: c.decision.Forward}
+}
+
+// offer makes the request one that can be answered by a stored response to another one.
+func (h *Hop) offer() {
+	c := h.cached
+	if tags := cacherules.Offer(&c.request, c.stored(nil)); tags != "" {
+		c.decision.Action, c.decision.Conditions.IfNoneMatch = cacherules.Validate, tags
+	}
 }
 
 // mustRefresh replaces the decision to use a stale response by one to validate it.

@@ -154,6 +154,9 @@ func (h *Hop) notModified(times cacherules.Times) (again bool) {
 	if c.decision.Action != cacherules.Validate && c.decision.Action != cacherules.Complete {
 		return false
 	}
+	if c.selected == nil && h.takeOffered(fields, times) {
+		return false
+	}
 	if selected != nil {
 		resp := h.resp
 		c.selected = selected
@@ -165,6 +168,38 @@ func (h *Hop) notModified(times cacherules.Times) (again bool) {
 	}
 	// the server has not seen the conditions as they were sent, or the body is lost
 	return h.fetchAgain()
+}
+
+// takeOffered answers with the stored response to another request that a 304 says is the right
+// one, and stores it for this one, too. It reports false if there is none.
+func (h *Hop) takeOffered(fields headers.Headers, times cacherules.Times) bool {
+	c, received := h.cached, h.resp
+	e := c.entryOf(cacherules.SelectOffered(c.stored(nil), received.Header))
+	if e == nil {
+		return false
+	}
+	s := cacherules.NewStored(e.stored.Update(&c.request, fields, times))
+	if !s.Keep() {
+		return false
+	}
+	body := h.openStored(c.fill.ctx, e.source, s, cacherules.Span{End: s.Length})
+	if body == nil {
+		return false
+	}
+	all := cacherules.Answer{Status: s.Status, Body: cacherules.Span{End: s.Length}}
+	made := h.madeResponse(s.Status, all.Fields(s, true, times.Response), body.left)
+	made.Body, made.Trailer = body, mapOf(s.Trailer)
+	h.resp = made
+	if !h.fillWith(filling{stored: s, body: body, size: body.left, from: made}, times) {
+		body.Close()
+		h.resp, c.fields = received, headers.Headers{}
+		return false
+	}
+	h.resp = received
+	h.useStored(made, s, times.Response)
+	c.status.ForwardStatus = http.StatusNotModified
+	drain(received)
+	return true
 }
 
 // fetchAgain sends the request again, without the conditions of the cache. The response is
