@@ -516,3 +516,34 @@ func TestWriteDeadline(t *testing.T) {
 		assert.Equal(t, time.Second, took)
 	})
 }
+
+// TestLimitsHTTP2: the same limits hold there, and others on the connection go on.
+func TestLimitsHTTP2(t *testing.T) {
+	s := newServer(t, httpserver.Config{MaxBodySize: 10, HTTP2Cleartext: true})
+	s.Handle("/", func(r *http.Request, w *httpserver.Responder) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			assert.NoError(t, w.WriteStatus(httpserver.PayloadTooLarge))
+			return
+		}
+		assert.NoError(t, w.WriteStatus())
+	})
+	addr := listen(t, s)
+	rt := &http.Transport{Protocols: new(http.Protocols)}
+	rt.Protocols.SetUnencryptedHTTP2(true)
+	defer rt.CloseIdleConnections()
+	for want, change := range map[int]func(*http.Request){
+		200: func(*http.Request) {},
+		414: func(r *http.Request) { r.URL.Path = "/" + strings.Repeat("x", 66_000) },
+		431: func(r *http.Request) { r.Header.Set("X", strings.Repeat("x", 50_000)) },
+		413: func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat("x", 11))), -1 },
+	} {
+		req, err := http.NewRequest("POST", "http://"+addr+"/", nil)
+		require.NoError(t, err)
+		change(req)
+		resp, err := rt.RoundTrip(req)
+		if assert.NoError(t, err, want) {
+			resp.Body.Close()
+			assert.Equal(t, want, resp.StatusCode)
+		}
+	}
+}

@@ -164,25 +164,28 @@ func (s *Responder) reader(src io.Reader, mime string, h Headers, status StatusC
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	err = x.send(&in, *buf, mime, h, status)
-	var failed *SourceError
-	if errors.As(err, &failed) && x.ctx.Err() != nil {
-		return context.Cause(x.ctx) // what the source says about being closed is not the reason
+	return x.send(&in, *buf, mime, h, status)
+}
+
+// reason is why a source has failed: what it says about being closed is not the reason.
+func (x *exchange) reason(failed *SourceError) error {
+	if x.ctx.Err() != nil {
+		return context.Cause(x.ctx)
 	}
-	return err
+	return failed
 }
 
 func (x *exchange) send(in *source, buf []byte, mime string, h Headers, status StatusCode) error {
 	if in.size < 0 {
 		n, err := in.read(buf)
 		if n == 0 && err != nil && err != io.EOF { // nothing is sent yet
-			return &SourceError{err}
+			return x.reason(&SourceError{err})
 		}
 		return x.stream(in, buf, n, err, mime, h, status)
 	}
 	n, err := in.first(buf)
-	if err != nil {
-		return err
+	if failed, ok := err.(*SourceError); ok {
+		return x.reason(failed)
 	}
 	if in.size < 0 {
 		return x.stream(in, buf, n, nil, mime, h, status)
@@ -307,11 +310,12 @@ func (x *exchange) breakOff(err error) error {
 		return ErrHandlerReturned
 	}
 	x.broken, x.state = true, responded
-	x.fail(&SourceError{err})
+	err = x.reason(&SourceError{err})
+	x.fail(err)
 	if x.bare {
 		x.cut()
 	}
-	return &SourceError{err}
+	return err
 }
 
 // stream sends a source of unknown size in chunks. n and err are what reading it the first
