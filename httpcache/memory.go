@@ -20,7 +20,7 @@ const (
 // Memory is a Store in memory. When it is full the entries go that have not been used for
 // longest. Entries and bodies in use stay readable when they have been removed; the Store does not
 // count them any more. Lookup, Create, Update and Remove take constant time in the number of
-// entries. A Memory is also a Lister; its Entries are Memos, its Bodies Lenders.
+// entries. A Memory is also a Lister, and its Entries are Memos.
 //
 // The zero Memory has the default Limits.
 type Memory struct {
@@ -273,8 +273,8 @@ func (b *memoryBody) Size() int64 { return b.size }
 // Close does nothing: the memory belongs to whoever uses it.
 func (b *memoryBody) Close() error { return nil }
 
-// Lend returns bytes from off on: the rest of a chunk.
-func (b *memoryBody) Lend(off int64) []byte {
+// from returns bytes from off on: the rest of a chunk, nil at the end.
+func (b *memoryBody) from(off int64) []byte {
 	if off < 0 || off >= b.size {
 		return nil
 	}
@@ -291,7 +291,7 @@ func (b *memoryBody) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n := 0
 	for n < len(p) {
-		part := b.Lend(off + int64(n))
+		part := b.from(off + int64(n))
 		if len(part) == 0 {
 			return n, io.EOF
 		}

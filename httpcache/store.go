@@ -62,8 +62,6 @@ type Entry interface {
 // Body is an open body. ReadAt and Size are safe for concurrent use, Close is called last,
 // once. A ReadAt that finds damage fails with an error that is ErrDamaged, and returns no
 // bytes from the damaged place on; the entry is then removed.
-//
-// A Body may also be a [Lender].
 type Body interface {
 	io.ReaderAt
 	io.Closer
@@ -108,13 +106,6 @@ type Reserver interface {
 	// help. release, which is never nil, takes the announcement back; an announcement ends by
 	// itself when its process has died. Without a connection to the others Reserve returns at once.
 	Reserve(ctx context.Context, key string) (release func(), waited bool)
-}
-
-// Lender is a Body that is in memory.
-type Lender interface {
-	// Lend returns bytes of the body from off on, without copying: at least one, or none at
-	// the end. They stay valid after Close, and must not be changed.
-	Lend(off int64) []byte
 }
 
 // Memo is an Entry that stays in memory, and whose Lookup returns the same one each time.

@@ -106,20 +106,12 @@ func (l loaded) Size() int64 { return int64(len(l)) }
 // Close does nothing.
 func (l loaded) Close() error { return nil }
 
-// Lend returns the bytes from off on.
-func (l loaded) Lend(off int64) []byte {
-	if off < 0 || off >= int64(len(l)) {
-		return nil
-	}
-	return l[off:]
-}
-
 // ReadAt copies bytes.
 func (l loaded) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errOffset
 	}
-	n := copy(p, l.Lend(off))
+	n := copy(p, l[min(off, int64(len(l))):])
 	if n < len(p) {
 		return n, io.EOF
 	}

@@ -238,44 +238,6 @@ func largeBody(t testing.TB, s Subject) {
 	}
 }
 
-// lend: what a Lender lends is the body, and stays.
-func lend(t testing.TB, s Subject) {
-	store := s.New(t)
-	tried := false
-	for _, size := range []int{0, 10, 64 << 10, 300_000} {
-		i := item{key: "k", seed: uint64(size), size: size}
-		put(t, store, i)
-		b := open(t, only(t, store, "k"))
-		l, ok := b.(httpcache.Lender)
-		if !ok {
-			b.Close()
-			continue
-		}
-		tried = true
-		var parts [][]byte
-		for off := int64(0); ; {
-			p := l.Lend(off)
-			if len(p) == 0 {
-				break
-			}
-			parts = append(parts, p)
-			off += int64(len(p))
-		}
-		if size > 0 && !bytes.Equal(l.Lend(int64(size)-1), i.body()[size-1:]) {
-			t.Error("Lend of the last byte")
-		}
-		if len(l.Lend(int64(size)+1)) != 0 {
-			t.Error("Lend behind the end")
-		}
-		b.Close()
-		put(t, store, item{key: "k", seed: 99, size: size})
-		sameBytes(t, bytes.Join(parts, nil), i.body())
-	}
-	if !tried {
-		t.Skip("its bodies are no Lenders")
-	}
-}
-
 // memo: what is in a Memo belongs to the metadata.
 func memo(t testing.TB, s Subject) {
 	store := s.New(t)

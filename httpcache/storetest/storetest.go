@@ -61,7 +61,6 @@ var requirements = []requirement{
 	{"ReadWhileWritten", readWhileWritten},
 	{"ReadAfterCommit", readAfterCommit},
 	{"LargeBody", largeBody},
-	{"Lend", lend},
 	{"Memo", memo},
 	{"EndedContext", endedContext},
 	{"ConcurrentReadAt", concurrentReadAt},
