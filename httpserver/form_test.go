@@ -431,3 +431,36 @@ func BenchmarkReadForm(b *testing.B) {
 		require.NoError(b, err)
 	}
 }
+
+// TestUploadRefusedInTheMiddle: a client that is still sending gets the answer.
+func TestUploadRefusedInTheMiddle(t *testing.T) {
+	limits := httpserver.UploadConfig{MaxFileSize: 100_000}
+	answer := func(r *http.Request, w *httpserver.Responder) {
+		var err error
+		if r.Method == "PUT" {
+			var u *httpserver.Upload
+			if u, err = httpserver.BodyUpload(r, limits); err == nil {
+				_, err = io.Copy(io.Discard, u)
+			}
+		} else {
+			err = readAllFiles(r, limits).err
+		}
+		w.WriteProblem(httpserver.ProblemOf(err))
+	}
+	srv, err := httpserver.NewServer(httpserver.Config{HTTP2Cleartext: true})
+	require.NoError(t, err)
+	srv.Handle("/", answer)
+	form, kind := multipartForm(t, file("f", "1", strings.Repeat("x", 4<<20)))
+	for name, h := range map[string]http.Handler{"Server": srv, "HandlerFunc": httpserver.HandlerFunc(answer)} {
+		addr := serve(t, h)
+		overBoth(t, func(t *testing.T, client *http.Client) {
+			for _, method := range []string{"POST", "PUT"} {
+				for framing, body := range map[string]io.Reader{"sized": bytes.NewReader(form), "chunked": struct{ io.Reader }{bytes.NewReader(form)}} {
+					status, _, text := ask(t, client, method, "http://"+addr, kind, body)
+					assert.Equal(t, 413, status, "%s, %s, %s", name, method, framing)
+					assert.Contains(t, text, "too large")
+				}
+			}
+		})
+	}
+}
