@@ -16,12 +16,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/httpserver"
+	"github.com/netreply/netreply/internal/oserr"
 )
 
 // outcome is what has become of an answer, by what the calls have said.
@@ -219,7 +219,7 @@ func askHTTP1(addr, method, path string) (int, error) {
 	fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: x\r\n\r\n", method, path)
 	in := bufio.NewReader(c)
 	resp, err := message(in, method)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+	if errors.Is(err, io.ErrUnexpectedEOF) || oserr.Is(err, oserr.Reset) {
 		return 0, err
 	}
 	if err != nil {
