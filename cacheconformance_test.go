@@ -639,3 +639,18 @@ func TestCacheConformance(t *testing.T) {
 		}
 	}
 }
+
+// TestCacheConformanceH2: the same over HTTP/2, where fields come in no order.
+func TestCacheConformanceH2(t *testing.T) {
+	for group, cases := range map[string]cacheGroup{
+		"status": statusCases(), "response": responseCases(), "vary": varyCases(), "validation": validationCases(), "stale": staleCases(),
+		"invalidation": invalidationCases(), "parts": partCases(), "method": methodCases(),
+	} {
+		for name, steps := range cases {
+			t.Run(group+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				newCacheCaseH2(t, steps).play()
+			})
+		}
+	}
+}

@@ -195,7 +195,7 @@ func (h *Hop) takeOffered(fields headers.Headers, times cacherules.Times) bool {
 		h.resp, c.fields = received, headers.Headers{}
 		return false
 	}
-	h.resp = received
+	made, h.resp = h.resp, received // fillWith may have made another one of it
 	h.useStored(made, s, times.Response)
 	c.status.ForwardStatus = http.StatusNotModified
 	drain(received)
