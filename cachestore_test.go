@@ -22,7 +22,7 @@ import (
 // faultyStore fails where it is told to.
 type faultyStore struct {
 	httpcache.Store
-	fails  string // Lookup, Create, Write, Commit, Open or ReadAt; refuse: Create returns nil
+	fails  string // Lookup, Create, Write, Commit, Remove, Open or ReadAt; refuse: Create returns nil
 	limit  int    // from which byte on
 	failed atomic.Int32
 }
@@ -58,6 +58,20 @@ func (s *faultyStore) Create(ctx context.Context, key string, v httpcache.Varian
 	}
 	w, err := s.Store.Create(ctx, key, v)
 	return &faultyWriter{w, s, 0}, err
+}
+
+func (s *faultyStore) Remove(ctx context.Context, key string) error {
+	if err := s.fail("Remove"); err != nil {
+		return err
+	}
+	return s.Store.Remove(ctx, key)
+}
+
+func (s *faultyStore) RemovePrefix(ctx context.Context, prefix string) error {
+	if err := s.fail("Remove"); err != nil {
+		return err
+	}
+	return s.Store.RemovePrefix(ctx, prefix)
 }
 
 type faultyEntry struct {

@@ -32,6 +32,8 @@ type cache struct {
 	now               uint64
 	outdated, cleared map[string]uint64
 	outdatedAll       uint64
+
+	owed owed
 }
 
 func newCache(store httpcache.Store) *cache {
@@ -142,6 +144,9 @@ func (c *cache) lastOutdated(key string) uint64 {
 func (c *cache) lookup(t *Transfer, key string, entries []entry) []entry {
 	t.Clock.Pause()
 	defer t.Clock.Resume()
+	if !c.settle(t.ctx, key) {
+		return nil
+	}
 	found, err := c.store.Lookup(t.ctx, key)
 	if err != nil || len(found) == 0 {
 		return nil
@@ -177,13 +182,17 @@ func parsed(e httpcache.Entry) *cacherules.Stored {
 func (c *cache) remove(t *Transfer, key string) {
 	t.Clock.Pause()
 	defer t.Clock.Resume()
-	c.store.Remove(context.WithoutCancel(t.ctx), key) // what is outdated goes, also after an abort
+	if c.store.Remove(context.WithoutCancel(t.ctx), key) != nil { // what is outdated goes, also after an abort
+		c.oweKey(key)
+	}
 }
 
 func (c *cache) removePrefix(t *Transfer, prefix string) {
 	t.Clock.Pause()
 	defer t.Clock.Resume()
-	c.store.RemovePrefix(context.WithoutCancel(t.ctx), prefix)
+	if c.store.RemovePrefix(context.WithoutCancel(t.ctx), prefix) != nil {
+		c.owePrefix(prefix)
+	}
 }
 
 func (c *cache) update(t *Transfer, req *http.Request, e httpcache.Entry, rec *cacherules.Record) {
