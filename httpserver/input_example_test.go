@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -185,14 +184,11 @@ func ExampleBodyUpload() {
 		if err == nil {
 			_, err = upload.SaveNew(filepath.Join(dir, name))
 		}
-		switch {
-		case err == nil:
-			w.WriteStatus(httpserver.Created)
-		case errors.Is(err, fs.ErrExist):
-			w.WriteStatus(httpserver.Conflict)
-		default:
-			w.WriteProblem(httpserver.ProblemOf(err))
+		if err != nil {
+			w.WriteProblem(httpserver.ProblemOf(err)) // 409 if there is a file of that name
+			return
 		}
+		w.WriteStatus(httpserver.Created)
 	}))
 	for _, path := range []string{"/files/note.txt", "/files/note.txt", "/files/..%2Fnote.txt"} {
 		w := httptest.NewRecorder()

@@ -301,6 +301,7 @@ func TestProblemOf(t *testing.T) {
 		"limit":       {&http.MaxBytesError{}, httpserver.Problem{Status: 413}},
 		"no file":     {&fs.PathError{Err: fs.ErrNotExist}, httpserver.Problem{Status: 404}},
 		"not allowed": {&fs.PathError{Err: fs.ErrPermission}, httpserver.Problem{Status: 403}},
+		"is there":    {&fs.PathError{Err: fs.ErrExist}, httpserver.Problem{Status: 409}},
 		"others":      {errors.New("secret"), httpserver.Problem{Status: 500}},
 		"database":    {os.ErrDeadlineExceeded, httpserver.Problem{Status: 500}},
 	} {

@@ -79,8 +79,9 @@ func (s *Responder) WriteProblem(p Problem) error {
 // ProblemOf is the problem that an error is to a client. Of an *InputError it has the
 // status, says what is wrong with the request, and has the extensions "field" and "offset"
 // where they are known. Of others it has the status only, so that it gives nothing of the
-// program away: 404 and 403 for those of files, 413 and 408 for those of a body that is too
-// large or too slow, 500 for the rest.
+// program away: 404 for a file that is not there, 403 for one that may not be used, 409 for
+// one that is there already, 413 and 408 for a body that is too large or too slow, 500 for
+// the rest.
 func ProblemOf(err error) Problem {
 	var input *InputError
 	var limit *http.MaxBytesError
@@ -105,6 +106,8 @@ func ProblemOf(err error) Problem {
 		return Problem{Status: NotFound}
 	case errors.Is(err, fs.ErrPermission):
 		return Problem{Status: Forbidden}
+	case errors.Is(err, fs.ErrExist):
+		return Problem{Status: Conflict}
 	}
 	return Problem{Status: InternalServerError}
 }
