@@ -194,7 +194,13 @@ func (x *exchange) end(answer bool) (whole bool) {
 	if x.body != nil && x.writer == nil {
 		x.body.end() // not under mu: whoever reads it may be waiting
 	}
+	defer x.release()
 	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer func() { // also when a hook panics
+		x.state = returned
+		x.late.stop()
+	}()
 	unanswered := x.state == fresh && !x.lent
 	if answer && unanswered {
 		status := InternalServerError
@@ -212,19 +218,20 @@ func (x *exchange) end(answer bool) (whole bool) {
 	case unanswered:
 		x.fail(ErrNoAnswer)
 	}
-	x.state = returned
-	x.late.stop()
-	x.mu.Unlock()
+	return whole
+}
+
+// release gives back what an exchange holds.
+func (x *exchange) release() {
 	if x.unwatch != nil {
 		x.unwatch()
 	}
 	if x.cancel != nil {
 		x.cancel(ErrHandlerReturned)
 	}
-	if x.body != nil && x.writer == nil && x.r.MultipartForm != nil {
+	if !x.bare && x.r.MultipartForm != nil {
 		x.r.MultipartForm.RemoveAll() // net/http knows its own request's only
 	}
-	return whole
 }
 
 // fail notes why an answer is not what it should be, unless that is no wonder.

@@ -356,15 +356,23 @@ func TestMultipartCleared(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	seen := 0
-	addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, s *httpserver.Responder) {
+	parse := func(r *http.Request, s *httpserver.Responder) {
 		assert.NoError(t, r.ParseMultipartForm(1))
 		seen = len(entries(t, dir))
 		assert.NoError(t, s.WriteStatus())
-	}))
+	}
+	server := newServer(t, httpserver.Config{})
+	server.Handle("/Handle", parse)
+	server.HandleHTTP("/HandleHTTP", httpserver.HandlerFunc(parse))
+	server.HandleHTTP("/New", withNew(parse))
+	addr, onServer := serve(t, httpserver.HandlerFunc(parse)), listen(t, server)
 	body := "--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n" + strings.Repeat("x", large*11) + "\r\n--b--\r\n"
-	raw(t, addr, fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
-	assert.Equal(t, 1, seen)
-	assert.Empty(t, entries(t, dir))
+	for path, addr := range map[string]string{"/": addr, "/Handle": onServer, "/HandleHTTP": onServer, "/New": onServer} {
+		seen = 0
+		raw(t, addr, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body))
+		assert.Equal(t, 1, seen, path)
+		assert.Empty(t, entries(t, dir), path)
+	}
 }
 
 // TestShutdownStreams: chunked answers hear of it at once, others when the drain time is

@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -528,14 +529,20 @@ func TestLimitsHTTP2(t *testing.T) {
 		assert.NoError(t, w.WriteStatus())
 	})
 	addr := listen(t, s)
-	rt := &http.Transport{Protocols: new(http.Protocols)}
+	dials := 0
+	rt := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials++
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}}
 	rt.Protocols.SetUnencryptedHTTP2(true)
 	defer rt.CloseIdleConnections()
 	for want, change := range map[int]func(*http.Request){
 		200: func(*http.Request) {},
 		414: func(r *http.Request) { r.URL.Path = "/" + strings.Repeat("x", 66_000) },
 		431: func(r *http.Request) { r.Header.Set("X", strings.Repeat("x", 50_000)) },
-		413: func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat("x", 11))), -1 },
+		413: func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat("x", 11))), -1
+		},
 	} {
 		req, err := http.NewRequest("POST", "http://"+addr+"/", nil)
 		require.NoError(t, err)
@@ -546,4 +553,5 @@ func TestLimitsHTTP2(t *testing.T) {
 			assert.Equal(t, want, resp.StatusCode)
 		}
 	}
+	assert.Equal(t, 1, dials)
 }

@@ -120,8 +120,17 @@ func (s *Responder) SendResponse(p *Response) error {
 	if x.writer == nil || len(x.writer.server.after) == 0 {
 		return s.data(p.Body, "", p.Headers, p.status())
 	}
+	given := p
 	p = p.Clone()
 	x.writer.server.prepare(x.r, p)
+	for _, name := range [...]string{"Content-Length", "Transfer-Encoding", "Trailer"} {
+		p.Headers.Del(name)
+		if len(p.Body) == len(given.Body) {
+			for _, v := range given.Headers.Values(name) {
+				p.Headers.Add(name, v)
+			}
+		}
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.writer.prepared = p.status()

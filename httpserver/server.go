@@ -246,9 +246,9 @@ func (s *Server) Use(middleware ...func(http.Handler) http.Handler) {
 // answer has ended is for Finished.
 //
 // Status and Headers are those of the answer. A change of Content-Length, Transfer-Encoding
-// and Trailer does not count, nor one to a Status that has no body where the other has one, or
-// the other way round. Body is nil, but for answers of SendResponse and Route, where f can
-// change it; middleware comes behind f for these.
+// and Trailer does not count. Body is nil and stays so, as does whether the Status has a body
+// (204, 205 and 304 have none): a change of that does not count. Only in answers of
+// SendResponse and Route f can change all that, before middleware sees them.
 func (s *Server) AfterRequest(f func(*http.Request, *Response)) { s.after = append(s.after, f) }
 
 func (s *Server) prepare(r *http.Request, p *Response) {
@@ -275,7 +275,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sw := newServerWriter(w, r, s)
 	if status != 0 {
-		w.Header().Set("Connection", "close")
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
 		if status == TooManyRequests {
 			w.Header().Set("Retry-After", "1")
 		}

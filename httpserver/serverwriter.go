@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // serverWriter is the http.ResponseWriter that a Server gives to whatever answers: handlers
@@ -30,7 +32,8 @@ type serverWriter struct {
 	status   StatusCode // of the head, 0 before it
 	bytes    int64      // of the body
 	taken    bool       // the connection is the handler's own
-	prepared StatusCode // of the Response that the hooks have seen already, else 0
+	hooked   bool       // the hooks have been called
+	prepared StatusCode // of the Response that they have seen before, else 0
 	deadline time.Time  // the handler's own
 	stall    watchdog   // of writes on HTTP/2
 
@@ -130,7 +133,7 @@ func (w *serverWriter) failure() error {
 // wrote notes an error of writing.
 func (w *serverWriter) wrote(err error) {
 	switch {
-	case err == nil, errors.Is(err, http.ErrNotSupported):
+	case err == nil, errors.Is(err, http.ErrNotSupported), errors.Is(err, http.ErrHijacked):
 	case errors.Is(err, http.ErrBodyNotAllowed), errors.Is(err, http.ErrContentLength):
 		w.fail(err)
 	default:
@@ -165,7 +168,8 @@ func (w *serverWriter) head() {
 
 // begin is done before the head is final.
 func (w *serverWriter) begin(status StatusCode) {
-	if len(w.server.after) > 0 && w.prepared != status {
+	if len(w.server.after) > 0 && w.prepared != status && !w.hooked {
+		w.hooked = true // also when one of them panics, which is answered, too
 		status = w.prepare(status)
 	}
 	w.status = status
@@ -194,7 +198,11 @@ func (w *serverWriter) prepare(status StatusCode) StatusCode {
 	}
 	spelled := spelledFor(w.r)
 	for name, value := range p.Headers.All() {
-		if !isFraming(name) {
+		switch {
+		case isFraming(name):
+		case !httpguts.ValidHeaderFieldName(name), !httpguts.ValidHeaderFieldValue(value):
+			w.fail(&HeaderError{name, "not a valid field, in AfterRequest"})
+		default:
 			key := fieldKey(name, spelled)
 			to[key] = append(to[key], value)
 		}

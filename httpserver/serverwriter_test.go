@@ -352,6 +352,57 @@ func TestAfterRequestStatus(t *testing.T) {
 	}
 }
 
+// TestAfterRequestFaults: what a hook does wrong is told, and breaks no message.
+func TestAfterRequestFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		hook   func(*httpserver.Response)
+		status string
+		want   any
+	}{
+		"panic":         {func(*httpserver.Response) { panic("boom") }, "500", new(*httpserver.PanicError)},
+		"invalid value": {func(p *httpserver.Response) { p.Headers.Add("X-A", "a\r\nX-B: c") }, "", new(*httpserver.HeaderError)},
+		"invalid name":  {func(p *httpserver.Response) { p.Headers.Add("X A", "b") }, "", new(*httpserver.HeaderError)},
+		"framing": {func(p *httpserver.Response) {
+			p.Headers.Set("Content-Length", "77")
+			p.Headers.Set("Transfer-Encoding", "chunked")
+			p.Headers.Set("Trailer", "X-A")
+		}, "", nil},
+	} {
+		s := newServer(t, httpserver.Config{ErrorLog: quiet()})
+		routes(s)
+		s.AfterRequest(func(_ *http.Request, p *httpserver.Response) { c.hook(p) })
+		told := make(chan httpserver.Summary, 1)
+		s.Finished(func(_ *http.Request, sum httpserver.Summary) { told <- sum })
+		addr := listen(t, s)
+		for path, status := range map[string]string{"/response": "202", "/data": "200", "/source": "200", "/content": "200", "/http": "200", "/missing": "404", "/lost": "500"} {
+			name := name + ", " + path
+			got := raw(t, addr, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil)
+			require.NoError(t, err, name)
+			_, err = io.Copy(io.Discard, resp.Body)
+			assert.NoError(t, err, name)
+			assert.Empty(t, resp.Header["X-B"], name)
+			if c.status != "" {
+				status = c.status
+			}
+			sum := within(t, told, "it is told")
+			if path == "/response" && strings.HasPrefix(name, "invalid") { // is refused, and Route answers 500
+				assert.Equal(t, 500, resp.StatusCode, name)
+				continue
+			}
+			assert.Equal(t, status, resp.Status[:3], name)
+			switch {
+			case c.want == nil && path == "/lost":
+				assert.Equal(t, httpserver.ErrNoAnswer, sum.Err, name)
+			case c.want == nil:
+				assert.NoError(t, sum.Err, name)
+			default:
+				assert.ErrorAs(t, sum.Err, c.want, name)
+			}
+		}
+	}
+}
+
 // TestFinished: every request is told with what has become of it.
 func TestFinished(t *testing.T) {
 	s := newServer(t, httpserver.Config{MaxBodySize: 10, MaxURLSize: 90, MaxHeaderFieldSize: 100, ErrorLog: quiet()})

@@ -321,13 +321,7 @@ func (x *exchange) breakOff(err error) error {
 // stream sends a source of unknown size in chunks. n and err are what reading it the first
 // time has given.
 func (x *exchange) stream(in *source, buf []byte, n int, err error, mime string, h Headers, status StatusCode) error {
-	x.mu.Lock()
-	openErr := x.open(mime, h, nil, status)
-	if openErr == nil {
-		x.state = sending
-	}
-	x.mu.Unlock()
-	if openErr != nil {
+	if openErr := x.openSource(mime, h, status); openErr != nil {
 		return openErr
 	}
 	if x.isHead {
@@ -357,6 +351,16 @@ func (x *exchange) stream(in *source, buf []byte, n int, err error, mime string,
 		return x.flush() // there was nothing; the head has not gone
 	}
 	return nil
+}
+
+func (x *exchange) openSource(mime string, h Headers, status StatusCode) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err := x.open(mime, h, nil, status)
+	if err == nil {
+		x.state = sending
+	}
+	return err
 }
 
 // flushPause is how long what a source has given can wait for more: flushing every block
