@@ -43,10 +43,19 @@ type memoryEntry struct {
 	meta []byte
 	body memoryBody
 	memo atomic.Value
-	list [1]Entry // what Memory.keys has for key if there is no other entry
+	list [1]Entry  // what Memory.keys has for key if there is no other entry
+	one  [1][]byte // the chunks of body if there is one
 
 	prev, next *memoryEntry // nil if it is not stored any more
 	store      *Memory
+}
+
+func (m *Memory) newEntry(key string, id [32]byte, meta []byte, b memoryBody) *memoryEntry {
+	e := &memoryEntry{key: key, id: id, meta: bytes.Clone(meta), body: b, store: m}
+	if len(b.chunks) == 1 {
+		e.body.chunks = append(e.one[:0], b.chunks...)
+	}
+	return e
 }
 
 func (e *memoryEntry) Meta() []byte        { return e.meta }
@@ -89,7 +98,7 @@ func (m *Memory) Update(_ context.Context, e Entry, meta []byte) error {
 	if !ok || old.store != m {
 		return nil
 	}
-	updated := &memoryEntry{key: old.key, id: old.id, meta: bytes.Clone(meta), body: old.body, store: m}
+	updated := m.newEntry(old.key, old.id, meta, old.body)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if old.next == nil {
@@ -322,6 +331,7 @@ type memoryWriter struct {
 
 	mu   sync.Mutex // guards body, which only the writing goroutine changes
 	body memoryBody
+	one  [1][]byte // the first list of chunks
 }
 
 // Write appends to the body.
@@ -370,7 +380,10 @@ func (w *memoryWriter) grow(n int64) bool {
 	chunk := make([]byte, min(length, chunkSize))
 	next := memoryBody{size: w.body.size}
 	if full == 0 {
-		next.chunks = append(w.body.chunks, chunk)
+		if next.chunks = w.body.chunks; next.chunks == nil {
+			next.chunks = w.one[:0]
+		}
+		next.chunks = append(next.chunks, chunk)
 	} else { // readers may have the old list
 		k := len(w.body.chunks)
 		copy(chunk, w.body.chunks[k-1])
@@ -412,7 +425,7 @@ func (w *memoryWriter) Commit(meta []byte) error {
 		}
 		w.set(next)
 	}
-	e := &memoryEntry{key: w.key, id: w.id, meta: bytes.Clone(meta), body: w.body, store: w.store}
+	e := w.store.newEntry(w.key, w.id, meta, w.body)
 	if !w.store.commit(e) {
 		return errTooLarge
 	}
