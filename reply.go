@@ -93,6 +93,9 @@ type extra struct {
 	headDone   chan struct{}     // made by the first WaitHead
 }
 
+// fromCache reports whether the last response is from the cache.
+func (x *extra) fromCache() bool { return x != nil && x.cache.FromStore }
+
 // more returns r.extra, which it makes. The caller holds the lock.
 func (r *Reply) more() *extra {
 	if r.extra == nil {
@@ -415,7 +418,7 @@ func (r *Reply) URL() *url.URL {
 func (r *Reply) WireBytes() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fromCache() {
+	if r.extra.fromCache() {
 		return 0
 	}
 	if r.decoder != nil {

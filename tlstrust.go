@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
-	"hash"
 	"reflect"
 	"slices"
 	"strings"
@@ -58,18 +56,6 @@ var usualTrust = func() string {
 	t.add("", false, "", usual.MinVersion, usual.MaxVersion, usual.CipherSuites, 0)
 	return t.sum()
 }()
-
-// trustHash is a digest of values.
-type trustHash struct{ hash.Hash }
-
-// add adds values, of which each is clearly separated from the next.
-func (t trustHash) add(values ...any) {
-	for _, v := range values {
-		fmt.Fprintf(t, "%#v\n", v)
-	}
-}
-
-func (t trustHash) sum() string { return base64.RawURLEncoding.EncodeToString(t.Sum(nil)) }
 
 // flawsText describes a set of ignored flaws; nil means all.
 func flawsText(flaws []SSLError) string {

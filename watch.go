@@ -117,37 +117,6 @@ func (w *watch) Interim(code int, h http.Header) {
 	}()
 }
 
-func (w *watch) Head(resp *flow.Head) {
-	h := head{status: resp.StatusCode, length: resp.ContentLength, http: true, http2: resp.ProtoMajor == 2, noBody: resp.NoBody, final: resp.Final, target: resp.Target}
-	if resp.Decoded {
-		h.decoded, h.encoded, h.length = true, h.length, -1
-	}
-	if h.raw = resp.Raw; h.raw == "" {
-		h.mapped = resp.Header
-	}
-	if o := resp.Cache; o != nil {
-		(*Reply)(w).showCache(o, &h, resp.Status)
-	}
-	(*Reply)(w).showHead(h)
-}
-
-// showHead replaces the response head and emits MetaDataChanged.
-func (r *Reply) showHead(h head) {
-	h.seen = true
-	r.mu.Lock()
-	if r.state != running {
-		r.mu.Unlock()
-		return
-	}
-	r.head = h
-	e := r.note(sigMetaData, int64(h.status), 0, nil)
-	if h.final {
-		r.record.closeQuestions()
-		r.closeHeadDone()
-	}
-	r.dispatch(e)
-}
-
 func (w *watch) Refused(target *url.URL) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -279,6 +248,17 @@ func (w *watch) Arrived(received int64) {
 		return
 	}
 	r.emitLocked(sigDownloadProgress, received, total, nil)
+}
+
+// quiet reports whether no ReadyRead is emitted for what arrives (rule S38b): the response is
+// from the cache, under AlwaysCache, and its bytes do not wait for the reader. The caller
+// holds the lock.
+func (r *Reply) quiet() bool {
+	if !r.extra.fromCache() || !r.extra.cache.Quiet {
+		return false
+	}
+	limit := r.pipe.Limit()
+	return limit == 0 || r.pipe.Available() < limit
 }
 
 // downloaded emits DownloadProgress for a Backend, if it is due.
