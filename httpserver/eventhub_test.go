@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -339,28 +340,46 @@ func TestEventHubSlow(t *testing.T) {
 	assert.Zero(t, hub.Clients())
 }
 
-// TestEventHubStalled: a client that takes nothing at all does not stay.
+// TestEventHubStalled: a client that takes nothing at all does not stay, by the hub's limit
+// or by that of a Server.
 func TestEventHubStalled(t *testing.T) {
-	overBoth(t, func(t *testing.T, client *http.Client) {
-		hub := newHub(t, httpserver.EventHubConfig{StallTimeout: 50 * time.Millisecond, Queue: 10_000})
-		ended := make(chan struct{})
-		addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, w *httpserver.Responder) {
-			defer close(ended)
+	const stall = 50 * time.Millisecond
+	ended := make(chan struct{})
+	handler := func(hub *httpserver.EventHub) func(*http.Request, *httpserver.Responder) {
+		return func(r *http.Request, w *httpserver.Responder) {
+			defer func() { ended <- struct{}{} }()
 			hub.Serve(r, w)
-		}))
-		l := listenTo(t, client, "http://"+addr, "")
-		data := strings.Repeat("x", 1<<20)
-		for range 40 { // more than there is room for on the way
-			publish(t, hub, data)
 		}
-		<-ended
-		for {
-			if _, err := l.next(); err != nil {
-				assert.NotEqual(t, io.EOF, err, "it is cut, and looks so")
-				break
+	}
+	for name, serveIt := range map[string]func() (http.Handler, *httpserver.EventHub){
+		"HandlerFunc": func() (http.Handler, *httpserver.EventHub) {
+			hub := newHub(t, httpserver.EventHubConfig{StallTimeout: stall})
+			return httpserver.HandlerFunc(handler(hub)), hub
+		},
+		"Server": func() (http.Handler, *httpserver.EventHub) {
+			hub := newHub(t, httpserver.EventHubConfig{StallTimeout: -1})
+			srv, err := httpserver.NewServer(httpserver.Config{StallTimeout: stall, HTTP2Cleartext: true, ErrorLog: log.New(io.Discard, "", 0)})
+			require.NoError(t, err)
+			srv.Handle("/", handler(hub))
+			return srv, hub
+		},
+	} {
+		overBoth(t, func(t *testing.T, client *http.Client) {
+			h, hub := serveIt()
+			l := listenTo(t, client, "http://"+serve(t, h), "")
+			data := strings.Repeat("x", 1<<20)
+			for range 40 { // more than there is room for on the way
+				publish(t, hub, data)
 			}
-		}
-	})
+			<-ended
+			for {
+				if _, err := l.next(); err != nil {
+					assert.NotEqual(t, io.EOF, err, "%s: it is cut, and looks so", name)
+					break
+				}
+			}
+		})
+	}
 }
 
 // TestEventHubClientGone: its handler ends, without events.

@@ -387,11 +387,12 @@ func TestWriteFileAttachment(t *testing.T) {
 		assert.Equal(t, "attachment", kind)
 		assert.Equal(t, httpserver.SafeFileName(name), params["filename"], "every client can read it")
 	}
-	h := headers.New("X-A", "b")
+	h := headers.New("Content-Disposition", "inline", "X-A", "b")
 	w := httptest.NewRecorder()
 	fileHandler(fstest.MapFS{"x": {}}, httpserver.FileOptions{Attachment: "x", Headers: h}, nil).ServeHTTP(w, httptest.NewRequest("GET", "/x", nil))
 	assert.Equal(t, "b", w.Header().Get("X-A"))
-	assert.False(t, h.Has("Content-Disposition"), "the caller's fields are not changed")
+	assert.Equal(t, `attachment; filename="x"`, w.Header().Get("Content-Disposition"))
+	assert.Equal(t, "inline", h.Get("Content-Disposition"), "the caller's fields are not changed")
 }
 
 // TestFileResponse: read when it is sent, and again each time.
