@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -212,4 +214,56 @@ func TestUnsatisfiableRest(t *testing.T) {
 	_, body := fetched(t, m, s.Request("/"))
 	assert.Equal(t, "new", body)
 	assert.Equal(t, 3, n)
+}
+
+// TestCacheKeepsPathsApart: the answer of a server to a path that it does not resolve is not that to
+// the path that it would be.
+func TestCacheKeepsPathsApart(t *testing.T) {
+	s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+		maxAge(w.Header())
+		if strings.Contains(r.RequestURI, "%") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		io.WriteString(w, "true")
+	})
+	q := s.Request("/")
+	q.URL = s.Request("/x/%2e%2e/").URL
+	assert.Error(t, m.Get(t.Context(), q).Wait(t.Context()))
+	_, body := fetched(t, m, s.Request("/"))
+	assert.Equal(t, "true", body)
+
+	q.URL = s.Request("/a/../").URL
+	r, _ := fetched(t, m, q)
+	assert.True(t, r.CacheStatus().Hit, "what is removed before it is sent does not count")
+	list, err := m.Cache().Metadata(t.Context(), s.Request("/a/../").URL)
+	require.NoError(t, err)
+	assert.Len(t, list, 1)
+}
+
+// TestUnprovenIsNotStored: a response whose sender proves by Digest that it does not know the
+// password does not answer later requests, also if the proof comes behind its body.
+func TestUnprovenIsNotStored(t *testing.T) {
+	for _, qop := range []string{"auth", "auth-int"} {
+		d := &digestServer{challenge: "qop=" + qop, user: "bob"}
+		s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			rec := httptest.NewRecorder()
+			d.ServeHTTP(rec, r)
+			for name, values := range rec.Header() {
+				w.Header()[name] = values
+			}
+			maxAge(w.Header())
+			w.WriteHeader(rec.Code)
+			io.WriteString(w, "forged") // which an auth-int proof is not about
+		})
+		if qop == "auth" {
+			d.info = func(good string) string { return strings.Replace(good, `rspauth="`, `rspauth="0`, 1) }
+		}
+		q := s.Request("/")
+		q.URL.User = url.UserPassword("bob", "pass")
+		require.Error(t, m.Get(t.Context(), q).Wait(t.Context()))
+		for range m.Cache().All(t.Context()) {
+			t.Error("something is stored")
+		}
+	}
 }

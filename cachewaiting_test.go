@@ -234,3 +234,95 @@ func TestQuestionIsNotWaitedFor(t *testing.T) {
 	require.NoError(t, leader.Wait(t.Context()))
 	assert.EqualValues(t, 2, requests.Load())
 }
+
+// TestSharedRedirect: the body of a redirect, which nobody sees, does not hold it up, even if another
+// request reads the same body.
+func TestSharedRedirect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, hold := make(chan struct{}), make(chan struct{})
+		s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			maxAge(w.Header())
+			if r.URL.Path == "/to" {
+				io.WriteString(w, "there")
+				return
+			}
+			<-begin
+			w.Header().Set("Location", "/to")
+			w.WriteHeader(http.StatusMovedPermanently)
+			w.(http.Flusher).Flush()
+			<-hold
+		})
+		follows := m.Get(t.Context(), s.Request("/"))
+		synctest.Wait()
+		q := s.Request("/")
+		q.RedirectPolicy = netreply.ManualRedirectPolicy
+		reads := m.Get(t.Context(), q)
+		synctest.Wait()
+		close(begin)
+		time.Sleep(time.Second)
+		assert.True(t, follows.IsFinished())
+		body, err := follows.ReadAll()
+		require.NoError(t, err)
+		assert.Equal(t, "there", string(body))
+		close(hold)
+		_, err = reads.ReadAll()
+		assert.NoError(t, err)
+	})
+}
+
+// TestEndlessRefresh: a validation in the background ends when the store takes no more.
+func TestEndlessRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=1, stale-while-revalidate=1000")
+			w.Header().Set("ETag", `"a"`)
+			if r.Header.Get("If-None-Match") == "" {
+				io.WriteString(w, "body")
+				return
+			}
+			for r.Context().Err() == nil {
+				w.Write(make([]byte, 10_000))
+				time.Sleep(time.Millisecond)
+			}
+			close(ended)
+		}, func(c *netreply.Config) {
+			c.Cache = httpcache.New(httpcache.NewMemory(httpcache.Limits{Entry: 100_000}))
+		})
+		fetched(t, m, s.Request("/"))
+		time.Sleep(10 * time.Second)
+		began := time.Now()
+		fetched(t, m, s.Request("/"))
+		<-ended
+		assert.Less(t, time.Since(began), time.Second)
+	})
+}
+
+// TestReservationIsNoSilence: the wait for another process that fetches the same is not the peer's
+// silence, for nobody.
+func TestReservationIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, m := cachedServer(t, fresh("body"), func(c *netreply.Config) {
+			c.Cache = httpcache.New(&slowReserve{httpcache.NewMemory(httpcache.Limits{})})
+		})
+		var all []*netreply.Reply
+		for range 3 {
+			q := s.Request("/")
+			q.TransferTimeout = time.Second
+			all = append(all, m.Get(t.Context(), q))
+			synctest.Wait()
+		}
+		for _, r := range all {
+			_, err := r.ReadAll()
+			assert.NoError(t, err)
+		}
+		assert.Len(t, s.Requests(), 1)
+	})
+}
+
+type slowReserve struct{ httpcache.Store }
+
+func (s *slowReserve) Reserve(context.Context, string) (release func(), waited bool) {
+	time.Sleep(10 * time.Second)
+	return func() {}, true
+}

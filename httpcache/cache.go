@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/netreply/netreply/headers"
@@ -53,7 +54,7 @@ func (c *Cache) Metadata(ctx context.Context, u *url.URL) ([]Metadata, error) {
 	if c.Store() == nil || u == nil {
 		return nil, nil
 	}
-	found, err := c.store.Lookup(ctx, cacherules.Key(u, "", ""))
+	found, err := c.store.Lookup(ctx, keyOf(u))
 	var list []Metadata
 	for _, e := range found {
 		if m, ok := metadataOf(e); ok {
@@ -61,6 +62,14 @@ func (c *Cache) Metadata(ctx context.Context, u *url.URL) ([]Metadata, error) {
 		}
 	}
 	return list, err
+}
+
+// keyOf is the key of a URL as it is sent, without dot segments.
+func keyOf(u *url.URL) string {
+	if strings.Contains(u.Path, "/.") {
+		u = u.ResolveReference(u)
+	}
+	return cacherules.Key(u, "", "")
 }
 
 func metadataOf(e Entry) (Metadata, bool) {
@@ -99,7 +108,7 @@ func (c *Cache) Remove(ctx context.Context, u *url.URL) error {
 	if c.Store() == nil || u == nil {
 		return nil
 	}
-	return c.store.Remove(ctx, cacherules.Key(u, "", ""))
+	return c.store.Remove(ctx, keyOf(u))
 }
 
 // RemovePartition removes all responses to requests with a CachePartition, which must not be

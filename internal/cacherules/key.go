@@ -12,6 +12,10 @@ import (
 // the Host field if the request has another one than the URL, and partition keeps the
 // responses of one user from another. Equivalent URLs (RFC 9110, section 4.2.3) have equal
 // keys; fragment, user and password do not count. It is "" for a URL that cannot have one.
+//
+// Dot segments count, encoded ones too, if they are there: they are removed before a request is
+// sent, and where they are sent all the same not every server resolves them. Its answer must not
+// become that of another URL.
 func Key(u *url.URL, host, partition string) string {
 	path := u.EscapedPath()
 	if u.Opaque != "" || path != "" && path[0] != '/' {
@@ -21,8 +25,6 @@ func Key(u *url.URL, host, partition string) string {
 	b := appendOrigin(space[:0], u, host, partition)
 	if path == "" {
 		path = "/"
-	} else if strings.Contains(path, "/.") || strings.Contains(path, "%2") {
-		path = withoutDots(path)
 	}
 	b = appendEncoded(b, path)
 	if u.RawQuery != "" || u.ForceQuery {
@@ -58,18 +60,9 @@ func appendOrigin(b []byte, u *url.URL, host, partition string) []byte {
 	return append(b, addr...)
 }
 
-// withoutDots removes dot segments, after dots that were percent-encoded without need.
-func withoutDots(path string) string {
-	plain := url.URL{Path: "/"}
-	ref, err := url.Parse(string(appendEncoded(nil, path)))
-	if err != nil || ref.Host != "" {
-		return path
-	}
-	return plain.ResolveReference(ref).EscapedPath()
-}
-
 // appendEncoded appends a part of a URL with percent-encoding in its usual form: letters,
-// digits and -._~ as they are, all else in capitals (RFC 3986, section 6.2.2).
+// digits and -_~ as they are, all else in capitals (RFC 3986, section 6.2.2). Dots stay encoded,
+// see Key.
 func appendEncoded(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if s[i] != '%' || i+2 >= len(s) {
@@ -81,7 +74,7 @@ func appendEncoded(b []byte, s string) []byte {
 			b = append(b, s[i])
 			continue
 		}
-		if c := byte(v); isTokenByte(c) && strings.IndexByte("!#$%&'*+^`|", c) < 0 {
+		if c := byte(v); isTokenByte(c) && strings.IndexByte("!#$%&'*+.^`|", c) < 0 {
 			b = append(b, c)
 		} else {
 			b = append(b, strings.ToUpper(s[i:i+3])...)

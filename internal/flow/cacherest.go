@@ -98,7 +98,6 @@ func (h *Hop) fetchRest(b *broken) (*rest, error) {
 	if err != nil {
 		return nil, b.failure(err)
 	}
-	n.Headers = n.Headers.Clone()
 	n.Clock, n.fetchesRest, n.Load = t.Clock, true, cacherules.PreferNetwork
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		n.Headers.Del(name)
@@ -106,10 +105,6 @@ func (h *Hop) fetchRest(b *broken) (*rest, error) {
 	if conditions := b.stored.RestConditions(b.at, b.end); conditions.Range != "" {
 		n.Headers.Set("Range", conditions.Range)
 		n.Headers.Set("If-Range", conditions.IfRange)
-	}
-	if t.decode { // the coding is that of what was delivered, and is decoded behind it
-		n.NoDecoding = true
-		n.Headers.Set("Accept-Encoding", acceptEncoding[0])
 	}
 	resp, err := n.Begin()
 	if err != nil {
@@ -180,11 +175,12 @@ func (h *Hop) repetition(ctx context.Context) (*Transfer, error) {
 	}
 	n := h.e.NewTransfer(ctx, w)
 	n.Request = t.Request
-	n.Method, n.URL, n.Headers = http.MethodGet, t.url, t.headers
+	n.Method, n.URL, n.Headers = http.MethodGet, t.url, t.headers.Clone()
 	n.Redirects, n.AsksPassword, n.AsksProxyPassword = httpurl.Manual, false, false
 	n.Bearer = n.Bearer && t.sameOrigin(t.url)
-	if !t.decode {
-		n.NoDecoding = true // so that Accept-Encoding is the same
+	n.NoDecoding = true // nobody reads it decoded here, but Accept-Encoding is the same
+	if t.decode {
+		n.Headers.Set("Accept-Encoding", acceptEncoding[0])
 	}
 	return n, nil
 }

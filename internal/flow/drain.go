@@ -24,7 +24,10 @@ func drain(resp *http.Response) { drainWithin(resp, drainTime) }
 func drainWithin(resp *http.Response, limit time.Duration) {
 	body := resp.Body
 	defer body.Close()
-	_, stores := body.(*part)
+	p, stores := body.(*part)
+	if stores && !p.f.alone() {
+		return // its Read would not end with Close, as others want the body
+	}
 	if body == http.NoBody || resp.Close && !stores || resp.ContentLength > drainLimit {
 		return
 	}

@@ -69,6 +69,7 @@ type fill struct {
 	over      bool          // the last one has left
 	finishing bool          // the rest is received all the same
 	closed    bool
+	spoilt    bool          // it is not to be stored, see Hop.spoil
 	first     *part         // of the list of those who take part, but for users that have not begun to read
 	storeErr  error         // of the store, when it has failed
 	begun     int           // how many these are
@@ -122,6 +123,7 @@ func (f *fill) tie(ctx context.Context) {
 func (f *fill) leaderEnds() {
 	f.mu.Lock()
 	begun := f.lead.f != nil
+	f.over = f.over || !begun
 	f.mu.Unlock()
 	if begun {
 		f.lead.leave()
@@ -181,6 +183,12 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	c.status.TTL, c.status.HasTTL = f.stored.TTL(times.Response), true
 	f.resp, f.body, f.w, f.users = b.from, b.body, w, 1
 	f.turn = make(chan struct{}, 1)
+	if resp == b.from && f.flies { // the connection may set its trailers when this request has ended already
+		f.own = *resp
+		resp, h.resp = &f.own, &f.own
+	}
+	f.lead.begin(f, h, resp, b.at)
+	f.lead.stop = f.stop
 	alone := !f.stored.Shared(times.Response)
 	if f.flies || !alone {
 		f.c.setAlone(c.key, alone)
@@ -190,12 +198,6 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	} else {
 		f.land(sharing)
 	}
-	if resp == b.from && f.flies { // the connection may set its trailers when this request has ended already
-		f.own = *resp
-		resp, h.resp = &f.own, &f.own
-	}
-	f.lead.begin(f, h, resp, b.at)
-	f.lead.stop = f.stop
 	if b.body == http.NoBody {
 		f.turn <- struct{}{}
 		f.end(io.EOF)
@@ -215,6 +217,26 @@ func reasonOf(resp *http.Response) string {
 		return ""
 	}
 	return reason
+}
+
+// refused reports whether the response does not come into the store any more.
+func (f *fill) refused() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.kept < f.written || f.spoilt
+}
+
+// spoil keeps the response of the hop, of which it has turned out that another one than the server
+// has made it, from being stored, and removes it if it is.
+func (h *Hop) spoil() {
+	if h.cached == nil || h.cached.fill == nil {
+		return
+	}
+	f := h.cached.fill
+	f.mu.Lock()
+	f.spoilt = true
+	f.mu.Unlock()
+	f.c.remove(h.t, f.key)
 }
 
 // receive reads from the connection, for reader, which is nil if nobody waits for the bytes. The
@@ -285,7 +307,7 @@ func (f *fill) end(err error) error {
 //go:noinline
 func (f *fill) meta(err error) []byte {
 	rec, useful := f.record(err)
-	if !useful || f.kept != f.written {
+	if !useful || f.refused() {
 		return nil
 	}
 	return cacheentry.Append(nil, f.url, &rec)
@@ -398,8 +420,8 @@ func (f *fill) finish() {
 	defer timer.Stop()
 	f.turn <- struct{}{}
 	buf := make([]byte, 16<<10)
-	// a body that is longer than announced is of no use
-	for f.failure() == nil && f.left() >= 0 {
+	// a body that is longer than announced, or that the store refuses, is of no use
+	for f.failure() == nil && f.left() >= 0 && !f.refused() {
 		f.receive(buf, nil)
 	}
 	f.mu.Lock()

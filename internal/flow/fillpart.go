@@ -103,6 +103,21 @@ func (p *part) takeTurn() bool {
 	return false
 }
 
+// store reads the body for the sake of the store only, as long as that takes it.
+func (p *part) store() {
+	buf := make([]byte, 16<<10)
+	for err := error(nil); err == nil && !p.f.refused(); {
+		_, err = p.Read(buf)
+	}
+}
+
+// alone reports whether nobody else takes part.
+func (f *fill) alone() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.users == 1
+}
+
 // count records what Read returns.
 func (p *part) count(n int, err error) (int, error) {
 	p.f.mu.Lock()

@@ -39,7 +39,7 @@ const maxAlone = 1024
 // board makes the request one that others wait for, or returns the one to wait for.
 func (h *Hop) board() (wait *fill) {
 	c, e := h.cached, h.e.cache
-	if !c.request.Shareable() || h.t.NoSaveCache {
+	if !c.request.Shareable() || h.t.NoSaveCache || c.request.User != "" { // with Digest the server may prove itself at the end
 		c.fill = nil
 		return nil
 	}
@@ -91,17 +91,28 @@ func (f *fill) settle(l landing) (first bool) {
 	if f.landed != flying {
 		return false
 	}
+	if l == sharing && !f.embark() {
+		l = aborted
+	}
 	f.landed = l
-	if l == sharing {
-		f.mu.Lock()
-		f.users += f.waiting
-		f.mu.Unlock()
-	} else {
+	if l != sharing {
 		f.c.depart(f)
 	}
 	if f.known != nil {
 		close(f.known)
 	}
+	return true
+}
+
+// embark makes those who wait take part; false if it is too late, because the one that leads has ended.
+// The caller holds the lock of c.
+func (f *fill) embark() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return false
+	}
+	f.users += f.waiting
 	return true
 }
 
@@ -111,7 +122,9 @@ func (f *fill) reserve(t *Transfer) (waited bool) {
 	f.unreserve = func() {}
 	if s, ok := f.c.store.(httpcache.Reserver); ok {
 		var release func()
+		t.Clock.Pause()
 		release, waited = s.Reserve(t.ctx, f.flight.key)
+		t.Clock.Resume()
 		f.unreserve = sync.OnceFunc(release)
 	}
 	return waited
@@ -181,7 +194,7 @@ func (f *fill) await(ctx context.Context, clock *Clock, pool *wire.Transport) (l
 			if x := f.exchange.Load(); x != nil {
 				return pool.LastQueued(&x.Exchange)
 			}
-			return time.Time{}
+			return time.Now() // it waits for something on this side
 		}, false)
 		defer clock.Consult(nil, false)
 	}

@@ -113,6 +113,7 @@ func (l *login) after() (again bool) {
 	}
 	if h.resp.StatusCode != l.Role.Status {
 		if err := l.accepted(h.resp); err != nil {
+			h.spoil()
 			h.fail(err)
 		}
 		return false
@@ -258,7 +259,7 @@ func (l *login) accepted(resp *http.Response) error {
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return proof.Check()
 	}
-	resp.Body = &proofBody{resp.Body, proof, l.proxy}
+	resp.Body = &proofBody{resp.Body, proof, l.h, l.proxy}
 	return nil
 }
 
@@ -267,6 +268,7 @@ func (l *login) accepted(resp *http.Response) error {
 type proofBody struct {
 	io.ReadCloser
 	proof *auth.Proof
+	h     *Hop
 	proxy *proxied
 }
 
@@ -278,6 +280,8 @@ func (b *proofBody) Read(p []byte) (int, error) {
 			err = bad
 			if b.proxy != nil {
 				err = b.proxy.failure(bad)
+			} else {
+				b.h.spoil()
 			}
 		}
 	}

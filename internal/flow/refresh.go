@@ -3,7 +3,6 @@ package flow
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -43,8 +42,8 @@ func (h *Hop) refresh() {
 		if err != nil {
 			return
 		}
-		if n.hop.cached != nil && n.hop.cached.shares { // otherwise it is not stored
-			io.Copy(io.Discard, resp.Body)
+		if p, ok := resp.Body.(*part); ok { // otherwise it is not stored
+			p.store()
 		}
 		resp.Body.Close()
 	}()
