@@ -111,6 +111,7 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	x.Fresh, x.Repeated = h.fresh, h.repeated || h.authRetry
 	x.Observer = x
 	if h.cached != nil && h.cached.fill != nil {
+		h.cached.fill.exchangeBegan.Store(int64(time.Since(startTime)))
 		h.cached.fill.exchange.Store(x)
 	}
 	return x, req, nil

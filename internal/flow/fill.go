@@ -47,7 +47,8 @@ type fill struct {
 	// unreserve ends what reserve has begun.
 	unreserve func()
 
-	exchange atomic.Pointer[exchange] // the last one, for those who wait
+	exchange      atomic.Pointer[exchange] // the last one, for those who wait
+	exchangeBegan atomic.Int64             // see startTime
 
 	turn chan struct{} // held by who reads from the connection, and by who ends the fill
 

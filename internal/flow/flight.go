@@ -186,20 +186,29 @@ func (c *cache) setAlone(key string, alone bool) {
 	}
 }
 
+// startTime is what times of fill.exchangeBegan are measured from.
+var startTime = time.Now()
+
 // await waits for another request. It returns the end of ctx as an error. While the other one waits
 // for a free connection clock does not count that as the peer's silence.
 func (f *fill) await(ctx context.Context, clock *Clock, pool *wire.Transport) (landing, error) {
 	if clock != nil {
 		clock.Consult(func() time.Time {
-			if x := f.exchange.Load(); x != nil {
-				return pool.LastQueued(&x.Exchange)
+			x := f.exchange.Load()
+			if x == nil {
+				return time.Now() // it waits for something on this side
 			}
-			return time.Now() // it waits for something on this side
+			begun := startTime.Add(time.Duration(f.exchangeBegan.Load()))
+			if queued := pool.LastQueued(&x.Exchange); queued.After(begun) {
+				return queued
+			}
+			return begun
 		}, false)
 		defer clock.Consult(nil, false)
 	}
 	select {
 	case <-f.known:
+		clock.Touch() // what comes now is another wait
 		return f.landed, nil
 	case <-ctx.Done():
 	}
