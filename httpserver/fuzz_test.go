@@ -146,8 +146,10 @@ func FuzzResponder(f *testing.F) {
 		{},
 	} {
 		for proto := range byte(3) {
-			f.Add(script, false, proto, proto == 0)
-			f.Add(script, true, proto, proto == 1)
+			for way := range byte(3) {
+				f.Add(script, false, proto, way)
+				f.Add(script, true, proto, way)
+			}
 		}
 	}
 	var outcomes sync.Map // of outcome channels, by the request's number
@@ -164,12 +166,18 @@ func FuzzResponder(f *testing.F) {
 			c.(chan outcome) <- became
 		}
 	}
-	addrs := map[bool]string{false: serve(f, httpserver.HandlerFunc(answer)), true: serve(f, withNew(answer))}
+	s := newServer(f, httpserver.Config{HTTP2Cleartext: true, MaxURLSize: -1, ErrorLog: quiet()})
+	s.Handle("/", answer)
+	s.Use(func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(around{w}, r) })
+	})
+	s.AfterRequest(func(_ *http.Request, p *httpserver.Response) { p.Headers.Add("X-Hook", "1") })
+	addrs := []string{serve(f, httpserver.HandlerFunc(answer)), serve(f, withNew(answer)), listen(f, s)}
 	h2 := &http.Transport{Protocols: new(http.Protocols)}
 	h2.Protocols.SetUnencryptedHTTP2(true)
 	f.Cleanup(h2.CloseIdleConnections)
 	var numbers atomic.Int64
-	f.Fuzz(func(t *testing.T, script []byte, head bool, proto byte, byNew bool) {
+	f.Fuzz(func(t *testing.T, script []byte, head bool, proto, way byte) {
 		if len(script) > 1000 {
 			return
 		}
@@ -181,7 +189,7 @@ func FuzzResponder(f *testing.F) {
 		told := make(chan outcome, 1)
 		outcomes.Store(number, told)
 		defer outcomes.Delete(number)
-		addr, path := addrs[byNew], fmt.Sprintf("/%s/%x", number, script)
+		addr, path := addrs[way%3], fmt.Sprintf("/%s/%x", number, script)
 		ask := askHTTP1
 		switch proto % 3 {
 		case 1:
@@ -190,7 +198,7 @@ func FuzzResponder(f *testing.F) {
 			ask = func(addr, method, path string) (int, error) { return askHTTP2(h2, addr, method, path) }
 		}
 		status, err := ask(addr, method, path)
-		switch became := <-told; {
+		switch became := within(t, told, "the handler ends"); {
 		case became == whole, became == open && head:
 			if err != nil {
 				t.Fatalf("%x: %v, though it is whole", script, err)

@@ -518,6 +518,22 @@ func TestWriteDeadline(t *testing.T) {
 	})
 }
 
+// TestNoLimitsHTTP2: where there is none, a large head passes.
+func TestNoLimitsHTTP2(t *testing.T) {
+	s := newServer(t, httpserver.Config{MaxURLSize: -1, MaxHeaderSize: -1, MaxHeaderFieldSize: -1, HTTP2Cleartext: true})
+	s.Handle("/", func(_ *http.Request, w *httpserver.Responder) { assert.NoError(t, w.WriteStatus()) })
+	rt := &http.Transport{Protocols: new(http.Protocols)}
+	rt.Protocols.SetUnencryptedHTTP2(true)
+	defer rt.CloseIdleConnections()
+	req, err := http.NewRequest("GET", "http://"+listen(t, s)+"/"+strings.Repeat("x", 100_000), nil)
+	require.NoError(t, err)
+	req.Header.Set("X", strings.Repeat("x", 300_000))
+	resp, err := rt.RoundTrip(req)
+	require.NoError(t, err)
+	resp.Body.Close()
+	assert.Equal(t, 200, resp.StatusCode)
+}
+
 // TestLimitsHTTP2: the same limits hold there, and others on the connection go on.
 func TestLimitsHTTP2(t *testing.T) {
 	s := newServer(t, httpserver.Config{MaxBodySize: 10, HTTP2Cleartext: true})

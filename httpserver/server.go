@@ -186,7 +186,8 @@ func NewServer(c Config) (*Server, error) {
 	s.http = http.Server{
 		Handler: s, IdleTimeout: c.KeepAliveTimeout, ReadHeaderTimeout: c.KeepAliveTimeout, TLSConfig: tlsConfig, ErrorLog: errorLog, HTTP2: c.HTTP2,
 		// net/http answers 431 to what is too long for it, be it the target: ServeHTTP tells them apart.
-		MaxHeaderBytes: int(min(math.MaxInt32, max(1<<20, int64(c.MaxURLSize)+int64(c.MaxHeaderSize)))),
+		// Its HTTP/2 reckons with twice that in 32 bits.
+		MaxHeaderBytes: int(min(1<<30, max(1<<20, int64(c.MaxURLSize)+int64(c.MaxHeaderSize)))),
 		Protocols:      new(http.Protocols),
 		BaseContext:    func(net.Listener) context.Context { return s.all },
 	}

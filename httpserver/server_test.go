@@ -26,7 +26,7 @@ import (
 )
 
 // listen starts a server until the test ends.
-func listen(t *testing.T, s *httpserver.Server) string {
+func listen(t testing.TB, s *httpserver.Server) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	served := make(chan error)
