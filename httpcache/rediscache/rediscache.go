@@ -8,6 +8,8 @@ package rediscache
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -89,6 +91,8 @@ var (
 )
 
 // New returns a Store on the Redis that r describes, to which it connects when it is used.
+// While Redis cannot be reached the client writes that to its log, which is the standard error
+// output unless redis.SetLogger has set another.
 // Of r, ContextTimeoutEnabled, MaxRetries and DialerRetries do not count, and no
 // MaintNotificationsConfig means that those are disabled.
 func New(r redis.UniversalOptions, o Options) *Store {
@@ -131,6 +135,9 @@ func (s *Store) call(ctx context.Context, large bool, f func(ctx context.Context
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := f(bounded)
+	if errors.Is(err, io.EOF) { // of the connection, not of a body
+		err = fmt.Errorf("rediscache: %w", io.ErrUnexpectedEOF)
+	}
 	var answer redis.Error // of the server
 	switch {
 	case err == nil || errors.As(err, &answer):

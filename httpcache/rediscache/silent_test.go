@@ -26,6 +26,7 @@ import (
 // until it falls silent: then it reads on, and answers nothing.
 type fakeRedis struct {
 	silent atomic.Bool
+	leaves bool // instead of falling silent it closes the connection
 	mu     sync.Mutex
 	values map[string]string
 	index  []string // field and value, in turn
@@ -46,6 +47,10 @@ func (f *fakeRedis) dial(context.Context, string, string) (net.Conn, error) {
 			}
 			if !f.silent.Load() {
 				go io.WriteString(far, f.answer(words)) // one at a time: the client waits for it
+			} else if f.leaves {
+				<-time.After(time.Millisecond) // until the client waits for the answer
+				far.Close()
+				return
 			}
 		}
 	}()
@@ -209,4 +214,29 @@ func TestRedisFallsSilent(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRedisLeaves: a connection that is closed in the middle of a body is not its end.
+func TestRedisLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeRedis{values: map[string]string{}, leaves: true}
+		s := rediscache.New(redis.UniversalOptions{Addrs: []string{"192.0.2.1:6379"}, Dialer: f.dial, DisableIdentity: true}, rediscache.Options{})
+		const size = 3 << 20
+		require.NoError(t, store(s, "k", 1, size))
+		list, err := s.Lookup(bg, "k")
+		require.NoError(t, err)
+		b, err := list[0].Open(bg)
+		require.NoError(t, err)
+		defer b.Close()
+		got := make([]byte, size)
+		_, err = b.ReadAt(got[:size/2], 0)
+		require.NoError(t, err)
+		f.silent.Store(true)
+		n, err := b.ReadAt(got, 0)
+		require.Less(t, n, size)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, io.EOF)
+		require.NoError(t, s.Close())
+		f.close()
+	})
 }
