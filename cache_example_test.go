@@ -98,7 +98,14 @@ func ExampleManager_Cache() {
 		return
 	}
 	for meta := range m.Cache().All(ctx) {
-		fmt.Println(meta.URL.Path, meta.StatusCode, meta.Length, "bytes")
+		body, err := meta.Open(ctx)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		text, err := io.ReadAll(io.NewSectionReader(body, 0, body.Size()))
+		body.Close()
+		fmt.Printf("%s %d: %d bytes: %s %v\n", meta.URL.Path, meta.StatusCode, meta.Stored, text, err)
 	}
 	if err := m.Cache().Remove(ctx, req.URL); err != nil {
 		fmt.Println(err)
@@ -107,7 +114,7 @@ func ExampleManager_Cache() {
 	stored, err := m.Cache().Metadata(ctx, req.URL)
 	fmt.Println(len(stored), err)
 	// Output:
-	// /page 200 6 bytes
+	// /page 200: 6 bytes: a page <nil>
 	// 0 <nil>
 }
 

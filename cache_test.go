@@ -254,10 +254,59 @@ func TestCacheManaged(t *testing.T) {
 	require.NoError(t, c.RemovePartition(ctx, "user 1"))
 	r, _ = fetched(t, m, q)
 	assert.False(t, r.CacheStatus().Hit)
+	require.Error(t, c.RemovePartition(ctx, ""), "Clear is for everything")
 	require.NoError(t, c.Clear(ctx))
 	size, err = c.Size(ctx)
 	assert.Zero(t, size)
 	assert.NoError(t, err)
+}
+
+// TestCacheViewer: what is stored can be listed, read, and removed, whatever it is for.
+func TestCacheViewer(t *testing.T) {
+	s, m := cachedServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Last-Modified", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		w.Header().Set("ETag", `"1"`)
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader("body"))
+	}))
+	c, ctx := m.Cache(), t.Context()
+	for _, partition := range []string{"", "12:x", "user 1"} {
+		q := s.Request("/x")
+		q.CachePartition = partition
+		if partition == "12:x" {
+			q.Headers.Set("Range", "bytes=1-2")
+		}
+		fetched(t, m, q)
+	}
+	all := map[string]httpcache.Metadata{}
+	for meta := range c.All(ctx) {
+		all[meta.Partition] = meta
+	}
+	require.Len(t, all, 3)
+	for partition, want := range map[string]string{"": "body", "12:x": "od", "user 1": "body"} {
+		meta := all[partition]
+		assert.EqualValues(t, 4, meta.Length)
+		assert.EqualValues(t, len(want), meta.Stored)
+		assert.Equal(t, len(want) == 4, meta.Complete)
+		assert.Equal(t, 200, meta.StatusCode)
+		assert.Zero(t, meta.Expires)
+		assert.WithinDuration(t, meta.Received.Add(6*time.Minute), meta.FreshUntil, 5*time.Second, "a tenth of an hour")
+		b, err := meta.Open(ctx)
+		require.NoError(t, err)
+		text, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+		assert.NoError(t, err)
+		assert.Equal(t, want, string(text))
+		assert.NoError(t, b.Close())
+	}
+	require.NoError(t, c.RemoveLike(ctx, all["user 1"]))
+	left := 0
+	for meta := range c.All(ctx) {
+		left++
+		assert.NotEqual(t, "user 1", meta.Partition)
+	}
+	assert.Equal(t, 2, left)
+	_, err := httpcache.Metadata{}.Open(ctx)
+	assert.Error(t, err)
+	assert.Error(t, c.RemoveLike(ctx, httpcache.Metadata{}))
 }
 
 // TestCacheSaveControl: LoadManual stores nothing, and uses what is stored.

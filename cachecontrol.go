@@ -16,10 +16,14 @@ const (
 	// AlwaysNetwork uses nothing from the cache, and asks caches on the way for a new response
 	// by Cache-Control: no-cache, unless the request has a Cache-Control field (rule M1).
 	AlwaysNetwork
-	// PreferNetwork uses what is fresh (RFC 9111), and validates what is stale (rule M2).
+	// PreferNetwork uses what is fresh (RFC 9111), and validates what is stale (rule M2). A response
+	// with Last-Modified that does not say how long it is fresh counts as fresh for a tenth of
+	// the time since then, and at most for a week. A program that must see each change, to its
+	// list of updates for instance, sets Cache-Control: no-cache, which validates each time.
 	PreferNetwork
-	// PreferCache also uses what is stale, and validates it in the background. What must be
-	// validated before each use is not used without.
+	// PreferCache also uses what is stale, and validates it in the background: without signals,
+	// for a minute at most, and not beyond Manager.Close. What must be validated before each use
+	// (no-cache, or must-revalidate and stale) is not used without.
 	PreferCache
 	// AlwaysCache uses what there is, and never the network. A request that is not answered
 	// like this fails with ContentNotFoundError (rule M4), a HEAD in any case.

@@ -60,7 +60,10 @@ type Config struct {
 	// C11); cookies.None turns cookies off.
 	CookieJar http.CookieJar
 	// Cache stores responses, and answers requests with them (RFC 9111); nil means none. Several
-	// Managers may share one, which they do not close.
+	// Managers may share one. Its Store is the program's to close, after the Managers: what has
+	// arrived of bodies is stored when a Manager closes, if a later request can fetch the rest.
+	// Identical requests of one Manager that run at the same time share one fetch; those of
+	// several do if the Store is a Reserver, as that of package rediscache.
 	Cache *httpcache.Cache
 	// MaxDecodedSize is the largest size in bytes of a body after content decoding,
 	// whatever its ratio; 0 means no limit. A larger body fails the reply with

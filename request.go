@@ -169,9 +169,12 @@ type Request struct {
 	// Config.IdleTimeout, below 0 that it is closed (rule N11).
 	ConnectionCacheExpiry time.Duration
 
-	// CachePartition keeps what is stored for requests apart from what is stored for those with
-	// another one: in a server, for instance, one user's responses never answer another's
-	// requests.
+	// CachePartition separates what is stored: responses to requests with one partition never
+	// answer requests with another. "" is the partition of all requests that name none. It
+	// separates nothing else: the cookies of the jar, and passwords that servers have accepted,
+	// belong to the Manager. A server that sends requests for several users has a Manager for
+	// each, which may share one Cache, or uses RoundTripper, which sends neither by itself, or
+	// sets CookieLoadControl, CookieSaveControl and AuthenticationReuse to LoadManual.
 	CachePartition string
 
 	// Answer is called with every question of the reply, and answers by a method of the

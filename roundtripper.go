@@ -42,10 +42,11 @@ type RoundTripperOptions struct {
 
 	// Request holds the settings of all requests, such as TransferTimeout, Proxy,
 	// SSLConfiguration, HTTP, MaxBodySize, Answer and OnSignal; nil means the Manager's
-	// defaults. Its URL and Headers are not used. The four fields above go before its
-	// RedirectPolicy, CookieLoadControl, CookieSaveControl, AuthenticationReuse and Bearer.
-	// A ReadBufferSize of 0 means that of the Manager or, if that is 0 too, 64 KiB: the
-	// server is stopped when the body is not read.
+	// defaults. Its URL and Headers are not used. Cookies, Redirects and Credentials take
+	// precedence over its RedirectPolicy, CookieLoadControl, CookieSaveControl,
+	// AuthenticationReuse and Bearer. A RoundTripper costs nothing: where settings such as
+	// CachePartition differ, each has its own. A ReadBufferSize of 0 means that of the Manager
+	// or, if that is 0 too, 64 KiB: the server is stopped when the body is not read.
 	Request *Request
 }
 

@@ -29,9 +29,12 @@ func (c *Cache) Store() Store {
 
 // Metadata describes a stored response (Qt: QNetworkCacheMetaData).
 type Metadata struct {
-	// URL is what was requested, without fragment and password.
-	URL *url.URL
+	// URL is what was requested, without fragment and password, and Partition the
+	// CachePartition of the request.
+	URL       *url.URL
+	Partition string
 	// StatusCode and Reason are those of the response; Reason is empty if it is the usual one.
+	// A part of a body (206) is stored as what there is of the whole one, with status 200.
 	StatusCode int
 	Reason     string
 	// Headers are the fields as they were received and are stored.
@@ -41,10 +44,26 @@ type Metadata struct {
 	// LastModified is the date of the response's Last-Modified field, and Expires when it
 	// becomes stale. They are zero if the response does not say that.
 	LastModified, Expires time.Time
-	// Length is the length of the body in bytes, -1 if it is unknown. Complete reports
-	// whether all of it is stored.
-	Length   int64
-	Complete bool
+	// FreshUntil is Expires, or the guess in its place (rule M2), or Received if there is
+	// nothing to guess from.
+	FreshUntil time.Time
+	// Length is the length of the body in bytes, -1 if it is unknown, and Stored how much of
+	// it is stored. Complete reports whether that is all.
+	Length, Stored int64
+	Complete       bool
+
+	key   string
+	entry Entry
+}
+
+// Open opens what is stored of the body (Qt: QAbstractNetworkCache::data). These are the bytes
+// as they were received, with their content coding. It fails for a response that was removed
+// meanwhile.
+func (m Metadata) Open(ctx context.Context) (Body, error) {
+	if m.entry == nil {
+		return nil, errNoEntry
+	}
+	return m.entry.Open(ctx)
 }
 
 // Metadata describes the stored responses for a URL, of which there may be several: for
@@ -54,10 +73,11 @@ func (c *Cache) Metadata(ctx context.Context, u *url.URL) ([]Metadata, error) {
 	if c.Store() == nil || u == nil {
 		return nil, nil
 	}
-	found, err := c.store.Lookup(ctx, keyOf(u))
+	key := keyOf(u)
+	found, err := c.store.Lookup(ctx, key)
 	var list []Metadata
 	for _, e := range found {
-		if m, ok := metadataOf(e); ok {
+		if m, ok := metadataOf(key, e); ok {
 			list = append(list, m)
 		}
 	}
@@ -72,7 +92,7 @@ func keyOf(u *url.URL) string {
 	return cacherules.Key(u, "", "")
 }
 
-func metadataOf(e Entry) (Metadata, bool) {
+func metadataOf(key string, e Entry) (Metadata, bool) {
 	rawURL, rec, err := cacheentry.Parse(e.Meta())
 	if err != nil {
 		return Metadata{}, false
@@ -82,18 +102,28 @@ func metadataOf(e Entry) (Metadata, bool) {
 		return Metadata{}, false
 	}
 	s := cacherules.NewStored(rec)
-	m := Metadata{URL: u, StatusCode: rec.Status, Reason: rec.Reason, Headers: rec.Fields, Received: rec.Response, LastModified: s.LastModified(),
-		Length: rec.Length, Complete: rec.Complete()}
-	if t, known := s.Expires(); known {
-		m.Expires = t
+	m := Metadata{URL: u, Partition: cacherules.PartitionOf(key), StatusCode: rec.Status, Reason: rec.Reason, Headers: rec.Fields, Received: rec.Response,
+		LastModified: s.LastModified(), Length: rec.Length, Stored: rec.Length, Complete: rec.Complete(), key: key, entry: e}
+	if !m.Complete {
+		m.Stored = 0
+		for _, span := range rec.Have {
+			m.Stored += span.Len()
+		}
+	}
+	expires, known := s.Expires()
+	if known {
+		m.Expires = expires
+	}
+	if m.FreshUntil = expires; rec.Invalid || expires.Before(rec.Response) {
+		m.FreshUntil = rec.Response
 	}
 	return m, true
 }
 
-// UsefulUntil says from when on an entry with metadata of a Cache is of no use without the
-// program's wish for stale responses: then it is stale, and may not be used to bridge a failure
-// or a validation. ok is false if there is no such time, since the entry can be validated, and
-// for other metadata. A Store can let entries go by it.
+// UsefulUntil says from when on an entry with metadata of a Cache can be used only by requests
+// that accept stale responses: then it is stale, and may not be used to bridge a failure or a
+// validation. ok is false if there is no such time, since the entry can be validated, and for
+// other metadata. A Store can let entries go by it.
 func UsefulUntil(meta []byte) (t time.Time, ok bool) {
 	_, rec, err := cacheentry.Parse(meta)
 	if err != nil {
@@ -111,10 +141,25 @@ func (c *Cache) Remove(ctx context.Context, u *url.URL) error {
 	return c.store.Remove(ctx, keyOf(u))
 }
 
-// RemovePartition removes all responses to requests with a CachePartition, which must not be
-// empty.
+// RemoveLike removes a stored response and its variants: all that are for the same URL, Partition
+// and Host field.
+func (c *Cache) RemoveLike(ctx context.Context, m Metadata) error {
+	if m.entry == nil {
+		return errNoEntry
+	}
+	if c.Store() == nil {
+		return nil
+	}
+	return c.store.Remove(ctx, m.key)
+}
+
+// RemovePartition removes all responses to requests with a CachePartition. It fails for an empty
+// one: Clear removes everything.
 func (c *Cache) RemovePartition(ctx context.Context, partition string) error {
-	if c.Store() == nil || partition == "" {
+	if partition == "" {
+		return errNoPartition
+	}
+	if c.Store() == nil {
 		return nil
 	}
 	return c.store.RemovePrefix(ctx, cacherules.PartitionKey(partition))
@@ -128,7 +173,8 @@ func (c *Cache) Clear(ctx context.Context) error {
 	return c.store.RemovePrefix(ctx, "")
 }
 
-// Size is the number of bytes that the responses take; -1 if the Store is no Lister.
+// Size is the number of bytes that the responses take: 0 without a Store, -1 if the Store is no
+// Lister.
 func (c *Cache) Size(ctx context.Context) (int64, error) {
 	switch s := c.Store().(type) {
 	case nil:
@@ -147,8 +193,8 @@ func (c *Cache) All(ctx context.Context) iter.Seq[Metadata] {
 		if !ok {
 			return
 		}
-		for _, e := range s.All(ctx) {
-			if m, ok := metadataOf(e); ok && !yield(m) {
+		for key, e := range s.All(ctx) {
+			if m, ok := metadataOf(key, e); ok && !yield(m) {
 				return
 			}
 		}
@@ -160,13 +206,13 @@ type ForwardReason string
 
 // The reasons.
 const (
-	Bypass   ForwardReason = "bypass"    // the program wants nothing from the cache
-	Method   ForwardReason = "method"    // it is not GET or HEAD
-	URIMiss  ForwardReason = "uri-miss"  // nothing is stored for the URL
-	VaryMiss ForwardReason = "vary-miss" // what is stored is for requests with other fields
-	OnDemand ForwardReason = "request"   // the request's fields exclude what is stored
-	Stale    ForwardReason = "stale"     // what is stored had to be validated
-	Partial  ForwardReason = "partial"   // not all that was asked for is stored
+	ForwardBypass   ForwardReason = "bypass"    // the program wants nothing from the cache
+	ForwardMethod   ForwardReason = "method"    // it is not GET or HEAD
+	ForwardURIMiss  ForwardReason = "uri-miss"  // nothing is stored for the URL
+	ForwardVaryMiss ForwardReason = "vary-miss" // what is stored is for requests with other fields
+	ForwardRequest  ForwardReason = "request"   // the request's fields exclude what is stored
+	ForwardStale    ForwardReason = "stale"     // what is stored had to be validated
+	ForwardPartial  ForwardReason = "partial"   // not all that was asked for is stored
 )
 
 // Status is what a cache did with a request (RFC 9211). The zero Status is that of a Manager

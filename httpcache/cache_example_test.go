@@ -26,7 +26,7 @@ func ExampleNew() {
 // The value of a Cache-Status field (RFC 9211).
 func ExampleStatus() {
 	fmt.Println(httpcache.Status{Hit: true, TTL: time.Minute, HasTTL: true})
-	fmt.Println(httpcache.Status{Forward: httpcache.Stale, ForwardStatus: 304})
+	fmt.Println(httpcache.Status{Forward: httpcache.ForwardStale, ForwardStatus: 304})
 	// Output:
 	// netreply; hit; ttl=60
 	// netreply; fwd=stale; fwd-status=304

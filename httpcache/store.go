@@ -123,6 +123,9 @@ var (
 	errFull     = errors.New("httpcache: store is full")
 	errTooLarge = errors.New("httpcache: entry is too large for the store")
 	errClosed   = errors.New("httpcache: store or writer is closed")
+
+	errNoEntry     = errors.New("httpcache: Metadata of no stored response")
+	errNoPartition = errors.New("httpcache: the partition is empty")
 )
 
 // Limits bound a Memory or a Disk store.

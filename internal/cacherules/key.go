@@ -44,6 +44,16 @@ func PartitionKey(partition string) string {
 	return strconv.Itoa(len(partition)) + ":" + partition + " "
 }
 
+// PartitionOf returns the partition that a key was made with.
+func PartitionOf(key string) string {
+	number, rest, found := strings.Cut(key, ":")
+	n, err := strconv.Atoi(number)
+	if !found || err != nil || n <= 0 || n >= len(rest) || rest[n] != ' ' || strconv.Itoa(n) != number {
+		return ""
+	}
+	return rest[:n]
+}
+
 func appendOrigin(b []byte, u *url.URL, host, partition string) []byte {
 	if partition != "" {
 		b = append(b, PartitionKey(partition)...)

@@ -132,3 +132,15 @@ func TestStatus(t *testing.T) {
 		assert.Equal(t, want, c.Field(c.name))
 	}
 }
+
+func TestPartitionOf(t *testing.T) {
+	u := &url.URL{Scheme: "https", Host: "a.test", Path: "/1:b "}
+	for _, partition := range []string{"", "a", "1:a ", "ä ö", "https://a.test/", " ", "12:"} {
+		for _, host := range []string{"", "b.test"} {
+			assert.Equal(t, partition, PartitionOf(Key(u, host, partition)))
+		}
+	}
+	for _, key := range []string{"", ":", "1:", "1:a", "01:a b", "-1:a b", "9:a b"} {
+		assert.Empty(t, PartitionOf(key), key)
+	}
+}
