@@ -1,7 +1,6 @@
 package cacherules
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -17,10 +16,9 @@ type SearchRule struct {
 	AllBut  bool
 }
 
-// ParseSearchRule parses the No-Vary-Search fields of a response. What is no valid
-// dictionary (RFC 9651, section 3.2) counts as no rule.
-func ParseSearchRule(h http.Header) SearchRule {
-	values := h["No-Vary-Search"]
+// ParseSearchRule parses the values of No-Vary-Search fields. What is no valid dictionary (RFC
+// 9651, section 3.2) counts as no rule.
+func ParseSearchRule(values []string) SearchRule {
 	if len(values) == 0 {
 		return SearchRule{}
 	}

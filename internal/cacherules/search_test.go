@@ -1,6 +1,8 @@
 package cacherules_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -53,13 +55,13 @@ func TestSearchRule(t *testing.T) {
 		`params;=1`:                     {},
 		`params=("a";)`:                 {},
 	} {
-		assert.Equal(t, want, ParseSearchRule(header("No-Vary-Search: "+field)), field)
+		assert.Equal(t, want, ParseSearchRule([]string{field}), field)
 	}
-	assert.True(t, ParseSearchRule(header()).IsZero())
+	assert.True(t, ParseSearchRule(nil).IsZero())
 	for _, r := range []SearchRule{{AnyOrder: true}, {AllBut: true}, {Ignored: []string{"a"}}} {
 		assert.False(t, r.IsZero())
 	}
-	assert.Equal(t, SearchRule{AnyOrder: true, AllBut: true}, ParseSearchRule(header("No-Vary-Search: params", "No-Vary-Search: key-order")))
+	assert.Equal(t, SearchRule{AnyOrder: true, AllBut: true}, ParseSearchRule([]string{"params", "key-order"}))
 }
 
 // TestSearchQuery: which queries are equivalent by a rule.
@@ -90,7 +92,53 @@ func TestSearchQuery(t *testing.T) {
 		{`params=("u")`, "a=%zz", "a=%25zz", true},
 		{`params=("u")`, "a", "a=", true},
 	} {
-		r := ParseSearchRule(header("No-Vary-Search: " + c.field))
+		r := ParseSearchRule([]string{c.field})
 		assert.Equal(t, c.want, r.Query(c.a) == r.Query(c.b), "%s: %s and %s", c.field, c.a, c.b)
 	}
+}
+
+// TestSearchIndex: where to look for what is stored for an equal query.
+func TestSearchIndex(t *testing.T) {
+	var x SearchIndex
+	utm := SearchRule{Ignored: []string{"utm"}}
+	q := func(query string) StoredQuery { return StoredQuery{query, "key?" + query} }
+	assert.Empty(t, x.Equal("p", "a"))
+	x.Add("p", q("a=1"), SearchRule{})
+	assert.Empty(t, x.Equal("p", "a=1"), "no rule")
+	x.Add("p", q("a=1&utm=1"), utm)
+	x.Add("p", q("a=1&utm=2"), utm)
+	x.Add("p", q("a=2"), utm)
+	x.Add("other", q("a=1"), utm)
+	assert.Equal(t, []StoredQuery{q("a=1&utm=2"), q("a=1&utm=1")}, x.Equal("p", "utm=3&a=1"), "the newest first")
+	x.Add("p", q("a=1&utm=1"), utm)
+	assert.Equal(t, []StoredQuery{q("a=1&utm=1"), q("a=1&utm=2")}, x.Equal("p", "a=1"), "each one once")
+	assert.Empty(t, x.Equal("p", "a=3"))
+	for _, rule := range []SearchRule{{Ignored: []string{"utm", "b"}}, {AnyOrder: true}, {AllBut: true, Ignored: []string{"a", "c"}}} {
+		x.Add("p", q("c"), rule)
+		assert.Equal(t, []StoredQuery{q("c")}, x.Equal("p", "c"))
+		assert.Empty(t, x.Equal("p", "a=1"), "the last rule counts")
+	}
+
+	// limits
+	x.Add("p", q(strings.Repeat("a", 1025)), utm)
+	assert.Empty(t, x.Equal("p", strings.Repeat("a", 1025)))
+	for i := range 9 {
+		x.Add("p", q(fmt.Sprintf("utm=%d", i)), utm)
+	}
+	equal := x.Equal("p", "")
+	assert.Len(t, equal, 8)
+	assert.Equal(t, q("utm=8"), equal[0])
+	for i := range 4096 {
+		x.Add("many", q(fmt.Sprint(i)), utm)
+	}
+	assert.Empty(t, x.Equal("p", ""), "forgotten")
+	assert.NotEmpty(t, x.Equal("many", "4095"))
+}
+
+// TestAnswersQuery: what is stored has its own rule.
+func TestAnswersQuery(t *testing.T) {
+	s := ok(`No-Vary-Search: params=("utm")`)
+	assert.True(t, s.AnswersQuery("a&utm=1", "a&utm=2"))
+	assert.False(t, s.AnswersQuery("a&utm=1", "b&utm=1"))
+	assert.False(t, ok().AnswersQuery("a", "a"))
 }

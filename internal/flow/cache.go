@@ -28,6 +28,7 @@ import (
 // cached is what the cache step knows about the request of a hop.
 type cached struct {
 	key         string
+	similar     string // key of entries if it is not key
 	request     cacherules.Request
 	entries     []entry // variants of the key
 	space       [1]entry
@@ -148,7 +149,10 @@ func (h *Hop) beginCached(key, trust string) {
 // readEntries looks up the entries of the key.
 func (h *Hop) readEntries() {
 	c := h.cached
-	c.entries = h.e.cache.lookup(h.t, c.key, c.space[:0])
+	c.similar = ""
+	if c.entries = h.e.cache.lookup(h.t, c.key, c.space[:0]); len(c.entries) == 0 && h.e.cache.searching.Load() {
+		h.readSimilar()
+	}
 }
 
 // decide carries out the decision about a GET or HEAD request.

@@ -37,7 +37,7 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 		switch {
 		case !same: // the part is of another body, and takes the place of what is stored
 		case part.Start >= have.Start && part.End <= have.End:
-			h.e.cache.update(h.t, h.req, c.selected.source, &merged)
+			h.updateEntry(c.selected.source, &merged)
 			return completes && h.fetchAgain()
 		case part.Start >= have.Start && part.Start <= have.End:
 			record = merged

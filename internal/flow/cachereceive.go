@@ -74,6 +74,7 @@ func (h *Hop) invalidate() (current bool) {
 			c.began = now
 		}
 		h.e.cache.remove(h.t, key)
+		h.removeSimilar(u, key)
 	}
 	return current
 }
@@ -143,9 +144,9 @@ func (h *Hop) notModified(times cacherules.Times) (again bool) {
 		switch {
 		case h.t.NoSaveCache, h.unsure():
 		case next.Keep():
-			h.e.cache.update(h.t, h.req, e.source, &next.Record)
+			h.updateEntry(e.source, &next.Record)
 		default:
-			h.e.cache.remove(h.t, c.key)
+			h.removeEntries()
 		}
 		if selected == nil || e == c.selected {
 			selected = &entry{next, e.source}
@@ -228,7 +229,7 @@ func (h *Hop) updateByHead(times cacherules.Times) {
 		return
 	}
 	if rec, changed := c.selected.stored.UpdateByHead(&c.request, h.resp.StatusCode, h.receivedFields(), times); changed {
-		h.e.cache.update(h.t, h.req, c.selected.source, &rec)
+		h.updateEntry(c.selected.source, &rec)
 	}
 }
 
@@ -255,7 +256,7 @@ func (h *Hop) store(times cacherules.Times) bool {
 	outdated := status == http.StatusNotFound || status == http.StatusGone ||
 		status < 400 && status != http.StatusPartialContent && status != http.StatusNotModified
 	if outdated && c.selected != nil && !c.request.NoStore() && !h.unsure() { // D30
-		h.e.cache.remove(h.t, c.key)
+		h.removeEntries()
 	}
 	return false
 }

@@ -2,9 +2,9 @@ package flow
 
 import (
 	"context"
-	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacheentry"
@@ -32,6 +32,9 @@ type cache struct {
 	now               uint64
 	outdated, cleared map[string]uint64
 	outdatedAll       uint64
+
+	searches  cacherules.SearchIndex
+	searching atomic.Bool // searches is not empty
 
 	owed owed
 }
@@ -195,8 +198,8 @@ func (c *cache) removePrefix(t *Transfer, prefix string) {
 	}
 }
 
-func (c *cache) update(t *Transfer, req *http.Request, e httpcache.Entry, rec *cacherules.Record) {
+func (c *cache) update(t *Transfer, url string, e httpcache.Entry, rec *cacherules.Record) {
 	t.Clock.Pause()
 	defer t.Clock.Resume()
-	c.store.Update(t.ctx, e, cacheentry.Append(nil, req.URL.String(), rec))
+	c.store.Update(t.ctx, e, cacheentry.Append(nil, url, rec))
 }

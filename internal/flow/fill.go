@@ -181,6 +181,9 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 		return false
 	}
 	c.status.Stored = true
+	if b.stored.Fields.Has("No-Vary-Search") {
+		h.learnSearch(b.stored)
+	}
 	c.status.TTL, c.status.HasTTL = f.stored.TTL(times.Response), true
 	f.resp, f.body, f.w, f.users = b.from, b.body, w, 1
 	f.turn = make(chan struct{}, 1)
