@@ -135,7 +135,7 @@ type Error struct {
 	// StatusCode is the status of the last response head, 0 if none was received.
 	StatusCode int
 	// Sent and Received are the bytes of the request and of the response body that were
-	// transferred on this hop.
+	// transferred on this hop. Bytes from the cache do not count; see Reply.WireBytes.
 	Sent, Received int64
 	// Retryable reports that sending the request again cannot process it twice: the server
 	// did not act on it, its method is idempotent (RFC 9110, section 9.2.2), or the request

@@ -298,6 +298,9 @@ func (r *Reply) describe(e *Error, received int64) {
 		e.StatusCode = r.head.status
 	}
 	e.Received = received
+	if r.extra != nil && r.extra.cache.Local != 0 {
+		e.Received = r.wireBytes()
+	}
 	if owed := r.awaitedAction(); owed != "" && e.Code == TimeoutError {
 		e.Err = &waitError{e.Err, owed}
 	}
@@ -414,17 +417,27 @@ func (r *Reply) URL() *url.URL {
 }
 
 // WireBytes is how many bytes of the response body were received from the network, before
-// content decoding.
+// content decoding. Bytes from Config.Cache do not count, nor do those that another request has
+// received (httpcache.Status.Collapsed). If the cache loses the rest of a body and the server can
+// only send the whole again, all of that counts.
 func (r *Reply) WireBytes() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.extra.fromCache() {
-		return 0
-	}
+	return r.wireBytes()
+}
+
+// wireBytes is WireBytes for callers that hold the lock.
+func (r *Reply) wireBytes() int64 {
+	n := int64(0)
 	if r.decoder != nil {
-		return r.decoder.WireBytes()
+		n = r.decoder.WireBytes()
+	} else {
+		n = r.pipe.Received()
 	}
-	return r.pipe.Received()
+	if r.extra != nil {
+		n = max(0, n-r.extra.cache.Local)
+	}
+	return n
 }
 
 // closeConnection closes the connection that Upgraded returns.

@@ -303,6 +303,14 @@ func (w *watch) MayWait() error {
 
 func (w *watch) HeadLate() { (*Reply)(w).stop(headTimeout(w.m.cfg.HeadTimeout)) }
 
+func (w *watch) Local(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state == running {
+		(*Reply)(w).more().cache.Local = n
+	}
+}
+
 func (w *watch) Decoding(d *coding.Reader) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -49,6 +49,8 @@ type cached struct {
 	shares   bool // the response body is a part
 	combined bool // answered, but the server has sent some of the body
 
+	local int64 // CacheOutcome.Local
+
 	own context.Context // of the transfer's requests, while that of fill takes its place
 
 	outcome CacheOutcome // of the last head

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"io"
+	"math"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -21,6 +22,9 @@ type CacheOutcome struct {
 	Sent      bool            // the request was sent
 	Quiet     bool            // rule S38b
 	Fields    headers.Headers // of a head that is Made
+	// Local is how many bytes at the beginning of the body do not come from the network, as far
+	// as the head tells; see Watcher.Local.
+	Local int64
 }
 
 // outcome is nil without a cache. It is valid until the next request.
@@ -32,6 +36,10 @@ func (h *Hop) outcome() *CacheOutcome {
 	o := &c.outcome
 	o.Status, o.Made = c.status, c.answered
 	o.FromStore, o.Sent = c.answered && !c.combined, !c.answered || c.network != nil
+	if o.FromStore {
+		c.local = math.MaxInt64
+	}
+	o.Local = c.local
 	if c.answered {
 		o.Fields, o.Quiet = c.fields, h.t.Load == cacherules.AlwaysCache
 	}
@@ -123,6 +131,7 @@ type storedBody struct {
 	clock    *Clock
 	base     int64 // where body begins in the whole body
 	at, left int64
+	told     int64 // how much was read
 
 	// If the store loses what is to be read, hop fetches the rest of stored, the response to req;
 	// nil if what is behind it is received already.
@@ -159,7 +168,7 @@ func (b *storedBody) Read(p []byte) (int, error) {
 		}
 		return n, err
 	}
-	lost := &broken{req: b.req, stored: b.stored, at: b.base + b.at, end: b.base + b.at + b.left, before: b.body, err: err}
+	lost := &broken{req: b.req, stored: b.stored, at: b.base + b.at, end: b.base + b.at + b.left, told: b.told, before: b.body, err: err}
 	if b.hop == nil {
 		return 0, lost.failure(errNoRest)
 	}
@@ -172,6 +181,7 @@ func (b *storedBody) Read(p []byte) (int, error) {
 // count records what Read returns.
 func (b *storedBody) count(n int, err error) (int, error) {
 	b.at += int64(n)
+	b.told += int64(n)
 	b.left -= int64(n)
 	switch {
 	case b.left == 0:

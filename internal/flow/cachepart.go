@@ -84,6 +84,7 @@ func (h *Hop) completes(next filling, times cacherules.Times) bool {
 	}
 	c.network = received.Header
 	c.answered, c.combined = true, true
+	c.local = c.selected.stored.Have[0].Len()
 	c.status.ForwardStatus = http.StatusPartialContent
 	return true
 }

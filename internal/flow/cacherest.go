@@ -22,6 +22,7 @@ type broken struct {
 	req     *http.Request // whose response it is
 	stored  *cacherules.Stored
 	at, end int64 // positions in the whole body: of the rest; end is -1 if unknown
+	told    int64 // how many bytes were delivered
 	// before has what is before at, or an error.
 	before io.ReaderAt
 	err    error // of the store
@@ -122,10 +123,19 @@ func (h *Hop) fetchRest(b *broken) (*rest, error) {
 		r.Close()
 		return nil, h.restFailure(b, err)
 	}
+	h.refetched(b.told, skip)
 	if b.end >= 0 {
 		r.left = b.end - b.at
 	}
 	return r, nil
+}
+
+// refetched notes that what follows the first told bytes of the body is received from the network,
+// behind skip bytes.
+func (h *Hop) refetched(told, skip int64) {
+	c := h.cached
+	c.local = min(c.local, told) - skip
+	h.t.watcher.Local(c.local)
 }
 
 // restFailure is the error of the reply if its rest cannot be fetched.

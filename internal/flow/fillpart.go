@@ -17,7 +17,8 @@ type part struct {
 	resp *http.Response  // of which it is the body
 	ctx  context.Context // of the request
 	stop func() bool
-	at   int64 // position in what is received; changed with the lock of f
+	from int64 // position in what is received at which the body begins
+	at   int64 // where reading has got to; changed with the lock of f
 	left atomic.Bool
 	rest *rest // from where on the store has nothing for the request; nil before
 
@@ -30,7 +31,7 @@ type part struct {
 func (p *part) begin(f *fill, h *Hop, resp *http.Response, at int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p.f, p.h, p.req, p.clock, p.resp, p.at = f, h, h.req, h.t.Clock, resp, at
+	p.f, p.h, p.req, p.clock, p.resp, p.from, p.at = f, h, h.req, h.t.Clock, resp, at, at
 	if p.next = f.first; p.next != nil {
 		p.next.prev = p
 	}
@@ -78,7 +79,7 @@ func (p *part) Read(b []byte) (int, error) {
 // fetchRest fetches what is not in the store, and ends the part of the request in the fill.
 func (p *part) fetchRest(lost error) (err error) {
 	f := p.f
-	p.rest, err = p.h.fetchRest(&broken{req: p.req, stored: f.stored, at: f.base + p.at, end: f.stored.Length, before: f.w, err: lost})
+	p.rest, err = p.h.fetchRest(&broken{req: p.req, stored: f.stored, at: f.base + p.at, end: f.stored.Length, told: p.at - p.from, before: f.w, err: lost})
 	if err == nil {
 		p.leave()
 	}

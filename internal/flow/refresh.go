@@ -100,6 +100,7 @@ func (*background) Head(*Head)                                  {}
 func (*background) Refused(*url.URL)                            {}
 func (*background) Redirect(*Redirection, func()) (follow bool) { return false }
 func (*background) Key(any)                                     {}
+func (*background) Local(int64)                                 {}
 func (*background) Decoding(*coding.Reader)                     {}
 
 func (b *background) Profile(*url.URL) (*wire.Profile, bool) { return b.profile, false }

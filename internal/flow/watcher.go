@@ -73,6 +73,11 @@ type Watcher interface {
 	// can put anything into responses that TLS does not protect: the cache keeps these for
 	// requests with the same proxy.
 	Via() string
+	// Local reports that only the first n bytes of the body, as it is encoded, do not come from the
+	// network. It is called where the rest of a body is requested that the store or another
+	// request was to provide, perhaps from the goroutine that reads the body. n is negative if
+	// more was received than is delivered.
+	Local(n int64)
 	// Decoding provides the decoder of the body, which counts the encoded bytes.
 	Decoding(*coding.Reader)
 }
