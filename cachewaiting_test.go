@@ -17,6 +17,7 @@ import (
 
 	"github.com/netreply/netreply"
 	"github.com/netreply/netreply/httpcache"
+	"github.com/netreply/netreply/netreplytest"
 )
 
 // TestHeadTimeoutOfMany: requests that wait for one that never gets a response head do not wait
@@ -325,4 +326,39 @@ type slowReserve struct{ httpcache.Store }
 func (s *slowReserve) Reserve(context.Context, string) (release func(), waited bool) {
 	time.Sleep(10 * time.Second)
 	return func() {}, true
+}
+
+// TestClearedOriginOnly: Clear-Site-Data keeps what was requested before from being stored, but not of
+// other origins.
+func TestClearedOriginOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		s := netreplytest.NewServer(t, netreplytest.HTTPS)
+		s.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			maxAge(w.Header())
+			if r.URL.Path == "/clear" {
+				w.Header().Set("Clear-Site-Data", `"cache"`)
+				return
+			}
+			w.(http.Flusher).Flush()
+			<-hold
+			io.WriteString(w, "body")
+		}))
+		c := s.Config()
+		c.Cache = httpcache.New(httpcache.NewMemory(httpcache.Limits{}))
+		m := newManager(t, c)
+		var all []*netreply.Reply
+		for _, u := range []string{"https://a.example/", "https://b.example/"} {
+			all = append(all, m.Get(t.Context(), newRequest(t, u)))
+		}
+		synctest.Wait()
+		fetched(t, m, newRequest(t, "https://a.example/clear"))
+		close(hold)
+		for i, r := range all {
+			_, err := r.ReadAll()
+			require.NoError(t, err)
+			r, _ = fetched(t, m, r.Request())
+			assert.Equal(t, i == 1, r.CacheStatus().Hit)
+		}
+	})
 }

@@ -64,6 +64,12 @@ type Config struct {
 	// arrived of bodies is stored when a Manager closes, if a later request can fetch the rest.
 	// Identical requests of one Manager that run at the same time share one fetch; those of
 	// several do if the Store is a Reserver, as that of package rediscache.
+	//
+	// A response answers only requests whose SSLConfiguration and ignored flaws trust the same
+	// servers and have the same identity, with the same Guard and, over http, the same
+	// Request.Proxy. Resolver, DialContext, Proxy and ProxyFactory of the Managers do not count:
+	// those that share a cache should lead to the same servers. Nothing is stored of a connection
+	// whose certificate an answer to a question has accepted.
 	Cache *httpcache.Cache
 	// MaxDecodedSize is the largest size in bytes of a body after content decoding,
 	// whatever its ratio; 0 means no limit. A larger body fails the reply with

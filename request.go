@@ -175,6 +175,9 @@ type Request struct {
 	// belong to the Manager. A server that sends requests for several users has a Manager for
 	// each, which may share one Cache, or uses RoundTripper, which sends neither by itself, or
 	// sets CookieLoadControl, CookieSaveControl and AuthenticationReuse to LoadManual.
+	//
+	// Without it only Authorization, client certificates and what Vary names tell users apart,
+	// and not cookies.
 	CachePartition string
 
 	// Answer is called with every question of the reply, and answers by a method of the

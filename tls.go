@@ -31,7 +31,8 @@ const (
 // zero value means TLS 1.2 or newer, the roots of the system and VerifyPeer.
 //
 // Sending a request copies it, so that it can be changed and used again at once. Requests
-// share connections and TLS sessions only if their configurations are equal. Certificates,
+// share connections and TLS sessions only if their configurations are equal, and responses of a
+// cache only if these trust the same servers and have the same identity. Certificates,
 // pools of certificates and private keys of the standard library are compared by content.
 // Functions, pools that hold certificates with constraints, and interfaces such as KeyLog
 // and PSK are compared by identity, interfaces that hold no pointer by ==. A program that
