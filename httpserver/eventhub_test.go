@@ -160,6 +160,7 @@ func TestEventHubOldClients(t *testing.T) {
 	httpserver.HandlerFunc(other.Serve).ServeHTTP(w, httptest.NewRequest("HEAD", "/", nil))
 	assert.Equal(t, 200, w.Code)
 	assert.Equal(t, "text/event-stream", w.Header().Get("Content-Type"))
+	assert.Empty(t, w.Body.String())
 }
 
 // TestEventHubReplay: a client that comes back gets what it has missed, once.
@@ -398,6 +399,32 @@ func TestEventHubClientGone(t *testing.T) {
 		assert.Zero(t, hub.Clients())
 		assert.Zero(t, hub.Dropped())
 	})
+}
+
+// busy is a writer to which there is always more to write.
+type busy struct {
+	*httptest.ResponseRecorder
+	wrote func()
+}
+
+func (b busy) Write(p []byte) (int, error) { b.wrote(); return len(p), nil }
+
+// TestEventHubBusy: the end of the Context ends a stream whose events do not end.
+func TestEventHubBusy(t *testing.T) {
+	hub := newHub(t, httpserver.EventHubConfig{})
+	ctx, cancel := context.WithCancel(t.Context())
+	writes := 0
+	w := busy{httptest.NewRecorder(), func() {
+		if writes++; writes == 3 {
+			cancel()
+		}
+		if writes < 1000 {
+			publish(t, hub, "more")
+		}
+	}}
+	h := httpserver.HandlerFunc(hub.Serve)
+	assert.PanicsWithValue(t, http.ErrAbortHandler, func() { h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil).WithContext(ctx)) })
+	assert.Less(t, writes, 100)
 }
 
 // TestEventHubShutdown: the end of a server is that of its streams, and they end whole.
