@@ -205,10 +205,10 @@ func (b *requestBody) commit() (last bool) {
 }
 
 // bound ends net/http's own reading of the rest, which it does before it writes a head or
-// takes the next request.
+// takes the next request: early enough for the head to leave.
 func (b *requestBody) bound() {
 	if b.h1 && b.stall > 0 && !b.reading {
-		b.rc.SetReadDeadline(time.Now().Add(b.stall))
+		b.rc.SetReadDeadline(time.Now().Add(b.stall / 2))
 	}
 }
 

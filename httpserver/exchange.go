@@ -66,10 +66,7 @@ const (
 func HandlerFunc(f func(*http.Request, *Responder)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := newExchange(w, r)
-		switch {
-		case x.writer != nil:
-			x.body = x.writer.body
-		default:
+		if x.writer == nil {
 			x.body = newRequestBody(w, r, nil)
 		}
 		if x.body != nil || x.cancel != nil {
@@ -95,7 +92,7 @@ func HandlerFunc(f func(*http.Request, *Responder)) http.Handler {
 // WriteEndChunked looks whole, and none at all is an empty 200. An answer whose source fails is
 // cut all the same, where net/http's writer can be reached.
 //
-// The Context ends with that of r, and nothing is read ahead for it.
+// The Context ends with that of r. Outside a Server nothing is read ahead for it.
 func New(w http.ResponseWriter, r *http.Request) *Responder {
 	x := newExchange(w, r)
 	x.bare = true
@@ -105,6 +102,9 @@ func New(w http.ResponseWriter, r *http.Request) *Responder {
 func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{w: w, r: r, isHead: r.Method == http.MethodHead, ctx: r.Context(), spelled: spelledFor(r), writer: serverWriterOf(r)}
 	x.responder.x = x
+	if x.writer != nil {
+		x.body = x.writer.body
+	}
 	if x.writer != nil || x.isHead {
 		x.ctx, x.cancel = context.WithCancelCause(x.ctx)
 	}

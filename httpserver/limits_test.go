@@ -3,7 +3,6 @@ package httpserver_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -534,7 +533,7 @@ func TestNoLimitsHTTP2(t *testing.T) {
 	assert.Equal(t, 200, resp.StatusCode)
 }
 
-// TestLimitsHTTP2: the same limits hold there, and others on the connection go on.
+// TestLimitsHTTP2: the same limits hold there.
 func TestLimitsHTTP2(t *testing.T) {
 	s := newServer(t, httpserver.Config{MaxBodySize: 10, HTTP2Cleartext: true})
 	s.Handle("/", func(r *http.Request, w *httpserver.Responder) {
@@ -545,11 +544,7 @@ func TestLimitsHTTP2(t *testing.T) {
 		assert.NoError(t, w.WriteStatus())
 	})
 	addr := listen(t, s)
-	dials := 0
-	rt := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dials++
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	}}
+	rt := &http.Transport{Protocols: new(http.Protocols)}
 	rt.Protocols.SetUnencryptedHTTP2(true)
 	defer rt.CloseIdleConnections()
 	for want, change := range map[int]func(*http.Request){
@@ -569,5 +564,55 @@ func TestLimitsHTTP2(t *testing.T) {
 			assert.Equal(t, want, resp.StatusCode)
 		}
 	}
-	assert.Equal(t, 1, dials)
+}
+
+// TestRefusedHTTP2: a request beyond a limit does not end the connection for others.
+func TestRefusedHTTP2(t *testing.T) {
+	s := newServer(t, httpserver.Config{MaxHeaderSize: 1, HTTP2Cleartext: true})
+	c := send(t, listen(t, s), requestH2("GET"))
+	f := http2.NewFramer(c, c)
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	status := ""
+	for status == "" {
+		frame, err := f.ReadFrame()
+		require.NoError(t, err)
+		if head, ok := frame.(*http2.MetaHeadersFrame); ok {
+			status = head.PseudoValue("status")
+		}
+	}
+	assert.Equal(t, "431", status)
+	require.NoError(t, f.WritePing(false, [8]byte{}))
+	for {
+		frame, err := f.ReadFrame()
+		require.NoError(t, err)
+		if _, ok := frame.(*http2.PingFrame); ok {
+			break
+		}
+		_, ending := frame.(*http2.GoAwayFrame)
+		assert.False(t, ending)
+	}
+}
+
+// TestUnsentBody: a client that waits with its body gets the answer of a handler that does not
+// want it.
+func TestUnsentBody(t *testing.T) {
+	for name, h := range map[string]http.Handler{
+		"small": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "x") }),
+		"large": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 2*piece)) }),
+		"none":  http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		"New":   withNew(func(_ *http.Request, s *httpserver.Responder) { assert.NoError(t, s.WriteStatus()) }),
+	} {
+		serveIn(t, patient, func(s *httpserver.Server) { s.HandleHTTP("/{$}", h) }, func(t *testing.T, l *pipes) {
+			for path, status := range map[string]int{"/": 200, "/missing": 404} {
+				conn := l.dial()
+				defer conn.Close()
+				io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				require.NoError(t, err, "%s, %s", name, path)
+				_, err = io.Copy(io.Discard, resp.Body)
+				assert.NoError(t, err, "%s, %s", name, path)
+				assert.Equal(t, status, resp.StatusCode, "%s, %s", name, path)
+			}
+		})
+	}
 }
