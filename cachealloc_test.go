@@ -20,7 +20,7 @@ func TestCacheAllocations(t *testing.T) {
 		n[name] = int(testing.AllocsPerRun(500, func() { readSmall(t, get) }))
 	}
 	t.Log(n)
-	assert.LessOrEqual(t, n["hit"], n["bare"]+8)
+	assert.LessOrEqual(t, n["hit"], n["bare"]+6)
 	assert.LessOrEqual(t, n["no-store/memory"], n["no-store/none"]+14)
 	assert.LessOrEqual(t, n["storable/memory"], n["storable/none"]+30)
 }

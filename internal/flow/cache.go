@@ -67,7 +67,8 @@ func beforeCache(h *Hop) error {
 	if h.t.fetchesRest || h.e.cache == nil && h.t.Load == cacherules.PreferNetwork {
 		return nil
 	}
-	h.leaveCache()
+	h.cached.untie()
+	h.cached = nil
 	err := h.lookUp()
 	if err == nil && h.resp == nil && h.e.cache != nil {
 		h.trace()
@@ -98,12 +99,11 @@ func (h *Hop) trace() {
 	*h.req = *h.req.WithContext(t.wctx)
 }
 
-// leaveCache ends the use of the cache by the last request.
-func (h *Hop) leaveCache() {
-	if h.cached != nil && h.cached.fill != nil {
-		h.cached.fill.untie()
+// untie ends what the end of the transfer would end, when the response is not used any more.
+func (c *cached) untie() {
+	if c != nil && c.fill != nil {
+		c.fill.untie()
 	}
-	h.cached = nil
 }
 
 // lookUp answers a request from the store if that is possible.

@@ -114,7 +114,7 @@ func (t *Transfer) Close() {
 	if t.upload != nil {
 		t.upload.Close()
 	}
-	t.hop.leaveCache()
+	t.hop.cached.untie()
 }
 
 // Limits for what a server can cause.
