@@ -96,10 +96,10 @@ func OpenDisk(dir string, l Limits) (*Disk, error) {
 		d.locks[i] = newLockFile(filepath.Join(dir, fmt.Sprintf("%02x", i), "lock"))
 	}
 	if isNew {
-		d.sizes.change(0, func(size int64, _ bool) (int64, bool) { return size, true })
+		d.sizes.change(func(s *sizes) { s.known = true })
 	}
 	d.sweep()
-	if size, ok := d.sizes.get(); !ok || size > d.limits.Size {
+	if now := d.sizes.get(); !now.known || now.all() > d.limits.Size {
 		d.expire()
 	}
 	return d, nil
@@ -255,7 +255,7 @@ func (d *Disk) change(ctx context.Context, hash, key string, reserved int64, f f
 			os.Remove(d.bodyName(hash, v.body)) // if that fails, expire finds it
 		}
 	}
-	if size, known := d.sizes.add(delta - reserved); !known || size > d.limits.Size {
+	if now := d.sizes.add(delta, -reserved); !now.known || now.all() > d.limits.Size {
 		d.expire()
 	}
 	return nil
@@ -390,7 +390,7 @@ func (d *Disk) dropKey(hash string) {
 		_, err = parseKeyFile(b)
 	}
 	if errors.Is(err, ErrDamaged) && os.Remove(name) == nil {
-		d.sizes.add(-int64(len(b)))
+		d.sizes.add(-int64(len(b)), 0)
 	}
 }
 
@@ -482,12 +482,11 @@ func namesIn(dir string) []string {
 }
 
 // Size is the number of bytes that files of entries take, with those that are being written.
-// Until entries are expired the next time it may be too large after a process was killed, and
-// inexact by what was being stored during the last time.
+// Until entries are expired the next time it may be too large: by what a process was writing that
+// was killed, and by what was stored while entries were expired the last time.
 func (d *Disk) Size(ctx context.Context) (int64, error) {
 	if err := d.usable(ctx); err != nil {
 		return 0, err
 	}
-	size, _ := d.sizes.get()
-	return size, nil
+	return max(0, d.sizes.get().all()), nil
 }

@@ -353,7 +353,7 @@ func (w *diskWriter) Close() error {
 		}
 	}
 	if w.reserved > 0 {
-		w.store.sizes.add(-w.reserved)
+		w.store.sizes.add(0, -w.reserved)
 	}
 	return err
 }

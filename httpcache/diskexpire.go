@@ -2,153 +2,81 @@ package httpcache
 
 import (
 	"cmp"
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/netreply/netreply/internal/filelock"
 )
 
-// sizeFile is where processes add up what their entries take, and what they are about to
-// write. It can be lost: then everything is counted.
-type sizeFile struct {
-	lockFile
-	late atomic.Int64 // what could not be added yet
-}
-
-func newSizeFile(name string) *sizeFile { return &sizeFile{lockFile: newLockFile(name)} }
-
-// sizeLength is the length of the file: the size, 1 if it is known and 0 if it is only what was
-// added since it got lost, and a CRC-32C.
-const sizeLength = 8 + 1 + sumSize
-
-// get returns the size, and whether it is known.
-func (s *sizeFile) get() (size int64, known bool) {
-	f, _, err := openPlain(s.name)
-	if err != nil {
-		return 0, false
-	}
-	defer f.Close()
-	var b [sizeLength + 1]byte
-	n, _ := f.ReadAt(b[:], 0)
-	return parseSize(b[:n])
-}
-
-func parseSize(b []byte) (size int64, known bool) {
-	if len(b) != sizeLength || crc32.Checksum(b[:9], castagnoli) != binary.LittleEndian.Uint32(b[9:]) {
-		return 0, false
-	}
-	return int64(binary.LittleEndian.Uint64(b)), b[8] == 1
-}
-
-// add adds to the size, and returns it.
-func (s *sizeFile) add(n int64) (size int64, known bool) {
-	return s.change(n, func(size int64, known bool) (int64, bool) { return size, known })
-}
-
-// change makes a new size of the old one, to which n is added. If the lock cannot be had, n
-// is added the next time.
-func (s *sizeFile) change(n int64, f func(size int64, known bool) (int64, bool)) (size int64, known bool) {
-	s.late.Add(n)
-	lock, err := s.lock(context.Background())
-	if err != nil {
-		return 0, false
-	}
-	defer s.unlock(lock)
-	file := lock
-	if !filelock.Supported { // then the lock is a file of its own
-		if file, err = openShared(s.name); err != nil {
-			return 0, false
-		}
-		defer file.Close()
-	}
-	var b [sizeLength + 1]byte
-	k, _ := file.ReadAt(b[:], 0)
-	size, known = parseSize(b[:k])
-	size, known = f(size+s.late.Swap(0), known)
-	if known {
-		size = max(0, size)
-	}
-	binary.LittleEndian.PutUint64(b[:], uint64(size))
-	b[8] = 0
-	if known {
-		b[8] = 1
-	}
-	binary.LittleEndian.PutUint32(b[9:], crc32.Checksum(b[:9], castagnoli))
-	if k > sizeLength {
-		file.Truncate(0)
-	}
-	if _, err := file.WriteAt(b[:sizeLength], 0); err != nil {
-		file.Truncate(0) // unknown
-		return 0, false
-	}
-	return size, known
-}
-
 // reserve adds n bytes that are to be written, if there is room for them.
 func (d *Disk) reserve(n int64) error {
-	size, known := d.sizes.add(n)
+	now := d.sizes.add(0, n)
 	most := d.limits.Size + d.limits.Size/4
 	for range 2 { // the first run may have begun before there was something to remove
-		if !known || size <= most {
+		if !now.known || now.all() <= most {
 			return nil
 		}
 		select {
 		case <-d.expire():
 		case <-time.After(lockWait):
 		}
-		size, known = d.sizes.get()
+		now = d.sizes.get()
 	}
-	if known && size > most {
-		d.sizes.add(-n)
+	if now.known && now.all() > most {
+		d.sizes.add(0, -n)
 		return errFull
 	}
 	return nil
 }
 
-// expiry is one run of expire. done is closed at its end.
-type expiry struct{ done chan struct{} }
+// expiry is one run of expire.
+type expiry struct {
+	done  chan struct{} // closed at its end
+	again bool          // another one is wanted; guarded by Disk.mu
+}
 
-// expire starts to count what there is and to remove what is too much, unless that is
-// running. What it returns is closed at the end.
+// expire starts to count what there is and to remove what is too much. If that is running it is
+// done once more afterwards. What it returns is closed at the end of the run.
 func (d *Disk) expire() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.expiry != nil {
+		d.expiry.again = true
 		return d.expiry.done
 	}
-	run := &expiry{make(chan struct{})}
+	run := &expiry{done: make(chan struct{})}
 	if d.closed() {
 		close(run.done)
 		return run.done
 	}
 	d.expiry = run
 	d.running.Go(func() { // ends with Close
-		defer close(run.done)
-		for range maxRuns {
-			if !d.runExpiry() {
-				break
-			}
+		for run != nil {
+			run = d.runOnce(run)
 		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.expiry = nil
 	})
 	return run.done
 }
 
-// maxRuns bounds how often one run of expire looks at everything.
-const maxRuns = 10
+// runOnce is one run of expire. It returns the next one, nil for none.
+func (d *Disk) runOnce(run *expiry) (next *expiry) {
+	again := d.runExpiry()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if (again || run.again) && !d.closed() {
+		next = &expiry{done: make(chan struct{})}
+	}
+	d.expiry = next
+	close(run.done)
+	return next
+}
 
 // runExpiry is for one process at a time. Another one has nothing to do afterwards. It reports
 // whether so much has come meanwhile that it is worth another run.
@@ -159,8 +87,8 @@ func (d *Disk) runExpiry() (again bool) {
 		return false
 	}
 	defer turn.unlock(lock)
-	before, known := d.sizes.get()
-	if known && before <= d.limits.Size {
+	before := d.sizes.get()
+	if before.known && before.all() <= d.limits.Size {
 		return false
 	}
 	counted := filepath.Join(d.dir, "counted") // whose time is that of the last count
@@ -173,6 +101,10 @@ func (d *Disk) runExpiry() (again bool) {
 		last = time.Time{}
 	}
 	d.sweep()
+	if len(namesIn(filepath.Join(d.dir, unfinished))) == 0 {
+		before.unfinished = 0 // of processes that were killed
+		d.sizes.change(func(s *sizes) { s.unfinished = 0 })
+	}
 	keys, size := d.count(last.Add(-countSlack))
 	if d.closed() {
 		return false
@@ -181,16 +113,15 @@ func (d *Disk) runExpiry() (again bool) {
 		f.Close()
 		os.Chtimes(counted, now, now)
 	}
-	freed := int64(0)
-	if size > d.limits.Size {
-		freed = d.shrink(keys, size-d.limits.Size/10*9)
+	if all := size + before.unfinished; all > d.limits.Size {
+		size -= d.shrink(keys, all-d.limits.Size/10*9)
 	}
-	came := int64(0)
-	left, known := d.sizes.change(0, func(total int64, _ bool) (int64, bool) {
-		came = total - before
-		return size - freed + came, true // some of what came meanwhile may count twice
+	came := int64(0) // some of it was counted: it counts twice
+	after := d.sizes.change(func(s *sizes) {
+		came = max(0, s.grown-before.grown)
+		s.stored, s.known = size+came, true
 	})
-	return known && left > d.limits.Size && (freed > 0 || came != 0)
+	return after.known && after.all() > d.limits.Size && came > 0
 }
 
 // countSlack is by how much times of files may be inexact.
@@ -207,9 +138,6 @@ type usedKey struct {
 // its key has changed: of keys with one body it looks at those that have changed since the
 // last count.
 func (d *Disk) count(last time.Time) (keys []usedKey, size int64) {
-	for _, name := range namesIn(filepath.Join(d.dir, unfinished)) {
-		size += sizeOf(filepath.Join(d.dir, unfinished, name))
-	}
 	for i := range shards {
 		if d.closed() {
 			return nil, 0
