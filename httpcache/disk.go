@@ -51,14 +51,16 @@ const removeOpen = runtime.GOOS != "windows"
 // When the entries take more than Limits.Size, those that have not been used for longest
 // go, in the background, until nine tenths of it are left. While that is not enough, because
 // entries are written faster than others can go, or too much is being written at once, Write
-// fails from five quarters of the limit on.
+// fails once they take 125 % of the limit. Each process that stores something trims to its own
+// Limits: those that share a directory should have the same.
 //
 // Files can be read by their owner only. Systems without file locks (Windows among them) know
 // others by files that a process leaves behind when it is killed; its entries cannot be
 // changed for half a minute then.
 //
 // Lookup, Create, Update and Remove take constant time in the number of entries; so does
-// OpenDisk, which needs no index. A Disk is also a Lister.
+// OpenDisk, which needs no index. A Disk is also a Lister, but no Reserver: processes that miss
+// the same thing at the same time fetch it each.
 type Disk struct {
 	dir    string // with the format
 	limits Limits
@@ -76,6 +78,9 @@ type Disk struct {
 // OpenDisk opens a Store in a directory, which is made if it is missing. Nothing else should
 // be in it.
 func OpenDisk(dir string, l Limits) (*Disk, error) {
+	if dir == "" {
+		return nil, errNoDirectory
+	}
 	dir, err := filepath.Abs(filepath.Join(dir, format))
 	if err != nil {
 		return nil, err

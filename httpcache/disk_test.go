@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply/httpcache"
@@ -63,4 +64,10 @@ func TestDisk(t *testing.T) {
 			}
 		},
 	})
+}
+
+func TestOpenDiskWithoutDirectory(t *testing.T) {
+	d, err := httpcache.OpenDisk("", httpcache.Limits{})
+	assert.Nil(t, d)
+	assert.ErrorContains(t, err, "without a directory")
 }

@@ -84,7 +84,8 @@ type Writer interface {
 	// written after it.
 	Commit(meta []byte) error
 	// Close ends the use of the Writer. Without a successful Commit nothing is stored, and
-	// what was there before stays. Further calls of Close do nothing.
+	// what was there before stays. Write, Commit and ReadAt fail then, and further calls of
+	// Close do nothing.
 	io.Closer
 }
 
@@ -110,8 +111,8 @@ type Reserver interface {
 
 // Memo is an Entry that stays in memory, and whose Lookup returns the same one each time.
 type Memo interface {
-	// Memo is a place for what the caller has made of the metadata. An Update begins with
-	// an empty one.
+	// Memo is where the cache keeps the decoded metadata, so that it decodes them once. An
+	// Update begins with an empty one.
 	Memo() *atomic.Value
 }
 
@@ -124,11 +125,12 @@ var (
 	errTooLarge = errors.New("httpcache: entry is too large for the store")
 	errClosed   = errors.New("httpcache: store or writer is closed")
 
+	errNoDirectory = errors.New("httpcache: OpenDisk without a directory")
 	errNoEntry     = errors.New("httpcache: Metadata of no stored response")
 	errNoPartition = errors.New("httpcache: the partition is empty")
 )
 
-// Limits bound a Memory or a Disk store.
+// Limits bound a Memory or a Disk store. A value below 0 means the default.
 type Limits struct {
 	// Size is the largest number of bytes that entries take, with their metadata and what
 	// is being written. 0 means 50 MiB.

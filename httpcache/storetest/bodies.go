@@ -137,7 +137,7 @@ func readWhileWritten(t testing.TB, s Subject) {
 					atLeast := written - len(got)
 					mu.Unlock()
 					n, err := w.ReadAt(p, int64(len(got)))
-					if n < min(len(p), atLeast) || err != nil && err != io.EOF {
+					if n < min(len(p), atLeast) || n < len(p) && err == nil || err != nil && err != io.EOF {
 						t.Errorf("ReadAt, with %d bytes more that are written: %d, %v", atLeast, n, err)
 						return
 					}

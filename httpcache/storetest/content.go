@@ -153,7 +153,7 @@ func sameBytes(t testing.TB, got, want []byte) {
 	}
 	for n := range min(len(got), len(want)) {
 		if got[n] != want[n] {
-			t.Fatalf("of %d bytes that at %d is wrong", len(want), n)
+			t.Fatalf("byte %d of %d is wrong", n, len(want))
 		}
 	}
 	t.Fatalf("%d bytes, not %d", len(got), len(want))
