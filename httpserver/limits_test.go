@@ -572,25 +572,22 @@ func TestRefusedHTTP2(t *testing.T) {
 	c := send(t, listen(t, s), requestH2("GET"))
 	f := http2.NewFramer(c, c)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	status := ""
-	for status == "" {
+	require.NoError(t, f.WritePing(false, [8]byte{}))
+	status, answered := "", false
+	for status == "" || !answered {
 		frame, err := f.ReadFrame()
 		require.NoError(t, err)
-		if head, ok := frame.(*http2.MetaHeadersFrame); ok {
-			status = head.PseudoValue("status")
+		switch frame := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			status = frame.PseudoValue("status")
+			require.NoError(t, f.WritePing(false, [8]byte{1}))
+		case *http2.PingFrame:
+			answered = frame.Data[0] == 1
+		case *http2.GoAwayFrame:
+			t.Fatal("the connection ends")
 		}
 	}
 	assert.Equal(t, "431", status)
-	require.NoError(t, f.WritePing(false, [8]byte{}))
-	for {
-		frame, err := f.ReadFrame()
-		require.NoError(t, err)
-		if _, ok := frame.(*http2.PingFrame); ok {
-			break
-		}
-		_, ending := frame.(*http2.GoAwayFrame)
-		assert.False(t, ending)
-	}
 }
 
 // TestUnsentBody: a client that waits with its body gets the answer of a handler that does not
