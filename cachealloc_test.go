@@ -16,8 +16,13 @@ func TestCacheAllocations(t *testing.T) {
 	all, hits := misses(t), hits(t)
 	all["bare"], all["hit"] = bareGet(t), hits["memory"]
 	n := map[string]int{}
-	for name, get := range all {
-		n[name] = int(testing.AllocsPerRun(500, func() { readSmall(t, get) }))
+	for range 5 { // the least of each: a busy machine can add some, by a garbage collection for instance
+		for name, get := range all {
+			allocs := int(testing.AllocsPerRun(200, func() { readSmall(t, get) }))
+			if least, measured := n[name]; !measured || allocs < least {
+				n[name] = allocs
+			}
+		}
 	}
 	t.Log(n)
 	assert.LessOrEqual(t, n["hit"], n["bare"]+6)
