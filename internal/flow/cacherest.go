@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 
 	"github.com/netreply/netreply/httpcache"
@@ -26,10 +27,19 @@ type broken struct {
 	// before has what is before at, or an error.
 	before io.ReaderAt
 	err    error // of the store
+	// shared: it was shared, and err is of the request of another one. Then the cache takes part
+	// again, so that those who have shared it do it once more.
+	shared bool
 }
 
 // failure is the error of the reply, with why there is no rest.
 func (b *broken) failure(why error) error {
+	if b.shared {
+		if why == errChanged || why == errNoRest || why == errOnlyOnce {
+			return b.err
+		}
+		return why
+	}
 	text := "reading a stored body"
 	if b.end >= 0 {
 		text = fmt.Sprintf("%s, of which %d bytes are missing", text, b.end-b.at)
@@ -103,7 +113,9 @@ func (h *Hop) fetchRest(b *broken) (*rest, error) {
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		n.Headers.Del(name)
 	}
-	if conditions := b.stored.RestConditions(b.at, b.end); conditions.Range != "" {
+	if b.shared {
+		n.fetchesRest, n.fetchesAgain = false, true
+	} else if conditions := b.stored.RestConditions(b.at, b.end); conditions.Range != "" {
 		n.Headers.Set("Range", conditions.Range)
 		n.Headers.Set("If-Range", conditions.IfRange)
 	}
@@ -123,18 +135,21 @@ func (h *Hop) fetchRest(b *broken) (*rest, error) {
 		r.Close()
 		return nil, h.restFailure(b, err)
 	}
-	h.refetched(b.told, skip)
+	h.refetched(n, b.told, skip)
 	if b.end >= 0 {
 		r.left = b.end - b.at
 	}
 	return r, nil
 }
 
-// refetched notes that what follows the first told bytes of the body is received from the network,
-// behind skip bytes.
-func (h *Hop) refetched(told, skip int64) {
+// refetched notes that what follows the first told bytes of the body is received by n, behind
+// skip bytes.
+func (h *Hop) refetched(n *Transfer, told, skip int64) {
 	c := h.cached
 	c.local = min(c.local, told) - skip
+	if o := n.hop.outcome(); o != nil {
+		c.local += min(o.Local, math.MaxInt64-max(c.local, 0))
+	}
 	h.t.watcher.Local(c.local)
 }
 

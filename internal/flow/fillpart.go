@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/netreply/netreply/internal/cacherules"
 )
 
 // part is the part of one request in a fill: a response body.
@@ -47,6 +49,11 @@ func (p *part) Read(b []byte) (int, error) {
 			return p.count(n, err)
 		}
 		n, err := f.readStored(b, p.at)
+		if n == 0 && p.mayFetch(err) {
+			if err = p.fetchAlone(err); err == nil {
+				continue
+			}
+		}
 		if lost, ok := err.(*lostBytes); ok {
 			if err = p.fetchRest(lost.err); err == nil {
 				continue
@@ -69,6 +76,9 @@ func (p *part) Read(b []byte) (int, error) {
 		}
 		n, err = f.advance(b, p)
 		f.release()
+		if p.mayFetch(err) {
+			err = nil // readStored finds it again
+		}
 		if n > 0 || err != nil {
 			return p.count(n, err)
 		}
@@ -80,6 +90,26 @@ func (p *part) Read(b []byte) (int, error) {
 func (p *part) fetchRest(lost error) (err error) {
 	f := p.f
 	p.rest, err = p.h.fetchRest(&broken{req: p.req, stored: f.stored, at: f.base + p.at, end: f.stored.Length, told: p.at - p.from, before: f.w, err: lost})
+	if err == nil {
+		p.leave()
+	}
+	return err
+}
+
+// mayFetch reports whether the request fetches for itself what follows, because err has ended the
+// request of another one that it shares: once, and not behind bytes of a body that is not known to
+// be the same.
+func (p *part) mayFetch(err error) bool {
+	_, lost := err.(*lostBytes)
+	return err != nil && err != io.EOF && !lost && p != &p.f.lead && p.ctx.Err() == nil && !p.h.t.fetchesAgain &&
+		(p.at == 0 || p.f.stored.RestConditions(0, -1) != cacherules.Conditions{})
+}
+
+// fetchAlone is fetchRest after a failure of the request that it shares. Who has shared it shares
+// the next one, too.
+func (p *part) fetchAlone(failure error) (err error) {
+	f := p.f
+	p.rest, err = p.h.fetchRest(&broken{req: p.req, stored: f.stored, at: f.base + p.at, end: f.stored.Length, told: p.at - p.from, before: f.w, err: failure, shared: true})
 	if err == nil {
 		p.leave()
 	}

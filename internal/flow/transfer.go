@@ -42,6 +42,7 @@ type Transfer struct {
 	decode              bool  // bodies are delivered decoded
 	urlPasswordReplaced bool  // the program has replaced the URL's password
 	refreshes           bool  // a stored response is to be validated even if it may be used
+	fetchesAgain        bool  // in place of a request that was shared, and has failed
 	fetchesRest         bool  // the cache is not used, since it has lost what is requested
 
 	mu   sync.Mutex // guards the timers of response heads
