@@ -121,7 +121,7 @@ func testCacheSignals(t *testing.T) {
 	assert.Equal(t, "RequestSent MetaDataChanged ReadyRead DownloadProgress Finished", names(r)) // S39
 	assert.Equal(t, "netreply; fwd=request; fwd-status=304; ttl=0", r.CacheStatus().String())
 	status = 503
-	check("RequestSent MetaDataChanged ReadyRead DownloadProgress Finished", "netreply; fwd=stale; fwd-status=503; ttl=0", 0) // D27
+	check("RequestSent MetaDataChanged ReadyRead DownloadProgress Finished", "netreply; fwd=stale; fwd-status=503; ttl=0; detail=stale-if-error", 0) // D27
 }
 
 // TestAlwaysCacheWithoutCache is rule M5.

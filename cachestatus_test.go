@@ -57,10 +57,10 @@ func TestCacheStatusField(t *testing.T) {
 			{"GET", "Foo: 1", 0, []string{"a.example; fwd=vary-miss; fwd-status=304; ttl=60; stored"}},
 			{"GET", "Cache-Control: no-cache", 0, []string{"a.example; fwd=request; fwd-status=304; ttl=60"}},
 			{"GET", "", time.Minute, []string{"a.example; fwd=stale; fwd-status=304; ttl=60"}},
-			{"GET", "Fail: 1", 61 * time.Second, []string{"a.example; fwd=stale; fwd-status=503; ttl=-1"}},
+			{"GET", "Fail: 1", 61 * time.Second, []string{"a.example; fwd=stale; fwd-status=503; ttl=-1; detail=stale-if-error"}},
 			{"GET", "Range: bytes=0-0,2-2", 0, []string{"a.example; fwd=stale; ttl=60; stored"}},
 			{"POST", "", 0, []string{"a.example; fwd=method"}},
-			{"GET", "Upstream: 1", 0, []string{"Origin; hit", "a.example; fwd=uri-miss"}},
+			{"GET", "Upstream: 1", 0, []string{"Origin; hit", "a.example; fwd=uri-miss; detail=no-store"}},
 		} {
 			time.Sleep(c.wait)
 			assert.Equal(t, c.want, send(named, c.method, c.fields), "%s %s", c.method, c.fields)

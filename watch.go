@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/netreply/netreply/internal/auth"
+	"github.com/netreply/netreply/internal/cacherules"
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/coding"
 	"github.com/netreply/netreply/internal/flow"
@@ -307,7 +308,16 @@ func (w *watch) Local(n int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == running {
-		(*Reply)(w).more().cache.Local = n
+		c := &(*Reply)(w).more().cache
+		c.Local, c.Status.Detail = n, string(cacherules.RestFetched)
+	}
+}
+
+func (w *watch) Uncached(detail string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state == running {
+		(*Reply)(w).more().cache = flow.CacheOutcome{Status: cacherules.Status{Detail: detail}}
 	}
 }
 

@@ -228,10 +228,27 @@ type Status struct {
 	// whether that is known.
 	TTL    time.Duration
 	HasTTL bool
-	// Stored: the response goes into the cache. Collapsed: it is that of another request for
-	// the same, and this one was not sent.
+	// Stored: the cache means to store the response. That is what is known with its head: it is
+	// not stored if its body breaks off or becomes too large, or if the Store fails. It is false
+	// for a 304, which only refreshes what is stored. Collapsed: the response is that of another
+	// request for the same, and this one was not sent.
 	Stored, Collapsed bool
-	// Detail says more, in words of this package.
+	// Detail says more, as one of these tokens, or nothing. A response that is not stored:
+	// "no-store" or "request-no-store" (Cache-Control), "save-control" (the Request's
+	// CacheSaveControl), "status" or "not-understood" (its status, also with must-understand),
+	// "not-cacheable" (neither its status nor its fields allow it), "vary" (Vary: *),
+	// "content-range" (a part that cannot be placed), "trust" (its certificate was
+	// accepted for this request only), "store-refused" (by the Store, as too large for instance)
+	// and "store-error". A stale one that is used: "stale-while-revalidate", "prefer-cache",
+	// "max-stale" or "always-cache"; "stale-if-error" for a server error, and "unreachable" for a
+	// failure to get any response, in its place. "heuristic": how long it is fresh is a guess.
+	// "rest-fetched": what the Store has lost of the body, or a request that was shared did not
+	// bring, was requested afterwards.
+	//
+	// If nothing answers a request that must not be sent, it is "always-cache:" or
+	// "only-if-cached:" with a ForwardReason, or with "must-validate" (no-cache, or stale with
+	// must-revalidate), "head" (which AlwaysCache does not answer), or "no-cache" (there is none,
+	// or it has no part in the request). Forward is empty then.
 	Detail string
 }
 

@@ -35,6 +35,9 @@ type Decision struct {
 	// Stale: what is used is not fresh. Refresh: it is to be validated in the background,
 	// with Conditions.
 	Stale, Refresh bool
+	// Detail is why a stale response is used, or why none answers under AlwaysCache or
+	// only-if-cached; "" otherwise.
+	Detail Detail
 	// Age is the age of the stored response, and TTL how long it stays fresh, negative if it
 	// is stale. Both are 0 without a stored response.
 	Age, TTL time.Duration
@@ -51,7 +54,7 @@ func Decide(r *Request, s *Stored, miss Miss, now time.Time) (d Decision) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return Decision{Forward: ForwardMethod} // rule M4: the load control is for GET and HEAD only
 	case r.Load == AlwaysCache && r.Method == http.MethodHead: // rule M4
-		return Decision{Action: GatewayTimeout}
+		return Decision{Action: GatewayTimeout, Detail: HeadAsked}
 	case s == nil && miss == VaryMiss:
 		d.Forward = ForwardVaryMiss
 	case s == nil:
@@ -63,7 +66,10 @@ func Decide(r *Request, s *Stored, miss Miss, now time.Time) (d Decision) {
 		d.Forward = ForwardBypass
 	}
 	if offline && d.Action != Use {
-		return Decision{Action: GatewayTimeout, Age: d.Age, TTL: d.TTL}
+		if d.Detail == "" {
+			d.Detail = Detail(d.Forward)
+		}
+		return Decision{Action: GatewayTimeout, Age: d.Age, TTL: d.TTL, Detail: d.Detail}
 	}
 	return d
 }
@@ -86,25 +92,28 @@ func (s *Stored) decide(d *Decision, r *Request, now time.Time, offline bool) {
 	usable := false
 	switch {
 	case s.noCache || s.Invalid:
-		d.Stale, d.Forward = true, ForwardStale
+		d.Stale, d.Forward, d.Detail = true, ForwardStale, MustValidate
 	case !r.accepts(s, d):
 		d.Forward = ForwardRequest
 		if d.Stale {
 			d.Forward = ForwardStale
 		}
 	case d.Stale:
-		usable, d.Refresh = s.usableStale(r, d, offline)
+		usable, d.Refresh, d.Detail = s.usableStale(r, d, offline)
 		d.Forward = ForwardStale
 	default:
 		usable = true
 	}
 	if !usable {
 		s.validate(d, r, now)
+		if !offline {
+			d.Detail = ""
+		}
 		return
 	}
 	answer, there := s.answer(r, now)
 	if !there {
-		d.Refresh = false
+		d.Refresh, d.Detail = false, ""
 		d.Forward = ForwardPartial
 		s.complete(d, r)
 		return
@@ -140,22 +149,24 @@ func (r *Request) accepts(s *Stored, d *Decision) bool {
 
 // usableStale reports whether a stale response may be used (RFC 9111, section 4.2.4), and
 // whether it is to be validated in the background.
-func (s *Stored) usableStale(r *Request, d *Decision, offline bool) (usable, refresh bool) {
+func (s *Stored) usableStale(r *Request, d *Decision, offline bool) (usable, refresh bool, why Detail) {
 	if s.mustRevalidate {
-		return false, false
+		return false, false, MustValidate
 	}
 	staleness := -d.TTL
 	switch {
-	case r.maxStale != absent && staleness <= r.maxStale, r.Load == AlwaysCache:
-		return true, false
+	case r.maxStale != absent && staleness <= r.maxStale:
+		return true, false, ByMaxStale
+	case r.Load == AlwaysCache:
+		return true, false, ByAlwaysCache
 	case r.maxStale != absent, r.maxAge != absent, r.minFresh != absent: // the request wants nothing that is staler
-		return false, false
+		return false, false, ""
 	case r.Load == PreferCache:
-		return true, !offline
-	case s.staleWhile != absent && staleness <= s.staleWhile: // RFC 5861: only if it is validated meanwhile
-		return !offline, !offline
+		return true, !offline, ByPreferCache
+	case !offline && s.staleWhile != absent && staleness <= s.staleWhile: // RFC 5861: only if it is validated meanwhile
+		return true, true, ByStaleWhile
 	}
-	return false, false
+	return false, false, ""
 }
 
 // validate decides how a stored response is validated that may not be used without.

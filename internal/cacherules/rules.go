@@ -197,6 +197,9 @@ func (s *Stored) Expires() (t time.Time, known bool) {
 	return s.Response.Add(s.lifetime - s.initialAge), s.explicit
 }
 
+// Heuristic reports whether nothing but a guess says how long the response stays fresh.
+func (s *Stored) Heuristic() bool { return s.heuristic }
+
 // LastModified is the date of its Last-Modified field, the zero Time without a valid one.
 func (s *Stored) LastModified() time.Time { return s.modifiedTime }
 

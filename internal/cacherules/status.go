@@ -19,6 +19,33 @@ const (
 	ForwardPartial  Forward = "partial"   // not all that was asked for is stored
 )
 
+// Detail says more about what a cache did with a request, as a token. It can also be a Refusal, or
+// a Forward that names why nothing answers.
+type Detail string
+
+// Why a stale response is used, or none.
+const (
+	ByMaxStale    Detail = "max-stale"
+	ByAlwaysCache Detail = "always-cache"
+	ByPreferCache Detail = "prefer-cache"
+	ByStaleWhile  Detail = "stale-while-revalidate"
+	ByStaleError  Detail = "stale-if-error" // in place of a server error
+	Unreachable   Detail = "unreachable"    // in place of a failure to get a response
+	MustValidate  Detail = "must-validate"
+	HeadAsked     Detail = "head" // rule M4
+)
+
+// Others.
+const (
+	Heuristic    Detail = "heuristic"    // the lifetime is a guess
+	SaveControl  Detail = "save-control" // the program does not want the response stored
+	OneTrust     Detail = "trust"        // the certificate was accepted for this request only
+	StoreRefused Detail = "store-refused"
+	StoreError   Detail = "store-error"
+	RestFetched  Detail = "rest-fetched" // rules M41 and M50
+	NoCache      Detail = "no-cache"     // there is none, or it has no part in the request
+)
+
 // Status is what a cache did with a request (RFC 9211).
 type Status struct {
 	// Hit: the answer is from the store, without a request. Forward is empty then.

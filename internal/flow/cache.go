@@ -48,6 +48,7 @@ type cached struct {
 
 	shares   bool // the response body is a part
 	combined bool // answered, but the server has sent some of the body
+	made     bool // answered, but of nothing that is stored
 
 	local int64 // CacheOutcome.Local
 
@@ -123,7 +124,7 @@ func (h *Hop) lookUp() error {
 	switch {
 	case h.e.cache != nil && key != "":
 	case t.Load == cacherules.AlwaysCache && reads: // rule M5
-		return h.notCached()
+		return h.notCached(cacherules.NoCache)
 	default:
 		return nil
 	}
@@ -213,6 +214,11 @@ func (h *Hop) choose() error {
 			}
 			if h.answer(c.decision.Answer, false, now) {
 				c.status.Hit = true
+				if c.decision.Stale {
+					c.status.Detail = string(c.decision.Detail)
+				} else {
+					c.status.Detail = guessed(c.selected.stored)
+				}
 				if c.decision.Refresh {
 					h.refresh()
 				}
@@ -222,11 +228,11 @@ func (h *Hop) choose() error {
 			continue
 		case cacherules.GatewayTimeout:
 			if h.t.Load == cacherules.AlwaysCache {
-				return h.notCached()
+				return h.notCached(c.decision.Detail)
 			}
 			h.resp = h.madeResponse(http.StatusGatewayTimeout, headers.Headers{}, 0)
-			c.answered = true
-			c.status.Detail = "only-if-cached"
+			c.answered, c.made = true, true
+			c.status.Detail = "only-if-cached:" + string(c.decision.Detail)
 		case cacherules.Fetch:
 			if c.decision.Forward == cacherules.ForwardVaryMiss && !h.t.NoSaveCache {
 				h.offer()
@@ -260,7 +266,7 @@ func (h *Hop) mustRefresh() error {
 	d := &h.cached.decision
 	switch {
 	case !d.Refresh: // it has been validated meanwhile
-		return h.notCached()
+		return h.notCached("")
 	case d.Conditions == (cacherules.Conditions{}):
 		d.Action = cacherules.Fetch
 	default:
@@ -269,8 +275,38 @@ func (h *Hop) mustRefresh() error {
 	return nil
 }
 
-func (h *Hop) notCached() error {
-	return &Error{Kind: NotCached, Host: httpurl.Redacted(h.t.url), Err: errors.New("nothing is stored that answers the request")}
+// guessed is the detail of a response that is used, or stored, while it is fresh.
+func guessed(s *cacherules.Stored) string {
+	if s.Heuristic() {
+		return string(cacherules.Heuristic)
+	}
+	return ""
+}
+
+// notCached is the error under AlwaysCache, where nothing answers because of why.
+func (h *Hop) notCached(why cacherules.Detail) error {
+	h.t.watcher.Uncached("always-cache:" + string(why))
+	text := "nothing is stored that answers the request"
+	switch why {
+	case cacherules.Detail(cacherules.ForwardURIMiss):
+		text = "nothing is stored for the URL"
+	case cacherules.Detail(cacherules.ForwardVaryMiss):
+		text = "what is stored is for requests with other header fields"
+	case cacherules.Detail(cacherules.ForwardRequest):
+		text = "the request's header fields exclude what is stored"
+	case cacherules.Detail(cacherules.ForwardPartial):
+		text = "only a part of the body is stored"
+	case cacherules.MustValidate:
+		text = "what is stored must be validated first"
+	case cacherules.HeadAsked:
+		text = "AlwaysCache does not answer HEAD"
+	case cacherules.NoCache:
+		text = "the cache has no part in the request"
+		if h.e.cache == nil {
+			text = "the Manager has no cache"
+		}
+	}
+	return &Error{Kind: NotCached, Host: httpurl.Redacted(h.t.url), Err: errors.New(text)}
 }
 
 // bypassCaches asks the caches on the way for a new response (rule M1).

@@ -35,7 +35,7 @@ func (h *Hop) outcome() *CacheOutcome {
 	}
 	o := &c.outcome
 	o.Status, o.Made = c.status, c.answered
-	o.FromStore, o.Sent = c.answered && !c.combined, !c.answered || c.network != nil
+	o.FromStore, o.Sent = c.answered && !c.combined && !c.made, !c.answered || c.network != nil
 	if o.FromStore {
 		c.local = math.MaxInt64
 	}

@@ -17,7 +17,9 @@ import (
 func (h *Hop) processPart(times cacherules.Times) (again bool) {
 	c := h.cached
 	completes := c.decision.Action == cacherules.Complete
-	if c.fill == nil || h.unsure() || cacherules.Storable(&c.request, http.StatusPartialContent, h.resp.Header) != cacherules.Stores {
+	refusal := cacherules.Storable(&c.request, http.StatusPartialContent, h.resp.Header)
+	if c.fill == nil || h.unsure() || refusal != cacherules.Stores {
+		h.explain(refusal)
 		return completes && h.fetchAgain()
 	}
 	fields := h.receivedFields()

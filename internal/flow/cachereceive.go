@@ -126,8 +126,9 @@ func (h *Hop) answerStale(now time.Time) bool {
 	if !there || !h.answer(a, false, now) {
 		return false
 	}
+	c.status.Detail = string(cacherules.Unreachable)
 	if failed != nil {
-		c.status.ForwardStatus = failed.StatusCode
+		c.status.ForwardStatus, c.status.Detail = failed.StatusCode, string(cacherules.ByStaleError)
 	}
 	return true
 }
@@ -253,10 +254,28 @@ func (h *Hop) store(times cacherules.Times) bool {
 	if refusal == cacherules.Stores && h.startFill(times) {
 		return true
 	}
+	if refusal != cacherules.Stores {
+		h.explain(refusal)
+	}
 	outdated := status == http.StatusNotFound || status == http.StatusGone ||
 		status < 400 && status != http.StatusPartialContent && status != http.StatusNotModified
 	if outdated && c.selected != nil && !c.request.NoStore() && !h.unsure() { // D30
 		h.removeEntries()
 	}
 	return false
+}
+
+// explain says in the status why the response is not stored.
+func (h *Hop) explain(refusal cacherules.Refusal) {
+	detail := &h.cached.status.Detail
+	switch {
+	case h.t.NoSaveCache:
+		*detail = string(cacherules.SaveControl)
+	case h.cached.request.NoStore():
+		*detail = string(cacherules.RequestNoStore)
+	case h.unsure():
+		*detail = string(cacherules.OneTrust)
+	default:
+		*detail = string(refusal)
+	}
 }

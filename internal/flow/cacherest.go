@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strings"
 
 	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacherules"
@@ -40,17 +41,29 @@ func (b *broken) failure(why error) error {
 		}
 		return why
 	}
-	text := "reading a stored body"
-	if b.end >= 0 {
-		text = fmt.Sprintf("%s, of which %d bytes are missing", text, b.end-b.at)
-	}
-	// the cause is not wrapped: a time limit of the store is none of the reply
-	err := fmt.Errorf("%s: %v; fetching them: %w", text, b.err, why)
+	text := fmt.Sprintf("the stored body cannot be read from byte %d on (%v)", b.at, b.err)
+	causes := []error{why} // not the store's: a time limit of the store is none of the reply
 	if errors.Is(b.err, httpcache.ErrDamaged) {
-		err = fmt.Errorf("%w: %w", httpcache.ErrDamaged, err)
+		file := strings.TrimPrefix(b.err.Error(), httpcache.ErrDamaged.Error()+": ")
+		text = fmt.Sprintf("the stored body is damaged at byte %d (%s)", b.at, file)
+		causes = append(causes, httpcache.ErrDamaged)
 	}
-	return &Error{Kind: StoreFailed, Err: err}
+	if why == errOnlyCache {
+		text += ", and AlwaysCache forbids fetching the rest"
+	} else {
+		text = fmt.Sprintf("%s, and the rest cannot be fetched: %v", text, why)
+	}
+	return &Error{Kind: StoreFailed, Err: &lostRest{text, causes}}
 }
+
+// lostRest is the error of a stored body without its rest.
+type lostRest struct {
+	text   string
+	causes []error
+}
+
+func (l *lostRest) Error() string   { return l.text }
+func (l *lostRest) Unwrap() []error { return l.causes }
 
 // rest is the rest of a body, from the network.
 type rest struct {

@@ -178,9 +178,13 @@ func (h *Hop) fillWith(b filling, times cacherules.Times) bool {
 	}
 	w, err := f.c.store.Create(h.t.ctx, c.key, httpcache.Variant{ID: b.stored.Vary, Size: b.size})
 	if err != nil || w == nil {
+		c.status.Detail = string(cacherules.StoreRefused)
+		if err != nil {
+			c.status.Detail = string(cacherules.StoreError)
+		}
 		return false
 	}
-	c.status.Stored = true
+	c.status.Stored, c.status.Detail = true, guessed(b.stored)
 	if b.stored.Fields.Has("No-Vary-Search") {
 		h.learnSearch(b.stored)
 	}

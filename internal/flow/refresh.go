@@ -101,6 +101,7 @@ func (*background) Refused(*url.URL)                            {}
 func (*background) Redirect(*Redirection, func()) (follow bool) { return false }
 func (*background) Key(any)                                     {}
 func (*background) Local(int64)                                 {}
+func (*background) Uncached(string)                             {}
 func (*background) Decoding(*coding.Reader)                     {}
 
 func (b *background) Profile(*url.URL) (*wire.Profile, bool) { return b.profile, false }

@@ -78,6 +78,9 @@ type Watcher interface {
 	// request was to provide, perhaps from the goroutine that reads the body. n is negative if
 	// more was received than is delivered.
 	Local(n int64)
+	// Uncached reports, as the detail of a Cache-Status, why nothing is stored that answers the
+	// request, which must not be sent.
+	Uncached(detail string)
 	// Decoding provides the decoder of the body, which counts the encoded bytes.
 	Decoding(*coding.Reader)
 }

@@ -85,6 +85,7 @@ func (w *watcher) Uploaded(sent, total int64)      { w.tell("uploaded %d/%d", se
 func (w *watcher) Interim(code int, h http.Header) { w.tell("interim %d %s", code, h.Get("N")) }
 func (w *watcher) Refused(target *url.URL)         { w.tell("refused %v", target) }
 func (w *watcher) Local(int64)                     { w.tell("local") }
+func (w *watcher) Uncached(string)                 { w.tell("uncached") }
 func (w *watcher) Decoding(*coding.Reader)         { w.tell("decoding") }
 func (w *watcher) FlawsAccepted(host string, f *certs.Failure) {
 	w.tell("flaws-accepted %s %d", host, len(f.Problems))
