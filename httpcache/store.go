@@ -17,7 +17,7 @@ import (
 // several, that keep the same entries: what one has committed the others may see later, but
 // whole. A method that waits for something (a disk, a network, a lock) returns when ctx ends,
 // or within a bound of its own. An error never fails a request: it counts as nothing found,
-// or as not stored.
+// or as not stored. Watch tells a program of it.
 //
 // Package storetest has tests for Stores. A Store may also be a [Lister] and a [Reserver].
 type Store interface {
