@@ -25,6 +25,9 @@ type faultyStore struct {
 	fails  string // Lookup, Create, Write, Commit, Remove, Open or ReadAt; refuse: Create returns nil
 	limit  int    // from which byte on
 	failed atomic.Int32
+	open   atomic.Int32 // bodies
+
+	committing func() // before each Commit; nil for nothing
 }
 
 var errStore = errors.New("the store is broken")
@@ -84,12 +87,20 @@ func (e *faultyEntry) Open(ctx context.Context) (httpcache.Body, error) {
 		return nil, err
 	}
 	b, err := e.Entry.Open(ctx)
+	if err == nil {
+		e.s.open.Add(1)
+	}
 	return &faultyBody{b, e.s}, err
 }
 
 type faultyBody struct {
 	httpcache.Body
 	s *faultyStore
+}
+
+func (b *faultyBody) Close() error {
+	b.s.open.Add(-1)
+	return b.Body.Close()
 }
 
 func (b *faultyBody) ReadAt(p []byte, off int64) (int, error) {
@@ -118,6 +129,9 @@ func (w *faultyWriter) Write(p []byte) (int, error) {
 }
 
 func (w *faultyWriter) Commit(meta []byte) error {
+	if f := w.s.committing; f != nil {
+		f()
+	}
 	if err := w.s.fail("Commit"); err != nil {
 		return err
 	}
@@ -444,4 +458,30 @@ func TestUpgradeIsNotCached(t *testing.T) {
 	r, _ := fetched(t, m, q)
 	assert.Equal(t, httpcache.Status{}, r.CacheStatus())
 	assert.Len(t, s.Requests(), 2)
+}
+
+// TestPartIsNotStored: a stored body that a part was to be put behind is closed if the store does
+// not take the part.
+func TestPartIsNotStored(t *testing.T) {
+	store := &faultyStore{Store: httpcache.NewMemory(httpcache.Limits{})}
+	s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"a"`)
+		w.Header().Set("Cache-Control", "max-age=3600")
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader("0123456789"))
+	}, func(c *netreply.Config) { c.Cache = httpcache.New(store) })
+	part := func(which, want string) {
+		t.Helper()
+		q := s.Request("/")
+		q.Headers.Set("Range", "bytes="+which)
+		_, body := fetched(t, m, q)
+		assert.Equal(t, want, body)
+		assert.Zero(t, store.open.Load())
+	}
+	part("0-3", "0123")
+	store.fails = "Create"
+	part("4-6", "456")
+	assert.EqualValues(t, 1, store.failed.Load())
+	store.fails = ""
+	part("4-6", "456")
+	part("1-5", "12345")
 }

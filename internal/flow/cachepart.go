@@ -30,6 +30,13 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 	}
 	record := plain
 	next := filling{base: start, body: h.resp.Body, size: part.Len(), from: h.resp}
+	var before *storedBody // in next.body, before that of the response
+	taken := false         // by the fill
+	defer func() {
+		if before != nil && !taken {
+			before.Close()
+		}
+	}()
 	if s := c.selected.response(); s != nil {
 		merged, _, same := s.Combine(&c.request, h.resp.Header, fields, -1, times)
 		have := cacherules.Span{End: s.Length}
@@ -45,11 +52,11 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 			record = merged
 			next.base, next.at, next.size = have.Start, part.Start-have.Start, part.End-have.Start
 			if next.at > 0 {
-				stored := h.openStored(c.fill.ctx, c.selected.source, s, cacherules.Span{Start: have.Start, End: part.Start})
-				if stored == nil {
+				before = h.openStored(c.fill.ctx, c.selected.source, s, cacherules.Span{Start: have.Start, End: part.Start})
+				if before == nil {
 					return completes && h.fetchAgain()
 				}
-				next.body = &joined{io.MultiReader(stored, h.resp.Body), stored, h.resp.Body}
+				next.body = &joined{io.MultiReader(before, h.resp.Body), before, h.resp.Body}
 			}
 		case part.Len() < have.Len(): // between both something is missing: the larger one is kept
 			return completes && h.fetchAgain()
@@ -63,9 +70,10 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 	record.Reason = ""
 	next.stored = cacherules.NewStored(record)
 	if completes {
-		return !h.completes(next, times) && h.fetchAgain()
+		taken = h.completes(next, times)
+		return !taken && h.fetchAgain()
 	}
-	h.fillWith(next, times)
+	taken = h.fillWith(next, times)
 	return false
 }
 
