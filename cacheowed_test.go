@@ -92,3 +92,31 @@ func TestManyRemovalsFail(t *testing.T) {
 		assert.False(t, r.CacheStatus().Hit)
 	}
 }
+
+// TestRemovalAfterCommitFails: a response that is outdated while it is stored is not used if the
+// store does not remove it.
+func TestRemovalAfterCommitFails(t *testing.T) {
+	store := &faultyStore{Store: httpcache.NewMemory(httpcache.Limits{})}
+	version := 1
+	s, m := cachedServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			version++
+			return
+		}
+		fresh(fmt.Sprint(version))(w, r)
+	}, func(c *netreply.Config) { c.Cache = httpcache.New(store) })
+	store.committing = func() {
+		store.committing = nil
+		_, err := m.Post(t.Context(), s.Request("/"), nil).ReadAll()
+		assert.NoError(t, err)
+		store.fails = "Remove"
+	}
+	_, body := fetched(t, m, s.Request("/"))
+	assert.Equal(t, "1", body)
+	assert.EqualValues(t, 1, store.failed.Load())
+	store.fails = ""
+	for range 2 {
+		_, body = fetched(t, m, s.Request("/"))
+		assert.Equal(t, "2", body)
+	}
+}

@@ -185,7 +185,12 @@ func parsed(e httpcache.Entry) *cacherules.Stored {
 func (c *cache) remove(t *Transfer, key string) {
 	t.Clock.Pause()
 	defer t.Clock.Resume()
-	if c.store.Remove(context.WithoutCancel(t.ctx), key) != nil { // what is outdated goes, also after an abort
+	c.removeKey(t.ctx, key)
+}
+
+// removeKey is remove without a clock to pause.
+func (c *cache) removeKey(ctx context.Context, key string) {
+	if c.store.Remove(context.WithoutCancel(ctx), key) != nil { // what is outdated goes, also after an abort
 		c.oweKey(key)
 	}
 }

@@ -292,14 +292,14 @@ func (f *fill) end(err error) error {
 	f.arrived()
 	if left := f.left(); f.exact && (left < 0 || left > 0 && err == io.EOF) {
 		// what is stored could never be completed like this
-		f.c.store.Remove(context.WithoutCancel(f.ctx), f.key)
+		f.c.removeKey(f.ctx, f.key)
 		if err == io.EOF && left > 0 {
 			err = &wire.Error{Phase: wire.Body, Fault: wire.Malformed, Began: true, Err: errors.New("a part of the body is shorter than its Content-Range")}
 		}
 	} else if meta := f.meta(err); meta != nil && f.current() {
 		f.w.Commit(meta)  // what is not stored is fetched again
 		if !f.current() { // it was invalidated meanwhile, perhaps before it was there
-			f.c.store.Remove(context.WithoutCancel(f.ctx), f.key)
+			f.c.removeKey(f.ctx, f.key)
 		}
 	}
 	f.mu.Lock()
