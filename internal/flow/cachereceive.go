@@ -177,7 +177,7 @@ func (h *Hop) notModified(times cacherules.Times) (again bool) {
 func (h *Hop) takeOffered(fields headers.Headers, times cacherules.Times) bool {
 	c, received := h.cached, h.resp
 	e := c.entryOf(cacherules.SelectOffered(c.stored(nil), received.Header))
-	if e == nil {
+	if e == nil || h.unsure() {
 		return false
 	}
 	s := cacherules.NewStored(e.stored.Update(&c.request, fields, times))
