@@ -22,9 +22,6 @@ func (s *Stored) Shared(now time.Time) bool {
 // NoStore reports whether the request forbids to store its response.
 func (r *Request) NoStore() bool { return r.noStore }
 
-// Conditional reports whether the request has preconditions of its own.
-func (r *Request) Conditional() bool { return r.conditional() }
-
 // KeyLike is the VaryKey that a response to the request will have if it varies like s, a
 // response for the same URI; nil stands for one that does not vary.
 func (r *Request) KeyLike(s *Stored) VaryKey {

@@ -120,7 +120,8 @@ func (e *Engine) ForgetLogins() {
 // CloseParked closes the connections to proxies that wait for credentials.
 func (e *Engine) CloseParked() { e.routes.closeParked() }
 
-// Close is the last ForgetLogins. Transfers must have ended.
+// Close is the last ForgetLogins. It also ends what the cache does in the background, and waits
+// for that. Transfers must have ended.
 func (e *Engine) Close() {
 	e.routes.close()
 	if e.cache != nil {

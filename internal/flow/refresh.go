@@ -76,8 +76,8 @@ func (c *cache) endRefresh(key, host string) {
 	c.done(host)
 }
 
-// background is the Watcher of a validation that the program does not see: nothing is asked,
-// and what was chosen for the request counts.
+// background is the Watcher of a repetition, of which the program sees nothing: nothing is asked, and
+// what was chosen for the request counts.
 type background struct {
 	profile *wire.Profile
 	proxies []*Proxy
