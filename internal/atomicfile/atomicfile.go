@@ -23,7 +23,7 @@ const staleAge = time.Hour
 
 // maxTries bounds how often create tries again after the Sweep of another process has
 // removed a temporary file before it was locked.
-const maxTries = 10
+const maxTries = 100
 
 // Write replaces the content of the file name with what write writes. If it fails the old
 // file is unchanged. The new content is synced to disk before the file gets its name.
