@@ -101,7 +101,7 @@ func (d *Disk) runExpiry() (again bool) {
 		last = time.Time{}
 	}
 	d.sweep()
-	if len(namesIn(filepath.Join(d.dir, unfinished))) == 0 {
+	if names, err := namesIn(filepath.Join(d.dir, unfinished)); err == nil && len(names) == 0 {
 		before.unfinished = 0 // of processes that were killed
 		d.sizes.change(func(s *sizes) { s.unfinished = 0 })
 	}
@@ -149,7 +149,8 @@ func (d *Disk) count(last time.Time) (keys []usedKey, size int64) {
 			others bool // there are files that may have been left behind
 		}
 		all := map[string]*found{}
-		for _, name := range namesIn(dir) {
+		names, _ := namesIn(dir)
+		for _, name := range names {
 			hash := name[:min(len(name), 32)]
 			if !isHash(hash) {
 				continue
@@ -316,7 +317,8 @@ func (d *Disk) shrinkKey(used usedKey, enough int64) (freed int64) {
 // sweep removes bodies whose writers are gone.
 func (d *Disk) sweep() {
 	dir := filepath.Join(d.dir, unfinished)
-	for _, base := range namesIn(dir) {
+	names, _ := namesIn(dir)
+	for _, base := range names {
 		if isBody(base) {
 			removeDead(filepath.Join(dir, base))
 		}

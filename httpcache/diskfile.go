@@ -17,6 +17,9 @@ import (
 // errNotPlain is the error of what is not a plain file. It counts as damage.
 var errNotPlain = fmt.Errorf("%w: it is not a file of its own", ErrDamaged)
 
+// errDirectory is the error of a directory in place of a file. It may have content, and stays.
+var errDirectory = errors.New("is a directory")
+
 // openPlain opens a file for reading.
 func openPlain(name string) (*os.File, fs.FileInfo, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|plainFlags, 0)
@@ -30,7 +33,7 @@ func openPlain(name string) (*os.File, fs.FileInfo, error) {
 	switch {
 	case err != nil:
 	case st.IsDir():
-		err = fmt.Errorf("httpcache: %s is a directory", name)
+		err = fmt.Errorf("httpcache: %s: %w", name, errDirectory)
 	case !st.Mode().IsRegular():
 		err = errNotPlain
 	}

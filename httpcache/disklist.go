@@ -1,8 +1,11 @@
 package httpcache
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -16,7 +19,7 @@ func (d *Disk) RemovePrefix(ctx context.Context, prefix string) error {
 		return err
 	}
 	var failed error
-	d.walk(ctx, func(hash string, k *keyFile) bool {
+	unread := d.walk(ctx, func(hash string, k *keyFile) bool {
 		if strings.HasPrefix(k.key, prefix) {
 			if err := d.change(ctx, hash, k.key, 0, removeAll); failed == nil {
 				failed = err
@@ -24,10 +27,7 @@ func (d *Disk) RemovePrefix(ctx context.Context, prefix string) error {
 		}
 		return ctx.Err() == nil
 	})
-	if failed == nil {
-		failed = ctx.Err()
-	}
-	return failed
+	return cmp.Or(failed, ctx.Err(), unread)
 }
 
 // All yields all entries.
@@ -47,33 +47,43 @@ func (d *Disk) All(ctx context.Context) iter.Seq2[string, Entry] {
 	}
 }
 
-// walk calls f for each key, until it returns false.
-func (d *Disk) walk(ctx context.Context, f func(hash string, k *keyFile) bool) {
+// walk calls f for each key, until it returns false. The error is the first of those with which
+// something could not be read; the rest is walked all the same.
+func (d *Disk) walk(ctx context.Context, f func(hash string, k *keyFile) bool) (unread error) {
 	for i := range shards {
 		if ctx.Err() != nil {
-			return
+			return unread
 		}
-		for _, name := range namesIn(filepath.Join(d.dir, fmt.Sprintf("%02x", i))) {
+		names, err := namesIn(filepath.Join(d.dir, fmt.Sprintf("%02x", i)))
+		unread = cmp.Or(unread, err)
+		for _, name := range names {
 			hash, ok := strings.CutSuffix(name, keySuffix)
 			if !ok || !isHash(hash) {
 				continue
 			}
-			if k, _, err := d.read(hash); err == nil && k != nil && !f(hash, k) {
-				return
+			k, _, err := d.read(hash)
+			if err != nil && !errors.Is(err, errDirectory) { // which is no entry
+				unread = cmp.Or(unread, err)
+			}
+			if err == nil && k != nil && !f(hash, k) {
+				return unread
 			}
 		}
 	}
+	return unread
 }
 
 // namesIn lists a directory, which may be missing.
-func namesIn(dir string) []string {
+func namesIn(dir string) ([]string, error) {
 	f, err := os.OpenFile(dir, os.O_RDONLY|plainFlags, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer f.Close()
-	names, _ := f.Readdirnames(-1)
-	return names
+	return f.Readdirnames(-1)
 }
 
 // Size is the number of bytes that files of entries take, with those that are being written.
