@@ -70,6 +70,9 @@ type Config struct {
 	// Request.Proxy. Resolver, DialContext, Proxy and ProxyFactory of the Managers do not count:
 	// those that share a cache should lead to the same servers. Nothing is stored of a connection
 	// whose certificate an answer to a question has accepted.
+	// Where a function of the program decides about certificates (VerifyConnection,
+	// GetClientCertificate, pre-shared keys), nobody can tell what is the same: responses are
+	// then for one SSLConfiguration of one Manager, and not for the next run of the program.
 	Cache *httpcache.Cache
 	// MaxDecodedSize is the largest size in bytes of a body after content decoding,
 	// whatever its ratio; 0 means no limit. A larger body fails the reply with
