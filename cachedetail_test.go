@@ -42,6 +42,7 @@ func TestCacheStatusDetail(t *testing.T) {
 		{fields: "Cache-Control: max-age=9", first: true, ask: field("no-store"), detail: "request-no-store"},
 		{fields: "Cache-Control: max-age=9", first: true, ask: notStored, detail: "save-control"},
 		{fields: "Cache-Control: max-age=9", first: true, status: 429, detail: "status"},
+		{fields: "Cache-Control: max-age=9, must-understand", first: true, status: 299, detail: "not-understood"},
 		{fields: "Vary: *", first: true, detail: "vary"},
 		{fields: "X: y", first: true, status: 403, detail: "not-cacheable"},
 		{fields: "Cache-Control: max-age=9", first: true, store: "refuse", detail: "store-refused"},
