@@ -41,7 +41,7 @@ func (c *cache) owePrefix(prefix string) {
 
 // boundOwed owes everything in place of very much. The caller holds the lock.
 func (c *cache) boundOwed() {
-	if len(c.owed.keys)+len(c.owed.prefixes) > maxAlone {
+	if len(c.owed.keys)+len(c.owed.prefixes) > maxKeys {
 		c.owed.keys, c.owed.prefixes = nil, map[string]int{"": c.owed.failures}
 	}
 	c.owed.any.Store(true)

@@ -114,7 +114,7 @@ func (c *cache) outdatePrefix(prefix string) {
 // noteOutdated adds to outdated or cleared. The caller holds the lock.
 func (c *cache) noteOutdated(m map[string]uint64, key string) map[string]uint64 {
 	c.now++
-	if m == nil || len(m) >= maxAlone {
+	if m == nil || len(m) >= maxKeys {
 		if m != nil {
 			c.outdatedAll = c.now
 		}

@@ -32,9 +32,10 @@ const (
 	aborted         // its transfer has ended: another one may take the lead
 )
 
-// maxAlone is how many URLs are known whose responses cannot be shared, so that requests for
-// these do not wait, and how many that were invalidated.
-const maxAlone = 1024
+// maxKeys bounds each list of keys that a cache keeps in memory: of those whose responses cannot be
+// shared, so that requests for them do not wait, of those that were invalidated, and of those that
+// the store owes the removal of.
+const maxKeys = 1024
 
 // board makes the request one that others wait for, or returns the one to wait for.
 func (h *Hop) board() (wait *fill) {
@@ -179,7 +180,7 @@ func (c *cache) setAlone(key string, alone bool) {
 	case c.alone == nil:
 		c.alone = map[string]bool{key: true}
 	default:
-		if len(c.alone) >= maxAlone {
+		if len(c.alone) >= maxKeys {
 			clear(c.alone)
 		}
 		c.alone[key] = true
