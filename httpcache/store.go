@@ -109,7 +109,7 @@ type Reserver interface {
 	Reserve(ctx context.Context, key string) (release func(), waited bool)
 }
 
-// Memo is an Entry that stays in memory, and whose Lookup returns the same one each time.
+// Memo is an Entry that stays in memory: what each Lookup returns for it has the same Memo.
 type Memo interface {
 	// Memo is where the cache keeps the decoded metadata, so that it decodes them once. An
 	// Update begins with an empty one.
