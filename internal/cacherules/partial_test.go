@@ -82,31 +82,27 @@ func TestCombine(t *testing.T) {
 	const strong = `ETag: "a"`
 	begin := Spans{{0, 400}}
 	for name, c := range map[string]struct {
-		stored   *Stored
-		lines    []string
-		received int64
-		ok       bool
-		have     Spans // nil for all
+		stored *Stored
+		lines  []string
+		ok     bool
+		have   Spans // nil for all
 	}{
-		"the rest":          {partial(begin, strong), []string{strong, "Content-Range: bytes 400-999/1000"}, 600, true, nil},
-		"not yet arrived":   {partial(begin, strong), []string{strong, "Content-Range: bytes 400-999/1000"}, -1, true, nil},
-		"some of the rest":  {partial(begin, strong), []string{strong, "Content-Range: bytes 400-999/1000"}, 100, true, Spans{{0, 500}}},
-		"nothing of it":     {partial(begin, strong), []string{strong, "Content-Range: bytes 400-999/1000"}, 0, true, Spans{{0, 400}}},
-		"overlapping":       {partial(begin, strong), []string{strong, "Content-Range: bytes 300-499/1000"}, -1, true, Spans{{0, 500}}},
-		"apart":             {partial(begin, strong), []string{strong, "Content-Range: bytes 500-599/1000"}, -1, true, Spans{{0, 400}, {500, 600}}},
-		"length told later": {partial(begin, strong), []string{strong, "Content-Range: bytes 400-499/*"}, -1, true, Spans{{0, 500}}},
-		"of the whole":      {ok(strong), []string{strong, "Content-Range: bytes 400-499/1000"}, -1, true, nil},
-		"other ETag":        {partial(begin, strong), []string{`ETag: "b"`, "Content-Range: bytes 400-999/1000"}, -1, false, nil},
-		"weak":              {partial(begin, `ETag: W/"a"`), []string{`ETag: W/"a"`, "Content-Range: bytes 400-999/1000"}, -1, false, nil},
-		"no ETag":           {partial(begin, strong), []string{"Content-Range: bytes 400-999/1000"}, -1, false, nil},
-		"none at all":       {partial(begin), []string{"Content-Range: bytes 400-999/1000"}, -1, false, nil},
-		"by date":           {partial(begin, "Last-Modified: {-9s}"), []string{"Date: {0s}", "Last-Modified: {-9s}", "Content-Range: bytes 400-999/1000"}, -1, true, nil},
-		"by weak date":      {partial(begin, "Last-Modified: {-9s}"), []string{"Last-Modified: {-9s}", "Content-Range: bytes 400-999/1000"}, -1, false, nil},
-		"other length":      {partial(begin, strong), []string{strong, "Content-Range: bytes 400-998/999"}, -1, false, nil},
-		"beyond the length": {partial(begin, strong), []string{strong, "Content-Range: bytes 400-1000/*"}, -1, false, nil},
-		"no Content-Range":  {partial(begin, strong), []string{strong}, -1, false, nil},
+		"the rest":          {partial(begin, strong), []string{strong, "Content-Range: bytes 400-999/1000"}, true, nil},
+		"overlapping":       {partial(begin, strong), []string{strong, "Content-Range: bytes 300-499/1000"}, true, Spans{{0, 500}}},
+		"apart":             {partial(begin, strong), []string{strong, "Content-Range: bytes 500-599/1000"}, true, Spans{{0, 400}, {500, 600}}},
+		"length told later": {partial(begin, strong), []string{strong, "Content-Range: bytes 400-499/*"}, true, Spans{{0, 500}}},
+		"of the whole":      {ok(strong), []string{strong, "Content-Range: bytes 400-499/1000"}, true, nil},
+		"other ETag":        {partial(begin, strong), []string{`ETag: "b"`, "Content-Range: bytes 400-999/1000"}, false, nil},
+		"weak":              {partial(begin, `ETag: W/"a"`), []string{`ETag: W/"a"`, "Content-Range: bytes 400-999/1000"}, false, nil},
+		"no ETag":           {partial(begin, strong), []string{"Content-Range: bytes 400-999/1000"}, false, nil},
+		"none at all":       {partial(begin), []string{"Content-Range: bytes 400-999/1000"}, false, nil},
+		"by date":           {partial(begin, "Last-Modified: {-9s}"), []string{"Date: {0s}", "Last-Modified: {-9s}", "Content-Range: bytes 400-999/1000"}, true, nil},
+		"by weak date":      {partial(begin, "Last-Modified: {-9s}"), []string{"Last-Modified: {-9s}", "Content-Range: bytes 400-999/1000"}, false, nil},
+		"other length":      {partial(begin, strong), []string{strong, "Content-Range: bytes 400-998/999"}, false, nil},
+		"beyond the length": {partial(begin, strong), []string{strong, "Content-Range: bytes 400-1000/*"}, false, nil},
+		"no Content-Range":  {partial(begin, strong), []string{strong}, false, nil},
 	} {
-		rec, _, combined := c.stored.Combine(get(), header(c.lines...), list(append(c.lines, "X: new")...), c.received, at0)
+		rec, combined := c.stored.Combine(get(), header(c.lines...), list(append(c.lines, "X: new")...), at0)
 		assert.Equal(t, c.ok, combined, name)
 		if c.ok {
 			assert.Equal(t, c.have, rec.Have, name)
@@ -117,9 +113,8 @@ func TestCombine(t *testing.T) {
 	}
 	rec := partial(begin, strong).Record
 	rec.Length = -1
-	rec, offset, combined := NewStored(rec).Combine(get(), header(strong, "Content-Range: bytes 400-499/500"), list(strong), -1, at0)
+	rec, combined := NewStored(rec).Combine(get(), header(strong, "Content-Range: bytes 400-499/500"), list(strong), at0)
 	assert.True(t, combined)
-	assert.EqualValues(t, 400, offset)
 	assert.EqualValues(t, 500, rec.Length)
 	assert.True(t, rec.Complete())
 }

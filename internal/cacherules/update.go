@@ -107,34 +107,30 @@ func (s *Stored) invalidated() Record {
 	return rec
 }
 
-// Combine returns the record of a stored response and a 206 with more of the same body
-// (RFC 9111, section 3.4), of which received bytes have arrived, -1 for all; offset is where
-// they belong. It reports false if both may not be combined: then the 206 replaces what is
-// stored. h are the fields as a map.
-func (s *Stored) Combine(r *Request, h http.Header, fields headers.Headers, received int64, t Times) (rec Record, offset int64, ok bool) {
+// Combine returns the record of a stored response and a 206 with more of the same body, as if all
+// of that had arrived (RFC 9111, section 3.4). It reports false if both may not be combined: then
+// the 206 replaces what is stored. h are the fields as a map.
+func (s *Stored) Combine(r *Request, h http.Header, fields headers.Headers, t Times) (rec Record, ok bool) {
 	part, total, ok := parseContentRange(h["Content-Range"])
 	p := newPolicy(http.StatusPartialContent, h, t)
 	if !ok || s.Status != http.StatusOK || !s.sameRepresentation(&p) || s.Length >= 0 && total >= 0 && s.Length != total {
-		return Record{}, 0, false
+		return Record{}, false
 	}
 	rec = s.Update(r, fields, t)
 	rec.Length = max(s.Length, total)
-	if received >= 0 {
-		part.End = min(part.End, part.Start+received)
-	}
 	if !s.Complete() {
 		if rec.Have, ok = s.Have.Add(part); !ok {
-			return Record{}, 0, false
+			return Record{}, false
 		}
 		last := rec.Have[len(rec.Have)-1]
 		if rec.Length >= 0 && last.End > rec.Length {
-			return Record{}, 0, false
+			return Record{}, false
 		}
 		if len(rec.Have) == 1 && last.Start == 0 && last.End == rec.Length {
 			rec.Have = nil
 		}
 	}
-	return rec, part.Start, true
+	return rec, true
 }
 
 // merge replaces stored fields by those of an update (RFC 9111, section 3.2), except those

@@ -38,7 +38,7 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 		}
 	}()
 	if s := c.selected.response(); s != nil {
-		merged, _, same := s.Combine(&c.request, h.resp.Header, fields, -1, times)
+		merged, same := s.Combine(&c.request, h.resp.Header, fields, times)
 		have := cacherules.Span{End: s.Length}
 		if !s.Complete() {
 			have = s.Have[0]
