@@ -48,14 +48,17 @@ func Write(name string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
+	named := false
+	defer func() { // also when write panics
+		if !named {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
 	if err = fill(f, old, write); err == nil {
 		err = rename(f, target)
-	} else {
-		f.Close()
 	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
+	named = err == nil
 	return err
 }
 
@@ -69,11 +72,13 @@ func Create(name string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
+	defer func() { // also when write panics
+		f.Close()
+		os.Remove(f.Name())
+	}()
 	if err = fill(f, nil, write); err == nil {
 		err = os.Link(f.Name(), name) // unlike os.Rename it replaces nothing
 	}
-	f.Close()
-	os.Remove(f.Name())
 	return err
 }
 
