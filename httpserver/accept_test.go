@@ -34,6 +34,12 @@ type from struct {
 
 func (c from) RemoteAddr() net.Addr { return c.addr }
 
+// address is an address as listeners have that are not of package net.
+type address string
+
+func (address) Network() string  { return "tcp" }
+func (a address) String() string { return string(a) }
+
 // TestAllowDeny: who may connect; a list of those who may outranks the one of those who may
 // not.
 func TestAllowDeny(t *testing.T) {
@@ -61,6 +67,10 @@ func TestAllowDeny(t *testing.T) {
 		{nil, list("fe80::/10"), tcp("[fe80::1%eth0]:1"), false},
 		{list("2001:db8::/32", "192.0.2.1/32"), nil, tcp("[2001:db9::1]:1"), false},
 		{list("192.0.2.0/24"), nil, &net.UnixAddr{Name: "x"}, true},
+		{nil, list("192.0.2.0/24"), address("192.0.2.1:1"), false},
+		{list("192.0.2.0/24"), nil, address("192.0.3.1:1"), false},
+		{list("192.0.2.0/24"), nil, address("192.0.2.1:1"), true},
+		{list("192.0.2.0/24"), nil, nil, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer(t, httpserver.Config{Allow: c.allow, Deny: c.deny})

@@ -93,10 +93,15 @@ func networks(of []netip.Prefix) []netip.Prefix {
 
 // addressOf is that of a connection's client, the zero address when there is none.
 func addressOf(c net.Conn) netip.Addr {
-	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+	at := c.RemoteAddr()
+	if a, ok := at.(*net.TCPAddr); ok {
 		return a.AddrPort().Addr().Unmap().WithZone("")
 	}
-	return netip.Addr{}
+	if at == nil {
+		return netip.Addr{}
+	}
+	a, _ := netip.ParseAddrPort(at.String()) // of a listener with addresses of its own
+	return a.Addr().Unmap().WithZone("")
 }
 
 // hostOf is the client of a connection; the zero address counts as nobody's.
