@@ -108,7 +108,7 @@ func (b *requestBody) Close() error { return nil }
 
 // next reads from the client.
 func (b *requestBody) next(p []byte) (int, error) {
-	if b.max >= 0 && int64(len(p)) > b.left+1 {
+	if b.max >= 0 && int64(len(p))-1 > b.left { // left+1 may be beyond an int64
 		p = p[:b.left+1]
 	}
 	n, err := b.wait(p)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -53,6 +54,7 @@ func (s *Responder) content(r *http.Request, name string, modified time.Time, co
 		c.header["Content-Type"] = []string{kind}
 	}
 	http.ServeContent(c, r, name, modified, in)
+	in.stop()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.state == sending {
@@ -76,9 +78,13 @@ func replaceFields(to http.Header, h Headers) {
 
 // lookedAt is content of which the first block has been read, and is not read again.
 type lookedAt struct {
-	src   io.ReadSeeker
-	file  bool
-	size  int64
+	src     io.ReadSeeker
+	file    bool
+	stopped bool
+	size    int64
+	// http.ServeContent reads several ranges by a goroutine that it does not wait for. mu is
+	// held while that reads.
+	mu    sync.Mutex
 	first []byte
 	at    int64 // where the next Read begins
 	srcAt int64 // where src stands
@@ -106,7 +112,16 @@ func lookAt(src io.ReadSeeker, buf []byte) (*lookedAt, error) {
 	return &lookedAt{src: src, file: in.file, size: in.size, first: buf[:n], srcAt: int64(n)}, nil
 }
 
+// stop waits for a Read that is under way: neither src nor first is used afterwards.
+func (c *lookedAt) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+}
+
 func (c *lookedAt) Seek(offset int64, whence int) (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch whence {
 	case io.SeekCurrent:
 		offset += c.at
@@ -121,6 +136,11 @@ func (c *lookedAt) Seek(offset int64, whence int) (int64, error) {
 }
 
 func (c *lookedAt) Read(p []byte) (n int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return 0, fs.ErrClosed
+	}
 	if c.at < int64(len(c.first)) {
 		n = copy(p, c.first[c.at:])
 	} else if err = c.reach(); err == nil {

@@ -131,8 +131,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	if b.limit >= 0 && int64(len(p)) > b.limit-b.done+1 {
-		p = p[:b.limit-b.done+1]
+	if left := b.limit - b.done; b.limit >= 0 && int64(len(p))-1 > left { // left+1 may be beyond an int64
+		p = p[:left+1]
 	}
 	n, err := b.src.Read(p)
 	if left := b.limit - b.done; b.limit >= 0 && int64(n) > left {

@@ -75,8 +75,10 @@ const jsonBlanks = " \t\r\n"
 
 // checkCoding refuses a body that would have to be decoded first.
 func checkCoding(r *http.Request) error {
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return &InputError{Kind: ErrMediaType}
+	for _, coding := range r.Header.Values("Content-Encoding") {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return &InputError{Kind: ErrMediaType}
+		}
 	}
 	return nil
 }

@@ -25,8 +25,9 @@ type Headers = headers.Headers
 // can be given. After an answer every other call is ErrAlreadyResponded.
 //
 // HandlerFunc and Server make Responders, which end with their handlers, and New does for
-// handlers that say so themselves, by End. A goroutine that is left behind gets ErrHandlerReturned. Calls may come from several goroutines
-// and happen one after another, but for Swap.
+// handlers that say so themselves, by End. A goroutine that is left behind gets
+// ErrHandlerReturned. Calls may come from several goroutines and happen one after another,
+// but for Swap.
 //
 // The answer to HEAD is the head that the same calls send for GET; it leaves at once, and
 // sources of unknown size are not read for it.

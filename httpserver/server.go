@@ -250,6 +250,9 @@ func (s *Server) Use(middleware ...func(http.Handler) http.Handler) {
 // and Trailer does not count. Body is nil and stays so, as does whether the Status has a body
 // (204, 205 and 304 have none): a change of that does not count. Only in answers of
 // SendResponse and Route f can change all that, before middleware sees them.
+//
+// f runs within the call that sends the head: it must not call that request's Responder,
+// which would wait for itself.
 func (s *Server) AfterRequest(f func(*http.Request, *Response)) { s.after = append(s.after, f) }
 
 func (s *Server) prepare(r *http.Request, p *Response) {

@@ -199,7 +199,7 @@ func (w *serverWriter) prepare(status StatusCode) StatusCode {
 	spelled := spelledFor(w.r)
 	for name, value := range p.Headers.All() {
 		switch {
-		case isFraming(name):
+		case isFraming(name), w.r.ProtoMajor > 1 && isOfConnection(name):
 		case !httpguts.ValidHeaderFieldName(name), !httpguts.ValidHeaderFieldValue(value):
 			w.fail(&HeaderError{name, "not a valid field, in AfterRequest"})
 		default:
