@@ -315,7 +315,7 @@ func named(name string) []byte { return []byte("event: " + name + "\ndata: \n\n"
 // things, and the place among the events, an id without an event.
 func (c *hubClient) greeting(r *http.Request) (b []byte, err error) {
 	if retry := c.hub.cfg.Retry; retry > 0 {
-		b = append(strconv.AppendInt([]byte("retry: "), retry.Milliseconds(), 10), '\n')
+		b = append(strconv.AppendInt([]byte("retry: "), max(1, retry.Milliseconds()), 10), '\n')
 	}
 	if c.missed {
 		b = append(b, named(EventsMissed)...)

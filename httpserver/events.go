@@ -64,7 +64,7 @@ func (v *Event) encode() ([]byte, error) {
 		b = append(append(append(b, "event: "...), v.Name...), '\n')
 	}
 	if v.Retry > 0 {
-		b = append(strconv.AppendInt(append(b, "retry: "...), v.Retry.Milliseconds(), 10), '\n')
+		b = append(strconv.AppendInt(append(b, "retry: "...), max(1, v.Retry.Milliseconds()), 10), '\n')
 	}
 	data := strings.ReplaceAll(strings.ReplaceAll(v.Data, "\r\n", "\n"), "\r", "\n")
 	for line := range strings.SplitSeq(data, "\n") {

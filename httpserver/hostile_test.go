@@ -138,3 +138,28 @@ func TestHookSetsFieldsOfConnection(t *testing.T) {
 	assert.Contains(t, got, "x-hook=1")
 	assert.NotContains(t, got, "keep-alive")
 }
+
+// TestShortRetry: a wait of less than a millisecond is not none.
+func TestShortRetry(t *testing.T) {
+	w := httptest.NewRecorder()
+	hub, err := httpserver.NewEventHub(httpserver.EventHubConfig{Retry: time.Microsecond})
+	require.NoError(t, err)
+	httpserver.HandlerFunc(func(r *http.Request, s *httpserver.Responder) {
+		events, err := s.Events()
+		require.NoError(t, err)
+		assert.NoError(t, events.Send(httpserver.Event{Retry: time.Microsecond, Data: "x"}))
+		assert.NoError(t, events.Close())
+	}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	assert.Equal(t, "retry: 1\ndata: x\n\n", w.Body.String())
+
+	addr := serve(t, httpserver.HandlerFunc(hub.Serve))
+	resp, err := http.Get("http://" + addr)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	first := make([]byte, len("retry: 1\n"))
+	_, err = io.ReadFull(resp.Body, first)
+	assert.NoError(t, err)
+	assert.Equal(t, "retry: 1\n", string(first))
+	hub.Close()
+	io.Copy(io.Discard, resp.Body)
+}
