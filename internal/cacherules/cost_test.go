@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
-
 	. "github.com/netreply/netreply/internal/cacherules"
 )
 
@@ -16,20 +14,6 @@ func hit() (*Request, []*Stored) {
 	s := respond(r, 200, "Date: {0s}", "Content-Type: text/html; charset=utf-8", "Content-Length: 1000", `ETag: "abc"`, "Last-Modified: {-1000h}",
 		"Cache-Control: public, max-age=3600", "Vary: Accept-Encoding", "Server: y")
 	return r, []*Stored{s}
-}
-
-// TestDecideAllocatesNothing: the fields of a stored response are parsed once.
-func TestDecideAllocatesNothing(t *testing.T) {
-	r, variants := hit()
-	now := start.Add(second)
-	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		s, miss := Select(r, variants)
-		if Decide(r, s, miss, now).Action != Use {
-			t.Fatal("not a hit")
-		}
-	}))
-	assert.Zero(t, testing.AllocsPerRun(100, func() { NewRequest("GET", r.Header, PreferNetwork, "") }))
-	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { Answer{Status: 200}.Fields(variants[0], false, now) }), 1.0)
 }
 
 // TestLongFields: time is linear in what a peer sends.
