@@ -147,6 +147,7 @@ type Server struct {
 	after   []func(*http.Request, *Response)
 	done    []func(*http.Request, Summary)
 	http    http.Server
+	tls     bool // http.TLSConfig is that of Config; net/http makes one for HTTP/2 otherwise
 	rates   rates
 	conns   connections
 
@@ -178,7 +179,7 @@ func NewServer(c Config) (*Server, error) {
 	if errorLog == nil && c.Logger != nil {
 		errorLog = slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)
 	}
-	s := &Server{cfg: c, mux: http.NewServeMux(), conns: connections{max: c.MaxConnections, perHost: c.MaxConnectionsPerHost,
+	s := &Server{cfg: c, mux: http.NewServeMux(), tls: tlsConfig != nil, conns: connections{max: c.MaxConnections, perHost: c.MaxConnectionsPerHost,
 		allow: networks(c.Allow), deny: networks(c.Deny)}}
 	s.handler = http.HandlerFunc(s.route)
 	s.streams, s.endStreams = context.WithCancel(context.Background())
@@ -340,7 +341,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if s.conns.limited() {
 		l = &limitedListener{l, &s.conns}
 	}
-	if s.http.TLSConfig != nil {
+	if s.tls {
 		return s.http.ServeTLS(l, "", "")
 	}
 	return s.http.Serve(l)

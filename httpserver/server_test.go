@@ -44,6 +44,27 @@ func newServer(t testing.TB, c httpserver.Config) *httpserver.Server {
 	return s
 }
 
+// TestServeTwice: a Server answers on several listeners, and on none after Shutdown.
+func TestServeTwice(t *testing.T) {
+	s := newServer(t, httpserver.Config{})
+	s.Route("/", func(*http.Request) *httpserver.Response { return httpserver.TextResponse("hello") })
+	for range 2 {
+		m, err := netreply.NewManager(netreply.Config{})
+		require.NoError(t, err)
+		defer m.Close()
+		req, err := netreply.NewRequest("http://" + listen(t, s))
+		require.NoError(t, err)
+		body, err := m.Get(t.Context(), req).ReadAll()
+		require.NoError(t, err)
+		assert.Equal(t, "hello", string(body))
+	}
+	require.NoError(t, s.Shutdown(t.Context()))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	assert.ErrorIs(t, s.Serve(l), http.ErrServerClosed)
+}
+
 // TestServer: routes, hooks and what no route takes.
 func TestServer(t *testing.T) {
 	s := newServer(t, httpserver.Config{})
