@@ -396,14 +396,6 @@ func (r *Reply) errLocked() error {
 	return r.err
 }
 
-// IsFinished reports whether the reply has finished. It is true from the last
-// DownloadProgress on (rule S3).
-func (r *Reply) IsFinished() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.state == finished || r.m == nil
-}
-
 // URL is the URL of the current hop (rule S10). If a redirect is refused, it stays the URL
 // that sent the redirect (D13).
 func (r *Reply) URL() *url.URL {
@@ -428,11 +420,9 @@ func (r *Reply) WireBytes() int64 {
 
 // wireBytes is WireBytes for callers that hold the lock.
 func (r *Reply) wireBytes() int64 {
-	n := int64(0)
+	n := r.pipe.Received()
 	if r.decoder != nil {
 		n = r.decoder.WireBytes()
-	} else {
-		n = r.pipe.Received()
 	}
 	if r.extra != nil {
 		n = max(0, n-r.extra.cache.Local)

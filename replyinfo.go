@@ -21,6 +21,14 @@ func (r *Reply) ErrorString() string {
 	return ""
 }
 
+// IsFinished reports whether the reply has finished. It is true from the last
+// DownloadProgress on (rule S3).
+func (r *Reply) IsFinished() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state == finished || r.m == nil
+}
+
 // IsRunning is the opposite of IsFinished.
 func (r *Reply) IsRunning() bool { return !r.IsFinished() }
 
