@@ -43,9 +43,11 @@ type connection interface {
 type conn struct {
 	connection
 	http2  bool
+	probed bool // nothing reads it while it is idle: it is probed regularly
 	tls    *tls.ConnectionState
 	nc     net.Conn // the socket, or the result of DialContext
 	stream net.Conn // carries HTTP: nc, or TLS on it
+	socket *socket  // nc, nil if it cannot be asked whether anything has arrived
 	// accepted are flaws of the server's certificate that were accepted; nil for none
 	accepted *certs.Failure
 	// local and remote are the addresses, nil if a connection of DialContext has none.
@@ -67,12 +69,27 @@ type conn struct {
 	deadline  time.Time     // end of the idle time
 	due       time.Time     // time of its entry in the expiry heap
 	heapIndex int           // index of the entry plus 1, 0 for none
-	excluded  bool          // accepts no new exchanges
-	removed   bool          // removed from its host
-	upgraded  bool          // removed, and not closed by its user yet; see Upgraded
+	probes    int           // number of probes since it became idle
+	nextProbe time.Time
+	excluded  bool // accepts no new exchanges
+	removed   bool // removed from its host
+	upgraded  bool // removed, and not closed by its user yet; see Upgraded
 }
 
-// startHTTP starts the negotiated version of HTTP on c.
+// HTTP1Conn selects the connections for HTTP/1.
+type HTTP1Conn int
+
+const (
+	DefaultConn HTTP1Conn = iota
+	StdConn               // those of net/http
+	OwnConn               // those of this package, where the system can tell what has arrived
+)
+
+func (k HTTP1Conn) own() bool { return k == OwnConn || k == DefaultConn && ownConns }
+
+// startHTTP starts the negotiated version of HTTP on c. HTTP/2 is always left to net/http,
+// and so is HTTP/1 on connections that nobody would read while they are idle: those of the
+// program, of its own TLS, and inside the TLS of a proxy.
 func (t *Transport) startHTTP(key Key, c *conn) (err error) {
 	if c.tls != nil {
 		c.http2 = c.tls.NegotiatedProtocol == "h2"
@@ -81,6 +98,8 @@ func (t *Transport) startHTTP(key Key, c *conn) (err error) {
 	}
 	if c.http2 {
 		c.connection, err = t.newH2Conn(key, c)
+	} else if t.cfg.HTTP1.own() && c.socket != nil {
+		c.connection, c.probed = newH1Conn(c, t.cfg.MaxHeaderBytes), true
 	} else {
 		c.connection, err = t.newStdConn(key, c)
 	}

@@ -195,8 +195,12 @@ func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile,
 		return nil, nil, DialError(err)
 	}
 	c := &conn{nc: raw, stream: raw, local: raw.LocalAddr(), remote: raw.RemoteAddr()}
+	if t.cfg.HTTP1.own() {
+		c.socket = newSocket(raw)
+	}
 	if key.Scheme == "https" {
 		s := t.newHandshake(d, again)
+		s.socket = c.socket
 		if c.stream, c.tls, err = s.run(d.ctx, raw); err != nil {
 			dial.GiveUp(raw)
 			if errors.Is(err, errStale) && !again {
@@ -205,6 +209,9 @@ func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile,
 			return nil, nil, DialError(err)
 		}
 		c.accepted, accepted = s.accepted, s.acceptedProfile
+		if key.Profile.Handshake != nil {
+			c.socket = nil // its TLS may not continue after a Read that does not wait
+		}
 	}
 	if err := t.startHTTP(key, c); err != nil {
 		dial.GiveUp(raw)

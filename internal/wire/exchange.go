@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/netreply/netreply/headers"
 	"github.com/netreply/netreply/internal/certs"
 	"github.com/netreply/netreply/internal/dial"
 )
@@ -119,11 +120,17 @@ type Exchange struct {
 	// Repeated reports that the exchange was tried before: Observer.Connecting is not
 	// called then (rule N22).
 	Repeated bool
-	wasIdle  bool  // the connection was idle before the exchange
-	unacked  int32 // state of PeerMoved, as is moved
+	// Order, if not nil, has the fields of the caller in the order and spelling in which an
+	// HTTP/1 connection of this package sends them. Their values are those in the request,
+	// and fields that the request does not have are not sent.
+	Order *headers.Headers
+
+	wasIdle bool  // the connection was idle before the exchange
+	unacked int32 // state of PeerMoved, as is moved
 
 	cancellation *cancellation
-	body         body // response body
+	body         body        // response body
+	h1           *h1Exchange // on an h1Conn
 
 	waiter  *waiter // the last one; guarded by Transport.mu
 	carrier *conn   // set before Sending

@@ -28,12 +28,22 @@ func (e *expiry) schedule(c *conn, now time.Time) {
 		limit = c.hint
 	}
 	c.idleSince, c.deadline = now, now.Add(limit)
+	c.probes, c.nextProbe = 0, now.Add(probeInterval(0))
+	e.enter(c, now)
+}
+
+// enter makes sure that c has an entry in time.
+func (e *expiry) enter(c *conn, now time.Time) {
+	due := c.deadline
+	if c.probed && c.nextProbe.Before(due) {
+		due = c.nextProbe
+	}
 	switch {
 	case c.heapIndex == 0:
-		c.due = c.deadline
+		c.due = due
 		heap.Push(&e.due, c)
-	case c.deadline.Before(c.due):
-		c.due = c.deadline
+	case due.Before(c.due):
+		c.due = due
 		heap.Fix(&e.due, c.heapIndex-1)
 	default:
 		return // the existing entry is early enough
@@ -73,9 +83,10 @@ func (p *pool) discardExpired(now time.Time) {
 		c := heap.Pop(&e.due).(*conn)
 		switch {
 		case c.streams > 0: // in use: it gets a new entry when it is idle again
+		case c.deadline.After(now) && c.probed && !c.nextProbe.After(now):
+			c.host.takeForProbe(c)
 		case c.deadline.After(now):
-			c.due = c.deadline
-			heap.Push(&e.due, c)
+			e.enter(c, now)
 		default:
 			p.discard(c)
 			c.host.startDials()

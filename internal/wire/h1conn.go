@@ -1,129 +1,161 @@
 package wire
 
 import (
-	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
-
-	"github.com/netreply/netreply/internal/oserr"
 )
 
-// stdConn is an HTTP/1 connection of net/http.
-type stdConn struct {
-	cc  *http.ClientConn
-	tap *tapConn
-	raw net.Conn // the socket under the tap, and under TLS
-}
-
-func (t *Transport) newStdConn(key Key, c *conn) (*stdConn, error) {
-	s := &stdConn{tap: newTapConn(c.stream, t.cfg.MaxHeaderBytes), raw: c.nc}
-	s.tap.onEnd = func() { t.connEnded(c) }
-	var err error
-	s.cc, err = clientConn(t.std, key, s.tap)
-	return s, err
-}
-
-func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
-	s.tap.arm(req.Method, x.Observer)
-	resp, err := s.cc.RoundTrip(req)
-	if err != nil {
-		return nil, s.fault(err, Headers, x)
-	}
-	return s.checked(resp, x)
-}
-
-// checked returns an error if net/http has parsed the response head differently from the
-// tap.
+// h1Conn is an HTTP/1 connection of this package. It has no goroutine: RoundTrip writes and
+// reads on the goroutine of its caller, and the reader of the body on its own; only a
+// request body that is not sent together with the head has a goroutine while it is sent.
+// While idle the connection has no buffers, and nothing reads it: it is checked before each
+// use, and probed by the pool.
 //
-//go:noinline
-func (s *stdConn) checked(resp *http.Response, x *Exchange) (*http.Response, error) {
-	head, ok := s.tap.final(resp)
-	if !ok {
-		resp.Body.Close()
-		s.cc.Close()
-		return nil, &Error{Phase: Headers, Fault: Malformed, Reused: x.Conn.Reused, Began: true,
-			Err: errors.New("ambiguous response head")}
+// Only the pool closes it. Others interrupt it, which makes all reads and writes fail; a
+// connection that was interrupted is never reused.
+type h1Conn struct {
+	stream    net.Conn // the socket, or TLS on it
+	socket    *socket
+	headLimit int64
+	end       chan struct{} // closed when reading has ended
+
+	mu          sync.Mutex // held for changes of the deadline, too, which do not block
+	interrupted bool
+	headDone    bool  // the final head of the current exchange has arrived
+	holding     bool  // the read deadline is set; see writeFailed
+	writeErr    error // the error of a write; reading goes on
+	endClosed   bool
+	keep        bool          // the next exchange can begin
+	keepUntil   time.Time     // end of the server's Keep-Alive timeout; zero for none
+	hint        time.Duration // how long the server keeps it idle
+}
+
+func newH1Conn(c *conn, headLimit int64) *h1Conn {
+	return &h1Conn{stream: c.stream, socket: c.socket, headLimit: headLimit, end: make(chan struct{}), keep: true}
+}
+
+// begin begins an exchange.
+func (h *h1Conn) begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.keep, h.headDone, h.hint, h.keepUntil = false, false, 0, time.Time{}
+}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// interrupt makes all reads and writes fail, those that are running, too. It does not
+// block.
+func (h *h1Conn) interrupt() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.interrupted {
+		h.interrupted = true
+		h.stream.SetDeadline(past)
 	}
-	x.Head = head
+}
+
+// writeFailed keeps the error of a write: the server may have sent its response and then
+// have closed the connection, and the response is more important. Without a head reading
+// ends after holdLimit.
+func (h *h1Conn) writeFailed(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.writeErr != nil || h.interrupted {
+		return
+	}
+	if h.writeErr = err; !h.headDone {
+		h.holding = true
+		h.stream.SetReadDeadline(time.Now().Add(holdLimit))
+	}
+}
+
+// finalHead is called when the final head has arrived.
+func (h *h1Conn) finalHead() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.headDone = true
+	if h.holding && !h.interrupted {
+		h.stream.SetReadDeadline(time.Time{})
+	}
+	h.holding = false
+}
+
+// failedWrite returns the error of writeFailed, nil for none.
+func (h *h1Conn) failedWrite() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.writeErr
+}
+
+// isInterrupted reports whether interrupt was called.
+func (h *h1Conn) isInterrupted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.interrupted
+}
+
+// keepFor makes the connection reusable, unless it was interrupted. hint, if limited is set,
+// is how long the server keeps it idle.
+func (h *h1Conn) keepFor(hint time.Duration, limited bool) (kept bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.interrupted || h.writeErr != nil || h.endClosed {
+		return false
+	}
+	h.keep = true
+	if limited {
+		h.hint = keepMargin(hint)
+		h.keepUntil = time.Now().Add(h.hint)
+	}
+	return true
+}
+
+// readEnded closes h.end.
+func (h *h1Conn) readEnded() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.endClosed {
+		h.endClosed = true
+		close(h.end)
+	}
+}
+
+func (h *h1Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
+	e := h.newExchange(req, x)
+	resp, err := e.roundTrip(req)
+	if err != nil {
+		err = h.fault(err, Headers, x)
+		e.finish(false)
+		return nil, err
+	}
 	return resp, nil
 }
 
-// SourceError wraps an error of the request body, which is not an error of the connection.
-// Request bodies return their errors wrapped in it.
-type SourceError struct{ Err error }
-
-func (e *SourceError) Error() string { return e.Err.Error() }
-func (e *SourceError) Unwrap() error { return e.Err }
-
-func (s *stdConn) fault(err error, phase Phase, x *Exchange) error {
-	e := &Error{Phase: phase, Reused: x.Conn.Reused, Began: phase == Body, Err: err}
-	var source *SourceError
-	if errors.As(err, &source) {
-		e.Phase, e.Fault, e.Err = Send, Source, source.Err
-		return e
-	}
-	received, sent := s.tap.counts()
-	gone, readErr := s.tap.state()
-	stray, at, wrong := s.tap.fault()
-	e.Sent = sent
-	if phase == Headers {
-		// stray bytes belong to an earlier exchange
-		e.Stray = stray && e.Reused
-		e.Began = received > 0 && !e.Stray
-	}
-	switch {
-	case wrong != nil:
-		e.Fault, e.Err = Malformed, wrong
-	case isAlert(err) || readErr != nil && isAlert(readErr):
-		e.Fault = Alert
-		if !e.Began {
-			e.Phase = TLS
-		}
-	case phase == Headers && at != inHead:
-		e.Fault = Malformed // rejected by net/http
-	case gone && at != over:
-		e.Fault = Closed
-		e.Err = endError(err, readErr)
-	case readErr != nil && !gone:
-		e.Fault = Other
-		e.Err = readErr
-	case peerClosed(err):
-		e.Fault = Closed
-	case isOS(err):
-		e.Fault = Other
-	case phase == Headers && !e.Began && s.cc.Err() != nil:
-		// net/http has noticed the end of the idle connection before the exchange began
-		e.Fault = Closed
-	default:
-		e.Fault = Malformed
-	}
-	return e
+func (h *h1Conn) fault(err error, phase Phase, x *Exchange) error {
+	return x.h1.fault(err, phase)
 }
 
-// endError returns the socket's error instead of net/http's if the connection was reset.
-func endError(err, readErr error) error {
-	if oserr.Is(readErr, oserr.Reset) {
-		return readErr
+func (h *h1Conn) room() (n int, open bool) { return 1, true }
+
+func (h *h1Conn) reusable() (ok bool, hint time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.keep && !h.interrupted && (h.keepUntil.IsZero() || time.Now().Before(h.keepUntil)), h.hint
+}
+
+func (h *h1Conn) stillIdle() bool { return h.socket.idle(h.stream) }
+
+func (h *h1Conn) ended() <-chan struct{} { return h.end }
+
+func (h *h1Conn) exchangeDone() {}
+
+func (h *h1Conn) close() {
+	h.readEnded()
+	if h.isInterrupted() {
+		h.socket.Conn.Close() // TLS would wait to write its close_notify
 	}
-	return err
-}
-
-func (s *stdConn) room() (n int, open bool) { return 1, true }
-
-func (s *stdConn) reusable() (ok bool, hint time.Duration) {
-	return s.tap.usable() && s.cc.Err() == nil && s.cc.Available() > 0, s.tap.keepsFor()
-}
-
-// stillIdle checks the socket first: bytes that were read from it in between have reached
-// the tap.
-func (s *stdConn) stillIdle() bool { return !s.tap.hasPending(s.raw) && s.tap.usable() }
-
-func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
-
-func (s *stdConn) exchangeDone() { s.tap.disarm() }
-
-func (s *stdConn) close() {
-	s.cc.Close()
-	s.tap.Close()
+	h.stream.Close()
 }

@@ -19,6 +19,7 @@ type handshake struct {
 	profile *Profile
 	d       *dialing
 	cfg     *tls.Config
+	socket  *socket // the socket, nil if it is none
 
 	sessions        ownSessions
 	chains          [][]*x509.Certificate // verified chains
@@ -124,7 +125,11 @@ func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.Conne
 				return s.decide(ctx, state, chains, f)
 			})
 		}
-		c := tls.Client(raw, s.cfg)
+		under := raw
+		if s.socket != nil {
+			under = s.socket
+		}
+		c := tls.Client(under, s.cfg)
 		if err := c.HandshakeContext(ctx); err != nil {
 			return nil, nil, err
 		}

@@ -37,6 +37,7 @@ type headTap struct {
 	stray bool
 
 	isHEAD bool // the request is a HEAD
+	pauses bool // at the end of an interim head, until nextHead
 
 	headFacts
 	chunks chunkScanner
@@ -58,7 +59,8 @@ type headFacts struct {
 type stage uint8
 
 const (
-	inHead stage = iota
+	inHead    stage = iota
+	inInterim       // between the heads of an interim response and the next one
 	inBody
 	over
 )
@@ -338,8 +340,11 @@ func (t *headTap) endHead() {
 		t.noReuse = true // RFC 9112, section 6.1
 	}
 	if t.status/100 == 1 && t.status != 101 {
-		t.headFacts = headFacts{length: -1}
-		t.head, t.line = t.head[:0], 0
+		if t.pauses {
+			t.stage = inInterim
+		} else {
+			t.nextHead()
+		}
 		return
 	}
 	t.stage = inBody
@@ -355,6 +360,28 @@ func (t *headTap) endHead() {
 	default:
 		t.framing = byClose
 	}
+}
+
+// nextHead prepares the tap for the head after an interim one.
+func (t *headTap) nextHead() {
+	t.stage, t.headFacts = inHead, headFacts{length: -1}
+	t.head, t.line = t.head[:0], 0
+}
+
+// feedHead processes the next bytes of a head, and returns how many of p belong to it: all,
+// if it does not end in p.
+func (t *headTap) feedHead(p []byte) (used int) {
+	for used < len(p) && t.fault == nil && t.stage == inHead {
+		rest := p[used:]
+		if len(t.head) == 0 {
+			if n := t.skipBlank(rest); n > 0 || t.fault != nil {
+				used += n
+				continue
+			}
+		}
+		used += t.take(rest)
+	}
+	return used
 }
 
 // Field is one header line.

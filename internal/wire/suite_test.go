@@ -22,7 +22,8 @@ import (
 
 // engines are the kinds of connections with which the suite is run.
 var engines = map[string]func(Config) *Transport{
-	"net/http": NewTransport,
+	"net/http": func(c Config) *Transport { c.HTTP1 = StdConn; return NewTransport(c) },
+	"own":      func(c Config) *Transport { c.HTTP1 = OwnConn; return NewTransport(c) },
 }
 
 // rig is a pool of one engine, with helpers for tests.

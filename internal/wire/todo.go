@@ -8,10 +8,11 @@ type todo struct {
 	cancel []*dialing // to cancel
 	close  []*conn    // to close gracefully
 	cut    []*conn    // to close at once
+	probe  []*conn    // to check for their end
 }
 
 func (d *todo) empty() bool {
-	return len(d.dial) == 0 && len(d.cancel) == 0 && len(d.close) == 0 && len(d.cut) == 0
+	return len(d.dial) == 0 && len(d.cancel) == 0 && len(d.close) == 0 && len(d.cut) == 0 && len(d.probe) == 0
 }
 
 // unlock releases the lock, and then carries out the actions in todo.
@@ -36,6 +37,9 @@ func (t *Transport) unlock() {
 	}
 	for _, c := range do.close {
 		go t.closeConn(c)
+	}
+	for _, c := range do.probe {
+		t.probe(c)
 	}
 	for _, c := range do.cut {
 		go func() { // Close of a connection of the program may block

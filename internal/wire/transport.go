@@ -25,6 +25,7 @@ type Config struct {
 	IdleTimeout    time.Duration // 0 means DefaultIdleTimeout
 	MaxHeaderBytes int64         // limit of a response head with its interim responses; 0 means DefaultMaxHeaderBytes
 	PingTimeout    time.Duration // silence after which an HTTP/2 connection is probed; 0 means 15 s
+	HTTP1          HTTP1Conn
 }
 
 // Transport is the pool. It is safe for concurrent use.

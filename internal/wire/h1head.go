@@ -1,0 +1,137 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+)
+
+// receive receives the head of the final response, and reports interim ones.
+func (e *h1Exchange) receive(req *http.Request) (*http.Response, error) {
+	awaited := e.upload.awaits100()
+	for {
+		resp, err := e.readHead(req)
+		if err != nil {
+			return nil, err
+		}
+		if code := resp.StatusCode; code == http.StatusContinue && awaited {
+			awaited = false
+			if e.trace != nil && e.trace.Got100Continue != nil {
+				e.trace.Got100Continue()
+			}
+			e.upload.permit(true)
+		}
+		if e.buf.tap.stage != inInterim {
+			if awaited {
+				e.upload.permit(resp.StatusCode < 300 && !resp.Close && !req.Close)
+			}
+			e.h.finalHead()
+			return resp, nil
+		}
+		if e.trace != nil && e.trace.Got1xxResponse != nil {
+			if err := e.trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header)); err != nil {
+				return nil, err
+			}
+		}
+		e.buf.tap.nextHead()
+	}
+}
+
+// readHead receives one head, as a whole, and parses it.
+func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
+	b := e.buf
+	for b.tap.stage == inHead {
+		if b.lo == b.hi {
+			if e.readErr != nil {
+				return nil, unexpected(e.readErr, &b.tap)
+			}
+			n, err := e.readStream(b.in[:])
+			if b.lo, b.hi = 0, n; n == 0 {
+				if err != nil {
+					return nil, unexpected(err, &b.tap)
+				}
+				continue
+			}
+		}
+		b.lo += b.tap.feedHead(b.in[b.lo:b.hi])
+		if b.tap.fault != nil {
+			return nil, e.malformed()
+		}
+	}
+	b.head = 0
+	b.br.Reset(e.parserSource())
+	resp, err := http.ReadResponse(&b.br, req)
+	if err != nil {
+		return nil, e.rejected(err)
+	}
+	if b.tap.stage != inInterim {
+		head, ok := b.tap.final(resp)
+		if !ok {
+			return nil, e.rejected(errors.New("ambiguous response head"))
+		}
+		e.x.Head = head
+	}
+	return resp, nil
+}
+
+// unexpected is the error of a connection that ended within a head.
+func unexpected(err error, tap *headTap) error {
+	if err == io.EOF && len(tap.head) > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// malformed is the error of the tap. Stray bytes belong to an earlier exchange.
+func (e *h1Exchange) malformed() *Error {
+	tap := &e.buf.tap
+	f := &Error{Phase: Headers, Fault: Malformed, Reused: e.x.Conn.Reused, Sent: e.sent.Load(), Err: tap.fault}
+	f.Stray = tap.stray && f.Reused
+	f.Began = !f.Stray
+	return f
+}
+
+// rejected is the error of a head that the tap accepts and net/http does not.
+func (e *h1Exchange) rejected(err error) *Error {
+	return &Error{Phase: Headers, Fault: Malformed, Reused: e.x.Conn.Reused, Began: true, Sent: e.sent.Load(), Err: err}
+}
+
+// parserSource is the h1Exchange as the source of net/http's parser: the bytes of the head,
+// and then those of a chunked body, whose end the tap looks for.
+type parserSource h1Exchange
+
+func (e *h1Exchange) parserSource() *parserSource { return (*parserSource)(e) }
+
+func (s *parserSource) Read(p []byte) (int, error) {
+	e := (*h1Exchange)(s)
+	b := e.buf
+	if b.head < len(b.tap.head) {
+		n := copy(p, b.tap.head[b.head:])
+		b.head += n
+		return n, nil
+	}
+	if b.tap.fault != nil {
+		return 0, e.malformedBody()
+	}
+	if b.tap.framing != byChunks || b.tap.stage == over {
+		return 0, io.EOF
+	}
+	n, err := e.readBytes(p)
+	kept, used := b.tap.feed(p[:n])
+	if used < n && b.tap.fault == nil {
+		e.more = len(bytes.Trim(p[used:n], "\r\n")) > 0
+	}
+	switch {
+	case kept > 0:
+		return kept, nil // a fault, or err, is the result of the next Read
+	case b.tap.fault != nil:
+		return 0, e.malformedBody()
+	}
+	return 0, err
+}
+
+func (e *h1Exchange) malformedBody() *Error {
+	return &Error{Phase: Body, Fault: Malformed, Reused: e.x.Conn.Reused, Began: true, Sent: e.sent.Load(), Err: e.buf.tap.fault}
+}

@@ -1,0 +1,229 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// h1Upload sends a request body on its own goroutine, which the exchange starts after it has
+// written the head. The goroutine ends with the source, with a write error, or when the
+// exchange has ended, which interrupts the connection and closes the source; nobody waits
+// for a Read of the source. Of the request it uses only the body and the trailers.
+type h1Upload struct {
+	e       *h1Exchange
+	f       requestFraming
+	trailer http.Header   // filled in by the source
+	proceed chan bool     // capacity 1: whether to send the body; nil if it is sent at once
+	done    chan struct{} // closed at the end
+	err     error         // set before done is closed
+}
+
+// continueTimeout is how long a body waits for 100 Continue: a server need not support it
+// (RFC 9110, section 10.1.1).
+const continueTimeout = time.Second
+
+// send writes the head, together with a body in memory, and starts the upload of others.
+func (e *h1Exchange) send(req *http.Request) error {
+	f, err := framingOf(req)
+	if err == nil {
+		err = e.buf.out.write(req, &f, e.x.Order, e.trace)
+	}
+	if err != nil {
+		return &Error{Phase: Send, Fault: Malformed, Reused: e.x.Conn.Reused, Err: err}
+	}
+	wait := e.body != nil && httpguts.HeaderValuesContainsToken(req.Header["Expect"], "100-continue")
+	memory, _ := e.body.(*MemoryBody)
+	inline := e.body == nil || !wait && memory != nil && !f.chunked && f.length <= inlineLimit && int64(memory.Len()) == f.length
+	if inline && memory != nil {
+		out := &e.buf.out
+		n := len(out.out)
+		out.out = append(out.out, make([]byte, f.length)...)
+		memory.Read(out.out[n:])
+	}
+	n, err := e.h.stream.Write(e.buf.out.out)
+	e.sent.Add(int64(n))
+	if inline {
+		if err != nil {
+			e.h.writeFailed(err)
+		}
+		e.wrote(err)
+		e.closeBody()
+		return nil
+	}
+	u := &h1Upload{e: e, f: f, trailer: req.Trailer, done: make(chan struct{})}
+	if e.upload = u; err != nil {
+		e.h.writeFailed(err)
+		u.err = err
+		close(u.done)
+		e.closeBody()
+		return nil
+	}
+	if wait {
+		u.proceed = make(chan bool, 1)
+	}
+	go u.run()
+	return nil
+}
+
+// wrote calls the hook for the end of the request.
+func (e *h1Exchange) wrote(err error) {
+	if e.trace != nil && e.trace.WroteRequest != nil {
+		e.trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+	}
+}
+
+// awaits100 reports whether the body is sent only after 100 Continue.
+func (u *h1Upload) awaits100() bool { return u != nil && u.proceed != nil }
+
+// permit decides whether a body that waits is sent. Only the first call counts.
+func (u *h1Upload) permit(send bool) {
+	select {
+	case u.proceed <- send:
+	default:
+	}
+}
+
+// finish is called at the end of the exchange. It reports whether the body was sent as a
+// whole, for which it waits for a short time if ok is set.
+func (u *h1Upload) finish(ok bool) bool {
+	if u.awaits100() {
+		u.permit(false)
+	}
+	if !ok {
+		return false
+	}
+	select {
+	case <-u.done:
+		return u.err == nil
+	default:
+	}
+	timer := time.NewTimer(uploadGrace)
+	defer timer.Stop()
+	select {
+	case <-u.done:
+		return u.err == nil
+	case <-timer.C:
+		return false
+	}
+}
+
+func (u *h1Upload) run() {
+	defer close(u.done)
+	if !u.allowed() {
+		u.err = errNotAllowed
+	} else {
+		u.err = u.copyBody()
+	}
+	err := u.err
+	if err == errNotAllowed {
+		err = nil
+	}
+	u.e.wrote(err)
+	u.e.closeBody()
+}
+
+// errNotAllowed is the end of an upload that the server has refused.
+var errNotAllowed = errors.New("the server has refused the request body")
+
+// allowed waits until the body may be sent, and reports whether it may.
+func (u *h1Upload) allowed() bool {
+	if u.proceed == nil {
+		return true
+	}
+	if trace := u.e.trace; trace != nil && trace.Wait100Continue != nil {
+		trace.Wait100Continue()
+	}
+	timer := time.NewTimer(continueTimeout)
+	defer timer.Stop()
+	select {
+	case ok := <-u.proceed:
+		return ok
+	case <-timer.C:
+		return true
+	}
+}
+
+// chunkRoom is the room for the size of a chunk, and for the line end behind it.
+const chunkRoom = 16 + 2
+
+// copyBody sends the body in the pieces that its Read returns.
+func (u *h1Upload) copyBody() error {
+	bp := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(bp)
+	buf := *bp
+	room := buf[chunkRoom : len(buf)-2]
+	left := u.f.length
+	for {
+		n, err := u.e.body.Read(room)
+		if !u.f.chunked && int64(n) > left {
+			err = fmt.Errorf("the request body is longer than its length of %d bytes", u.f.length)
+			n = int(left)
+		}
+		left -= int64(n)
+		if n > 0 {
+			if err := u.write(u.frame(buf, n)); err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == io.EOF && !u.f.chunked && left > 0:
+			err = fmt.Errorf("the request body is %d bytes shorter than its length of %d bytes", left, u.f.length)
+			fallthrough
+		case err != nil && err != io.EOF:
+			u.e.sourceFailed(err)
+			return err
+		case err == io.EOF:
+			return u.end(buf[:0])
+		}
+	}
+}
+
+// frame returns the bytes to send for a piece of n bytes, which begins at chunkRoom.
+func (u *h1Upload) frame(buf []byte, n int) []byte {
+	if !u.f.chunked {
+		return buf[chunkRoom : chunkRoom+n]
+	}
+	var digits [16]byte
+	size := strconv.AppendInt(digits[:0], int64(n), 16)
+	start := chunkRoom - 2 - len(size)
+	copy(buf[start:], size)
+	copy(buf[chunkRoom-2:], "\r\n")
+	copy(buf[chunkRoom+n:], "\r\n")
+	return buf[start : chunkRoom+n+2]
+}
+
+// end sends the end of the body, with its trailers.
+func (u *h1Upload) end(buf []byte) error {
+	if !u.f.chunked {
+		return nil
+	}
+	buf = append(buf, "0\r\n"...)
+	for _, name := range u.f.trailer {
+		for _, v := range u.trailer[name] {
+			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(v) {
+				err := fmt.Errorf("invalid trailer %.40q", name)
+				u.e.sourceFailed(err)
+				return err
+			}
+			buf = append(buf, name+": "+v+"\r\n"...)
+		}
+	}
+	return u.write(append(buf, "\r\n"...))
+}
+
+// write writes to the connection.
+func (u *h1Upload) write(p []byte) error {
+	n, err := u.e.h.stream.Write(p)
+	u.e.sent.Add(int64(n))
+	if err != nil {
+		u.e.h.writeFailed(err)
+	}
+	return err
+}

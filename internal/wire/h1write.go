@@ -1,0 +1,296 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/netreply/netreply/headers"
+)
+
+// MemoryBody is a request body in memory. On an HTTP/1 connection of this package it is sent
+// together with the head.
+type MemoryBody struct{ bytes.Reader }
+
+// NewMemoryBody makes a MemoryBody that reads b.
+func NewMemoryBody(b []byte) *MemoryBody {
+	m := new(MemoryBody)
+	m.Reset(b)
+	return m
+}
+
+// Close does nothing.
+func (*MemoryBody) Close() error { return nil }
+
+// inlineLimit is the largest MemoryBody that is sent together with the head, which any
+// system takes at once.
+const inlineLimit = 16 << 10
+
+// requestFraming is how the body of a request is delimited.
+type requestFraming struct {
+	length  int64 // of a body of known length
+	chunked bool
+	trailer []string // names of the announced trailers, in canonical form
+}
+
+// framingOf decides how the body of req is delimited, as net/http does.
+func framingOf(req *http.Request) (f requestFraming, err error) {
+	switch {
+	case req.Body == nil || req.Body == http.NoBody:
+	case req.ContentLength > 0:
+		f.length = req.ContentLength
+	default:
+		f.chunked = true
+	}
+	if !f.chunked {
+		return f, nil
+	}
+	for name := range req.Trailer {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		switch name {
+		case "Transfer-Encoding", "Trailer", "Content-Length":
+			return f, fmt.Errorf("invalid trailer %q", name)
+		}
+		f.trailer = append(f.trailer, name)
+	}
+	slices.Sort(f.trailer)
+	return f, nil
+}
+
+// sendsLength reports whether the request has a Content-Length: many servers expect one for
+// these methods, even without a body (RFC 9110, section 8.6).
+func (f *requestFraming) sendsLength(method string) bool {
+	return f.length > 0 || !f.chunked && (method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch)
+}
+
+// checkRequest returns an error for a request that cannot be sent: a name, value or method
+// that would change the meaning of the bytes around it.
+func checkRequest(req *http.Request) error {
+	switch {
+	case req.URL == nil:
+		return errors.New("request without a URL")
+	case req.Method != "" && !httpguts.ValidHeaderFieldName(req.Method): // both are tokens
+		return fmt.Errorf("invalid method %.40q", req.Method)
+	case req.Host == "" && req.URL.Host == "":
+		return errors.New("request without a host")
+	}
+	if err := checkFields("header field", req.Header); err != nil {
+		return err
+	}
+	return checkFields("trailer", req.Trailer)
+}
+
+func checkFields(what string, fields http.Header) error {
+	for name, values := range fields {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("invalid name of a %s: %.40q", what, name)
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return fmt.Errorf("invalid value of the %s %.40q", what, name) // without the value, which may be a secret
+			}
+		}
+	}
+	return nil
+}
+
+// hostOf returns the value of the Host field.
+func hostOf(req *http.Request) (string, error) {
+	host := req.Host
+	if host == "" {
+		host = req.URL.Host
+	}
+	host, err := httpguts.PunycodeHostPort(host)
+	if err != nil {
+		return "", err
+	}
+	if !httpguts.ValidHostHeader(host) {
+		return "", nil // an empty one is valid
+	}
+	return withoutZone(host), nil
+}
+
+// withoutZone removes the zone of an IPv6 address, which has a meaning only on this machine
+// (RFC 6874, section 1).
+func withoutZone(host string) string {
+	if !strings.HasPrefix(host, "[") {
+		return host
+	}
+	end := strings.LastIndexByte(host, ']')
+	if end < 0 {
+		return host
+	}
+	if zone := strings.LastIndexByte(host[:end], '%'); zone >= 0 {
+		return host[:zone] + host[end:]
+	}
+	return host
+}
+
+// targetOf returns the request target.
+func targetOf(req *http.Request) (string, error) {
+	target := req.URL.RequestURI()
+	for i := range len(target) {
+		if target[i] < ' ' || target[i] == 0x7f {
+			return "", errors.New("control character in the URL")
+		}
+	}
+	return target, nil
+}
+
+// defaultUserAgent is sent by requests without a User-Agent, as by net/http.
+const defaultUserAgent = "Go-http-client/1.1"
+
+// headWriter writes request heads.
+type headWriter struct {
+	out   []byte
+	names []string       // to be sorted
+	next  map[string]int // how many values of a name were written, for names in the order of the caller
+	trace *httptrace.ClientTrace
+}
+
+// reset ends the use for a request. What was written may be secret, and is overwritten by the
+// next one.
+func (w *headWriter) reset() {
+	w.trace = nil
+	clear(w.names)
+	w.names = w.names[:0]
+	clear(w.next)
+	if cap(w.out) > 2*inlineLimit {
+		w.out = nil
+	}
+	w.out = w.out[:0]
+}
+
+// field writes the values of a field.
+func (w *headWriter) field(name string, values ...string) {
+	for _, v := range values {
+		w.out = append(w.out, name...)
+		w.out = append(w.out, ": "...)
+		w.out = append(w.out, textproto.TrimString(v)...)
+		w.out = append(w.out, "\r\n"...)
+	}
+	if w.trace != nil && w.trace.WroteHeaderField != nil {
+		trimmed := make([]string, len(values))
+		for i, v := range values {
+			trimmed[i] = textproto.TrimString(v)
+		}
+		w.trace.WroteHeaderField(name, trimmed)
+	}
+}
+
+// write writes the head of req. order, if not nil, has fields in the order and spelling in
+// which they are sent; of their values those in req count. The other fields follow in the
+// order of net/http.
+func (w *headWriter) write(req *http.Request, f *requestFraming, order *headers.Headers, trace *httptrace.ClientTrace) error {
+	if err := checkRequest(req); err != nil {
+		return err
+	}
+	host, err := hostOf(req)
+	if err != nil {
+		return err
+	}
+	target, err := targetOf(req)
+	if err != nil {
+		return err
+	}
+	w.trace = trace
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	w.out = append(w.out, method...)
+	w.out = append(w.out, ' ')
+	w.out = append(w.out, target...)
+	w.out = append(w.out, " HTTP/1.1\r\n"...)
+	w.field("Host", host)
+	if order != nil && order.Len() > 0 {
+		w.ordered(req.Header, order)
+	}
+	if agents, ok := req.Header["User-Agent"]; !ok {
+		w.field("User-Agent", defaultUserAgent)
+	} else if len(agents) > 0 && agents[0] != "" && w.next["User-Agent"] == 0 {
+		w.field("User-Agent", agents[0])
+	}
+	if req.Close && !httpguts.HeaderValuesContainsToken(req.Header["Connection"], "close") {
+		w.field("Connection", "close")
+	}
+	if f.sendsLength(method) {
+		w.field("Content-Length", strconv.FormatInt(f.length, 10))
+	} else if f.chunked {
+		w.field("Transfer-Encoding", "chunked")
+	}
+	if len(f.trailer) > 0 {
+		w.field("Trailer", strings.Join(f.trailer, ","))
+	}
+	w.rest(req.Header)
+	w.out = append(w.out, "\r\n"...)
+	if trace != nil && trace.WroteHeaders != nil {
+		trace.WroteHeaders()
+	}
+	return nil
+}
+
+// owned reports whether a field is written by write itself.
+func owned(name string) bool {
+	switch name {
+	case "Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer":
+		return true
+	}
+	return false
+}
+
+// rest writes the fields that were not written yet, sorted by name.
+func (w *headWriter) rest(fields http.Header) {
+	for name := range fields {
+		if !owned(name) && w.next[name] == 0 {
+			w.names = append(w.names, name)
+		}
+	}
+	slices.Sort(w.names)
+	for _, name := range w.names {
+		w.field(name, fields[name]...)
+	}
+}
+
+// ordered writes the fields that the caller has listed, in its order and spelling. A field
+// whose number of values was changed since is written at its first place.
+func (w *headWriter) ordered(fields http.Header, order *headers.Headers) {
+	key := func(name string) string { // in fields
+		if _, ok := fields[name]; ok {
+			return name
+		}
+		return textproto.CanonicalMIMEHeaderKey(name)
+	}
+	if w.next == nil {
+		w.next = map[string]int{}
+	}
+	for name := range order.All() {
+		w.next[key(name)]--
+	}
+	for name := range order.All() {
+		key := key(name)
+		values := fields[key]
+		switch n := w.next[key]; {
+		case len(values) == 0, key == "User-Agent" && values[0] == "", key != "User-Agent" && owned(key):
+			w.next[key] = 0
+		case n > 0 && n > len(values): // all were written at the first place
+		case n > 0:
+			w.field(name, values[n-1])
+			w.next[key] = n + 1
+		case -n == len(values):
+			w.field(name, values[0])
+			w.next[key] = 2
+		default:
+			w.field(name, values...)
+			w.next[key] = len(values) + 1
+		}
+	}
+}

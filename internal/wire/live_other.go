@@ -1,0 +1,16 @@
+//go:build !unix || netreply_portable
+
+package wire
+
+import "net"
+
+// socket is a socket that can be asked, without waiting, whether anything has arrived on
+// it. Here there is none, so that HTTP/1 is left to net/http, which always reads.
+type socket struct {
+	net.Conn
+	quiet bool
+}
+
+func newSocket(net.Conn) *socket { return nil }
+
+func (*socket) pending() bool { return true }

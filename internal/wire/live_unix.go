@@ -1,0 +1,93 @@
+//go:build unix && !netreply_portable
+
+package wire
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// socket is a socket that can be asked, without waiting, whether anything has arrived on
+// it. It is the connection below crypto/tls, or carries HTTP itself.
+type socket struct {
+	net.Conn
+	raw syscall.RawConn
+
+	// The functions are made once, because RawConn requires functions that escape. Their
+	// arguments and results are used by one goroutine at a time: between exchanges the one
+	// that has the connection from the pool, during exchanges none.
+	look  func(fd uintptr)
+	found bool
+	take  func(fd uintptr) bool
+	p     []byte
+	n     int
+	err   error
+
+	quiet bool // Read does not wait
+}
+
+// newSocket returns nil for anything other than a plain socket: another type may change
+// the bytes or the deadlines.
+func newSocket(nc net.Conn) *socket {
+	var raw syscall.RawConn
+	var err error
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		raw, err = nc.SyscallConn()
+	case *net.UnixConn:
+		raw, err = nc.SyscallConn()
+	default:
+		return nil
+	}
+	if err != nil {
+		return nil
+	}
+	s := &socket{Conn: nc, raw: raw}
+	var b [1]byte
+	s.look = func(fd uintptr) {
+		// the socket is non-blocking: EAGAIN means that nothing has arrived
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		s.found = err != syscall.EAGAIN && err != syscall.EINTR
+	}
+	s.take = func(fd uintptr) bool {
+		for {
+			s.n, s.err = syscall.Read(int(fd), s.p)
+			if s.err != syscall.EINTR {
+				return true
+			}
+		}
+	}
+	return s
+}
+
+// pending reports whether bytes, or the end of the stream, are unread.
+func (s *socket) pending() bool {
+	s.found = true
+	if s.raw.Control(s.look) != nil {
+		return true // closed
+	}
+	return s.found
+}
+
+// Read reads, without waiting if quiet is set.
+func (s *socket) Read(p []byte) (int, error) {
+	if !s.quiet {
+		return s.Conn.Read(p)
+	}
+	s.p, s.n, s.err = p, 0, nil
+	err := s.raw.Read(s.take)
+	s.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.err == syscall.EAGAIN:
+		return 0, errQuiet
+	case s.err != nil:
+		return 0, &net.OpError{Op: "read", Net: s.LocalAddr().Network(), Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError("read", s.err)}
+	case s.n == 0:
+		return 0, io.EOF
+	}
+	return s.n, nil
+}
