@@ -124,6 +124,9 @@ type Exchange struct {
 	// HTTP/1 connection of this package sends them. Their values are those in the request,
 	// and fields that the request does not have are not sent.
 	Order *headers.Headers
+	// Memory is the whole request body, if it is in memory; nil otherwise. It may be used in
+	// place of the body of the request.
+	Memory []byte
 
 	wasIdle bool  // the connection was idle before the exchange
 	unacked int32 // state of PeerMoved, as is moved

@@ -39,15 +39,13 @@ func (e *h1Exchange) send(req *http.Request) error {
 		return &Error{Phase: Send, Fault: Malformed, Reused: e.x.Conn.Reused, Err: err}
 	}
 	wait := e.body != nil && httpguts.HeaderValuesContainsToken(req.Header["Expect"], "100-continue")
-	memory, _ := e.body.(*MemoryBody)
-	inline := e.body == nil || !wait && memory != nil && !f.chunked && f.length <= inlineLimit && int64(memory.Len()) == f.length
-	if inline && memory != nil {
-		out := &e.buf.out
-		n := len(out.out)
-		out.out = append(out.out, make([]byte, f.length)...)
-		memory.Read(out.out[n:])
+	out := &e.buf.out
+	inline := e.body == nil
+	if memory := e.x.Memory; !inline && !wait && 0 < f.length && f.length <= inlineLimit && f.length == int64(len(memory)) {
+		inline = true
+		out.out = append(out.out, memory...)
 	}
-	n, err := e.h.stream.Write(e.buf.out.out)
+	n, err := e.h.stream.Write(out.out)
 	e.sent.Add(int64(n))
 	if inline {
 		if err != nil {

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,22 +15,8 @@ import (
 	"github.com/netreply/netreply/headers"
 )
 
-// MemoryBody is a request body in memory. On an HTTP/1 connection of this package it is sent
-// together with the head.
-type MemoryBody struct{ bytes.Reader }
-
-// NewMemoryBody makes a MemoryBody that reads b.
-func NewMemoryBody(b []byte) *MemoryBody {
-	m := new(MemoryBody)
-	m.Reset(b)
-	return m
-}
-
-// Close does nothing.
-func (*MemoryBody) Close() error { return nil }
-
-// inlineLimit is the largest MemoryBody that is sent together with the head, which any
-// system takes at once.
+// inlineLimit is the largest body in memory that is sent together with the head: any system
+// takes that much at once.
 const inlineLimit = 16 << 10
 
 // requestFraming is how the body of a request is delimited.
