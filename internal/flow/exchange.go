@@ -110,7 +110,7 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	x.Priority = t.Priority
 	x.Fresh, x.Repeated = h.fresh, h.repeated || h.authRetry
 	if x.Order = &t.headers; t.memorySent > 0 {
-		x.Memory = t.payload.Memory[:t.memorySent]
+		x.Memory = &t.payload.Memory
 	}
 	x.Observer = x
 	if h.cached != nil && h.cached.fill != nil {

@@ -5,29 +5,30 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"sync/atomic"
 )
 
-// body is a response body that returns its connection to the pool at its end.
+// body is the state of a response body. It is part of the Exchange, as which it is read.
 type body struct {
 	io.ReadCloser
-	t    *Transport
-	c    *conn
-	x    *Exchange
-	ctx  context.Context
-	done atomic.Bool
-
+	t      *Transport
+	req    *http.Request
 	left   int64 // bytes still to be read, if the length is known
 	lowat  *lowat
-	upload bool // the request has a body, which may still be being sent
+	done   atomic.Bool
 	closed atomic.Bool
 }
 
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.lowat != nil {
-		b.left -= int64(n)
-		b.lowat.read(n, b.left)
+// responseBody is an Exchange as the body of its response, which returns the connection to
+// the pool at its end.
+type responseBody Exchange
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.body.ReadCloser.Read(p)
+	if b.body.lowat != nil {
+		b.body.left -= int64(n)
+		b.body.lowat.read(n, b.body.left)
 	}
 	if err == nil {
 		return n, nil
@@ -36,10 +37,10 @@ func (b *body) Read(p []byte) (int, error) {
 		b.release(true)
 		return n, err
 	}
-	if b.ctx.Err() != nil {
-		err = context.Cause(b.ctx)
+	if ctx := b.body.req.Context(); ctx.Err() != nil {
+		err = context.Cause(ctx)
 	} else if !errors.Is(err, net.ErrClosed) {
-		err = b.c.fault(err, Body, b.x)
+		err = b.carrier.fault(err, Body, (*Exchange)(b))
 	}
 	b.release(false)
 	return n, err
@@ -47,25 +48,26 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Close ends the exchange. It does not wait for an HTTP/2 connection: the stream is reset
 // in the background.
-func (b *body) Close() error {
-	if b.c.http2 {
-		if (b.upload || !b.done.Load()) && b.closed.CompareAndSwap(false, true) {
+func (b *responseBody) Close() error {
+	if b.carrier.http2 {
+		upload := b.body.req.Body != nil // which may still be being sent
+		if (upload || !b.body.done.Load()) && b.body.closed.CompareAndSwap(false, true) {
 			go b.abandon()
 		}
 		return nil
 	}
-	err := b.ReadCloser.Close()
+	err := b.body.ReadCloser.Close()
 	b.release(true)
 	return err
 }
 
-func (b *body) release(ok bool) {
-	if b.done.CompareAndSwap(false, true) {
-		if b.lowat != nil {
-			b.lowat.end()
+func (b *responseBody) release(ok bool) {
+	if b.body.done.CompareAndSwap(false, true) {
+		if b.body.lowat != nil {
+			b.body.lowat.end()
 		}
-		b.t.done(b.c, b.x, ok)
+		b.body.t.done(b.carrier, (*Exchange)(b), ok)
 	}
 }
 
-var _ io.Closer = (*body)(nil)
+var _ io.Closer = (*responseBody)(nil)

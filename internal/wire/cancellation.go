@@ -27,8 +27,8 @@ type cancellation struct {
 	stop  func() bool
 
 	mu       sync.Mutex
-	response *body // nil before the response head
-	canceled bool  // the context has ended
+	response *responseBody // nil before the response head
+	canceled bool          // the context has ended
 	finished bool
 }
 
@@ -74,7 +74,7 @@ func (e *cancellation) giveUp(ctx context.Context) {
 }
 
 // answered sets the response body to close; false means that the context has already ended.
-func (e *cancellation) answered(b *body) bool {
+func (e *cancellation) answered(b *responseBody) bool {
 	if e == nil {
 		return true
 	}
@@ -103,9 +103,9 @@ func (e *cancellation) isFinished() bool {
 
 // abandon resets the stream of a body that was not read to its end. It may block for
 // endGrace.
-func (b *body) abandon() {
-	timer := time.AfterFunc(endGrace, func() { b.t.cut(b.c) })
-	b.ReadCloser.Close()
+func (b *responseBody) abandon() {
+	timer := time.AfterFunc(endGrace, func() { b.body.t.cut(b.carrier) })
+	b.body.ReadCloser.Close()
 	timer.Stop()
 	b.release(true)
 }

@@ -113,23 +113,22 @@ type Exchange struct {
 	IdleTimeout time.Duration
 	Observer    Observer
 	// Session, if not nil, makes several exchanges use one connection.
-	Session  *Session
+	Session *Session
+	// Order, if not nil, has the fields of the caller in the order and spelling in which an
+	// HTTP/1 connection of this package sends them. Their values are those in the request,
+	// and fields that the request does not have are not sent.
+	Order *headers.Headers
+	// Memory, if not nil, begins with the whole request body. It may be used in place of the
+	// body of the request.
+	Memory   *[]byte
 	Priority Priority
 	// Fresh requires a connection on which nothing was sent before.
 	Fresh bool
 	// Repeated reports that the exchange was tried before: Observer.Connecting is not
 	// called then (rule N22).
 	Repeated bool
-	// Order, if not nil, has the fields of the caller in the order and spelling in which an
-	// HTTP/1 connection of this package sends them. Their values are those in the request,
-	// and fields that the request does not have are not sent.
-	Order *headers.Headers
-	// Memory is the whole request body, if it is in memory; nil otherwise. It may be used in
-	// place of the body of the request.
-	Memory []byte
-
-	wasIdle bool  // the connection was idle before the exchange
-	unacked int32 // state of PeerMoved, as is moved
+	wasIdle  bool  // the connection was idle before the exchange
+	unacked  int32 // state of PeerMoved, as is moved
 
 	cancellation *cancellation
 	body         body        // response body

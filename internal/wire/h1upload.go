@@ -41,9 +41,9 @@ func (e *h1Exchange) send(req *http.Request) error {
 	wait := e.body != nil && httpguts.HeaderValuesContainsToken(req.Header["Expect"], "100-continue")
 	out := &e.buf.out
 	inline := e.body == nil
-	if memory := e.x.Memory; !inline && !wait && 0 < f.length && f.length <= inlineLimit && f.length == int64(len(memory)) {
+	if memory := e.x.Memory; !inline && !wait && 0 < f.length && f.length <= inlineLimit && memory != nil {
 		inline = true
-		out.out = append(out.out, memory...)
+		out.out = append(out.out, (*memory)[:f.length]...)
 	}
 	n, err := e.h.stream.Write(out.out)
 	e.sent.Add(int64(n))

@@ -203,15 +203,15 @@ func (t *Transport) answered(req *http.Request, resp *http.Response, x *Exchange
 		return resp, nil
 	}
 	b := &x.body
-	b.ReadCloser, b.t, b.c, b.x, b.ctx, b.left, b.upload = resp.Body, t, c, x, ctx, resp.ContentLength, req.Body != nil
-	if !x.cancellation.answered(b) {
-		b.Close()
+	b.ReadCloser, b.t, b.req, b.left = resp.Body, t, req, resp.ContentLength
+	resp.Body = (*responseBody)(x)
+	if !x.cancellation.answered((*responseBody)(x)) {
+		resp.Body.Close()
 		return nil, context.Cause(ctx)
 	}
 	if !c.http2 && c.tls == nil {
 		b.lowat = newLowat(c.nc, resp.ContentLength)
 	}
-	resp.Body = b
 	return resp, nil
 }
 
