@@ -223,11 +223,20 @@ func (w *headWriter) write(req *http.Request, f *requestFraming, order *headers.
 	return nil
 }
 
-// owned reports whether a field is written by write itself.
+// owned reports whether a field is written by write itself. Those that delimit the request
+// must not be sent twice, whatever their spelling.
 func owned(name string) bool {
-	switch name {
-	case "Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer":
-		return true
+	switch len(name) {
+	case len("Host"):
+		return strings.EqualFold(name, "Host")
+	case len("Trailer"):
+		return strings.EqualFold(name, "Trailer")
+	case len("User-Agent"):
+		return name == "User-Agent"
+	case len("Content-Length"):
+		return strings.EqualFold(name, "Content-Length")
+	case len("Transfer-Encoding"):
+		return strings.EqualFold(name, "Transfer-Encoding")
 	}
 	return false
 }

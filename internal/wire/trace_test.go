@@ -93,89 +93,91 @@ func TestTrace(t *testing.T) {
 		{"tunnel to HTTP/2", testserver.H2, "http"},
 		{"tunnel of a proxy over TLS", testserver.TLS, "https"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			h := &hooks{gate: make(chan struct{}, 1)}
-			s, cfg := testserver.NewOrigin(t, c.kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodPost {
-					<-h.gate // it waits for 100
-					io.Copy(io.Discard, r.Body)
-				}
-				<-h.gate
-				if r.Header.Get("X-Via") == "" { // that proxy would treat it as the final head
-					w.WriteHeader(http.StatusEarlyHints)
-				}
-				io.WriteString(w, "text")
-			}))
-			var proxy *url.URL
-			var route *dial.Proxy
-			if c.proxy != "" {
-				var over *tls.Config
-				route = &dial.Proxy{Kind: dial.Tunnel}
-				if c.proxy == "https" {
-					over = &tls.Config{Certificates: s.TLS.Certificates}
-					route.TLS = &tls.Config{RootCAs: cfg.RootCAs, ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"}}
-				}
-				p := testserver.NewProxy(t, s.Listener.Addr().String(), over)
-				proxy, route.Addr = &url.URL{Scheme: c.proxy, Host: p.Addr}, p.Addr
-			}
-
-			std := &http.Transport{DisableCompression: true, TLSClientConfig: cfg.Clone(), Proxy: http.ProxyURL(proxy), ExpectContinueTimeout: time.Minute}
-			std.Protocols = protocols((*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2)
-			if c.kind == testserver.H2C {
-				std.Protocols = protocols((*http.Protocols).SetUnencryptedHTTP2)
-			}
-			defer std.CloseIdleConnections()
-			tr := NewTransport(Config{Dialer: &dial.Dialer{}})
-			defer tr.Close()
-			profile := &Profile{Config: cfg}
-			ours := func(req *http.Request) (*http.Response, error) {
-				x := &Exchange{Observer: &recorder{}, Key: Key{Scheme: req.URL.Scheme, Addr: req.URL.Host, Route: route}}
-				switch {
-				case c.kind == testserver.H2C:
-					x.Key.Protocol = HTTP2
-				case req.URL.Scheme == "https":
-					x.Key.Profile = profile
-				case route != nil:
-					route.Kind = dial.Forward
-					x.Key.Addr, x.Key.Target, x.Key.Protocol = route.Addr, req.URL.Host, HTTP1
-					req.URL.Opaque = "//" + req.URL.Host + "/"
-				}
-				return tr.RoundTrip(req, x)
-			}
-
-			for _, method := range []string{"GET", "GET", "HEAD", "POST"} {
-				run := func(roundTrip func(*http.Request) (*http.Response, error)) string {
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-					defer cancel()
-					var body io.Reader
-					if method == http.MethodPost {
-						body = strings.NewReader("some")
+		for engine, newTransport := range engines {
+			t.Run(c.name+"/"+engine, func(t *testing.T) {
+				h := &hooks{gate: make(chan struct{}, 1)}
+				s, cfg := testserver.NewOrigin(t, c.kind, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPost {
+						<-h.gate // it waits for 100
+						io.Copy(io.Discard, r.Body)
 					}
-					req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, h.trace()), method, s.URL+"/", body)
-					require.NoError(t, err)
-					if body != nil {
-						req.Header.Set("Expect", "100-continue")
+					<-h.gate
+					if r.Header.Get("X-Via") == "" { // that proxy would treat it as the final head
+						w.WriteHeader(http.StatusEarlyHints)
 					}
-					resp, err := roundTrip(req)
-					require.NoError(t, err)
-					_, err = io.Copy(io.Discard, resp.Body)
-					require.NoError(t, err)
-					resp.Body.Close()
-					return h.list()
+					io.WriteString(w, "text")
+				}))
+				var proxy *url.URL
+				var route *dial.Proxy
+				if c.proxy != "" {
+					var over *tls.Config
+					route = &dial.Proxy{Kind: dial.Tunnel}
+					if c.proxy == "https" {
+						over = &tls.Config{Certificates: s.TLS.Certificates}
+						route.TLS = &tls.Config{RootCAs: cfg.RootCAs, ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"}}
+					}
+					p := testserver.NewProxy(t, s.Listener.Addr().String(), over)
+					proxy, route.Addr = &url.URL{Scheme: c.proxy, Host: p.Addr}, p.Addr
 				}
-				if method == http.MethodPost && c.name == "forwarding proxy" {
-					continue // this one reads the whole request and ignores Expect
+
+				std := &http.Transport{DisableCompression: true, TLSClientConfig: cfg.Clone(), Proxy: http.ProxyURL(proxy), ExpectContinueTimeout: time.Minute}
+				std.Protocols = protocols((*http.Protocols).SetHTTP1, (*http.Protocols).SetHTTP2)
+				if c.kind == testserver.H2C {
+					std.Protocols = protocols((*http.Protocols).SetUnencryptedHTTP2)
 				}
-				want, got := run(std.RoundTrip), run(ours)
-				require.Contains(t, want, "GotConn")
-				looksFor := s.Listener.Addr().String()
-				if proxy != nil {
-					looksFor = proxy.Host
+				defer std.CloseIdleConnections()
+				tr := newTransport(Config{Dialer: &dial.Dialer{}})
+				defer tr.Close()
+				profile := &Profile{Config: cfg}
+				ours := func(req *http.Request) (*http.Response, error) {
+					x := &Exchange{Observer: &recorder{}, Key: Key{Scheme: req.URL.Scheme, Addr: req.URL.Host, Route: route}}
+					switch {
+					case c.kind == testserver.H2C:
+						x.Key.Protocol = HTTP2
+					case req.URL.Scheme == "https":
+						x.Key.Profile = profile
+					case route != nil:
+						route.Kind = dial.Forward
+						x.Key.Addr, x.Key.Target, x.Key.Protocol = route.Addr, req.URL.Host, HTTP1
+						req.URL.Opaque = "//" + req.URL.Host + "/"
+					}
+					return tr.RoundTrip(req, x)
 				}
-				assert.True(t, strings.HasPrefix(got, "GetConn "+looksFor+"\n"), got)
-				assert.Equal(t, behindGetConn(want), behindGetConn(got), method)
-			}
-		})
+
+				for _, method := range []string{"GET", "GET", "HEAD", "POST"} {
+					run := func(roundTrip func(*http.Request) (*http.Response, error)) string {
+						ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+						defer cancel()
+						var body io.Reader
+						if method == http.MethodPost {
+							body = strings.NewReader("some")
+						}
+						req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, h.trace()), method, s.URL+"/", body)
+						require.NoError(t, err)
+						if body != nil {
+							req.Header.Set("Expect", "100-continue")
+						}
+						resp, err := roundTrip(req)
+						require.NoError(t, err)
+						_, err = io.Copy(io.Discard, resp.Body)
+						require.NoError(t, err)
+						resp.Body.Close()
+						return h.list()
+					}
+					if method == http.MethodPost && c.name == "forwarding proxy" {
+						continue // this one reads the whole request and ignores Expect
+					}
+					want, got := run(std.RoundTrip), run(ours)
+					require.Contains(t, want, "GotConn")
+					looksFor := s.Listener.Addr().String()
+					if proxy != nil {
+						looksFor = proxy.Host
+					}
+					assert.True(t, strings.HasPrefix(got, "GetConn "+looksFor+"\n"), got)
+					assert.Equal(t, behindGetConn(want), behindGetConn(got), method)
+				}
+			})
+		}
 	}
 }
 
