@@ -4,6 +4,9 @@ package wire
 
 import "net"
 
+// hasSockets reports whether newSocket is supported.
+const hasSockets = false
+
 // socket is a socket that can be asked, without waiting, whether anything has arrived on
 // it. Here there is none, so that HTTP/1 is left to net/http, which always reads.
 type socket struct {

@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// hasSockets reports whether newSocket is supported.
+const hasSockets = true
+
 // socket is a socket that can be asked, without waiting, whether anything has arrived on
 // it. It is the connection below crypto/tls, or carries HTTP itself.
 type socket struct {
