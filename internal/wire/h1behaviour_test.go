@@ -249,10 +249,13 @@ func TestFlush(t *testing.T) {
 				close(head)
 				for {
 					var p [1]byte
-					if _, err := r.Body.Read(p[:]); err != nil {
+					n, err := r.Body.Read(p[:])
+					if n > 0 {
+						pieces <- p[0]
+					}
+					if err != nil {
 						return
 					}
-					pieces <- p[0]
 				}
 			}))
 			b := with(Config{})
