@@ -27,6 +27,11 @@ type chunkScanner struct {
 	left  uint64 // bytes of data left in the chunk, or the part of its size read so far
 	line  int    // bytes of the line, or of the whole trailer section
 	more  bool   // a digit of the size, or a trailer line, was read
+
+	// lenient accepts blanks before chunk extensions, which some servers send (RFC 9112,
+	// section 7.1.1), and net/http does not.
+	lenient bool
+	trailer []byte // the trailer section, for decode
 }
 
 type chunkState uint8
@@ -75,6 +80,36 @@ func (s *chunkScanner) scan(p []byte) (n int, err error) {
 
 func (s *chunkScanner) done() bool { return s.state == chunksEnd }
 
+// decode copies chunk data from src to dst, which may begin with the same byte. n is how
+// many bytes it has copied, and used how many bytes of src belong to the body: all but those
+// for which dst has no room, up to its end or the first invalid byte.
+func (s *chunkScanner) decode(dst, src []byte) (n, used int, err error) {
+	for used < len(src) && s.state != chunksEnd {
+		if s.state == chunkData {
+			k := int(min(uint64(len(src)-used), uint64(len(dst)-n), s.left))
+			if k == 0 {
+				break
+			}
+			copy(dst[n:], src[used:used+k])
+			n += k
+			used += k
+			if s.left -= uint64(k); s.left == 0 {
+				s.state = chunkDataCR
+			}
+			continue
+		}
+		inTrailer := s.state >= trailerStart
+		if err := s.step(src[used]); err != nil {
+			return n, used, err
+		}
+		if inTrailer {
+			s.trailer = append(s.trailer, src[used])
+		}
+		used++
+	}
+	return n, used, nil
+}
+
 // step processes one byte that is not chunk data.
 func (s *chunkScanner) step(c byte) error {
 	if s.line++; s.line > maxChunkLine {
@@ -95,7 +130,7 @@ func (s *chunkScanner) step(c byte) error {
 		}
 		return s.behindSize(c, "chunk size")
 	case chunkBlank:
-		if c == ';' {
+		if c == ';' && !s.lenient {
 			return errors.New("blank between chunk size and extension")
 		}
 		return s.behindSize(c, "line end after the chunk size")

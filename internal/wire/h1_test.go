@@ -64,7 +64,6 @@ func TestMalformed(t *testing.T) {
 		"HTTP/1.0 chunked":        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"no colon":                ok + "nonsense\r\n\r\n",
 		"no name":                 ok + ": x\r\n\r\n",
-		"space after name":        ok + "A : x\r\n\r\n",
 		"folded first":            ok + " A: x\r\n\r\n",
 		"NUL in value":            ok + "A: x\x00\r\n\r\n",
 		"CR in value":             ok + "A: x\ry\r\n\r\n",
@@ -73,7 +72,12 @@ func TestMalformed(t *testing.T) {
 		"length empty":            ok + "Content-Length:\r\n\r\n",
 		"length signed":           ok + "Content-Length: +1\r\n\r\nx",
 		"length hex":              ok + "Content-Length: 0x1\r\n\r\nx",
-		"length list":             ok + "Content-Length: 1, 1\r\n\r\nx",
+		"length list":             ok + "Content-Length: 1, 2\r\n\r\nx",
+		"length list, empty":      ok + "Content-Length: 1,\r\n\r\nx",
+		"length, blank":           ok + "Content-Length : 1\r\n\r\nx",
+		"coding, blank":           ok + "Transfer-Encoding\t: chunked\r\n\r\n",
+		"blank, no name":          ok + " : x\r\n\r\n",
+		"blanks within name":      ok + "A b : x\r\n\r\n",
 		"length huge":             ok + "Content-Length: 99999999999999999999\r\n\r\n",
 		"length folded":           ok + "Content-Length: 1\r\n 2\r\n\r\n",
 		"lengths":                 ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy",
@@ -86,7 +90,7 @@ func TestMalformed(t *testing.T) {
 		"chunk size 0x":           chunked + "0x1\r\nx\r\n",
 		"chunk size too large":    chunked + "FFFFFFFFFFFFFFFF\r\n",
 		"chunk size long":         chunked + "00000000000000001\r\nx\r\n",
-		"chunk blank extension":   chunked + "1 ;x\r\n",
+		"chunk blank in size":     chunked + "1 1;x\r\n",
 		"chunk bare LF":           chunked + "1\nx\n",
 		"chunk bare CR":           chunked + "1;\rx\r\n",
 		"chunk NUL":               chunked + "1;\x00\r\nx\r\n",
@@ -141,6 +145,53 @@ func TestMalformed(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestLenient: malformed responses that other clients accept, and that cannot be understood
+// in two ways, are accepted by connections of this package.
+func TestLenient(t *testing.T) {
+	const ok, chunked = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for name, answer := range map[string]string{
+		"space after name":        ok + "A : x\r\nContent-Length: 2\r\n\r\nok",
+		"tab after name, folded":  ok + "A\t: x\r\n y: z\r\nContent-Length: 2\r\n\r\nok",
+		"in an interim response":  "HTTP/1.1 103 X\r\nA : x\r\n\r\n" + ok + "Content-Length: 2\r\n\r\nok",
+		"length list":             ok + "Content-Length: 2, 2,02\r\n\r\nok",
+		"length list, and again":  ok + "Content-Length: 2, 2\r\nContent-Length: 2\r\n\r\nok",
+		"blank before extension":  chunked + "1 ;x\r\no\r\n1\t ; y=z\r\nk\r\n0 ;\r\n\r\n",
+		"blank between, and head": ok + "Transfer-Encoding: chunked\r\nServer : x\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+	} {
+		for _, piece := range []int{0, 1, 7} {
+			t.Run(fmt.Sprint(name, "/", piece), func(t *testing.T) {
+				s := says(t, answer, piece)
+				b := ownRig(t)
+				for range 2 {
+					resp, x, err := b.send(t.Context(), call{url: s.URL()})
+					require.NoError(t, err)
+					body, err := io.ReadAll(resp.Body)
+					require.NoError(t, err)
+					resp.Body.Close()
+					assert.Equal(t, "ok", string(body))
+					assert.NotContains(t, resp.Header, "A")
+					_, fields := ParseHead(x.Head)
+					for _, f := range fields {
+						assert.NotContains(t, f.Name, "A")
+						assert.NotContains(t, f.Name, "y")
+					}
+				}
+				assert.Equal(t, 1, s.Connections())
+			})
+		}
+	}
+	// a field that would have an effect has none
+	s := says(t, ok+"Set-Cookie : a=b\r\nConnection : close\r\nContent-Length: 2\r\n\r\nok", 0)
+	b := ownRig(t)
+	for range 2 {
+		resp, _, err := b.send(t.Context(), call{url: s.URL()})
+		require.NoError(t, err)
+		io.Copy(io.Discard, resp.Body)
+		assert.Empty(t, resp.Cookies())
+	}
+	assert.Equal(t, 1, s.Connections())
 }
 
 // TestTruncatedResponse: the end of the connection inside a response is Closed, not

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"sync"
 )
 
@@ -11,10 +12,10 @@ type h1Buffers struct {
 	tap headTap // checks what arrives
 	out headWriter
 
-	in       [readBuffer]byte // what was read beyond a head
+	in       [readBuffer]byte // bytes from the connection
 	lo, hi   int              // in[lo:hi] is unread
-	head     int              // how much of tap.head net/http was given
-	br       bufio.Reader     // for net/http's parser; its source is the exchange
+	head     bytes.Reader     // a head that is being parsed
+	br       bufio.Reader     // reads head
 	borrowed bool
 }
 
@@ -25,13 +26,13 @@ var h1BufferPool = sync.Pool{New: func() any {
 }}
 
 // borrowBuffers returns buffers for an exchange; headLimit is the limit of all heads.
-func borrowBuffers(headLimit int64, method string) *h1Buffers {
+func borrowBuffers(headLimit int64, method string, lenient bool) *h1Buffers {
 	b := h1BufferPool.Get().(*h1Buffers)
 	b.borrowed = true
 	b.tap.limit = int(headLimit)
 	b.tap.reset(method)
-	b.tap.pauses = true
-	b.lo, b.hi, b.head = 0, 0, 0
+	b.tap.pauses, b.tap.lenient, b.tap.chunks.lenient = true, lenient, lenient
+	b.lo, b.hi = 0, 0
 	return b
 }
 
@@ -41,6 +42,7 @@ func (b *h1Buffers) giveBack() {
 		panic("wire: buffers given back twice")
 	}
 	b.borrowed = false
+	b.head.Reset(nil)
 	b.br.Reset(nil)
 	b.out.reset()
 	h1BufferPool.Put(b)

@@ -19,6 +19,7 @@ type h1Conn struct {
 	stream    net.Conn // the socket, or TLS on it
 	socket    *socket
 	headLimit int64
+	lenient   bool          // see headTap; it is false only in comparisons with net/http
 	end       chan struct{} // closed when reading has ended
 
 	mu          sync.Mutex // held for changes of the deadline, too, which do not block
@@ -33,7 +34,7 @@ type h1Conn struct {
 }
 
 func newH1Conn(c *conn, headLimit int64) *h1Conn {
-	return &h1Conn{stream: c.stream, socket: c.socket, headLimit: headLimit, end: make(chan struct{}), keep: true}
+	return &h1Conn{stream: c.stream, socket: c.socket, headLimit: headLimit, lenient: true, end: make(chan struct{}), keep: true}
 }
 
 // begin begins an exchange.

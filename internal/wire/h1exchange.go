@@ -1,21 +1,23 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// h1Exchange is one request and its response on an h1Conn. It is the body of the response,
-// and the source of net/http's parser.
+// h1Exchange is one request and its response on an h1Conn, and the body of that response.
 //
 // Its owner is the goroutine of RoundTrip, and then the one that reads the body, or Close if
 // none does. The owner finishes the exchange, once.
@@ -34,11 +36,10 @@ type h1Exchange struct {
 	// used by the owner
 	buf      *h1Buffers
 	received int64
-	readErr  error // the error that has ended reading from the connection
-	closes   bool  // the client or the server closes the connection
-	left     int64 // bytes of a body of known length still to be read
-	chunks   io.Reader
-	more     bool // bytes follow that do not belong to the response
+	readErr  error          // the error that has ended reading from the connection
+	closes   bool           // the client or the server closes the connection
+	left     int64          // bytes of a body of known length still to be read
+	resp     *http.Response // whose trailers are at the end of a chunked body
 
 	mu       sync.Mutex
 	reading  bool // Read runs
@@ -49,7 +50,7 @@ type h1Exchange struct {
 }
 
 func (h *h1Conn) newExchange(req *http.Request, x *Exchange) *h1Exchange {
-	e := &h1Exchange{h: h, x: x, ctx: req.Context(), buf: borrowBuffers(h.headLimit, req.Method)}
+	e := &h1Exchange{h: h, x: x, ctx: req.Context(), buf: borrowBuffers(h.headLimit, req.Method, h.lenient)}
 	e.trace = httptrace.ContextClientTrace(e.ctx)
 	if req.Body != http.NoBody {
 		e.body = req.Body
@@ -99,8 +100,7 @@ func (e *h1Exchange) setBody(resp *http.Response) error {
 		tap.left = 0
 		resp.Body = e
 	case byChunks:
-		e.chunks = resp.Body
-		resp.Body = e
+		e.resp, resp.Body = resp, e
 	case byClose:
 		resp.Body = e
 	default:
@@ -129,7 +129,7 @@ func (e *h1Exchange) finish(ok bool) {
 	}
 	hint, limited := tap.keepAlive, tap.limitsKeep
 	e.buf.giveBack()
-	e.buf, e.chunks = nil, nil
+	e.buf = nil
 	if kept := ok && e.h.keepFor(hint, limited); kept {
 		if e.trace != nil && e.trace.PutIdleConn != nil {
 			e.trace.PutIdleConn(nil)
@@ -143,7 +143,7 @@ func (e *h1Exchange) finish(ok bool) {
 // trailing reports whether bytes follow the response. Empty lines do not count.
 func (e *h1Exchange) trailing() bool {
 	b := e.buf
-	if e.more || b.br.Buffered() > 0 || b.hi-b.lo > maxBlank {
+	if b.hi-b.lo > maxBlank {
 		return true
 	}
 	for _, c := range b.in[b.lo:b.hi] {
@@ -269,19 +269,76 @@ func (e *h1Exchange) readBody(p []byte) (int, error) {
 		case e.left == 0:
 			tap.stage = over
 			return n, io.EOF
-		case err == io.EOF:
-			err = io.ErrUnexpectedEOF
 		}
-		return n, err
+		return n, noEOF(err)
 	case byChunks:
-		n, err := e.chunks.Read(p)
-		if err == io.EOF && tap.stage != over {
-			err = io.ErrUnexpectedEOF
-		}
-		return n, err
+		return e.readChunks(p)
 	default:
 		return e.readBytes(p)
 	}
+}
+
+// readChunks reads and decodes a chunked body. A large Read reads from the connection into p,
+// where the data is decoded in place.
+func (e *h1Exchange) readChunks(p []byte) (n int, err error) {
+	b := e.buf
+	s := &b.tap.chunks
+	for n == 0 && err == nil {
+		var used int
+		switch {
+		case b.lo < b.hi:
+			n, used, err = s.decode(p, b.in[b.lo:b.hi])
+			b.lo += used
+		case e.readErr != nil:
+			return 0, noEOF(e.readErr)
+		case len(p) < len(b.in):
+			b.lo = 0
+			b.hi, _ = e.readStream(b.in[:])
+			continue // an error is the result of the next round
+		default:
+			var m int
+			m, _ = e.readStream(p)
+			n, used, err = s.decode(p, p[:m])
+			if err == nil && used < m {
+				b.lo, b.hi = 0, copy(b.in[:], p[used:m]) // behind the response: its length does not matter
+			}
+		}
+		if err != nil {
+			b.tap.fault = err
+			return n, e.malformedBody()
+		}
+		if s.done() {
+			b.tap.stage = over
+			return n, e.readTrailer()
+		}
+	}
+	return n, err
+}
+
+// readTrailer parses the trailers of a chunked body, and returns io.EOF.
+func (e *h1Exchange) readTrailer() error {
+	s := &e.buf.tap.chunks
+	if len(s.trailer) == len("\r\n") {
+		return io.EOF
+	}
+	fields, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(s.trailer))).ReadMIMEHeader()
+	if err != nil {
+		e.buf.tap.fault = err
+		return e.malformedBody()
+	}
+	if e.resp.Trailer == nil {
+		e.resp.Trailer = http.Header{}
+	}
+	maps.Copy(e.resp.Trailer, http.Header(fields))
+	return io.EOF
+}
+
+// noEOF is the error of a connection that ended too early.
+func noEOF(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // readBytes reads what follows the head.
@@ -306,11 +363,7 @@ func (e *h1Exchange) rest() bool {
 		b.lo += int(e.left)
 		b.tap.stage = over
 	}
-	if b.tap.stage == over {
-		b.br.Reset(nil) // what it has is a part of the body
-		return true
-	}
-	return false
+	return b.tap.stage == over
 }
 
 // Close ends the exchange. It does not wait for a running Read, which then fails.

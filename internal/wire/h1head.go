@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -60,8 +59,8 @@ func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
 			return nil, e.malformed()
 		}
 	}
-	b.head = 0
-	b.br.Reset(e.parserSource())
+	b.head.Reset(b.tap.parsed())
+	b.br.Reset(&b.head)
 	resp, err := http.ReadResponse(&b.br, req)
 	if err != nil {
 		return nil, e.rejected(err)
@@ -98,40 +97,7 @@ func (e *h1Exchange) rejected(err error) *Error {
 	return &Error{Phase: Headers, Fault: Malformed, Reused: e.x.Conn.Reused, Began: true, Sent: e.sent.Load(), Err: err}
 }
 
-// parserSource is the h1Exchange as the source of net/http's parser: the bytes of the head,
-// and then those of a chunked body, whose end the tap looks for.
-type parserSource h1Exchange
-
-func (e *h1Exchange) parserSource() *parserSource { return (*parserSource)(e) }
-
-func (s *parserSource) Read(p []byte) (int, error) {
-	e := (*h1Exchange)(s)
-	b := e.buf
-	if b.head < len(b.tap.head) {
-		n := copy(p, b.tap.head[b.head:])
-		b.head += n
-		return n, nil
-	}
-	if b.tap.fault != nil {
-		return 0, e.malformedBody()
-	}
-	if b.tap.framing != byChunks || b.tap.stage == over {
-		return 0, io.EOF
-	}
-	n, err := e.readBytes(p)
-	kept, used := b.tap.feed(p[:n])
-	if used < n && b.tap.fault == nil {
-		e.more = len(bytes.Trim(p[used:n], "\r\n")) > 0
-	}
-	switch {
-	case kept > 0:
-		return kept, nil // a fault, or err, is the result of the next Read
-	case b.tap.fault != nil:
-		return 0, e.malformedBody()
-	}
-	return 0, err
-}
-
+// malformedBody is the error of a body.
 func (e *h1Exchange) malformedBody() *Error {
 	return &Error{Phase: Body, Fault: Malformed, Reused: e.x.Conn.Reused, Began: true, Sent: e.sent.Load(), Err: e.buf.tap.fault}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,9 @@ type headTap struct {
 
 	isHEAD bool // the request is a HEAD
 	pauses bool // at the end of an interim head, until nextHead
+	// lenient accepts what other clients accept, and net/http does not: see edits.
+	lenient bool
+	edits   []edit // for parsed, in order
 
 	headFacts
 	chunks chunkScanner
@@ -52,8 +56,15 @@ type headFacts struct {
 	chunked            bool
 	framingField       bool // the last line was Content-Length or Transfer-Encoding
 	hasField           bool // there was a header line
+	detached           bool // the last line has blanks behind its name
 	keepAlive          time.Duration
 	limitsKeep, closes bool // keepAlive is set; Proxy-Connection: close
+}
+
+// edit replaces a part of the head for a parser that would reject it.
+type edit struct {
+	start, end int
+	text       string
 }
 
 type stage uint8
@@ -71,7 +82,7 @@ func (t *headTap) reset(method string) {
 	if cap(buf) > 16<<10 {
 		buf = nil
 	}
-	*t = headTap{limit: t.limit, head: buf[:0], isHEAD: method == http.MethodHead}
+	*t = headTap{limit: t.limit, head: buf[:0], edits: t.edits[:0], chunks: chunkScanner{trailer: t.chunks.trailer[:0]}, isHEAD: method == http.MethodHead}
 	t.length = -1
 }
 
@@ -140,8 +151,8 @@ func (t *headTap) take(p []byte) (n int) {
 		}
 		if i >= 0 && t.fault == nil {
 			line := cutEOL(t.head[t.line:])
-			t.line = len(t.head)
 			t.endLine(line)
+			t.line = len(t.head)
 		}
 	case t.framing == byLength:
 		n = int(min(int64(len(p)), t.left))
@@ -196,10 +207,15 @@ func (t *headTap) endLine(line []byte) {
 			t.fault = errors.New("folded first header line")
 		case t.framingField:
 			t.fault = errors.New("folded Content-Length or Transfer-Encoding")
+		case t.detached:
+			if t.checkValue(line, nil) {
+				t.edits = append(t.edits, edit{start: t.line, end: len(t.head)})
+			}
 		default:
 			t.checkValue(line, nil)
 		}
 	default:
+		t.detached = false
 		t.field(line)
 	}
 }
@@ -231,6 +247,10 @@ func (t *headTap) field(line []byte) {
 	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok {
 		t.fault = errors.New("header line without a colon")
+		return
+	}
+	if blank := bytes.TrimRight(name, " \t"); t.lenient && len(blank) < len(name) {
+		t.detachedField(blank, value)
 		return
 	}
 	for _, c := range name {
@@ -267,6 +287,44 @@ func (t *headTap) field(line []byte) {
 	}
 }
 
+// detachedField processes a header line with blanks between its name and the colon. Parsers
+// disagree about its name (RFC 9112, section 5.1), so it is left out, unless it would
+// delimit the body.
+func (t *headTap) detachedField(name, value []byte) {
+	if is(name, "Content-Length") || is(name, "Transfer-Encoding") {
+		t.fault = fmt.Errorf("blank after the name of %s", name)
+		return
+	}
+	for _, c := range name {
+		if !tokenByte[c] {
+			t.fault = fmt.Errorf("%q in the name of a header field", c)
+			return
+		}
+	}
+	if len(name) == 0 {
+		t.fault = errors.New("header field without a name")
+		return
+	}
+	t.hasField, t.framingField, t.detached = true, false, true
+	if t.checkValue(value, name) {
+		t.edits = append(t.edits, edit{start: t.line, end: len(t.head)})
+	}
+}
+
+// parsed returns the head for net/http's parser, with the edits.
+func (t *headTap) parsed() []byte {
+	if len(t.edits) == 0 {
+		return t.head
+	}
+	var b []byte
+	at := 0
+	for _, e := range t.edits {
+		b = append(append(b, t.head[at:e.start]...), e.text...)
+		at = e.end
+	}
+	return append(b, t.head[at:]...)
+}
+
 func is(b []byte, s string) bool { return len(b) == len(s) && strings.EqualFold(string(b), s) }
 
 // checkValue checks a value. For the continuation of a folded one name is nil.
@@ -286,6 +344,11 @@ func (t *headTap) checkValue(value, name []byte) bool {
 func (t *headTap) contentLength(value []byte) {
 	t.framingField = true
 	n := decimal(bytes.Trim(value, " \t"))
+	if n < 0 && t.lenient {
+		if n = equalLengths(value); n >= 0 {
+			t.edits = append(t.edits, edit{t.line, len(t.head), "Content-Length: " + strconv.FormatInt(n, 10) + "\r\n"})
+		}
+	}
 	switch {
 	case n < 0:
 		t.fault = fmt.Errorf("malformed Content-Length: %.40q", bytes.Trim(value, " \t"))
@@ -294,6 +357,20 @@ func (t *headTap) contentLength(value []byte) {
 	default:
 		t.length = n
 	}
+}
+
+// equalLengths parses a list of equal lengths, as intermediaries make it of repeated fields
+// (RFC 9110, section 8.6); -1 for anything else.
+func equalLengths(list []byte) int64 {
+	n := int64(-1)
+	for part := range bytes.SplitSeq(list, []byte(",")) {
+		m := decimal(bytes.Trim(part, " \t"))
+		if m < 0 || n >= 0 && m != n {
+			return -1
+		}
+		n = m
+	}
+	return n
 }
 
 func (t *headTap) transferEncoding(value []byte) {
@@ -365,7 +442,7 @@ func (t *headTap) endHead() {
 // nextHead prepares the tap for the head after an interim one.
 func (t *headTap) nextHead() {
 	t.stage, t.headFacts = inHead, headFacts{length: -1}
-	t.head, t.line = t.head[:0], 0
+	t.head, t.line, t.edits = t.head[:0], 0, t.edits[:0]
 }
 
 // feedHead processes the next bytes of a head, and returns how many of p belong to it: all,
@@ -436,6 +513,9 @@ func ParseHead(head string) (reason string, list []Field) {
 		value = textproto.TrimString(value)
 		if folded(lines) {
 			value, lines = unfold(value, lines)
+		}
+		if strings.HasSuffix(name, " ") || strings.HasSuffix(name, "\t") {
+			continue // see detachedField
 		}
 		list = append(list, Field{Name: name, Value: value})
 	}
