@@ -38,26 +38,12 @@ func (e *h1Exchange) receive(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// readHead receives one head, as a whole, and parses it.
+// readHead receives one head, as a whole, and parses it. What it calls is not inlined, to
+// keep the stack below net/http's parser small.
 func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
 	b := e.buf
-	for b.tap.stage == inHead {
-		if b.lo == b.hi {
-			if e.readErr != nil {
-				return nil, unexpected(e.readErr, &b.tap)
-			}
-			n, err := e.readStream(b.in[:])
-			if b.lo, b.hi = 0, n; n == 0 {
-				if err != nil {
-					return nil, unexpected(err, &b.tap)
-				}
-				continue
-			}
-		}
-		b.lo += b.tap.feedHead(b.in[b.lo:b.hi])
-		if b.tap.fault != nil {
-			return nil, e.malformed()
-		}
+	if err := e.fillHead(b); err != nil {
+		return nil, err
 	}
 	b.head.Reset(b.tap.parsed())
 	b.br.Reset(&b.head)
@@ -65,14 +51,44 @@ func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, e.rejected(err)
 	}
-	if b.tap.stage != inInterim {
-		head, ok := b.tap.final(resp)
-		if !ok {
-			return nil, e.rejected(errors.New("ambiguous response head"))
+	return resp, e.checkHead(resp)
+}
+
+// fillHead reads until a head is whole.
+//
+//go:noinline
+func (e *h1Exchange) fillHead(b *h1Buffers) error {
+	for b.tap.stage == inHead {
+		if b.lo == b.hi {
+			if e.readErr != nil {
+				return unexpected(e.readErr, &b.tap)
+			}
+			b.lo = 0
+			b.hi, _ = e.readStream(b.in[:])
+			continue // an error is the result of the next round
 		}
-		e.x.Head = head
+		b.lo += b.tap.feedHead(b.in[b.lo:b.hi])
+		if b.tap.fault != nil {
+			return e.malformed()
+		}
 	}
-	return resp, nil
+	return nil
+}
+
+// checkHead returns an error if net/http has parsed the final head differently from the
+// tap.
+//
+//go:noinline
+func (e *h1Exchange) checkHead(resp *http.Response) error {
+	if e.buf.tap.stage == inInterim {
+		return nil
+	}
+	head, ok := e.buf.tap.final(resp)
+	if !ok {
+		return e.rejected(errors.New("ambiguous response head"))
+	}
+	e.x.Head = head
+	return nil
 }
 
 // unexpected is the error of a connection that ended within a head.
@@ -84,6 +100,8 @@ func unexpected(err error, tap *headTap) error {
 }
 
 // malformed is the error of the tap. Stray bytes belong to an earlier exchange.
+//
+//go:noinline
 func (e *h1Exchange) malformed() *Error {
 	tap := &e.buf.tap
 	f := &Error{Phase: Headers, Fault: Malformed, Reused: e.x.Conn.Reused, Sent: e.sent.Load(), Err: tap.fault}
@@ -93,6 +111,8 @@ func (e *h1Exchange) malformed() *Error {
 }
 
 // rejected is the error of a head that the tap accepts and net/http does not.
+//
+//go:noinline
 func (e *h1Exchange) rejected(err error) *Error {
 	return &Error{Phase: Headers, Fault: Malformed, Reused: e.x.Conn.Reused, Began: true, Sent: e.sent.Load(), Err: err}
 }

@@ -312,6 +312,8 @@ func (t *headTap) detachedField(name, value []byte) {
 }
 
 // parsed returns the head for net/http's parser, with the edits.
+//
+//go:noinline
 func (t *headTap) parsed() []byte {
 	if len(t.edits) == 0 {
 		return t.head
