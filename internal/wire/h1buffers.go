@@ -1,10 +1,6 @@
 package wire
 
-import (
-	"bufio"
-	"bytes"
-	"sync"
-)
+import "sync"
 
 // h1Buffers is what an HTTP/1 connection needs during an exchange. An idle connection has
 // none.
@@ -14,16 +10,10 @@ type h1Buffers struct {
 
 	in       [readBuffer]byte // bytes from the connection
 	lo, hi   int              // in[lo:hi] is unread
-	head     bytes.Reader     // a head that is being parsed
-	br       bufio.Reader     // reads head
 	borrowed bool
 }
 
-var h1BufferPool = sync.Pool{New: func() any {
-	b := new(h1Buffers)
-	b.br = *bufio.NewReaderSize(nil, readBuffer)
-	return b
-}}
+var h1BufferPool = sync.Pool{New: func() any { return new(h1Buffers) }}
 
 // borrowBuffers returns buffers for an exchange; headLimit is the limit of all heads.
 func borrowBuffers(headLimit int64, method string, lenient bool) *h1Buffers {
@@ -42,8 +32,6 @@ func (b *h1Buffers) giveBack() {
 		panic("wire: buffers given back twice")
 	}
 	b.borrowed = false
-	b.head.Reset(nil)
-	b.br.Reset(nil)
 	b.out.reset()
 	h1BufferPool.Put(b)
 }

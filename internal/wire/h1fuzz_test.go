@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ type answer struct {
 	status  int
 	body    []byte
 	trailer http.Header
+	resp    *http.Response
 	err     error
 }
 
@@ -58,7 +60,7 @@ func (h *h1Conn) exchange(t *testing.T, method string, size int) (a answer, kept
 		a.body, a.err = readIn(resp.Body, size)
 		resp.Body.Close()
 	}
-	a.status, a.trailer = resp.StatusCode, resp.Trailer
+	a.status, a.trailer, a.resp = resp.StatusCode, resp.Trailer, resp
 	kept, _ = h.reusable()
 	return a, kept
 }
@@ -95,7 +97,7 @@ func readWhole(raw []byte, method string) (a answer, used int) {
 		if resp.StatusCode != 101 {
 			a.body, a.err = io.ReadAll(resp.Body)
 		}
-		a.status, a.trailer = resp.StatusCode, resp.Trailer
+		a.status, a.trailer, a.resp = resp.StatusCode, resp.Trailer, resp
 		return a, len(raw) - in.Len() - r.Buffered()
 	}
 }
@@ -135,6 +137,16 @@ func FuzzH1Exchange(f *testing.F) {
 			require.Equal(t, want.status, got.status)
 			require.Equal(t, string(want.body), string(got.body))
 			require.Equal(t, want.trailer, got.trailer)
+			for _, values := range want.resp.Header {
+				for i := range values {
+					// net/http leaves a space behind a value whose last line is empty
+					values[i] = textproto.TrimString(values[i])
+				}
+			}
+			for _, r := range []*http.Response{got.resp, want.resp} {
+				r.Body, r.Request = nil, nil
+			}
+			require.Equal(t, want.resp, got.resp)
 		case want.err == nil && errors.As(got.err, &e) && e.Fault == Malformed: // stricter
 		case want.err == nil:
 			require.NoError(t, got.err, "net/http reads %q", raw)

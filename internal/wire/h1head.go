@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -38,20 +37,21 @@ func (e *h1Exchange) receive(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// readHead receives one head, as a whole, and parses it. What it calls is not inlined, to
-// keep the stack below net/http's parser small.
+// readHead receives one head, as a whole, and parses it.
 func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
 	b := e.buf
 	if err := e.fillHead(b); err != nil {
 		return nil, err
 	}
-	b.head.Reset(b.tap.parsed())
-	b.br.Reset(&b.head)
-	resp, err := http.ReadResponse(&b.br, req)
+	head := string(b.tap.head)
+	resp, err := b.tap.parse(head, req)
 	if err != nil {
 		return nil, e.rejected(err)
 	}
-	return resp, e.checkHead(resp)
+	if b.tap.stage != inInterim {
+		e.x.Head = head
+	}
+	return resp, nil
 }
 
 // fillHead reads until a head is whole.
@@ -75,22 +75,6 @@ func (e *h1Exchange) fillHead(b *h1Buffers) error {
 	return nil
 }
 
-// checkHead returns an error if net/http has parsed the final head differently from the
-// tap.
-//
-//go:noinline
-func (e *h1Exchange) checkHead(resp *http.Response) error {
-	if e.buf.tap.stage == inInterim {
-		return nil
-	}
-	head, ok := e.buf.tap.final(resp)
-	if !ok {
-		return e.rejected(errors.New("ambiguous response head"))
-	}
-	e.x.Head = head
-	return nil
-}
-
 // unexpected is the error of a connection that ended within a head.
 func unexpected(err error, tap *headTap) error {
 	if err == io.EOF && len(tap.head) > 0 {
@@ -110,7 +94,7 @@ func (e *h1Exchange) malformed() *Error {
 	return f
 }
 
-// rejected is the error of a head that the tap accepts and net/http does not.
+// rejected is the error of a head that the tap has accepted.
 //
 //go:noinline
 func (e *h1Exchange) rejected(err error) *Error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
-	"strconv"
 	"strings"
 	"time"
 
@@ -39,9 +38,9 @@ type headTap struct {
 
 	isHEAD bool // the request is a HEAD
 	pauses bool // at the end of an interim head, until nextHead
-	// lenient accepts what other clients accept, and net/http does not: see edits.
+	// lenient accepts what other clients accept, and net/http does not; see detachedField and
+	// equalLengths.
 	lenient bool
-	edits   []edit // for parsed, in order
 
 	headFacts
 	chunks chunkScanner
@@ -56,15 +55,8 @@ type headFacts struct {
 	chunked            bool
 	framingField       bool // the last line was Content-Length or Transfer-Encoding
 	hasField           bool // there was a header line
-	detached           bool // the last line has blanks behind its name
 	keepAlive          time.Duration
 	limitsKeep, closes bool // keepAlive is set; Proxy-Connection: close
-}
-
-// edit replaces a part of the head for a parser that would reject it.
-type edit struct {
-	start, end int
-	text       string
 }
 
 type stage uint8
@@ -82,7 +74,7 @@ func (t *headTap) reset(method string) {
 	if cap(buf) > 16<<10 {
 		buf = nil
 	}
-	*t = headTap{limit: t.limit, head: buf[:0], edits: t.edits[:0], chunks: chunkScanner{trailer: t.chunks.trailer[:0]}, isHEAD: method == http.MethodHead}
+	*t = headTap{limit: t.limit, head: buf[:0], chunks: chunkScanner{trailer: t.chunks.trailer[:0]}, isHEAD: method == http.MethodHead}
 	t.length = -1
 }
 
@@ -151,8 +143,8 @@ func (t *headTap) take(p []byte) (n int) {
 		}
 		if i >= 0 && t.fault == nil {
 			line := cutEOL(t.head[t.line:])
-			t.endLine(line)
 			t.line = len(t.head)
+			t.endLine(line)
 		}
 	case t.framing == byLength:
 		n = int(min(int64(len(p)), t.left))
@@ -207,15 +199,10 @@ func (t *headTap) endLine(line []byte) {
 			t.fault = errors.New("folded first header line")
 		case t.framingField:
 			t.fault = errors.New("folded Content-Length or Transfer-Encoding")
-		case t.detached:
-			if t.checkValue(line, nil) {
-				t.edits = append(t.edits, edit{start: t.line, end: len(t.head)})
-			}
 		default:
 			t.checkValue(line, nil)
 		}
 	default:
-		t.detached = false
 		t.field(line)
 	}
 }
@@ -305,26 +292,8 @@ func (t *headTap) detachedField(name, value []byte) {
 		t.fault = errors.New("header field without a name")
 		return
 	}
-	t.hasField, t.framingField, t.detached = true, false, true
-	if t.checkValue(value, name) {
-		t.edits = append(t.edits, edit{start: t.line, end: len(t.head)})
-	}
-}
-
-// parsed returns the head for net/http's parser, with the edits.
-//
-//go:noinline
-func (t *headTap) parsed() []byte {
-	if len(t.edits) == 0 {
-		return t.head
-	}
-	var b []byte
-	at := 0
-	for _, e := range t.edits {
-		b = append(append(b, t.head[at:e.start]...), e.text...)
-		at = e.end
-	}
-	return append(b, t.head[at:]...)
+	t.hasField, t.framingField = true, false
+	t.checkValue(value, name)
 }
 
 func is(b []byte, s string) bool { return len(b) == len(s) && strings.EqualFold(string(b), s) }
@@ -347,9 +316,7 @@ func (t *headTap) contentLength(value []byte) {
 	t.framingField = true
 	n := decimal(bytes.Trim(value, " \t"))
 	if n < 0 && t.lenient {
-		if n = equalLengths(value); n >= 0 {
-			t.edits = append(t.edits, edit{t.line, len(t.head), "Content-Length: " + strconv.FormatInt(n, 10) + "\r\n"})
-		}
+		n = equalLengths(value)
 	}
 	switch {
 	case n < 0:
@@ -444,7 +411,7 @@ func (t *headTap) endHead() {
 // nextHead prepares the tap for the head after an interim one.
 func (t *headTap) nextHead() {
 	t.stage, t.headFacts = inHead, headFacts{length: -1}
-	t.head, t.line, t.edits = t.head[:0], 0, t.edits[:0]
+	t.head, t.line = t.head[:0], 0
 }
 
 // feedHead processes the next bytes of a head, and returns how many of p belong to it: all,
@@ -505,23 +472,31 @@ func ParseHead(head string) (reason string, list []Field) {
 	_, reason, _ = strings.Cut(status, " ")
 	list = make([]Field, 0, strings.Count(lines, "\n"))
 	for lines != "" {
-		var line string
-		line, lines, _ = strings.Cut(lines, "\n")
-		line = strings.TrimSuffix(line, "\r")
-		if line == "" {
-			break
+		var f Field
+		if f, lines = cutField(lines); f.Name != "" {
+			list = append(list, f)
 		}
-		name, value, _ := strings.Cut(line, ":")
-		value = textproto.TrimString(value)
-		if folded(lines) {
-			value, lines = unfold(value, lines)
-		}
-		if strings.HasSuffix(name, " ") || strings.HasSuffix(name, "\t") {
-			continue // see detachedField
-		}
-		list = append(list, Field{Name: name, Value: value})
 	}
 	return reason, list
+}
+
+// cutField splits the lines of a head into the first field and the lines after it. The field
+// has no name if it is the end of the head, or is left out; see detachedField.
+func cutField(lines string) (f Field, rest string) {
+	line, rest, _ := strings.Cut(lines, "\n")
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
+		return f, ""
+	}
+	f.Name, f.Value, _ = strings.Cut(line, ":")
+	f.Value = textproto.TrimString(f.Value)
+	if folded(rest) {
+		f.Value, rest = unfold(f.Value, rest)
+	}
+	if strings.HasSuffix(f.Name, " ") || strings.HasSuffix(f.Name, "\t") {
+		f.Name = ""
+	}
+	return f, rest
 }
 
 // folded reports whether the next line continues the previous value (obs-fold, RFC 9112,

@@ -1,0 +1,122 @@
+package wire
+
+import (
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// parse makes the response of a head that the tap has accepted. The result is that of
+// http.ReadResponse, without a body; the values are parts of head.
+func (t *headTap) parse(head string, req *http.Request) (*http.Response, error) {
+	line, lines, _ := strings.Cut(head, "\n")
+	line = strings.TrimSuffix(line, "\r")
+	resp := &http.Response{
+		Request: req, Proto: line[:len("HTTP/1.1")], ProtoMajor: 1, ProtoMinor: t.minor,
+		Status: line[len("HTTP/1.1 "):], StatusCode: t.status,
+	}
+	h := parseFields(lines)
+	resp.Header = h
+	if hp := h["Pragma"]; len(hp) > 0 && hp[0] == "no-cache" {
+		if _, ok := h["Cache-Control"]; !ok {
+			h["Cache-Control"] = []string{"no-cache"}
+		}
+	}
+	resp.Close = t.closing(h)
+	delete(h, "Transfer-Encoding")
+	if t.chunked {
+		resp.TransferEncoding = []string{"chunked"}
+	}
+	t.setLength(resp)
+	return resp, t.announceTrailers(resp)
+}
+
+// parseFields parses header lines.
+func parseFields(lines string) http.Header {
+	n := strings.Count(lines, "\n") - 1
+	h := make(http.Header, n)
+	values := make([]string, n) // one allocation for all names with one value
+	for lines != "" {
+		var f Field
+		if f, lines = cutField(lines); f.Name == "" {
+			continue
+		}
+		key := textproto.CanonicalMIMEHeaderKey(f.Name)
+		if old := h[key]; old != nil {
+			h[key] = append(old, f.Value)
+			continue
+		}
+		values[0] = f.Value
+		h[key], values = values[:1:1], values[1:]
+	}
+	return h
+}
+
+// closing reports whether the server closes the connection after the response. The
+// Connection field with which it says so is removed.
+func (t *headTap) closing(h http.Header) bool {
+	options := h["Connection"]
+	if len(options) == 0 {
+		return t.minor == 0
+	}
+	closes := httpguts.HeaderValuesContainsToken(options, "close")
+	if t.minor == 0 {
+		return closes || !httpguts.HeaderValuesContainsToken(options, "keep-alive")
+	}
+	if closes {
+		delete(h, "Connection")
+	}
+	return closes
+}
+
+// setLength sets the length of the body, and leaves at most one Content-Length.
+func (t *headTap) setLength(resp *http.Response) {
+	h := resp.Header
+	if lengths := h["Content-Length"]; len(lengths) > 1 {
+		h["Content-Length"] = lengths[:1:1]
+	}
+	if lengths := h["Content-Length"]; len(lengths) > 0 && strings.IndexByte(lengths[0], ',') >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(t.length, 10)}
+	}
+	switch {
+	case t.isHEAD:
+		resp.ContentLength = t.length
+	case t.status/100 == 1, t.status == 204, t.status == 304:
+	case t.chunked:
+		delete(h, "Content-Length")
+		resp.ContentLength = -1
+	case t.length >= 0:
+		resp.ContentLength = t.length
+	default:
+		resp.ContentLength, resp.Close = -1, true
+	}
+}
+
+// announceTrailers makes the names in the Trailer field of a chunked response the keys of
+// resp.Trailer.
+func (t *headTap) announceTrailers(resp *http.Response) error {
+	list, ok := resp.Header["Trailer"]
+	if !ok || !t.chunked {
+		return nil
+	}
+	delete(resp.Header, "Trailer")
+	for _, names := range list {
+		for name := range strings.SplitSeq(names, ",") {
+			switch name = textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name)); name {
+			case "":
+				continue
+			case "Transfer-Encoding", "Trailer", "Content-Length":
+				return fmt.Errorf("bad trailer %q", name)
+			}
+			if resp.Trailer == nil {
+				resp.Trailer = http.Header{}
+			}
+			resp.Trailer[name] = nil
+		}
+	}
+	return nil
+}
