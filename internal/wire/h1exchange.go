@@ -164,6 +164,7 @@ func (e *h1Exchange) becomeTunnel(resp *http.Response) error {
 			return context.Cause(e.ctx)
 		}
 		if u.err != nil {
+			e.readErr = e.h.failedWrite() // nil for an error of the source
 			return u.err
 		}
 	}
