@@ -60,6 +60,32 @@ func TestEarlyResponseNotReused(t *testing.T) {
 	})
 }
 
+// TestEarlyResponseCut: a response up to the end of the connection that is cut, because the
+// server resets the connection during the upload, is not taken for a whole one, although the
+// failed write has consumed the socket's error.
+func TestEarlyResponseCut(t *testing.T) {
+	const size = 256 << 10
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
+		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+			c.Head()
+			c.Say("HTTP/1.1 413 Too Large\r\nConnection: close\r\n\r\n" + strings.Repeat("x", size))
+			c.Reset()
+		})
+		b := with(Config{})
+		for range 50 {
+			resp, _, err := b.send(t.Context(), call{method: "POST", url: s.URL(), body: io.LimitReader(zeros{}, 64<<20), length: 64 << 20})
+			if err != nil {
+				continue // the reset has overtaken the head
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err == nil {
+				require.Len(t, body, size)
+			}
+		}
+	})
+}
+
 // TestExpectContinueAnswers: when the body is sent after "Expect: 100-continue". Connections
 // of this package never send it after a refusal; those of net/http send it where the
 // connection stays open.

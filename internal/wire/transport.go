@@ -1,6 +1,7 @@
-// Package wire is the connection pool of the client. Connections are made by internal/dial,
-// and net/http implements HTTP on them; the pool adds its key, limits and priorities,
-// expiry, and exact knowledge of the phase in which an exchange failed.
+// Package wire is the connection pool of the client. Connections are made by internal/dial.
+// net/http implements HTTP on them, or for HTTP/1 this package does; see
+// Transport.startHTTP. The pool adds its key, limits and priorities, expiry, and exact
+// knowledge of the phase in which an exchange failed.
 //
 // The types pool, host, waiter and dialing decide what happens, under one lock and without
 // side effects; Transport.unlock carries out the actions after it has released the lock.
