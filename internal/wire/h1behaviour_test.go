@@ -65,25 +65,44 @@ func TestEarlyResponseNotReused(t *testing.T) {
 // failed write has consumed the socket's error.
 func TestEarlyResponseCut(t *testing.T) {
 	const size = 256 << 10
-	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
-		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
-			c.Head()
-			c.Say("HTTP/1.1 413 Too Large\r\nConnection: close\r\n\r\n" + strings.Repeat("x", size))
-			c.Reset()
-		})
-		b := with(Config{})
-		for range 50 {
-			resp, _, err := b.send(t.Context(), call{method: "POST", url: s.URL(), body: io.LimitReader(zeros{}, 64<<20), length: 64 << 20})
-			if err != nil {
-				continue // the reset has overtaken the head
-			}
-			body, err := io.ReadAll(resp.Body)
-			resp.Body.Close()
-			if err == nil {
-				require.Len(t, body, size)
-			}
-		}
+	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+		c.Head()
+		c.Say("HTTP/1.1 413 Too Large\r\nConnection: close\r\n\r\n" + strings.Repeat("x", size))
+		c.Reset()
 	})
+	b := ownRig(t)
+	for range 100 {
+		resp, _, err := b.send(t.Context(), call{method: "POST", url: s.URL(), body: io.LimitReader(zeros{}, 64<<20), length: 64 << 20})
+		if err != nil {
+			continue // the reset has overtaken the head
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err == nil {
+			require.Equal(t, size, len(body))
+		}
+	}
+}
+
+// TestInterruptedNotReused: a connection that is being interrupted, because the context has
+// ended at the same time as the response, is not reused.
+func TestInterruptedNotReused(t *testing.T) {
+	for _, stopped := range []bool{true, false} {
+		h := newH1Conn(&conn{stream: &scriptedConn{}}, 4096)
+		req, err := http.NewRequest("GET", "http://a.example/", nil)
+		require.NoError(t, err)
+		e := h.newExchange(req, &Exchange{Observer: &recorder{}})
+		e.stop = func() bool { return stopped }
+		e.buf.tap.stage = over
+		e.finish(true)
+		kept, _ := h.reusable()
+		assert.Equal(t, stopped, kept)
+	}
+	h := newH1Conn(&conn{stream: &scriptedConn{}}, 4096)
+	h.interrupt()
+	kept, _ := h.reusable()
+	assert.False(t, kept)
+	assert.False(t, h.keepFor(0, false))
 }
 
 // TestExpectContinueAnswers: when the body is sent after "Expect: 100-continue". Connections

@@ -14,7 +14,6 @@ import (
 	"net/textproto"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // h1Exchange is one request and its response on an h1Conn, and the body of that response.
@@ -113,9 +112,6 @@ func (e *h1Exchange) setBody(resp *http.Response) error {
 	return nil
 }
 
-// uploadGrace is how long the end of a response waits for the end of the request.
-const uploadGrace = 50 * time.Millisecond
-
 // finish ends the exchange. ok means that the response was received as a whole. It is called
 // once, by the owner.
 func (e *h1Exchange) finish(ok bool) {
@@ -205,6 +201,9 @@ func (e *h1Exchange) readStream(p []byte) (int, error) {
 	}
 	if err != nil {
 		if err == io.EOF {
+			if e.upload != nil && e.buf.tap.framing == byClose {
+				e.upload.wait() // its running write may be failing
+			}
 			if failed := e.h.failedWrite(); failed != nil {
 				err = failed // that has consumed the socket's error: this is no clean end
 			}

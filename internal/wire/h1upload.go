@@ -94,19 +94,24 @@ func (u *h1Upload) finish(ok bool) bool {
 	if u.awaits100() {
 		u.permit(false)
 	}
-	if !ok {
-		return false
-	}
+	return ok && u.wait() && u.err == nil
+}
+
+// uploadGrace is how long the end of a response waits for the end of the request.
+const uploadGrace = 50 * time.Millisecond
+
+// wait waits for the end of the upload, and reports whether it has come.
+func (u *h1Upload) wait() bool {
 	select {
 	case <-u.done:
-		return u.err == nil
+		return true
 	default:
 	}
 	timer := time.NewTimer(uploadGrace)
 	defer timer.Stop()
 	select {
 	case <-u.done:
-		return u.err == nil
+		return true
 	case <-timer.C:
 		return false
 	}
