@@ -159,11 +159,8 @@ func (p *pool) remove(c *conn) bool {
 	switch {
 	case c.http2:
 		h.h2Ending--
-	case c.uses == 0:
-		h.unused.remove(c)
-		h.open--
 	default:
-		h.idle.remove(c)
+		h.parked(c).remove(c)
 		h.open--
 	}
 	h.noteEmptied()

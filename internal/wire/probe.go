@@ -15,8 +15,7 @@ func probeInterval(probes int) time.Duration {
 
 // takeForProbe takes an idle connection out of its queue.
 func (h *host) takeForProbe(c *conn) {
-	h.idle.remove(c)
-	h.unused.remove(c)
+	h.parked(c).remove(c)
 	c.carry(1)
 	h.pool.todo.probe = append(h.pool.todo.probe, c)
 }
@@ -29,11 +28,7 @@ func (h *host) probed(c *conn, ok bool, now time.Time) {
 	switch {
 	case c.removed:
 	case ok && !c.excluded && !p.closed:
-		if c.uses == 0 {
-			h.unused.pushFront(c)
-		} else {
-			h.idle.pushFront(c)
-		}
+		h.parked(c).pushFront(c)
 		c.probes++
 		c.nextProbe = now.Add(probeInterval(c.probes))
 		p.expiry.enter(c, now)

@@ -107,3 +107,31 @@ func TestProbedConnection(t *testing.T) {
 		})
 	}
 }
+
+// TestProbeOfUnusedConnection: probing a connection that was not used yet leaves those alone
+// that were.
+func TestProbeOfUnusedConnection(t *testing.T) {
+	s := says(t, "HTTP/1.1 204 X\r\n\r\n", 0)
+	b := ownRig(t)
+	_, _, err := b.fetch(call{url: s.URL()})
+	require.NoError(t, err)
+	require.NoError(t, b.tr.Open(t.Context(), Key{Scheme: "http", Addr: s.Addr}))
+	b.tr.mu.Lock()
+	h := b.tr.pool.all.first.host
+	idle, unused := h.idle.first, h.unused.first
+	require.NotNil(t, idle)
+	require.NotNil(t, unused)
+	for _, c := range []*conn{unused, idle} {
+		h.takeForProbe(c)
+	}
+	assert.Zero(t, h.idle.n)
+	assert.Zero(t, h.unused.n)
+	assert.Nil(t, h.idle.first)
+	assert.Nil(t, h.unused.last)
+	h.probed(unused, true, time.Now())
+	h.probed(idle, true, time.Now())
+	assert.Same(t, idle, h.idle.last)
+	assert.Same(t, unused, h.unused.last)
+	b.tr.pool.todo.probe = nil
+	b.tr.mu.Unlock()
+}

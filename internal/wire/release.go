@@ -34,12 +34,14 @@ func (h *host) exchangeOver(c *conn, ok bool, now time.Time) {
 }
 
 // park adds an HTTP/1 connection to the idle or unused ones.
-func (h *host) park(c *conn) {
+func (h *host) park(c *conn) { h.parked(c).pushBack(c) }
+
+// parked is the queue of a free HTTP/1 connection.
+func (h *host) parked(c *conn) *conns {
 	if c.uses == 0 {
-		h.unused.pushBack(c)
-	} else {
-		h.idle.pushBack(c)
+		return &h.unused
 	}
+	return &h.idle
 }
 
 // streamOver ends an exchange on an HTTP/2 connection.
