@@ -99,7 +99,9 @@ func (t *Transport) startHTTP(key Key, c *conn) (err error) {
 	if c.http2 {
 		c.connection, err = t.newH2Conn(key, c)
 	} else if t.cfg.HTTP1.own() && c.socket != nil {
-		c.connection, c.probed = newH1Conn(c, t.cfg.MaxHeaderBytes), true
+		h := newH1Conn(c, t.cfg.MaxHeaderBytes)
+		h.giveUp = func() { t.endExchange(c, false) }
+		c.connection, c.probed = h, true
 	} else {
 		c.connection, err = t.newStdConn(key, c)
 	}

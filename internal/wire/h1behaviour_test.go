@@ -190,7 +190,28 @@ func TestInterimResponses(t *testing.T) {
 	})
 }
 
-// TestUpgrade: after a 101 response both directions are open, beginning with the bytes that
+// TestInterimHookPanics: an exchange whose hook for interim responses panics, or ends its
+// goroutine, is over, and its connection is closed.
+func TestInterimHookPanics(t *testing.T) {
+	s := says(t, "HTTP/1.1 103 X\r\n\r\nHTTP/1.1 204 X\r\n\r\n", 0)
+	b := ownRig(t)
+	for _, hook := range []func(int) error{func(int) error { panic("a bug") }, func(int) error { runtime.Goexit(); return nil }} {
+		done := make(chan struct{})
+		body := &closing{Reader: strings.NewReader("x")}
+		go func() {
+			defer close(done)
+			defer func() { recover() }()
+			b.send(t.Context(), call{method: "POST", url: s.URL(), body: body, length: 1, interim: hook})
+		}()
+		<-done
+		require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 10*time.Second, time.Millisecond)
+		assert.EqualValues(t, 1, body.n.Load())
+	}
+	_, _, err := b.fetch(call{url: s.URL()})
+	require.NoError(t, err)
+}
+
+// TestUpgradeBothDirections: after a 101 response both directions are open, beginning with the bytes that
 // came with the head, and the end of the request's context does not end them.
 func TestUpgradeBothDirections(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
@@ -224,7 +245,7 @@ func TestUpgradeBothDirections(t *testing.T) {
 	})
 }
 
-// TestTrailers: trailers of request and response arrive.
+// TestTrailersBothWays: trailers of request and response arrive.
 func TestTrailersBothWays(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -622,8 +643,7 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	b.tr.Close()
 }
 
-// TestFirstByteHook: hooks that net/http calls for the response, in their order, with an
-// upload that is not in memory.
+// TestUploadHooks: the hooks of an exchange with an upload that is not in memory are called.
 func TestUploadHooks(t *testing.T) {
 	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
 		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {

@@ -16,6 +16,7 @@ import (
 // Only the pool closes it. Others interrupt it, which makes all reads and writes fail; a
 // connection that was interrupted is never reused.
 type h1Conn struct {
+	giveUp    func()   // ends the exchange with the pool
 	stream    net.Conn // the socket, or TLS on it
 	socket    *socket
 	headLimit int64

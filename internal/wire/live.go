@@ -26,7 +26,6 @@ func (s *socket) idle(stream net.Conn) bool {
 	}
 	s.quiet = true
 	defer func() { s.quiet = false }()
-	var b [1]byte
-	n, err := stream.Read(b[:])
+	n, err := stream.Read(s.scratch[:])
 	return n == 0 && err == error(errQuiet)
 }

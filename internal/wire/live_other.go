@@ -11,7 +11,8 @@ const hasSockets = false
 // it. Here there is none, so that HTTP/1 is left to net/http, which always reads.
 type socket struct {
 	net.Conn
-	quiet bool
+	quiet   bool
+	scratch [1]byte
 }
 
 func newSocket(net.Conn) *socket { return nil }

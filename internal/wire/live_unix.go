@@ -28,7 +28,8 @@ type socket struct {
 	n     int
 	err   error
 
-	quiet bool // Read does not wait
+	quiet   bool // Read does not wait
+	scratch [1]byte
 }
 
 // newSocket returns nil for anything other than a plain socket: another type may change
