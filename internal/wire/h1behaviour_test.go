@@ -60,6 +60,98 @@ func TestEarlyResponseNotReused(t *testing.T) {
 	})
 }
 
+// TestClientCloses: a connection is not reused after a request that says so, whatever the
+// server does. net/http's connections do not look into the Connection field.
+func TestClientCloses(t *testing.T) {
+	test := func(t *testing.T, b *rig, change func(*http.Request)) {
+		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+			for {
+				req, _, ok := c.Request()
+				if !ok {
+					return
+				}
+				c.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Close: %v\r\nContent-Length: 2\r\n\r\nok", req.Close))
+			}
+		})
+		for i := range 3 {
+			req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL(), nil)
+			require.NoError(t, err)
+			change(req)
+			resp, err := b.tr.RoundTrip(req, &Exchange{Observer: &recorder{}, Key: Key{Scheme: "http", Addr: req.URL.Host}})
+			require.NoError(t, err)
+			_, err = io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			assert.Equal(t, "true", resp.Header.Get("X-Close"))
+			assert.Equal(t, i+1, s.Connections())
+		}
+	}
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
+		test(t, with(Config{}), func(req *http.Request) { req.Close = true })
+	})
+	test(t, ownRig(t), func(req *http.Request) { req.Header.Set("Connection", "x, Close") })
+}
+
+// TestHeadChunked: the response to a HEAD request has no body, whatever it declares.
+func TestHeadChunked(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
+		s := says(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 0)
+		b := with(Config{})
+		for range 3 {
+			_, body, err := b.fetch(call{method: "HEAD", url: s.URL()})
+			require.NoError(t, err)
+			assert.Empty(t, body)
+		}
+		assert.Equal(t, 1, s.Connections())
+	})
+}
+
+// TestHostOfRequest: the Host field is in ASCII and without a zone; a Host of the request
+// takes the place of that of the URL.
+func TestHostOfRequest(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
+		hosts := make(chan string, 1)
+		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+			for {
+				req, _, ok := c.Request()
+				if !ok {
+					return
+				}
+				hosts <- req.Host
+				c.Say("HTTP/1.1 204 X\r\n\r\n")
+			}
+		})
+		b := with(Config{})
+		for host, want := range map[string]string{"bücher.example:80": "xn--bcher-kva.example:80", "[fe80::1%eth0]": "[fe80::1]", "other.example": "other.example", "": s.Addr} {
+			req, err := http.NewRequestWithContext(t.Context(), "", s.URL(), nil)
+			require.NoError(t, err)
+			req.Host = host
+			resp, err := b.tr.RoundTrip(req, &Exchange{Observer: &recorder{}, Key: Key{Scheme: "http", Addr: s.Addr}})
+			require.NoError(t, err)
+			resp.Body.Close()
+			assert.Equal(t, want, <-hosts)
+		}
+	})
+}
+
+// TestCloseIdleDuringExchange: closing the idle connections leaves alone those in use, which
+// are kept afterwards.
+func TestCloseIdleDuringExchange(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
+		s := says(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0)
+		b := with(Config{})
+		for range 3 {
+			resp, _, err := b.send(t.Context(), call{url: s.URL()})
+			require.NoError(t, err)
+			b.tr.CloseIdle()
+			_, err = io.ReadAll(resp.Body)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 1, s.Connections())
+		b.tr.CloseIdle()
+		require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 10*time.Second, time.Millisecond)
+	})
+}
+
 // TestEarlyResponseCut: a response up to the end of the connection that is cut, because the
 // server resets the connection during the upload, is not taken for a whole one, although the
 // failed write has consumed the socket's error.

@@ -14,6 +14,8 @@ import (
 	"net/textproto"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // h1Exchange is one request and its response on an h1Conn, and the body of that response.
@@ -84,7 +86,7 @@ func (e *h1Exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.closes = resp.Close || req.Close
+	e.closes = resp.Close || req.Close || httpguts.HeaderValuesContainsToken(req.Header["Connection"], "close")
 	return resp, e.setBody(resp)
 }
 
