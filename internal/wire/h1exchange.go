@@ -267,8 +267,7 @@ func (e *h1Exchange) readBody(p []byte) (int, error) {
 	switch tap.framing {
 	case byLength:
 		n, err := e.readBytes(p[:min(int64(len(p)), e.left)])
-		switch e.left -= int64(n); {
-		case e.left == 0:
+		if e.left -= int64(n); e.left == 0 {
 			tap.stage = over
 			return n, io.EOF
 		}
