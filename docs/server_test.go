@@ -113,7 +113,7 @@ func TestServerInput(t *testing.T) {
 	assert.Equal(t, `{"item":"tea","count":2}`, body)
 	status, body = handle(takeOrder, post(`{"count":"two"}`))
 	assert.Equal(t, 422, status)
-	assert.Contains(t, body, `"field":"count"`)
+	assert.Contains(t, body, `"field":"/count"`)
 
 	status, body = handle(listOrders(func(yield func(teaOrder, error) bool) {
 		_ = yield(teaOrder{"tea", 1}, nil) && yield(teaOrder{"milk", 2}, nil)

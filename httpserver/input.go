@@ -33,10 +33,20 @@ var (
 // InputError is the body of a request that its handler cannot use. ProblemOf makes an
 // answer of it.
 type InputError struct {
-	Kind   error  // one of the errors above, for errors.Is
-	Field  string // the name of the field, "" where there is none; in JSON its path, as "a.b"
-	Offset int64  // how many bytes of the body are before what is wrong, or 0
-	Err    error  // what else is known, or nil; it is not for clients
+	Kind error // one of the errors above, for errors.Is
+	// Field is what is wrong: in JSON the JSON Pointer (RFC 6901) of the value, "/rooms/0/size"
+	// for instance, and in a form the name of the field. It is empty when that is the whole
+	// body, when there is none, as for syntax errors, and in the rare case that a value of
+	// JSON cannot be found: where v has pointers inside interfaces, or an UnmarshalJSON does
+	// not give the same error again.
+	Field string
+	// Offset is how many bytes of the body are before what is wrong; 0 also when that is not
+	// known. In JSON it is known whenever Field is. In forms, which are read in blocks, it is
+	// how much had been read.
+	Offset int64
+	Err    error // what else is known, or nil; it is not for clients
+
+	detail string // what is wrong in the words of the program, for clients; may be empty
 }
 
 func (e *InputError) Error() string {
@@ -67,6 +77,9 @@ const maxShown = 100
 // forClient says what the client has done wrong, and nothing of the program.
 func (e *InputError) forClient() string {
 	text := e.kind().Error()
+	if e.detail != "" {
+		text += ": " + e.detail
+	}
 	if e.Field != "" {
 		name := e.Field
 		if len(name) > maxShown {
@@ -96,6 +109,11 @@ func (e *InputError) Status() StatusCode {
 	return BadRequest
 }
 
+// tooLarge says what is larger than which limit, after done bytes of the body.
+func tooLarge(what string, limit, done int64) *InputError {
+	return &InputError{Kind: ErrTooLarge, Offset: done, detail: what + " has more than " + strconv.FormatInt(limit, 10) + " bytes"}
+}
+
 // bodyReader reads the body of a request up to a limit. Its errors, but for io.EOF, are
 // *InputErrors.
 type bodyReader struct {
@@ -122,7 +140,7 @@ func newBodyReader(r *http.Request, limit int64) (*bodyReader, error) {
 		b.src, b.total = http.NoBody, 0
 	}
 	if limit >= 0 && b.total > limit {
-		return nil, &InputError{Kind: ErrTooLarge}
+		return nil, tooLarge("the body", limit, limit)
 	}
 	return b, nil
 }
@@ -136,7 +154,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 	n, err := b.src.Read(p)
 	if left := b.limit - b.done; b.limit >= 0 && int64(n) > left {
-		n, err = int(left), &InputError{Kind: ErrTooLarge, Offset: b.limit}
+		n, err = int(left), tooLarge("the body", b.limit, b.limit)
 	}
 	b.done += int64(n)
 	b.err = b.inputError(err)
@@ -154,7 +172,9 @@ func (b *bodyReader) inputError(err error) error {
 	case err == nil, err == io.EOF, errors.As(err, &typed), errors.Is(err, http.ErrBodyReadAfterClose):
 		return err
 	case errors.As(err, &limit):
-		return &InputError{Kind: ErrTooLarge, Offset: limit.Limit, Err: err}
+		input := tooLarge("the body", limit.Limit, limit.Limit)
+		input.Err = err
+		return input
 	}
 	return &InputError{Kind: ErrIncomplete, Offset: b.done, Err: err}
 }

@@ -43,9 +43,9 @@ func ExampleDecodeJSON() {
 	post(h, "text/plain", `{}`)
 	// Output:
 	// 201 {"item":"tea","count":2}
-	// 422 {"detail":"a value has the wrong type, field \"count\", at byte 30","field":"count","offset":30,"status":422,"title":"Unprocessable Entity"}
-	// 422 {"detail":"a field is not known, field \"sugar\"","field":"sugar","status":422,"title":"Unprocessable Entity"}
-	// 415 {"detail":"the media type is not supported","status":415,"title":"Unsupported Media Type"}
+	// 422 {"detail":"a value has the wrong type, field \"/count\", at byte 25","field":"/count","offset":25,"status":422,"title":"Unprocessable Entity"}
+	// 422 {"detail":"a field is not known, field \"/sugar\", at byte 16","field":"/sugar","offset":16,"status":422,"title":"Unprocessable Entity"}
+	// 415 {"detail":"the media type is not supported: application/json in UTF-8 is wanted","status":415,"title":"Unsupported Media Type"}
 }
 
 func ExampleInputError() {

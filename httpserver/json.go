@@ -9,7 +9,6 @@ import (
 	"iter"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 )
 
@@ -34,6 +33,10 @@ const (
 // A body that cannot be used is an *InputError. Its Content-Type has to be application/json
 // or end in +json, and to say no other charset than UTF-8; without options, fields that v
 // has not are passed over. After an error v may be filled in part.
+//
+// What an UnmarshalJSON or UnmarshalText method of v's types returns is ErrWrongType, and
+// stands in Err. Such methods are called again then, on new values, to find the place of the
+// one that was refused.
 func DecodeJSON(r *http.Request, v any, limit int64, options ...DecodeOption) error {
 	var knownOnly, anyType bool
 	for _, o := range options {
@@ -47,7 +50,7 @@ func DecodeJSON(r *http.Request, v any, limit int64, options ...DecodeOption) er
 		return err
 	}
 	if !anyType && !isJSON(r.Header.Get("Content-Type")) {
-		return &InputError{Kind: ErrMediaType}
+		return &InputError{Kind: ErrMediaType, detail: "application/json in UTF-8 is wanted"}
 	}
 	b, err := newBodyReader(r, limitOr(limit, maxJSON))
 	if err != nil {
@@ -62,11 +65,11 @@ func DecodeJSON(r *http.Request, v any, limit int64, options ...DecodeOption) er
 		d.DisallowUnknownFields()
 	}
 	if err = d.Decode(v); err != nil {
-		return jsonError(err, int64(len(text)))
+		return jsonError(err, text, v)
 	}
-	end := d.InputOffset()
-	if rest := text[end:]; len(bytes.TrimLeft(rest, jsonBlanks)) > 0 {
-		return &InputError{Kind: ErrTrailingData, Offset: end}
+	rest := text[d.InputOffset():]
+	if rest = bytes.TrimLeft(rest, jsonBlanks); len(rest) > 0 {
+		return &InputError{Kind: ErrTrailingData, Offset: int64(len(text) - len(rest))}
 	}
 	return nil
 }
@@ -77,7 +80,7 @@ const jsonBlanks = " \t\r\n"
 func checkCoding(r *http.Request) error {
 	for _, coding := range r.Header.Values("Content-Encoding") {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return &InputError{Kind: ErrMediaType}
+			return &InputError{Kind: ErrMediaType, detail: "it must not have a Content-Encoding"}
 		}
 	}
 	return nil
@@ -92,31 +95,33 @@ func isJSON(contentType string) bool {
 	return charset == "" || strings.EqualFold(charset, "utf-8") // RFC 8259, section 8.1
 }
 
-// jsonError is what the decoder says, as an InputError; but for a v that nothing can be
-// read into, which is not the client's fault.
-func jsonError(err error, size int64) error {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	var invalid *json.InvalidUnmarshalError
-	switch {
-	case errors.As(err, &invalid):
-		return err
-	case err == io.EOF: // nothing but blanks
+// jsonError is what the decoder says of a text, as an InputError; but for a v that nothing
+// can be read into, which is not the client's fault.
+func jsonError(err error, text []byte, v any) error {
+	if len(bytes.TrimLeft(text, jsonBlanks)) == 0 {
 		return &InputError{Kind: ErrEmpty}
-	case err == io.ErrUnexpectedEOF: // in the middle of a value; the body itself is whole
-		return &InputError{Kind: ErrSyntax, Offset: size, Err: err}
-	case errors.As(err, &syntax):
-		return &InputError{Kind: ErrSyntax, Offset: syntax.Offset, Err: err}
-	case errors.As(err, &typ):
-		return &InputError{Kind: ErrWrongType, Field: typ.Field, Offset: typ.Offset, Err: err}
 	}
-	// encoding/json has no type for this one.
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		if name, err := strconv.Unquote(name); err == nil {
-			return &InputError{Kind: ErrUnknownField, Field: name}
-		}
+	// Methods of v's types can return any error, those of the decoder among them: whether it
+	// is the text is asked of the text.
+	var value json.RawMessage
+	var syntax *json.SyntaxError
+	d := json.NewDecoder(bytes.NewReader(text))
+	switch wrong := d.Decode(&value); {
+	case errors.As(wrong, &syntax): // its Offset is behind the byte that is wrong
+		return &InputError{Kind: ErrSyntax, Offset: syntax.Offset - 1, Err: wrong}
+	case wrong != nil: // the text ends in the middle; the body itself is whole
+		return &InputError{Kind: ErrSyntax, Offset: int64(len(text)), Err: wrong}
 	}
-	return &InputError{Kind: ErrWrongType, Err: err} // an UnmarshalJSON of v's
+	var invalid *json.InvalidUnmarshalError
+	if errors.As(err, &invalid) {
+		return err
+	}
+	input := &InputError{Kind: ErrWrongType, Err: err}
+	if _, unknown := unknownField(err); unknown {
+		input.Kind = ErrUnknownField
+	}
+	input.Field, input.Offset, _ = jsonPlace(text[:d.InputOffset()], v, err)
+	return input
 }
 
 // Indented is a value that WriteJSON, WriteJSONWith and JSONResponse write for people: over
