@@ -210,6 +210,9 @@ func (x *exchange) end(answer bool) (whole bool) {
 		}
 		x.data(nil, "application/x-empty", Headers{}, status)
 	}
+	if x.late.waiting && x.state == sending && !x.broken { // its source has panicked
+		x.flush()
+	}
 	whole = !x.broken && x.state != sending && (x.state != chunked || x.isHead)
 	switch {
 	case x.body != nil && x.body.tooSlow() && (unanswered || !whole):
@@ -268,7 +271,8 @@ func (x *exchange) reset() {
 	}
 }
 
-// close resets an HTTP/1 connection.
+// close ends an HTTP/1 connection so that what was sent does not look whole: one of HTTP/1.0 by
+// a reset.
 func (x *exchange) close() {
 	c, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
@@ -282,8 +286,8 @@ func (x *exchange) close() {
 		}
 		inner = t.NetConn()
 	}
-	if t, ok := inner.(interface{ SetLinger(int) error }); ok {
-		t.SetLinger(0)
+	if t, ok := inner.(interface{ SetLinger(int) error }); ok && !x.r.ProtoAtLeast(1, 1) {
+		t.SetLinger(0) // else what was sent need not be lost
 	}
 	if _, ok := c.(*tls.Conn); ok {
 		c = inner // no close_notify, which would say that all is well

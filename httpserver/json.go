@@ -176,8 +176,9 @@ func Values[T any](items iter.Seq[T]) iter.Seq2[T, error] {
 // soon as it is there; when many come in a row, some of them together.
 //
 // An error of the sequence, and an item that cannot be JSON, is a *SourceError: with nothing
-// sent if it is the first, otherwise the answer is cut, so that its client sees that. When
-// the Context ends, no more items are asked for; a sequence that waits should look at the
+// sent if it is the first. Otherwise what came before is sent, and the answer is cut behind
+// it, so that its client sees that it is not whole; HTTP/1.0 has only a reset of the connection
+// for that, by which the client may lose items. When the Context ends, no more items are asked for; a sequence that waits should look at the
 // Context itself. For HEAD it is not asked at all.
 //
 // The Content-Type is application/json unless h has one.

@@ -302,12 +302,15 @@ func (x *exchange) writeMore(p []byte) error {
 	return x.write(p)
 }
 
-// breakOff ends an answer that cannot be whole.
+// breakOff ends an answer that cannot be whole, behind what was written of it.
 func (x *exchange) breakOff(err error) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.state == returned {
 		return ErrHandlerReturned
+	}
+	if !x.broken {
+		x.flush() // what net/http holds would be lost
 	}
 	x.broken, x.state = true, responded
 	err = x.reason(&SourceError{err})
