@@ -51,13 +51,23 @@ func listOrders(orders iter.Seq2[teaOrder, error]) func(*http.Request, *httpserv
 func takePhotos(dir string) func(*http.Request, *httpserver.Responder) {
 	limits := httpserver.UploadConfig{MaxFileSize: 10 << 20, MaxParts: 20}
 	return func(r *http.Request, w *httpserver.Responder) {
+		var saved []string
 		_, err := httpserver.ReadForm(r, limits, func(u *httpserver.Upload) error {
 			if u.Name == "" {
 				u.Name = "photo"
 			}
-			_, err := u.SaveNew(filepath.Join(dir, u.Name))
+			path := filepath.Join(dir, u.Name)
+			_, err := u.SaveNew(path)
+			if err == nil {
+				saved = append(saved, path)
+			}
 			return err
 		})
+		if err != nil { // all or none
+			for _, path := range saved {
+				os.Remove(path)
+			}
+		}
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			w.WriteProblem(httpserver.Problem{Status: httpserver.Conflict, Detail: "There is a photo of that name."})
@@ -126,25 +136,31 @@ func TestServerInput(t *testing.T) {
 
 func TestServerUploads(t *testing.T) {
 	dir := t.TempDir()
-	photo := func() *http.Request {
+	photos := func(names ...string) *http.Request {
 		var b bytes.Buffer
 		form := multipart.NewWriter(&b)
-		to, err := form.CreateFormFile("photo", "../cat.png")
-		require.NoError(t, err)
-		_, err = to.Write(make([]byte, 100_000))
-		require.NoError(t, err)
+		for _, name := range names {
+			to, err := form.CreateFormFile("photo", name)
+			require.NoError(t, err)
+			_, err = to.Write(make([]byte, 100_000))
+			require.NoError(t, err)
+		}
 		require.NoError(t, form.Close())
 		r := httptest.NewRequest("POST", "/", &b)
 		r.Header.Set("Content-Type", form.FormDataContentType())
 		return r
 	}
-	status, _ := handle(takePhotos(dir), photo())
+	status, _ := handle(takePhotos(dir), photos("../cat.png"))
 	assert.Equal(t, 204, status)
 	st, err := os.Stat(filepath.Join(dir, "cat.png"))
 	assert.NoError(t, err)
 	assert.EqualValues(t, 100_000, st.Size())
-	status, _ = handle(takePhotos(dir), photo())
+	status, _ = handle(takePhotos(dir), photos("dog.png", "cat.png"))
 	assert.Equal(t, 409, status)
+	all, err := os.ReadDir(dir)
+	assert.NoError(t, err)
+	require.Len(t, all, 1, "nothing is left of a form that was refused")
+	assert.Equal(t, "cat.png", all[0].Name())
 }
 
 func TestServerFiles(t *testing.T) {

@@ -29,6 +29,10 @@ type FileOptions struct {
 	// Index is the name of the file that is answered for a directory, "index.html" for
 	// instance. Without it a directory is not found.
 	Index string
+	// Hidden, if it is true, answers with files and directories whose names begin with a dot,
+	// too. Without it they are not found, as .git, .env and the temporary files of
+	// Upload.SaveAs should not; but for .well-known at the root (RFC 8615).
+	Hidden bool
 }
 
 // WriteFile answers with a file of a file system. name is relative to its root, with
@@ -41,8 +45,8 @@ type FileOptions struct {
 // ranges. One that is an *os.File, as in os.DirFS and os.Root.FS, goes by sendfile where
 // net/http can.
 //
-// What is not there, is no regular file, or has a name that leads out of fsys or is not one
-// for the operating system is answered NotFound, and what may not be read Forbidden: that is
+// What is not there, is hidden (see FileOptions), is no regular file, or has a name that leads
+// out of fsys or is not one for the operating system is answered NotFound, and what may not be read Forbidden: that is
 // no error. A file that cannot be read is answered InternalServerError, and one that fails
 // later cuts the answer: that is a *SourceError. That symbolic links do not lead out of fsys
 // is fsys' to see to, as os.Root does.
@@ -57,7 +61,7 @@ func (s *Responder) WriteFile(fsys fs.FS, name string, o FileOptions) error {
 		return &SourceError{errNoSource}
 	}
 	local, wantsDir, ok := localName(name)
-	if !ok {
+	if !ok || !o.Hidden && isHidden(local) {
 		return s.WriteStatus(NotFound)
 	}
 	st, err := fs.Stat(fsys, local) // before it is opened, which waits for a pipe's writer
@@ -156,6 +160,15 @@ func localName(name string) (local string, dir, ok bool) {
 		}
 	}
 	return local, dir, true
+}
+
+// isHidden tells whether a name of localName's has an element that begins with a dot.
+func isHidden(local string) bool {
+	if local == "." {
+		return false
+	}
+	local = strings.TrimPrefix(local+"/", ".well-known/")
+	return strings.HasPrefix(local, ".") || strings.Contains(local, "/.")
 }
 
 // slashed is the target of a request with a slash at the end of its path, relative to it; ""

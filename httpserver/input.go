@@ -81,16 +81,20 @@ func (e *InputError) forClient() string {
 		text += ": " + e.detail
 	}
 	if e.Field != "" {
-		name := e.Field
-		if len(name) > maxShown {
-			name = strings.ToValidUTF8(name[:maxShown], "") + "..."
-		}
-		text += ", field " + strconv.Quote(name)
+		text += ", field " + strconv.Quote(shorten(e.Field, maxShown))
 	}
 	if e.Offset > 0 {
 		text += ", at byte " + strconv.FormatInt(e.Offset, 10)
 	}
 	return text
+}
+
+// shorten is a text that a client has chosen, or its beginning.
+func shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
 }
 
 // Status is that of the answer to such a body: 400, 408, 413, 415 or 422.

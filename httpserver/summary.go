@@ -81,13 +81,18 @@ func blame(err error) slog.Level {
 	return slog.LevelError
 }
 
+// maxLogged is how many bytes of a method and of a path are logged: what is refused for its
+// length may have a MiB.
+const maxLogged = 1 << 10
+
 // report logs what has gone wrong with an answer.
 func (s *Server) report(r *http.Request, sum Summary) {
 	level := blame(sum.Err)
 	var p *PanicError
 	panicked := errors.As(sum.Err, &p)
+	method, path := shorten(r.Method, maxLogged), shorten(r.URL.Path, maxLogged)
 	if l := s.cfg.Logger; l != nil {
-		attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("remote", r.RemoteAddr),
+		attrs := []slog.Attr{slog.String("method", method), slog.String("path", path), slog.String("remote", r.RemoteAddr),
 			slog.Int("status", int(sum.Status)), slog.Int64("bytes", sum.Bytes), slog.Duration("duration", sum.Duration), slog.Any("error", sum.Err)}
 		if panicked {
 			attrs = append(attrs, slog.String("stack", string(p.Stack)))
@@ -99,7 +104,7 @@ func (s *Server) report(r *http.Request, sum Summary) {
 	case panicked:
 		logf(r, "http: panic serving %v: %v\n%s", r.RemoteAddr, p.Value, p.Stack)
 	case level >= slog.LevelError:
-		logf(r, "%s %q for %v: %v", r.Method, r.URL.Path, r.RemoteAddr, sum.Err)
+		logf(r, "%s %q for %v: %v", method, path, r.RemoteAddr, sum.Err)
 	}
 }
 
