@@ -9,11 +9,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"testing/iotest"
 	"time"
 
@@ -314,79 +311,6 @@ func TestTrailers(t *testing.T) {
 	assert.True(t, strings.HasSuffix(raw(t, addr, h1("GET")), "\r\n\r\na\r\nstill open\r\n0\r\nX-Sum: 1\r\n\r\n"))
 }
 
-// TestSources: sizes are found where they can be, and sources are closed.
-func TestSources(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "f")
-	require.NoError(t, os.WriteFile(name, []byte("0123456789"), 0o600))
-	file := func() io.Reader { f, err := os.Open(name); require.NoError(t, err); return f }
-	for what, c := range map[string]struct {
-		src  func() io.Reader
-		size string
-		body string
-	}{
-		"file":         {file, "10", "0123456789"},
-		"middle":       {func() io.Reader { f := file(); f.(io.Seeker).Seek(7, io.SeekStart); return f }, "3", "789"},
-		"fs.File":      {func() io.Reader { f, _ := fstest.MapFS{"a": {Data: []byte("map")}}.Open("a"); return f }, "3", "map"},
-		"buffer":       {func() io.Reader { return bytes.NewBufferString("buf") }, "3", "buf"},
-		"empty":        {func() io.Reader { return strings.NewReader("") }, "0", ""},
-		"pipe":         {func() io.Reader { r, w, _ := os.Pipe(); io.WriteString(w, "pipe"); w.Close(); return r }, "", "pipe"},
-		"empty pipe":   {func() io.Reader { return sequential{strings.NewReader("")} }, "", ""},
-		"byte by byte": {func() io.Reader { return iotest.OneByteReader(strings.NewReader("slow")) }, "", "slow"},
-	} {
-		var src io.Reader
-		addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
-			src = c.src()
-			assert.NoError(t, s.WriteReader(src, "a/b"), what)
-			if f, ok := src.(*os.File); ok {
-				assert.ErrorIs(t, f.Close(), fs.ErrClosed, what)
-			}
-		}))
-		got := raw(t, addr, "GET / HTTP/1.0\r\n\r\n")
-		head, body, _ := strings.Cut(got, "\r\n\r\n")
-		assert.Equal(t, c.body, body, what)
-		if c.size != "" {
-			assert.Contains(t, head+"\r\n", "Content-Length: "+c.size+"\r\n", what)
-		} else {
-			assert.NotContains(t, head, "Content-Length", what)
-		}
-	}
-}
-
-// TestChunksLeaveAtOnce: a client sees a chunk while the next is not there yet.
-func TestChunksLeaveAtOnce(t *testing.T) {
-	next := make(chan struct{})
-	addr := serve(t, httpserver.HandlerFunc(func(r *http.Request, s *httpserver.Responder) {
-		if r.URL.Path == "/source" {
-			pr, pw := io.Pipe()
-			go func() { io.WriteString(pw, "one"); <-next; io.WriteString(pw, "two"); pw.Close() }()
-			assert.NoError(t, s.WriteReader(sequential{pr}, "a/b"))
-			return
-		}
-		assert.NoError(t, s.WriteBeginChunked("a/b"))
-		assert.NoError(t, s.WriteChunk([]byte("one")))
-		<-next
-		assert.NoError(t, s.WriteEndChunked([]byte("two")))
-	}))
-	m, err := netreply.NewManager(netreply.Config{})
-	require.NoError(t, err)
-	defer m.Close()
-	for _, path := range []string{"/", "/source"} {
-		for _, v := range []netreply.HTTPVersion{netreply.HTTP1Only, netreply.HTTP2Direct} {
-			req, _ := netreply.NewRequest("http://" + addr + path)
-			req.HTTP = v
-			r := m.Get(t.Context(), req)
-			buf := make([]byte, 3)
-			_, err := io.ReadFull(r, buf)
-			require.NoError(t, err)
-			assert.Equal(t, "one", string(buf))
-			next <- struct{}{}
-			rest, err := io.ReadAll(r)
-			require.NoError(t, err)
-			assert.Equal(t, "two", string(rest))
-		}
-	}
-}
-
 // TestInformational: early hints come before the answer and leave nothing in it.
 func TestInformational(t *testing.T) {
 	addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
@@ -479,41 +403,4 @@ func TestAround(t *testing.T) {
 		assert.Nil(t, s.LocalAddr())
 		assert.NoError(t, s.WriteStatus())
 	}).ServeHTTP(httptest.NewRecorder(), &http.Request{})
-}
-
-func TestResponse(t *testing.T) {
-	a, err := httpserver.JSONResponse(map[string]string{"k": "v"}, httpserver.Created)
-	require.NoError(t, err)
-	assert.Equal(t, httpserver.Created, a.Status)
-	assert.Equal(t, "application/json", a.MIMEType())
-	b := a.Clone()
-	assert.True(t, a.Equal(b))
-	b.Headers.Add("X", "y")
-	assert.False(t, a.Equal(b))
-	b = a.Clone()
-	b.Body[0] = '['
-	assert.False(t, a.Equal(b))
-	_, err = httpserver.JSONResponse(func() {})
-	require.Error(t, err)
-	assert.Equal(t, "image/png", httpserver.DataResponse([]byte("\x89PNG\x0d\x0a\x1a\x0a"), "").MIMEType())
-	assert.True(t, httpserver.StatusResponse(0).Equal(httpserver.StatusResponse(httpserver.Ok)))
-
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.json"), []byte("{}"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "page"), []byte("<!doctype html>"), 0o600))
-	assert.Equal(t, "application/json", httpserver.FileResponse(filepath.Join(dir, "a.json")).MIMEType())
-	assert.Equal(t, "text/html; charset=utf-8", httpserver.FileResponse(filepath.Join(dir, "page")).MIMEType())
-	assert.Equal(t, httpserver.NotFound, httpserver.FileResponse(filepath.Join(dir, "none")).Status)
-}
-
-// TestStatusNames: every one has a reason phrase.
-func TestStatusNames(t *testing.T) {
-	assert.Equal(t, "Not Found", httpserver.NotFound.String())
-	assert.Equal(t, "Network Connect Timeout Error", httpserver.NetworkConnectTimeoutError.String())
-	assert.Equal(t, "", httpserver.StatusCode(299).String())
-	for _, s := range []httpserver.StatusCode{100, 101, 102, 200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308,
-		400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 421, 422, 423, 424, 426, 428, 429, 431, 451,
-		500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511, 599} {
-		assert.NotEmpty(t, s.String(), int(s))
-	}
 }
