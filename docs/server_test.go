@@ -41,7 +41,7 @@ func takeOrder(r *http.Request, w *httpserver.Responder) {
 
 func listOrders(orders iter.Seq2[teaOrder, error]) func(*http.Request, *httpserver.Responder) {
 	return func(r *http.Request, w *httpserver.Responder) {
-		err := httpserver.WriteJSONLines(w, orders, headers.New("Cache-Control", "no-store"))
+		err := httpserver.WriteJSONLinesWith(w, orders, headers.New("Cache-Control", "no-store"))
 		if err != nil && !w.Responded() {
 			w.WriteProblem(httpserver.ProblemOf(err))
 		}

@@ -91,8 +91,11 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.reading, b.err = false, err
 	b.turn.Broadcast()
 	b.fill()
+	ended := b.ended
 	b.mu.Unlock()
-	b.atEnd(err)
+	if !ended {
+		b.atEnd(err)
+	}
 	return n, err
 }
 
@@ -212,13 +215,14 @@ func (b *requestBody) bound() {
 	}
 }
 
-// end takes the body from whoever reads it. The handler has returned.
+// end takes the body from whoever reads it. The handler has returned. A Read under a writer
+// without SetReadDeadline, such as http.TimeoutHandler's, is not waited for: it would last
+// until the client sends something, and net/http has its own lock against it.
 func (b *requestBody) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
-	if b.reading {
-		b.rc.SetReadDeadline(longAgo)
+	if b.reading && b.rc.SetReadDeadline(longAgo) == nil {
 		for b.reading {
 			b.turn.Wait()
 		}

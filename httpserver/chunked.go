@@ -17,7 +17,7 @@ import (
 // WriteChunk is ErrBodyNotAllowed.
 func (s *Responder) WriteBeginChunked(mime string, status ...StatusCode) error {
 	if err := validMIME(mime); err != nil {
-		return err
+		return s.exchange().refuse(err)
 	}
 	return s.beginChunked(mime, Headers{}, nil, statusOf(status))
 }
@@ -37,6 +37,7 @@ func (s *Responder) beginChunked(mime string, h Headers, trailers []string, stat
 		x.body.readAhead() // for the Context
 	}
 	if err := x.open(mime, h, trailers, status); err != nil {
+		x.noteRefused(err)
 		return err
 	}
 	x.state = chunked

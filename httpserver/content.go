@@ -18,10 +18,11 @@ import (
 // What cannot be sent is a *SourceError, as with WriteReader: before anything is sent, or
 // later, which cuts the answer.
 func (s *Responder) WriteContent(name string, modified time.Time, content io.ReadSeeker, h Headers) error {
+	x := s.exchange()
 	if content == nil {
-		return &SourceError{errNoSource}
+		return x.refuse(&SourceError{errNoSource})
 	}
-	return s.content(s.exchange().r, name, modified, content, h)
+	return x.refuse(s.content(x.r, name, modified, content, h))
 }
 
 // content answers a request, which is the Responder's but for header fields.

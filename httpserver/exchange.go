@@ -38,6 +38,7 @@ type exchange struct {
 	spelled  bool     // names of fields go out as they are spelled
 	bare     bool     // made by New: nobody need tell that the handler has returned
 	lent     bool     // w was given away by Unwrap
+	refused  error    // the last answer's that could not be sent
 	trailers []string // announced
 	late     lateFlush
 	unwatch  func() bool // takes ctx out of what Shutdown ends
@@ -147,7 +148,7 @@ func (x *exchange) serve(f func(*http.Request, *Responder)) {
 		}
 		if v := recover(); v != nil {
 			x.panicked(v)
-		} else if !x.end(false) { // runtime.Goexit: net/http closes the connection
+		} else if !x.end(false, nil) { // runtime.Goexit: net/http closes the connection
 			x.reset()
 		}
 	}()
@@ -158,7 +159,7 @@ func (x *exchange) serve(f func(*http.Request, *Responder)) {
 
 // returned ends an exchange whose handler has returned.
 func (x *exchange) returned() {
-	if !x.end(true) {
+	if !x.end(true, nil) {
 		x.reset()
 		panic(http.ErrAbortHandler) // net/http's way to cut a response without a word
 	}
@@ -168,16 +169,21 @@ func (x *exchange) returned() {
 // answer cannot be 500.
 func (x *exchange) panicked(v any) {
 	answer := v != http.ErrAbortHandler && !x.begun()
+	var p *PanicError
 	switch {
 	case x.writer != nil && v != http.ErrAbortHandler:
-		x.writer.fail(&PanicError{v, debug.Stack()})
+		p = &PanicError{v, debug.Stack()}
+		x.writer.fail(p)
 	case x.writer != nil:
 		x.writer.fail(http.ErrAbortHandler)
 	case answer:
 		logf(x.r, "http: panic serving %v: %v\n%s", x.r.RemoteAddr, v, debug.Stack())
 	}
-	if whole := x.end(answer); !answer || !whole {
+	if whole := x.end(answer, p); !answer || !whole {
 		x.reset()
+		if answer && x.writer != nil {
+			v = http.ErrAbortHandler // v has been told
+		}
 		panic(v)
 	}
 }
@@ -186,12 +192,36 @@ func (x *exchange) panicked(v any) {
 func (x *exchange) begun() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.state != fresh || x.lent
+	return !x.unanswered()
+}
+
+// unanswered tells whether there is nothing of an answer, as far as that is known. The caller
+// holds mu.
+func (x *exchange) unanswered() bool { return x.state == fresh && !x.lent && !x.written() }
+
+// written tells whether the Server's writer has got an answer past the Responder, as a handler
+// with one of New can give it. It is not looked for behind a writer that has no Unwrap: that
+// may use the Server's at the same time, as http.TimeoutHandler's does.
+func (x *exchange) written() bool {
+	if x.writer == nil {
+		return false
+	}
+	for w := x.w; ; {
+		if s, ok := w.(*serverWriter); ok {
+			return s.status != 0 || s.taken
+		}
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = inner.Unwrap()
+	}
 }
 
 // end takes the answer from its Responder, and reports whether it is whole. An exchange
-// without one gets the answer for that, if answer is true.
-func (x *exchange) end(answer bool) (whole bool) {
+// without one gets the answer for that, if answer is true; of a handler that has panicked p
+// says so.
+func (x *exchange) end(answer bool, p *PanicError) (whole bool) {
 	if x.body != nil && x.writer == nil {
 		x.body.end() // not under mu: whoever reads it may be waiting
 	}
@@ -202,13 +232,9 @@ func (x *exchange) end(answer bool) (whole bool) {
 		x.state = returned
 		x.late.stop()
 	}()
-	unanswered := x.state == fresh && !x.lent
+	unanswered := x.unanswered()
 	if answer && unanswered {
-		status := InternalServerError
-		if x.body != nil && x.body.tooSlow() {
-			status = RequestTimeout
-		}
-		x.data(nil, "application/x-empty", Headers{}, status)
+		x.answer(p)
 	}
 	if x.late.waiting && x.state == sending && !x.broken { // its source has panicked
 		x.flush()
@@ -220,9 +246,63 @@ func (x *exchange) end(answer bool) (whole bool) {
 	case !whole:
 		x.fail(ErrUnfinished)
 	case unanswered:
-		x.fail(ErrNoAnswer)
+		x.fail(x.noAnswer())
 	}
 	return whole
+}
+
+// answer gives the answer that a handler has not given. The caller holds mu.
+func (x *exchange) answer(p *PanicError) {
+	status := InternalServerError
+	slow := x.body != nil && x.body.tooSlow()
+	if slow {
+		status = RequestTimeout
+	}
+	if x.writer != nil && x.writer.server.cfg.ErrorHandler != nil {
+		e := &HTTPError{Status: status, Err: x.noAnswer()}
+		switch {
+		case p != nil:
+			e.Err = p
+		case slow:
+			e.Err = errSlowBody
+		}
+		if x.askErrorHandler(e) {
+			return
+		}
+	}
+	x.data(nil, "application/x-empty", Headers{}, status)
+}
+
+// askErrorHandler is handleError for a caller that holds mu, and does so again afterwards.
+func (x *exchange) askErrorHandler(e *HTTPError) (answered bool) {
+	x.mu.Unlock()
+	defer x.mu.Lock()
+	return x.handleError(e)
+}
+
+// noAnswer says that a handler has given none, and why none that it tried.
+func (x *exchange) noAnswer() error {
+	if x.refused != nil {
+		return fmt.Errorf("%w: %w", ErrNoAnswer, x.refused)
+	}
+	return ErrNoAnswer
+}
+
+// refuse notes why an answer could not be sent, with nothing sent, and returns that.
+func (x *exchange) refuse(err error) error {
+	if err != nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.noteRefused(err)
+	}
+	return err
+}
+
+// noteRefused is refuse for a caller that holds mu.
+func (x *exchange) noteRefused(err error) {
+	if err != nil && x.state == fresh {
+		x.refused = err
+	}
 }
 
 // release gives back what an exchange holds.
@@ -238,19 +318,51 @@ func (x *exchange) release() {
 	}
 }
 
-// fail notes why an answer is not what it should be, unless that is no wonder.
+// fail notes why an answer is not what it should be: if the Context has ended, that is why.
 func (x *exchange) fail(err error) {
 	if x.writer == nil {
 		return
 	}
-	switch cause := context.Cause(x.ctx); {
-	case cause == nil, cause == ErrBodyNotAllowed:
-	case cause == http.ErrServerClosed:
+	switch cause := x.ended(); {
+	case cause == nil, cause == ErrBodyNotAllowed, errors.Is(err, cause):
+	case cause == http.ErrServerClosed, errors.Is(cause, ErrClientGone):
 		err = cause
-	default:
-		err = ErrClientGone
+	default: // middleware's, or what is around the Server
+		err = fmt.Errorf("%w: %w", err, cause)
 	}
 	x.writer.fail(err)
+}
+
+// ended is why the Context has ended, nil while it has not. net/http says of a client that
+// has gone no more than that the request is canceled.
+func (x *exchange) ended() error {
+	cause := context.Cause(x.ctx)
+	if cause == context.Canceled && (x.writer == nil || x.writer.r.Context().Err() != nil) {
+		return fmt.Errorf("%w: %w", ErrClientGone, cause)
+	}
+	return cause
+}
+
+// gone is an error of writing: that the client has gone, but for what net/http itself or
+// middleware says.
+func (x *exchange) gone(err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrClientGone), ofWriter(err):
+		return err
+	case x.writer != nil && !errors.Is(x.writer.failure(), ErrClientGone):
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrClientGone, err)
+}
+
+// ofWriter tells whether an error of writing says nothing about the client.
+func ofWriter(err error) bool {
+	for _, e := range [...]error{http.ErrNotSupported, http.ErrHijacked, http.ErrBodyNotAllowed, http.ErrContentLength, http.ErrHandlerTimeout} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // cut ends an answer that is not whole at once, for a Responder that need not hear of the
@@ -406,7 +518,7 @@ func (x *exchange) write(p []byte) error {
 	if err != nil {
 		x.broken = true
 	}
-	return err
+	return x.gone(err)
 }
 
 // flush sends what is waiting. A writer that cannot do that now, such as
@@ -415,7 +527,7 @@ func (x *exchange) flush() error {
 	err := http.NewResponseController(x.w).Flush()
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		x.broken = true
-		return err
+		return x.gone(err)
 	}
 	return nil
 }

@@ -58,16 +58,16 @@ func (s *Responder) WriteFile(fsys fs.FS, name string, o FileOptions) error {
 		return err
 	}
 	if fsys == nil {
-		return &SourceError{errNoSource}
+		return s.x.refuse(&SourceError{errNoSource})
 	}
 	local, wantsDir, ok := localName(name)
 	if !ok || !o.Hidden && isHidden(local) {
-		return s.WriteStatus(NotFound)
+		return s.noFile(fs.ErrNotExist)
 	}
 	st, err := fs.Stat(fsys, local) // before it is opened, which waits for a pipe's writer
 	if err == nil && st.IsDir() {
 		if o.Index == "" {
-			return s.WriteStatus(NotFound)
+			return s.noFile(fs.ErrNotExist)
 		}
 		if to := slashed(s.exchange().r); to != "" {
 			var h Headers
@@ -98,14 +98,14 @@ func (s *Responder) WriteFile(fsys fs.FS, name string, o FileOptions) error {
 	if err != nil && !s.Responded() {
 		s.noFile(err)
 	}
-	return err
+	return s.exchange().refuse(err)
 }
 
 // noFile answers that a file cannot be opened or read. The error is nil if that is the
 // client's fault.
 func (s *Responder) noFile(err error) error {
 	status := fileStatus(err)
-	answered := s.WriteStatus(status)
+	answered := s.writeHTTPError(&HTTPError{Status: status, Err: err})
 	if status == InternalServerError && answered == nil {
 		var source *SourceError
 		if errors.As(err, &source) {

@@ -92,7 +92,7 @@ func ExampleProblemResponse() {
 }
 
 func ExampleIndented() {
-	p, err := httpserver.JSONResponse(httpserver.Indented{Value: map[string]int{"a": 1}})
+	p, err := httpserver.JSONResponse(httpserver.Indented(map[string]int{"a": 1}))
 	if err != nil {
 		panic(err)
 	}
@@ -106,11 +106,24 @@ func ExampleIndented() {
 func ExampleWriteJSONArray() {
 	get(httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) {
 		names := slices.Values([]string{"ant", "bee"})
-		httpserver.WriteJSONArray(w, httpserver.Values(names), headers.New("Cache-Control", "no-store"))
+		httpserver.WriteJSONArray(w, httpserver.Values(names))
 	}), "/")
 	// Output:
 	// 200 application/json ["ant",
 	// "bee"]
+}
+
+func ExampleWriteJSONArrayWith() {
+	w := httptest.NewRecorder()
+	httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) {
+		points := slices.Values([]int{1, 2})
+		httpserver.WriteJSONArrayWith(w, httpserver.Values(points), headers.New("Cache-Control", "no-store"))
+	}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	fmt.Printf("%s\n%s", w.Header().Get("Cache-Control"), w.Body)
+	// Output:
+	// no-store
+	// [1,
+	// 2]
 }
 
 func ExampleWriteJSONLines() {
@@ -125,12 +138,25 @@ func ExampleWriteJSONLines() {
 		}
 	}
 	get(httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) {
-		httpserver.WriteJSONLines(w, rows, httpserver.Headers{})
+		httpserver.WriteJSONLines(w, rows)
 	}), "/")
 	// Output:
 	// 200 application/x-ndjson {"id":0}
 	// {"id":1}
 	// {"id":2}
+}
+
+func ExampleWriteJSONLinesWith() {
+	w := httptest.NewRecorder()
+	httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) {
+		points := slices.Values([]int{1, 2})
+		httpserver.WriteJSONLinesWith(w, httpserver.Values(points), headers.New("Content-Type", "application/jsonl"))
+	}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	fmt.Printf("%s\n%s", w.Header().Get("Content-Type"), w.Body)
+	// Output:
+	// application/jsonl
+	// 1
+	// 2
 }
 
 func ExampleReadForm() {

@@ -229,7 +229,7 @@ func TestWriteJSON(t *testing.T) {
 		want string
 	}{
 		"plain":    {v, `{"a":"<b>&\u2028","c":[1]}`},
-		"indented": {httpserver.Indented{Value: v}, "{\n  \"a\": \"<b>&\\u2028\",\n  \"c\": [\n    1\n  ]\n}"},
+		"indented": {httpserver.Indented(v), "{\n  \"a\": \"<b>&\\u2028\",\n  \"c\": [\n    1\n  ]\n}"},
 	} {
 		p, err := httpserver.JSONResponse(c.v)
 		require.NoError(t, err)
@@ -239,7 +239,7 @@ func TestWriteJSON(t *testing.T) {
 			ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		assert.Equal(t, c.want, w.Body.String(), name)
 	}
-	inner, err := json.Marshal([]any{httpserver.Indented{Value: 1}})
+	inner, err := json.Marshal([]any{httpserver.Indented(1)})
 	require.NoError(t, err)
 	assert.Equal(t, "[1]", string(inner))
 }

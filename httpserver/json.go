@@ -2,7 +2,6 @@ package httpserver
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -124,12 +123,13 @@ func jsonError(err error, text []byte, v any) error {
 	return input
 }
 
-// Indented is a value that WriteJSON, WriteJSONWith and JSONResponse write for people: over
-// several lines, two blanks a level.
-type Indented struct{ Value any }
+// Indented is v as WriteJSON, WriteJSONWith and JSONResponse write it for people: over
+// several lines, two blanks a level. Elsewhere it is the JSON of v.
+func Indented(v any) json.Marshaler { return indented{v} }
 
-// MarshalJSON is that of the value.
-func (i Indented) MarshalJSON() ([]byte, error) { return json.Marshal(i.Value) }
+type indented struct{ value any }
+
+func (i indented) MarshalJSON() ([]byte, error) { return json.Marshal(i.value) }
 
 // encodeJSON writes a value as JSON, without the escapes that it would need inside HTML.
 func encodeJSON(v any) ([]byte, error) {
@@ -145,20 +145,21 @@ type jsonEncoder struct{ *json.Encoder }
 func newJSONEncoder(w io.Writer, v any) jsonEncoder {
 	e := jsonEncoder{json.NewEncoder(w)}
 	e.SetEscapeHTML(false)
-	if _, ok := v.(Indented); ok {
+	if _, ok := v.(indented); ok {
 		e.SetIndent("", "  ")
 	}
 	return e
 }
 
 func (e jsonEncoder) encode(v any) error {
-	if i, ok := v.(Indented); ok {
-		v = i.Value
+	if i, ok := v.(indented); ok {
+		v = i.value
 	}
 	return e.Encode(v)
 }
 
-// Values is a sequence without errors, for WriteJSONArray and WriteJSONLines.
+// Values is a sequence without errors, for WriteJSONArray, WriteJSONLines and those With
+// header fields.
 func Values[T any](items iter.Seq[T]) iter.Seq2[T, error] {
 	if items == nil {
 		return nil
@@ -181,15 +182,27 @@ func Values[T any](items iter.Seq[T]) iter.Seq2[T, error] {
 // for that, by which the client may lose items. When the Context ends, no more items are asked for; a sequence that waits should look at the
 // Context itself. For HEAD it is not asked at all.
 //
-// The Content-Type is application/json unless h has one.
-func WriteJSONArray[T any](w *Responder, items iter.Seq2[T, error], h Headers, status ...StatusCode) error {
+// The Content-Type is application/json.
+func WriteJSONArray[T any](w *Responder, items iter.Seq2[T, error], status ...StatusCode) error {
+	return WriteJSONArrayWith(w, items, Headers{}, status...)
+}
+
+// WriteJSONArrayWith is WriteJSONArray with header fields, whose Content-Type takes the
+// place of application/json.
+func WriteJSONArrayWith[T any](w *Responder, items iter.Seq2[T, error], h Headers, status ...StatusCode) error {
 	s := &jsonStream{x: w.exchange(), array: true}
 	return writeItems(s, items, "application/json", h, statusOf(status))
 }
 
 // WriteJSONLines is WriteJSONArray with a line for each item, and no array around (NDJSON).
-// The Content-Type is application/x-ndjson unless h has one.
-func WriteJSONLines[T any](w *Responder, items iter.Seq2[T, error], h Headers, status ...StatusCode) error {
+// The Content-Type is application/x-ndjson.
+func WriteJSONLines[T any](w *Responder, items iter.Seq2[T, error], status ...StatusCode) error {
+	return WriteJSONLinesWith(w, items, Headers{}, status...)
+}
+
+// WriteJSONLinesWith is WriteJSONLines with header fields, whose Content-Type takes the
+// place of application/x-ndjson.
+func WriteJSONLinesWith[T any](w *Responder, items iter.Seq2[T, error], h Headers, status ...StatusCode) error {
 	return writeItems(&jsonStream{x: w.exchange()}, items, "application/x-ndjson", h, statusOf(status))
 }
 
@@ -205,6 +218,10 @@ type jsonStream struct {
 }
 
 func writeItems[T any](s *jsonStream, items iter.Seq2[T, error], mime string, h Headers, status StatusCode) error {
+	return s.x.refuse(streamItems(s, items, mime, h, status))
+}
+
+func streamItems[T any](s *jsonStream, items iter.Seq2[T, error], mime string, h Headers, status StatusCode) error {
 	s.mime, s.h, s.status = mime, h, status
 	if h.Has("Content-Type") {
 		s.mime = ""
@@ -231,7 +248,7 @@ func writeItems[T any](s *jsonStream, items iter.Seq2[T, error], mime string, h 
 			err = encoder.encode(v)
 		}
 		if ctx.Err() != nil {
-			return s.giveUp(context.Cause(ctx))
+			return s.giveUp(s.x.ended())
 		}
 		if err != nil {
 			return s.fail(err)
@@ -244,7 +261,7 @@ func writeItems[T any](s *jsonStream, items iter.Seq2[T, error], mime string, h 
 		}
 	}
 	if ctx.Err() != nil { // the sequence may have ended for that reason
-		return s.giveUp(context.Cause(ctx))
+		return s.giveUp(s.x.ended())
 	}
 	return s.finish()
 }

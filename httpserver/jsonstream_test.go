@@ -23,10 +23,10 @@ type items = iter.Seq2[any, error]
 // jsonWriters are the two kinds of streams.
 var jsonWriters = map[string]func(*httpserver.Responder, items) error{
 	"array": func(w *httpserver.Responder, s items) error {
-		return httpserver.WriteJSONArray(w, s, httpserver.Headers{})
+		return httpserver.WriteJSONArray(w, s)
 	},
 	"lines": func(w *httpserver.Responder, s items) error {
-		return httpserver.WriteJSONLines(w, s, httpserver.Headers{})
+		return httpserver.WriteJSONLines(w, s)
 	},
 }
 
@@ -52,7 +52,7 @@ func TestJSONStream(t *testing.T) {
 	}{
 		"none":     {of(), "[]\n", ""},
 		"one":      {of("<a>"), "[\"<a>\"]\n", "\"<a>\"\n"},
-		"several":  {of(1, nil, []int{2}, httpserver.Indented{Value: []int{3}}), "[1,\nnull,\n[2],\n[3]]\n", "1\nnull\n[2]\n[3]\n"},
+		"several":  {of(1, nil, []int{2}, httpserver.Indented([]int{3})), "[1,\nnull,\n[2],\n[3]]\n", "1\nnull\n[2]\n[3]\n"},
 		"new line": {of("a\nb"), "[\"a\\nb\"]\n", "\"a\\nb\"\n"},
 	} {
 		for kind, write := range jsonWriters {
@@ -78,7 +78,7 @@ func TestJSONStream(t *testing.T) {
 func TestJSONStreamHead(t *testing.T) {
 	asked := false
 	h := httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) {
-		assert.NoError(t, httpserver.WriteJSONArray(w, func(func(int, error) bool) { asked = true },
+		assert.NoError(t, httpserver.WriteJSONArrayWith(w, func(func(int, error) bool) { asked = true },
 			headers.New("Content-Type", "application/geo+json-seq", "X-A", "b"), httpserver.Accepted))
 	})
 	w := httptest.NewRecorder()
@@ -111,7 +111,7 @@ func TestJSONStreamFailsFirst(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) {
-			assert.ErrorIs(t, httpserver.WriteJSONArray(w, of(1), httpserver.Headers{}, httpserver.NoContent), httpserver.ErrBodyNotAllowed)
+			assert.ErrorIs(t, httpserver.WriteJSONArray(w, of(1), httpserver.NoContent), httpserver.ErrBodyNotAllowed)
 			assert.False(t, w.Responded())
 		}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	}

@@ -10,7 +10,7 @@ import (
 
 // unknownPhrase tells whether net/http does not know the reason phrase of a status that
 // has one.
-func (s StatusCode) unknownPhrase() bool { return http.StatusText(int(s)) == "" && s.String() != "" }
+func (s StatusCode) unknownPhrase() bool { return http.StatusText(int(s)) == "" && s.phrase() != "" }
 
 // dataWithPhrase sends an answer with a reason phrase that net/http does not know: on the
 // connection itself, which ends with it. It reports false where that cannot be, and
@@ -36,7 +36,7 @@ func (x *exchange) dataWithPhrase(body []byte, status StatusCode) (bool, error) 
 	}
 	sniff(h, body)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "HTTP/1.%d %d %s\r\n", min(1, x.r.ProtoMinor), status, status)
+	fmt.Fprintf(&b, "HTTP/1.%d %s\r\n", min(1, x.r.ProtoMinor), status)
 	h.Write(&b)
 	b.WriteString("\r\n")
 	if !x.isHead {
@@ -50,6 +50,7 @@ func (x *exchange) dataWithPhrase(body []byte, status StatusCode) (bool, error) 
 	}
 	if _, err = c.Write(b.Bytes()); err != nil {
 		x.broken = true
+		err = fmt.Errorf("%w: %w", ErrClientGone, err)
 	}
 	return true, err
 }

@@ -24,6 +24,8 @@ type Problem struct {
 // problemMembers are the names that extensions cannot have.
 var problemMembers = []string{"type", "title", "status", "detail", "instance"}
 
+const problemMIME = "application/problem+json"
+
 var errMember = errors.New("httpserver: an extension has the name of a member of every problem")
 
 // MarshalJSON writes the members that are set, and Status. An extension that cannot be JSON
@@ -38,7 +40,7 @@ func (p Problem) MarshalJSON() ([]byte, error) {
 	}
 	title := p.Title
 	if title == "" && (p.Type == "" || p.Type == "about:blank") {
-		title = p.status().String()
+		title = p.status().phrase()
 	}
 	for i, text := range [...]string{p.Type, title, "", p.Detail, p.Instance} {
 		if text != "" {
@@ -63,36 +65,46 @@ func ProblemResponse(p Problem) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return DataResponse(body, "application/problem+json", p.status()), nil
+	return DataResponse(body, problemMIME, p.status()), nil
 }
 
 // WriteProblem answers with a problem, its Status, and application/problem+json. One that
 // has an extension that cannot be sent is refused before anything is.
 func (s *Responder) WriteProblem(p Problem) error {
-	answer, err := ProblemResponse(p)
-	if err != nil {
+	if err := s.exchange().check(); err != nil {
 		return err
 	}
-	return s.SendResponse(answer)
+	body, err := encodeJSON(p)
+	if err != nil {
+		return s.x.refuse(err)
+	}
+	return s.data(body, problemMIME, Headers{}, p.status())
 }
 
-// ProblemOf is the problem that an error is to a client. Of an *InputError it has the
-// status, says what is wrong with the request, and has the extensions "field" and "offset"
-// where they are known. Of others it has the status only, so that it gives nothing of the
-// program away: 404 for a file that is not there, 403 for one that may not be used, 409 for
-// one that is there already, 413 and 408 for a body that is too large or too slow, 500 for
-// the rest.
+// ProblemOf is the problem that an error is to a client. An error of the program that is, or
+// wraps, one with a method Problem() Problem says so itself. Of an *InputError the problem has
+// the status, says what is wrong with the request, and has the extensions "field" (the first
+// 100 bytes of it) and "offset" where they are known. Of others it has the status only, so that
+// it gives nothing of the program away: that of an *HTTPError, 404 for a file that is not there,
+// 403 for one that may not be used, 409 for one that is there already, 413 and 408 for a body
+// that is too large or too slow, 500 for the rest.
 func ProblemOf(err error) Problem {
+	var own interface{ Problem() Problem }
+	var withStatus *HTTPError
 	var input *InputError
 	var limit *http.MaxBytesError
 	switch {
+	case errors.As(err, &own):
+		return own.Problem()
+	case errors.As(err, &withStatus):
+		return Problem{Status: withStatus.status()}
 	case errors.As(err, &input):
 		p := Problem{Status: input.Status(), Detail: input.forClient()}
 		if input.Field != "" || input.Offset > 0 {
 			p.Extensions = map[string]any{}
 		}
 		if input.Field != "" {
-			p.Extensions["field"] = input.Field
+			p.Extensions["field"] = shorten(input.Field, maxShown)
 		}
 		if input.Offset > 0 {
 			p.Extensions["offset"] = input.Offset

@@ -59,7 +59,9 @@ func (s *Responder) data(body []byte, mime string, h Headers, status StatusCode)
 	x := s.exchange()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.data(body, mime, h, status)
+	err := x.data(body, mime, h, status)
+	x.noteRefused(err)
+	return err
 }
 
 // WriteStatus answers with a status, Ok by default, and nothing else.
@@ -86,7 +88,7 @@ func (s *Responder) WriteJSONWith(v any, h Headers, status ...StatusCode) error 
 	}
 	body, err := encodeJSON(v)
 	if err != nil {
-		return err
+		return s.x.refuse(err)
 	}
 	mime := "application/json"
 	if h.Has("Content-Type") {
@@ -98,7 +100,7 @@ func (s *Responder) WriteJSONWith(v any, h Headers, status ...StatusCode) error 
 // WriteData answers with bytes of a MIME type.
 func (s *Responder) WriteData(body []byte, mime string, status ...StatusCode) error {
 	if err := validMIME(mime); err != nil {
-		return err
+		return s.exchange().refuse(err)
 	}
 	return s.data(body, mime, Headers{}, statusOf(status))
 }
@@ -128,7 +130,7 @@ func (s *Responder) WriteDataWith(body []byte, h Headers, status ...StatusCode) 
 func (s *Responder) WriteReader(src io.Reader, mime string, status ...StatusCode) error {
 	if err := validMIME(mime); err != nil {
 		closeSource(src)
-		return err
+		return s.exchange().refuse(err)
 	}
 	return s.reader(src, mime, Headers{}, statusOf(status))
 }

@@ -115,14 +115,14 @@ func (s *Responder) SendResponse(p *Response) error {
 		return err
 	}
 	if p.File != "" && p.Body == nil {
-		return s.sendFile(p)
+		return x.refuse(s.sendFile(p))
 	}
 	if x.writer == nil || len(x.writer.server.after) == 0 {
 		return s.data(p.Body, "", p.Headers, p.status())
 	}
 	given := p
 	p = p.Clone()
-	x.writer.server.prepare(x.r, p)
+	x.writer.server.prepare(x.writer, p)
 	for _, name := range [...]string{"Content-Length", "Transfer-Encoding", "Trailer"} {
 		p.Headers.Del(name)
 		if len(p.Body) == len(given.Body) {
@@ -137,6 +137,7 @@ func (s *Responder) SendResponse(p *Response) error {
 	err := x.data(p.Body, "", p.Headers, p.status())
 	if err != nil {
 		x.writer.prepared = 0
+		x.noteRefused(err)
 	}
 	return err
 }

@@ -72,6 +72,19 @@ type Config struct {
 	// Deny has the networks whose clients may not connect. It is not looked at where Allow
 	// is not empty.
 	Deny []netip.Prefix
+	// ErrorHandler, when not nil, gives the answers that no handler gives, which are a status
+	// alone or, where no route takes a request, http.ServeMux's text: 404 and 405, unless there
+	// is a SetMissingHandler; 404 where the function of Route returns nil, and for a file that
+	// WriteFile does not find (403 and 500 for one that it may not or cannot read); 413, 414,
+	// 429 and 431 for what is beyond the limits; 500 for a handler that panics or gives no
+	// answer, 408 where the body of its request came too slowly. The error is an *HTTPError, or
+	// what a handler gives to Responder.WriteError: ProblemOf knows the Status of each. The
+	// fields that go with a status are set already, Allow and Retry-After.
+	//
+	// If it gives no answer, or panics, the answer is what it would be without it. It is called
+	// once for a request, and not for the errors that handlers answer themselves, those of
+	// net/http among them. Requests beyond the limits are not those that middleware has changed.
+	ErrorHandler func(*http.Request, *Responder, error)
 	// Logger gets a record for every answer that is lost or cut, with its reason, and every
 	// panic, at slog.LevelError; where a client has gone at slog.LevelDebug, and where the
 	// program has cut it, by Shutdown or http.ErrAbortHandler, at slog.LevelInfo. What net/http
@@ -202,42 +215,78 @@ func NewServer(c Config) (*Server, error) {
 }
 
 // Route answers requests of a pattern of http.ServeMux, such as "GET /files/{name}",
-// with what f returns. nil is NotFound. It panics when the pattern is not valid or
-// conflicts with another, as ServeMux does.
+// with what f returns. nil is NotFound. It panics when f is nil, and when the pattern is not
+// valid or conflicts with another, as ServeMux does.
 func (s *Server) Route(pattern string, f func(*http.Request) *Response) {
-	s.Handle(pattern, respond(f))
+	mustBeSet(f != nil, "Route", pattern)
+	s.handle(pattern, HandlerFunc(respond(f)))
 }
 
 func respond(f func(*http.Request) *Response) func(*http.Request, *Responder) {
 	return func(r *http.Request, w *Responder) {
 		p := f(r)
 		if p == nil {
+			if w.x.handleError(&HTTPError{Status: NotFound}) {
+				return
+			}
 			p = StatusResponse(NotFound)
 		}
-		if err := w.SendResponse(p); err != nil && !w.Responded() {
-			w.WriteStatus(InternalServerError)
-		}
+		w.SendResponse(p) // what it refuses is ErrNoAnswer's
 	}
 }
 
 // Handle lets f answer the requests of a pattern. What becomes of the answer when f
-// returns or panics is said at HandlerFunc.
+// returns or panics is said at HandlerFunc. It panics where Route does.
 func (s *Server) Handle(pattern string, f func(*http.Request, *Responder)) {
-	s.mux.Handle(pattern, HandlerFunc(f))
+	mustBeSet(f != nil, "Handle", pattern)
+	s.handle(pattern, HandlerFunc(f))
 }
 
 // HandleHTTP lets a handler of net/http answer the requests of a pattern, under the limits
 // of the Server: http.FileServerFS, a proxy, a WebSocket. A panic is treated as with
-// HandlerFunc.
-func (s *Server) HandleHTTP(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
+// HandlerFunc. HandleHTTP itself panics where Route does.
+//
+// Limits and hooks are those of the http.ResponseWriter that h gets. What h writes to the
+// one beneath it, found by its Unwrap, passes them by.
+func (s *Server) HandleHTTP(pattern string, h http.Handler) {
+	f, isFunc := h.(http.HandlerFunc)
+	mustBeSet(h != nil && (!isFunc || f != nil), "HandleHTTP", pattern)
+	s.handle(pattern, h)
+}
+
+// handle is mux.Handle for a handler whose request the hooks get.
+func (s *Server) handle(pattern string, h http.Handler) {
+	s.mux.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sw := serverWriterOf(r); sw != nil {
+			sw.routed(r, r.Pattern)
+		}
+		h.ServeHTTP(w, r)
+	}))
+}
+
+// mustBeSet panics for a function that is nil, which would be found when it is called only.
+func mustBeSet(set bool, call, pattern string) {
+	if !set {
+		if pattern != "" {
+			call += " " + strconv.Quote(pattern)
+		}
+		panic("httpserver: " + call + ": the function is nil")
+	}
+}
 
 // Use puts middleware around all routes and what no route takes, the first on the outside.
-// Requests beyond the Server's limits do not reach it. Hooks see what leaves it.
+// Requests beyond the Server's limits do not reach it. Hooks see what leaves it. It panics
+// for middleware that is nil or returns nil.
 func (s *Server) Use(middleware ...func(http.Handler) http.Handler) {
 	s.around = append(s.around, middleware...)
 	s.handler = http.HandlerFunc(s.route)
-	for _, m := range slices.Backward(s.around) {
-		s.handler = m(s.handler)
+	for i, m := range slices.Backward(s.around) {
+		if m != nil {
+			s.handler = m(s.handler)
+		}
+		if m == nil || s.handler == nil {
+			panic("httpserver: Use: middleware " + strconv.Itoa(i) + " is nil, or returns nil")
+		}
 	}
 }
 
@@ -254,9 +303,15 @@ func (s *Server) Use(middleware ...func(http.Handler) http.Handler) {
 //
 // f runs within the call that sends the head: it must not call that request's Responder,
 // which would wait for itself.
-func (s *Server) AfterRequest(f func(*http.Request, *Response)) { s.after = append(s.after, f) }
+//
+// The request is the one that Finished gets.
+func (s *Server) AfterRequest(f func(*http.Request, *Response)) {
+	mustBeSet(f != nil, "AfterRequest", "")
+	s.after = append(s.after, f)
+}
 
-func (s *Server) prepare(r *http.Request, p *Response) {
+func (s *Server) prepare(w *serverWriter, p *Response) {
+	r, _ := w.request()
 	for _, f := range s.after {
 		f(r, p)
 	}
@@ -274,19 +329,19 @@ func (s *Server) SetMissingHandler(f func(*http.Request, *Responder)) {
 // ServeHTTP holds the limits and finds the route. Limits of connections and of the request
 // head's time are Serve's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	status := s.refuse(r)
-	if status != 0 && r.ContentLength != 0 {
+	refused := s.refuse(r)
+	if refused != nil && r.ContentLength != 0 {
 		closePolitely(w) // the client may be sending
 	}
 	sw := newServerWriter(w, r, s)
-	if status != 0 {
+	if refused != nil {
 		if r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
 		}
-		if status == TooManyRequests {
+		if refused.Status == TooManyRequests {
 			w.Header().Set("Retry-After", "1")
 		}
-		sw.serve(HandlerFunc(func(_ *http.Request, w *Responder) { w.WriteStatus(status) }))
+		sw.serve(answerWith(refused))
 		return
 	}
 	if s.cfg.StallTimeout > 0 && r.ProtoMajor == 1 && r.ContentLength != 0 {
@@ -297,20 +352,36 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // route finds who answers.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
-	if s.missing != nil {
-		if _, pattern := s.mux.Handler(r); pattern == "" {
-			s.missing.ServeHTTP(w, r)
+	if sw := serverWriterOf(r); sw != nil && sw.r != r {
+		sw.routed(r, "")
+	}
+	if s.missing != nil || s.cfg.ErrorHandler != nil {
+		if h, pattern := s.mux.Handler(r); pattern == "" {
+			if s.missing != nil {
+				h = s.missing
+			} else if status, allow := missing(h, r); status == NotFound || status == MethodNotAllowed {
+				h = answerWith(&HTTPError{Status: status, Allow: allow})
+			}
+			h.ServeHTTP(w, r)
 			return
 		}
 	}
 	s.mux.ServeHTTP(w, r)
 }
 
-// refuse is the status for a request beyond the limits, 0 for one within.
-func (s *Server) refuse(r *http.Request) StatusCode {
+var (
+	errURLSize     = errors.New("the target is longer than Config.MaxURLSize")
+	errFieldSize   = errors.New("a header field is larger than Config.MaxHeaderFieldSize")
+	errHeaderSize  = errors.New("the header fields are larger than Config.MaxHeaderSize")
+	errFieldsCount = errors.New("there are more header fields than Config.MaxHeaderFields")
+	errRate        = errors.New("the client sends more requests than Config.RateLimit")
+)
+
+// refuse says what is beyond the limits in a request, nil for one within.
+func (s *Server) refuse(r *http.Request) *HTTPError {
 	c := &s.cfg
 	if len(r.RequestURI) > c.MaxURLSize {
-		return UriTooLong
+		return &HTTPError{Status: UriTooLong, Err: errURLSize}
 	}
 	const around = len(": \r\n")
 	size, count := len("Host")+len(r.Host)+around, 1
@@ -318,21 +389,23 @@ func (s *Server) refuse(r *http.Request) StatusCode {
 		for _, v := range values {
 			field := len(name) + len(v) + around
 			if field > c.MaxHeaderFieldSize {
-				return RequestHeaderFieldsTooLarge
+				return &HTTPError{Status: RequestHeaderFieldsTooLarge, Err: errFieldSize}
 			}
 			size += field
 			count++
 		}
 	}
 	switch {
-	case size > c.MaxHeaderSize, count > c.MaxHeaderFields:
-		return RequestHeaderFieldsTooLarge
+	case size > c.MaxHeaderSize:
+		return &HTTPError{Status: RequestHeaderFieldsTooLarge, Err: errHeaderSize}
+	case count > c.MaxHeaderFields:
+		return &HTTPError{Status: RequestHeaderFieldsTooLarge, Err: errFieldsCount}
 	case c.MaxBodySize > 0 && r.ContentLength > c.MaxBodySize:
-		return PayloadTooLarge
+		return &HTTPError{Status: PayloadTooLarge, Err: &http.MaxBytesError{Limit: c.MaxBodySize}}
 	case c.RateLimit > 0 && !s.rates.allow(r.RemoteAddr, c.RateLimit):
-		return TooManyRequests
+		return &HTTPError{Status: TooManyRequests, Err: errRate}
 	}
-	return 0
+	return nil
 }
 
 // Serve answers the connections of l until Shutdown or Close, and returns

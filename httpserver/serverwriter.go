@@ -37,8 +37,12 @@ type serverWriter struct {
 	deadline time.Time  // the handler's own
 	stall    watchdog   // of writes on HTTP/2
 
-	mu  sync.Mutex
-	err error // the first reason why the answer is not what it should be
+	mu      sync.Mutex
+	err     error         // the first reason why the answer is not what it should be
+	pattern string        // of the route, "" before it and without one
+	inner   *http.Request // a copy of what is behind the middleware; nil where that is r
+
+	handlesError bool // the ErrorHandler has been asked
 }
 
 type serverWriterKey struct{}
@@ -56,6 +60,28 @@ func newServerWriter(w http.ResponseWriter, r *http.Request, s *Server) *serverW
 		sw.r.Body, sw.body.to = sw.body, sw.r
 	}
 	return sw
+}
+
+// routed notes the request that is behind the middleware. A copy of it, because middleware
+// may answer while its handler still runs, as http.TimeoutHandler does.
+func (w *serverWriter) routed(r *http.Request, pattern string) {
+	var inner *http.Request
+	if r != w.r && (len(w.server.after)+len(w.server.done) > 0 || w.server.cfg.ErrorHandler != nil) {
+		inner = r.WithContext(r.Context())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pattern, w.inner = pattern, inner
+}
+
+// request is what the hooks get, with the pattern of its route.
+func (w *serverWriter) request() (r *http.Request, pattern string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.inner != nil {
+		return w.inner, w.pattern
+	}
+	return w.r, w.pattern
 }
 
 // serve runs a handler and ends its answer.
@@ -83,12 +109,13 @@ func (w *serverWriter) panicked(v any) {
 	case v == http.ErrAbortHandler:
 		w.fail(http.ErrAbortHandler)
 	default:
-		w.fail(&PanicError{v, debug.Stack()})
+		p := &PanicError{v, debug.Stack()}
+		w.fail(p)
 		if w.status == 0 && !w.taken {
 			clear(w.Header())
-			w.Header()["Content-Type"] = []string{"application/x-empty"}
-			w.WriteHeader(int(InternalServerError))
-			v = nil
+			if w.answerPanic(p) {
+				v = nil
+			}
 		}
 	}
 	w.end()
@@ -134,7 +161,7 @@ func (w *serverWriter) failure() error {
 func (w *serverWriter) wrote(err error) {
 	switch {
 	case err == nil, errors.Is(err, http.ErrNotSupported), errors.Is(err, http.ErrHijacked):
-	case errors.Is(err, http.ErrBodyNotAllowed), errors.Is(err, http.ErrContentLength):
+	case ofWriter(err):
 		w.fail(err)
 	default:
 		w.fail(fmt.Errorf("%w: %w", ErrClientGone, err))
@@ -190,7 +217,7 @@ func (w *serverWriter) prepare(status StatusCode) StatusCode {
 			}
 		}
 	}
-	w.server.prepare(w.r, p)
+	w.server.prepare(w, p)
 	for name, values := range to {
 		if len(values) > 0 && !strings.Contains(name, ":") && !isFraming(name) { // no value keeps net/http's own away
 			delete(to, name)

@@ -141,10 +141,14 @@ func (s *source) first(buf []byte) (n int, err error) {
 }
 
 func (s *Responder) reader(src io.Reader, mime string, h Headers, status StatusCode) error {
+	x := s.exchange()
+	return x.refuse(x.reader(src, mime, h, status))
+}
+
+func (x *exchange) reader(src io.Reader, mime string, h Headers, status StatusCode) error {
 	if src == nil {
 		return &SourceError{errNoSource}
 	}
-	x := s.exchange()
 	if err := x.check(); err != nil { // before a byte is read that somebody else may want
 		closeSource(src)
 		return err
@@ -169,8 +173,8 @@ func (s *Responder) reader(src io.Reader, mime string, h Headers, status StatusC
 
 // reason is why a source has failed: what it says about being closed is not the reason.
 func (x *exchange) reason(failed *SourceError) error {
-	if x.ctx.Err() != nil {
-		return context.Cause(x.ctx)
+	if cause := x.ended(); cause != nil {
+		return cause
 	}
 	return failed
 }
@@ -284,7 +288,7 @@ func (x *exchange) copyFile(f *os.File, n int64) (int64, error) {
 	var file *fs.PathError
 	if err != nil && err != io.EOF && !errors.As(err, &file) {
 		x.broken = true
-		return sent, &writeError{err}
+		return sent, &writeError{x.gone(err)}
 	}
 	return sent, err
 }

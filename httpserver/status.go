@@ -2,7 +2,10 @@ package httpserver
 
 //lint:file-ignore ST1003 the names are those of QHttpServerResponder::StatusCode
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+)
 
 // StatusCode is a status of a response, with Qt's names (Qt:
 // QHttpServerResponder::StatusCode).
@@ -78,8 +81,18 @@ const (
 	NetworkConnectTimeoutError    StatusCode = 599 // Qt's; not registered
 )
 
-// String is the reason phrase, "" for a code without one.
+// String is the number and the reason phrase, as "404 Not Found"; the number alone for a
+// code without a phrase.
 func (s StatusCode) String() string {
+	number := strconv.Itoa(int(s))
+	if phrase := s.phrase(); phrase != "" {
+		return number + " " + phrase
+	}
+	return number
+}
+
+// phrase is the reason phrase, "" for a code without one.
+func (s StatusCode) phrase() string {
 	if s == NetworkConnectTimeoutError {
 		return "Network Connect Timeout Error"
 	}

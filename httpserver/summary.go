@@ -7,6 +7,7 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"time"
 )
 
@@ -42,6 +43,10 @@ type Summary struct {
 	// Status is that of the answer, 0 when there was none: the handler has taken the
 	// connection over, or it was closed.
 	Status StatusCode
+	// Pattern is that of the Server's route, as it was given to Route, Handle or HandleHTTP;
+	// "" for a request that no route has got: none takes it, middleware has answered, or it is
+	// beyond a limit.
+	Pattern string
 	// Bytes is the length of the body, without coding of the transfer. It may not have
 	// left yet.
 	Bytes int64
@@ -56,17 +61,45 @@ type Summary struct {
 
 // Finished lets f know of every request whose handler has returned, those refused for a
 // limit among them, in the order of the calls. What is lost, cut and panicked stands in the
-// Summary's Err. f runs on the request's goroutine, before its end has left.
-func (s *Server) Finished(f func(*http.Request, Summary)) { s.done = append(s.done, f) }
+// Summary's Err. f runs on the request's goroutine, before its end has left. A panic of f is
+// logged, and disturbs neither the others nor the answer; but for http.ErrAbortHandler, which
+// cuts that.
+//
+// The request is what has come out of the middleware: with the values in its Context, its
+// Pattern and path values, and a URL that middleware may have changed (RequestURI is the
+// client's). If it has not come so far, it is the one that the middleware got. What a handler
+// does to a copy of its own, Handle's and Route's to theirs, is not seen.
+func (s *Server) Finished(f func(*http.Request, Summary)) {
+	mustBeSet(f != nil, "Finished", "")
+	s.done = append(s.done, f)
+}
 
 func (s *Server) finished(w *serverWriter) {
-	sum := Summary{Status: w.status, Bytes: w.bytes, Duration: time.Since(w.began), Err: w.failure()}
+	r, pattern := w.request()
+	sum := Summary{Status: w.status, Pattern: pattern, Bytes: w.bytes, Duration: time.Since(w.began), Err: w.failure()}
 	if sum.Err != nil {
 		s.report(w.r, sum)
 	}
-	for _, f := range s.done {
-		f(w.r, sum)
+	s.tell(s.done, r, sum)
+}
+
+// tell calls hooks, each whatever becomes of those before it.
+func (s *Server) tell(hooks []func(*http.Request, Summary), r *http.Request, sum Summary) {
+	if len(hooks) == 0 {
+		return
 	}
+	defer s.tell(hooks[1:], r, sum)
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(v)
+		default:
+			sum.Err = &PanicError{v, debug.Stack()}
+			s.report(r, sum)
+		}
+	}()
+	hooks[0](r, sum)
 }
 
 // blame is how bad an error is: a client that has gone is not the program's business, what
@@ -100,11 +133,15 @@ func (s *Server) report(r *http.Request, sum Summary) {
 		l.LogAttrs(context.WithoutCancel(r.Context()), level, "request failed", attrs...)
 		return
 	}
+	printf := func(format string, args ...any) { logf(r, format, args...) }
+	if s.cfg.ErrorLog != nil {
+		printf = s.cfg.ErrorLog.Printf
+	}
 	switch {
 	case panicked:
-		logf(r, "http: panic serving %v: %v\n%s", r.RemoteAddr, p.Value, p.Stack)
+		printf("http: panic serving %v: %v\n%s", r.RemoteAddr, p.Value, p.Stack)
 	case level >= slog.LevelError:
-		logf(r, "%s %q for %v: %v", method, path, r.RemoteAddr, sum.Err)
+		printf("%s %q for %v: %v", method, path, r.RemoteAddr, sum.Err)
 	}
 }
 
