@@ -22,6 +22,7 @@ func TestH2EmptyEndStream(t *testing.T) {
 		p.fr.WriteData(2*i+1, true, nil)
 	}
 	g := newH2Guard(&pieces{data: in.Bytes(), size: func() int { return 64 << 10 }}, 4<<10)
+	defer g.Close()
 	g.Write([]byte(http2.ClientPreface))
 	for i := range uint32(responses) {
 		g.Write(frameHead{kind: frameHeaders, flags: flagEndHeaders | flagEndStream, stream: 2*i + 1}.append(nil))

@@ -42,6 +42,7 @@ func (p *pieces) Close() error                { return nil }
 // are open, 3 for HEAD. sizes are the sizes of Reads on both sides.
 func guarded(t testing.TB, server []byte, sizes func() int) []byte {
 	g := newH2Guard(&pieces{data: server, size: sizes}, 4<<10)
+	defer g.Close()
 	g.Write([]byte(http2.ClientPreface))
 	for id := uint32(1); id <= 5; id += 2 {
 		g.isHead = id == 3

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,9 @@ type h2Guard struct {
 	skip    int  // bytes to skip, at first the connection preface
 	isHead  bool // the next request is a HEAD
 	acked   bool
+	owed    int64         // growth of the connection's receive window that the peer was not told yet
 	settled chan struct{} // closed when net/http has acknowledged the first SETTINGS
+	queue   h2Queue
 
 	ended chan struct{} // closed when reading has ended, or net/http has closed the connection
 	once  sync.Once
@@ -131,6 +134,7 @@ func newH2Guard(nc net.Conn, headLimit int64) *h2Guard {
 		in: make([]byte, h2ReadSize), skip: h2Preface,
 		settled: make(chan struct{}), ended: make(chan struct{}),
 		streams: map[uint32]guardedStream{}, initial: 1<<16 - 1}
+	g.queue.init(nc, g.writeFailed)
 	g.hpack.limit = hpackTable
 	g.room.Store(h2RoomAtFirst)
 	return g
@@ -228,8 +232,9 @@ func (g *h2Guard) need(n int) error {
 func (g *h2Guard) fail(err error) error {
 	g.mu.Lock()
 	if g.readErr == nil {
-		if err == io.EOF && g.writeErr != nil {
-			// the failed write has consumed the socket's error: this is no clean end
+		if g.writeErr != nil && (err == io.EOF || errors.Is(err, net.ErrClosed)) {
+			// the failed write has consumed the socket's error, or was the reason to
+			// close the connection: this is no clean end
 			err = g.writeErr
 		}
 		g.readErr = err
@@ -255,32 +260,45 @@ func (g *h2Guard) retire() {
 	}
 }
 
-// Write checks and writes frames of net/http. It needs little stack: encryption uses nearly
-// all of the stack that a goroutine of net/http has without growing.
+// Write checks and writes frames of net/http. Small ones are queued if other streams may
+// have some, too. It needs little stack: encryption uses nearly all of the stack that a
+// goroutine of net/http has without growing.
 func (g *h2Guard) Write(p []byte) (int, error) {
-	g.inspect(p)
-	n, err := g.Conn.Write(p)
-	if err != nil {
-		g.awaitReason(err)
+	n := len(p)
+	p, shared := g.inspect(p)
+	if len(p) == 0 {
+		return n, nil
 	}
-	return n, err
+	if shared && len(p) <= h2QueuedWrite {
+		if err := g.queue.add(p); err != nil {
+			return 0, err
+		}
+		return n, nil
+	}
+	if err := g.queue.write(p); err != nil {
+		g.awaitReason(err)
+		return 0, err
+	}
+	return n, nil
 }
 
-// inspect finds the frame headers in p.
+// inspect finds the frame headers in p, and returns what is to be written. shared means that
+// there are several streams.
 //
 //go:noinline
-func (g *h2Guard) inspect(p []byte) {
+func (g *h2Guard) inspect(p []byte) (out []byte, shared bool) {
+	p = g.withhold(p)
 	g.sent.Add(int64(len(p)))
-	for len(p) > 0 {
+	for rest := p; len(rest) > 0; {
 		if g.skip > 0 {
-			n := min(g.skip, len(p))
+			n := min(g.skip, len(rest))
 			g.skip -= n
-			p = p[n:]
+			rest = rest[n:]
 			continue
 		}
-		n := copy(g.header[g.got:], p)
+		n := copy(g.header[g.got:], rest)
 		g.got += n
-		p = p[n:]
+		rest = rest[n:]
 		if g.got == frameHeadLen {
 			g.got = 0
 			f := parseFrameHead(g.header[:])
@@ -288,6 +306,33 @@ func (g *h2Guard) inspect(p []byte) {
 			g.afterWrite(f)
 		}
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return p, len(g.streams) > 1
+}
+
+// h2Owed is the growth of the connection's receive window from which on the peer is told. It
+// is small beside that window, which net/http makes 1 GiB large.
+const h2Owed = 1 << 20
+
+// withhold returns p without WINDOW_UPDATE frames for the connection at its beginning, as
+// long as they are not needed: net/http writes one for every 4 KiB of responses.
+func (g *h2Guard) withhold(p []byte) []byte {
+	const size = frameHeadLen + 4
+	for g.got == 0 && g.skip == 0 && len(p) >= size {
+		if f := parseFrameHead(p); f.kind != frameWindow || f.length != 4 || f.stream != 0 {
+			break
+		}
+		g.owed += int64(binary.BigEndian.Uint32(p[frameHeadLen:]) & math.MaxInt32)
+		p = p[size:]
+	}
+	if g.owed < h2Owed {
+		return p
+	}
+	n := min(g.owed, h2MaxWindow)
+	g.owed -= n
+	told := frameHead{length: 4, kind: frameWindow}.append(make([]byte, 0, size+len(p)))
+	return append(binary.BigEndian.AppendUint32(told, uint32(n)), p...)
 }
 
 // alertLimit is how long a failed write waits for the error of reading.
@@ -315,8 +360,16 @@ func (g *h2Guard) awaitReason(err error) {
 	}
 }
 
+// writeFailed ends the connection after a queued write has failed. Its error becomes that of
+// reading, unless there is a better one.
+func (g *h2Guard) writeFailed(err error) {
+	g.awaitReason(err)
+	g.Close()
+}
+
 // Close closes the connection, with a TLS close_notify if that does not block.
 func (g *h2Guard) Close() error {
+	g.queue.close()
 	g.end()
 	if g.force != nil {
 		timer := time.AfterFunc(endGrace, func() { g.force.Close() })

@@ -307,10 +307,9 @@ func TestH2IdleGoAway(t *testing.T) {
 func TestH2GuardAllocations(t *testing.T) {
 	var server bytes.Buffer
 	p := &h2Peer{fr: http2.NewFramer(&server, nil)}
-	g := newH2Guard(nil, 256<<10)
-	g.hpack.table = make([]hpackEntry, 0, 300)
 	feed := &pieces{size: func() int { return 1 << 20 }}
-	g.Conn = feed
+	g := newH2Guard(feed, 256<<10)
+	g.hpack.table = make([]hpackEntry, 0, 300)
 	g.Write([]byte(http2.ClientPreface))
 	out := make([]byte, 8<<10)
 	read := func() {

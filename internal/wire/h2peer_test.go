@@ -33,8 +33,8 @@ type peerRequest struct {
 }
 
 // newH2Peer calls answer for the requests of every connection, in order, and returns the
-// URL.
-func newH2Peer(t *testing.T, encrypted bool, settings []http2.Setting, answer func(*h2Peer, peerRequest)) string {
+// URL. seen is called for all frames before.
+func newH2Peer(t *testing.T, encrypted bool, settings []http2.Setting, answer func(*h2Peer, peerRequest), seen ...func(http2.Frame)) string {
 	var cfg *tls.Config
 	if encrypted {
 		cert := httptest.NewUnstartedServer(nil)
@@ -55,6 +55,9 @@ func newH2Peer(t *testing.T, encrypted bool, settings []http2.Setting, answer fu
 			f, err := p.fr.ReadFrame()
 			if err != nil {
 				return
+			}
+			for _, see := range seen {
+				see(f)
 			}
 			switch f := f.(type) {
 			case *http2.SettingsFrame:
