@@ -14,6 +14,8 @@ open_types := netreply/netreply\.RedirectPolicy$$|/httpurl\.(Policy|RefusalKind)
 nested := opensslpsk httpcache/rediscache internal/interop internal/libraries examples bench
 systems := windows/amd64 darwin/arm64 plan9/amd64 js/wasm
 portable := . ./cookies ./headers ./hsts ./httpcache/... ./httpserver ./netreplytest ./internal/...
+# HTTP/1 goes over net/http's connections, or with this over our own ones. Tests without it and with the race detector with it cover both.
+own := -tags netreply_ownh1
 # A count: a time limit can end a run of go test in "context deadline exceeded", with nothing found.
 fuzz_runs := 8000x
 build := .build
@@ -35,16 +37,22 @@ lint: ## formatting, go.mod, go vet here and for other systems, staticcheck, exh
 	  (cd $$m && go mod tidy -diff && go vet ./... && $(staticcheck) ./...); done
 	$(exhaustive) -typeonly '$(closed_types)' ./...
 	$(exhaustive) -d -typeonly '$(open_types)' ./...
-	@for s in $(systems); do echo "go vet: $$s"; GOOS=$${s%/*} GOARCH=$${s#*/} go vet $(portable); done
+	go vet $(own) ./... && $(staticcheck) $(own) ./...
+	go vet -tags netreply_portable ./internal/wire
+	@for s in $(systems); do echo "go vet: $$s"; GOOS=$${s%/*} GOARCH=$${s#*/} go vet $(portable); \
+	  GOOS=$${s%/*} GOARCH=$${s#*/} go vet $(own) . ./internal/wire; done
 
-test: ## the tests
+test: ## the tests, HTTP/1 over net/http's connections; what a request costs over our own ones, and internal/wire without sockets that can be asked
 	go test ./...
+	go test $(own) -run '^(TestStack|TestAllocations|TestSizes)$$' .
+	go test -tags netreply_portable ./internal/wire
 
-race: ## the tests with the race detector, shuffled
-	go test -race -shuffle=on ./...
+race: ## the tests with the race detector, shuffled, HTTP/1 over our own connections
+	go test -race -shuffle=on $(own) ./...
 
-nested: ## the tests of the nested modules; opensslpsk needs gcc and libssl-dev, httpcache/rediscache redis-server
-	@for m in $(nested); do (cd $$m && go test -race -shuffle=on ./...); done
+nested: ## the tests of the nested modules, likewise; opensslpsk needs gcc and libssl-dev, httpcache/rediscache redis-server
+	@for m in $(nested); do (cd $$m && go test -race -shuffle=on $(own) ./...); done
+	@for m in internal/interop internal/libraries; do (cd $$m && go test ./...); done
 
 axe: $(build)/axe.min.js ## gets axe-core from npm, with which a test checks the accessibility of the fileserver's page
 
@@ -97,7 +105,7 @@ crash: ## processes that write to one httpcache.Disk are killed, 200 times
 
 conformance: ## the tools that compare with recorded traces of Qt
 	go run ./internal/conformance/cmd/pack -unpack $(build)/qt
-	go run ./internal/conformance/cmd/qtrun -scenarios $(build)/qt/scenarios -out $(build)/got -run '^life-'
+	go run $(own) ./internal/conformance/cmd/qtrun -scenarios $(build)/qt/scenarios -out $(build)/got -run '^life-'
 	go run ./internal/conformance/cmd/compare -want $(build)/qt/traces -got $(build)/got -level signals -run '^life-' -waive internal/conformance/waivers.json
 
 api: ## write api.txt, the exported surface, anew

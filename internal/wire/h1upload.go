@@ -18,6 +18,7 @@ import (
 // for a Read of the source. Of the request it uses only the body and the trailers.
 type h1Upload struct {
 	e       *h1Exchange
+	source  io.Reader // the body of e
 	f       requestFraming
 	trailer http.Header   // filled in by the source
 	proceed chan bool     // capacity 1: whether to send the body; nil if it is sent at once
@@ -32,15 +33,22 @@ const continueTimeout = time.Second
 // send writes the head, together with a body in memory, and starts the upload of others.
 func (e *h1Exchange) send(req *http.Request) error {
 	f, err := framingOf(req)
+	var source io.Reader = e.body
+	inline := e.body == nil
+	if err == nil && f.chunked && usuallyLacksBody(req.Method) {
+		p := e.peekBody()
+		if source = p; p.empty() {
+			f, inline = requestFraming{}, true
+		}
+	}
 	if err == nil {
 		err = e.buf.out.write(req, &f, e.x.Order, e.trace)
 	}
 	if err != nil {
 		return &Error{Phase: Send, Fault: Malformed, Reused: e.x.Conn.Reused, Err: err}
 	}
-	wait := e.body != nil && httpguts.HeaderValuesContainsToken(req.Header["Expect"], "100-continue")
+	wait := !inline && httpguts.HeaderValuesContainsToken(req.Header["Expect"], "100-continue")
 	out := &e.buf.out
-	inline := e.body == nil
 	if memory := e.x.Memory; !inline && !wait && 0 < f.length && f.length <= inlineLimit && memory != nil {
 		inline = true
 		out.out = append(out.out, (*memory)[:f.length]...)
@@ -55,16 +63,17 @@ func (e *h1Exchange) send(req *http.Request) error {
 		e.closeBody()
 		return nil
 	}
-	u := &h1Upload{e: e, f: f, trailer: req.Trailer, done: make(chan struct{})}
+	u := &h1Upload{e: e, source: source, f: f, trailer: req.Trailer, done: make(chan struct{})}
 	if e.upload = u; err != nil {
 		e.h.writeFailed(err)
-		u.err = err
-		close(u.done)
-		e.closeBody()
+		u.end(err)
 		return nil
 	}
 	if wait {
 		u.proceed = make(chan bool, 1)
+		if e.trace != nil && e.trace.Wait100Continue != nil {
+			e.trace.Wait100Continue()
+		}
 	}
 	go u.run()
 	return nil
@@ -89,12 +98,12 @@ func (u *h1Upload) permit(send bool) {
 }
 
 // finish is called at the end of the exchange. It reports whether the body was sent as a
-// whole, for which it waits for a short time if ok is set.
+// whole and delimited, for which it waits for a short time if ok is set.
 func (u *h1Upload) finish(ok bool) bool {
 	if u.awaits100() {
 		u.permit(false)
 	}
-	return ok && u.wait() && u.err == nil
+	return ok && u.f.length >= 0 && u.wait() && u.err == nil
 }
 
 // uploadGrace is how long the end of a response waits for the end of the request.
@@ -118,14 +127,24 @@ func (u *h1Upload) wait() bool {
 }
 
 func (u *h1Upload) run() {
-	defer close(u.done)
+	err := errUnfinished
+	defer func() {
+		if err == errUnfinished {
+			u.e.sourceFailed(err)
+		}
+		u.end(err)
+	}()
 	if !u.allowed() {
-		u.err = errNotAllowed
+		err = errNotAllowed
 	} else {
-		u.err = u.copyBody()
+		err = u.copyBody()
 	}
-	err := u.err
-	if err == errNotAllowed {
+}
+
+// end ends the upload.
+func (u *h1Upload) end(err error) {
+	defer close(u.done)
+	if u.err = err; err == errNotAllowed {
 		err = nil
 	}
 	u.e.wrote(err)
@@ -135,13 +154,13 @@ func (u *h1Upload) run() {
 // errNotAllowed is the end of an upload that the server has refused.
 var errNotAllowed = errors.New("the server has refused the request body")
 
+// errUnfinished is the error of a source whose Read calls runtime.Goexit.
+var errUnfinished = errors.New("reading the request body has ended its goroutine")
+
 // allowed waits until the body may be sent, and reports whether it may.
 func (u *h1Upload) allowed() bool {
 	if u.proceed == nil {
 		return true
-	}
-	if trace := u.e.trace; trace != nil && trace.Wait100Continue != nil {
-		trace.Wait100Continue()
 	}
 	timer := time.NewTimer(continueTimeout)
 	defer timer.Stop()
@@ -163,9 +182,10 @@ func (u *h1Upload) copyBody() error {
 	buf := *bp
 	room := buf[chunkRoom : len(buf)-2]
 	left := u.f.length
+	known := !u.f.chunked && left >= 0
 	for {
-		n, err := u.e.body.Read(room)
-		if !u.f.chunked && int64(n) > left {
+		n, err := u.source.Read(room)
+		if known && int64(n) > left {
 			err = fmt.Errorf("the request body is longer than its length of %d bytes", u.f.length)
 			n = int(left)
 		}
@@ -176,14 +196,14 @@ func (u *h1Upload) copyBody() error {
 			}
 		}
 		switch {
-		case err == io.EOF && !u.f.chunked && left > 0:
+		case err == io.EOF && known && left > 0:
 			err = fmt.Errorf("the request body is %d bytes shorter than its length of %d bytes", left, u.f.length)
 			fallthrough
 		case err != nil && err != io.EOF:
 			u.e.sourceFailed(err)
 			return err
 		case err == io.EOF:
-			return u.end(buf[:0])
+			return u.writeEnd(buf[:0])
 		}
 	}
 }
@@ -202,8 +222,8 @@ func (u *h1Upload) frame(buf []byte, n int) []byte {
 	return buf[start : chunkRoom+n+2]
 }
 
-// end sends the end of the body, with its trailers.
-func (u *h1Upload) end(buf []byte) error {
+// writeEnd sends the end of the body, with its trailers.
+func (u *h1Upload) writeEnd(buf []byte) error {
 	if !u.f.chunked {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,7 +22,7 @@ const inlineLimit = 16 << 10
 
 // requestFraming is how the body of a request is delimited.
 type requestFraming struct {
-	length  int64 // of a body of known length
+	length  int64 // of a body of known length; -1 for bytes up to the end of a CONNECT's body
 	chunked bool
 	trailer []string // names of the announced trailers, in canonical form
 }
@@ -32,6 +33,8 @@ func framingOf(req *http.Request) (f requestFraming, err error) {
 	case req.Body == nil || req.Body == http.NoBody:
 	case req.ContentLength > 0:
 		f.length = req.ContentLength
+	case req.Method == http.MethodConnect:
+		f.length = -1
 	default:
 		f.chunked = true
 	}
@@ -66,6 +69,8 @@ func checkRequest(req *http.Request) error {
 		return fmt.Errorf("invalid method %.40q", req.Method)
 	case req.Host == "" && req.URL.Host == "":
 		return errors.New("request without a host")
+	case req.ContentLength != 0 && req.Body == nil:
+		return errors.New("request with a length and without a body")
 	}
 	if err := checkFields("header field", req.Header); err != nil {
 		return err
@@ -119,9 +124,12 @@ func withoutZone(host string) string {
 	return host
 }
 
-// targetOf returns the request target.
-func targetOf(req *http.Request) (string, error) {
+// targetOf returns the request target (RFC 9112, section 3.2).
+func targetOf(req *http.Request, host string) (string, error) {
 	target := req.URL.RequestURI()
+	if req.Method == http.MethodConnect && req.URL.Path == "" {
+		target = cmp.Or(req.URL.Opaque, host)
+	}
 	for i := range len(target) {
 		if target[i] < ' ' || target[i] == 0x7f {
 			return "", errors.New("control character in the URL")
@@ -182,7 +190,7 @@ func (w *headWriter) write(req *http.Request, f *requestFraming, order *headers.
 	if err != nil {
 		return err
 	}
-	target, err := targetOf(req)
+	target, err := targetOf(req, host)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/testserver"
 )
 
 // ownHead is the head that this package writes.
@@ -33,6 +34,9 @@ func FuzzRequestHead(f *testing.F) {
 	f.Add("POST", "http://[fe80::1%25eth0]:80/", "b.example", "x-lower", "", "User-Agent", "", int64(5), false)
 	f.Add("PUT", "http://bücher.example", "", "Connection", "x", "User-Agent", "me", int64(-1), true)
 	f.Add("", "http://a.example/%2F/../b", "c:9", "Expect", "100-continue", "Content-Length", "7", int64(0), true)
+	f.Add("CONNECT", "http://a.example", "b:1", "A", "b", "C", "d", int64(-1), false)
+	f.Add("CONNECT", "a.example:1", "", "A", "b", "C", "d", int64(5), false)
+	f.Add("CONNECT", "http://a.example/b", "", "A", "b", "C", "d", int64(0), false)
 	f.Fuzz(func(t *testing.T, method, rawURL, host, name1, value1, name2, value2 string, length int64, closes bool) {
 		u, err := url.Parse(rawURL)
 		if err != nil {
@@ -118,6 +122,7 @@ func TestRequestNotSent(t *testing.T) {
 		"trailer for framing": func(r *http.Request) { r.Trailer = http.Header{"Content-Length": {"1"}} },
 		"URL":                 func(r *http.Request) { r.URL = &url.URL{Scheme: "http", Host: "a", Opaque: "/b\r\nC: " + secret} },
 		"no URL":              func(r *http.Request) { r.URL = nil },
+		"length, no body":     func(r *http.Request) { r.ContentLength, r.Body = 1, nil },
 		"no host":             func(r *http.Request) { r.Host, r.URL = "", &url.URL{Scheme: "http", Path: "/"} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,4 +138,32 @@ func TestRequestNotSent(t *testing.T) {
 			assert.Zero(t, nc.wrote.Len())
 		})
 	}
+}
+
+// TestHostOfRequest: the Host field is in ASCII and without a zone; a Host of the request
+// takes the place of that of the URL.
+func TestHostOfRequest(t *testing.T) {
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
+		hosts := make(chan string, 1)
+		s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+			for {
+				req, _, ok := c.Request()
+				if !ok {
+					return
+				}
+				hosts <- req.Host
+				c.Say("HTTP/1.1 204 X\r\n\r\n")
+			}
+		})
+		b := with(Config{})
+		for host, want := range map[string]string{"bücher.example:80": "xn--bcher-kva.example:80", "[fe80::1%eth0]": "[fe80::1]", "other.example": "other.example", "": s.Addr} {
+			req, err := http.NewRequestWithContext(t.Context(), "", s.URL(), nil)
+			require.NoError(t, err)
+			req.Host = host
+			resp, err := b.tr.RoundTrip(req, &Exchange{Observer: &recorder{}, Key: Key{Scheme: "http", Addr: s.Addr}})
+			require.NoError(t, err)
+			resp.Body.Close()
+			assert.Equal(t, want, <-hosts)
+		}
+	})
 }

@@ -66,6 +66,12 @@ func newSocket(nc net.Conn) *socket {
 	return s
 }
 
+// SyscallConn is for those who look below TLS, see tls.Conn.NetConn.
+func (s *socket) SyscallConn() (syscall.RawConn, error) { return s.raw, nil }
+
+// NetConn returns the socket itself.
+func (s *socket) NetConn() net.Conn { return s.Conn }
+
 // pending reports whether bytes, or the end of the stream, are unread.
 func (s *socket) pending() bool {
 	s.found = true
