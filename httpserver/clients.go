@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"container/list"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -112,38 +113,38 @@ func hostOf(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// welcome tells whether a client may connect at all.
-func (c *connections) welcome(a netip.Addr) bool {
+// welcome tells whether a client may connect at all; if not, setting is why.
+func (c *connections) welcome(a netip.Addr) (setting string, ok bool) {
 	in := func(p netip.Prefix) bool { return p.Contains(a) }
-	if !a.IsValid() {
-		return true
+	switch {
+	case !a.IsValid():
+		return "", true
+	case len(c.allow) > 0:
+		return "Allow", slices.ContainsFunc(c.allow, in)
 	}
-	if len(c.allow) > 0 {
-		return slices.ContainsFunc(c.allow, in)
-	}
-	return !slices.ContainsFunc(c.deny, in)
+	return "Deny", !slices.ContainsFunc(c.deny, in)
 }
 
-// admit counts a connection, unless it is one too many.
-func (c *connections) admit(conn net.Conn) bool {
-	if !c.welcome(addressOf(conn)) {
-		return false
-	}
-	if !c.counted() {
-		return true
+// admit counts a connection, unless it may not be because of a setting.
+func (c *connections) admit(conn net.Conn) (setting string, ok bool) {
+	if setting, ok = c.welcome(addressOf(conn)); !ok || !c.counted() {
+		return setting, ok
 	}
 	host := hostOf(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.max > 0 && c.open >= c.max || c.perHost > 0 && host.IsValid() && c.each[host] >= c.perHost {
-		return false
+	switch {
+	case c.max > 0 && c.open >= c.max:
+		return "MaxConnections", false
+	case c.perHost > 0 && host.IsValid() && c.each[host] >= c.perHost:
+		return "MaxConnectionsPerHost", false
 	}
 	if c.each == nil {
 		c.each = map[netip.Addr]int{}
 	}
 	c.open++
 	c.each[host]++
-	return true
+	return "", true
 }
 
 // changed is told of every connection by net/http.
@@ -163,7 +164,8 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 // limitedListener closes connections that may not be as they come.
 type limitedListener struct {
 	net.Listener
-	conns *connections
+	conns  *connections
+	logger *slog.Logger // may be nil
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
@@ -172,8 +174,12 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.conns.admit(c) {
+		setting, ok := l.conns.admit(c)
+		if ok {
 			return c, nil
+		}
+		if l.logger != nil {
+			l.logger.Debug("connection refused", "remote", c.RemoteAddr(), "setting", setting)
 		}
 		c.Close()
 	}
