@@ -66,6 +66,7 @@ const (
 // logged as net/http does. Later the answer is cut and the panic goes on. A panic with
 // http.ErrAbortHandler always cuts.
 func HandlerFunc(f func(*http.Request, *Responder)) http.Handler {
+	mustBeSet(f != nil, "HandlerFunc", "")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := newExchange(w, r)
 		if x.writer == nil {
@@ -517,8 +518,12 @@ func (x *exchange) write(p []byte) error {
 	_, err := x.w.Write(p)
 	if err != nil {
 		x.broken = true
+		err = x.gone(err)
+		if x.writer != nil {
+			x.writer.fail(err)
+		}
 	}
-	return x.gone(err)
+	return err
 }
 
 // flush sends what is waiting. A writer that cannot do that now, such as
