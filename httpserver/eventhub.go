@@ -1,9 +1,10 @@
 package httpserver
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,6 +33,10 @@ type EventHubConfig struct {
 	Queue int
 	// History is how many events are kept for clients that come back; 1024, below 0 none.
 	History int
+	// MaxBytes is how many bytes of events are kept, as they are sent; 64 MiB, below 0 any.
+	// Beyond it the oldest are given up before Queue and History are full; the last one is
+	// always kept.
+	MaxBytes int64
 	// KeepAlive is how long a stream may be silent before a comment is sent; 15 s. It keeps
 	// what is between from closing connections, and finds clients that have gone.
 	KeepAlive time.Duration
@@ -68,6 +73,9 @@ func (c *EventHubConfig) check() error {
 		}
 	}
 	c.History = max(0, c.History)
+	if c.MaxBytes = limitOr(c.MaxBytes, 64<<20); c.MaxBytes < 0 {
+		c.MaxBytes = math.MaxInt64
+	}
 	if c.KeepAlive == 0 {
 		c.KeepAlive = 15 * time.Second
 	}
@@ -94,9 +102,12 @@ type EventHub struct {
 
 	mu      sync.RWMutex
 	closed  bool
-	count   uint64        // of events published
-	ring    []hubEvent    // the last of them, event n at n % len; nil in the zero value
-	changed chan struct{} // is closed by the next event, and by Close
+	count   uint64            // of events published
+	ring    []hubEvent        // the last of them, event n at n % len; nil in the zero value
+	first   uint64            // the oldest event in ring
+	size    int64             // of the events in ring
+	given   map[string]uint64 // the events whose IDs are the program's; of one ID the last
+	changed chan struct{}     // is closed by the next event, and by Close
 }
 
 type hubEvent struct {
@@ -109,13 +120,15 @@ func NewEventHub(c EventHubConfig) (*EventHub, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &EventHub{cfg: c, epoch: rand.Text()[:10] + "-", ring: make([]hubEvent, c.Queue+c.History), changed: make(chan struct{})}, nil
+	return &EventHub{cfg: c, epoch: rand.Text()[:10] + "-", ring: make([]hubEvent, c.Queue+c.History+1), first: 1,
+		given: map[string]uint64{}, changed: make(chan struct{})}, nil
 }
 
 // Publish gives an event to all clients, and returns at once. An event without an ID gets
-// one. The error says that the event cannot be sent, or is ErrHubClosed.
+// one. The error says that the event cannot be sent, or has one of the names of the hub's own
+// events (a *HeaderError), or is ErrHubClosed.
 func (h *EventHub) Publish(v Event) error {
-	data, err := v.encode()
+	data, err := h.encode(v)
 	if err != nil {
 		return err
 	}
@@ -124,17 +137,51 @@ func (h *EventHub) Publish(v Event) error {
 		h.mu.Unlock()
 		return ErrHubClosed
 	}
+	if h.count-h.first+1 == h.room() {
+		h.forget()
+	}
 	h.count++
 	if v.ID == "" {
 		v.ID = h.id(h.count)
 		data = append([]byte("id: "+v.ID+"\n"), data...)
+	} else {
+		h.given[v.ID] = h.count
 	}
-	h.ring[h.count%uint64(len(h.ring))] = hubEvent{v.ID, data}
+	*h.at(h.count) = hubEvent{v.ID, data}
+	for h.size += int64(len(data)); h.size > h.cfg.MaxBytes && h.first < h.count; {
+		h.forget()
+	}
 	changed := h.changed
 	h.changed = make(chan struct{})
 	h.mu.Unlock()
 	close(changed)
 	return nil
+}
+
+// encode is an event as it is sent, unless it would be taken for one of the hub's own.
+func (h *EventHub) encode(v Event) ([]byte, error) {
+	if v.Name == EventsMissed || v.Name == EventsDropped {
+		return nil, &HeaderError{"event", "the name " + strconv.Quote(v.Name) + " is that of an event of the hub's own"}
+	}
+	return v.encode()
+}
+
+// room is how many events are kept at most: of one more there is the id.
+func (h *EventHub) room() uint64 { return uint64(len(h.ring) - 1) }
+
+// at is the place of event n.
+func (h *EventHub) at(n uint64) *hubEvent { return &h.ring[n%uint64(len(h.ring))] }
+
+// forget gives the oldest event up. Its id stays until the next one goes: who has seen that
+// event has missed none. The caller holds mu.
+func (h *EventHub) forget() {
+	if before := h.at(h.first - 1); h.given[before.id] == h.first-1 {
+		delete(h.given, before.id)
+	}
+	e := h.at(h.first)
+	h.size -= int64(len(e.data))
+	e.data = nil
+	h.first++
 }
 
 func (h *EventHub) id(n uint64) string { return h.epoch + strconv.FormatUint(n, 10) }
@@ -168,6 +215,12 @@ func (h *EventHub) Serve(r *http.Request, w *Responder) {
 	greeting, err := c.greeting(r)
 	if err != nil {
 		w.WriteStatus(InternalServerError)
+		err = fmt.Errorf("httpserver: EventHubConfig.Welcome: %w", err)
+		if x := w.exchange(); x.writer != nil {
+			x.fail(err)
+		} else {
+			logf(r, "%v", err)
+		}
 		return
 	}
 	h.clients.Add(1)
@@ -180,181 +233,13 @@ func (h *EventHub) Serve(r *http.Request, w *Responder) {
 	}
 }
 
-// hubClient is one client of a hub, used by its handler only.
-type hubClient struct {
-	hub    *EventHub
-	stream *EventStream
-	guard  watchdog // of writes, where no Server has one
-
-	seen     uint64 // the events before and this one have been taken
-	position string // the id of that
-	known    bool   // it has come back, and misses nothing
-	missed   bool   // it has come back, and has missed something
-	behind   bool   // it has not yet got what was published before it came
-	batch    [][]byte
-}
-
-// maxBatch is how many events are taken at once.
-const maxBatch = 64
-
-// join finds the place of a client among the events; false when the hub is closed.
-func (c *hubClient) join(lastID string) bool {
-	h := c.hub
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if h.ring == nil || h.closed {
-		return false
-	}
-	c.seen = h.count
-	if lastID != "" {
-		at, found := h.find(lastID)
-		if c.known, c.missed = found, !found; found {
-			c.seen, c.behind = at, at < h.count
-		}
-	}
-	c.position = h.id(c.seen)
-	if c.seen > 0 {
-		c.position = h.ring[c.seen%uint64(len(h.ring))].id
-	}
-	return true
-}
-
 // find is the event of an id, if nothing behind it is lost. The caller holds mu.
 func (h *EventHub) find(id string) (uint64, bool) {
-	oldest := h.count - min(h.count, uint64(h.cfg.History))
+	oldest := max(h.first-1, h.count-min(h.count, uint64(h.cfg.History)))
 	if text, ok := strings.CutPrefix(id, h.epoch); ok {
 		n, err := strconv.ParseUint(text, 10, 64)
 		return n, err == nil && n >= oldest && n <= h.count
 	}
-	for n := h.count; n > 0 && n >= oldest; n-- {
-		if h.ring[n%uint64(len(h.ring))].id == id {
-			return n, true
-		}
-	}
-	return 0, false
-}
-
-// next takes the events that have come since. If there are none, it says what to wait for,
-// or that there will be no more.
-func (c *hubClient) next() (changed <-chan struct{}, closed, dropped bool) {
-	h := c.hub
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	size := uint64(len(h.ring))
-	allowed := uint64(h.cfg.Queue)
-	if c.behind {
-		allowed = size
-	}
-	if h.count-c.seen > allowed {
-		return nil, false, true
-	}
-	c.batch = c.batch[:0]
-	for c.seen < h.count && len(c.batch) < maxBatch {
-		c.seen++
-		c.batch = append(c.batch, h.ring[c.seen%size].data)
-	}
-	c.behind = c.behind && c.seen < h.count
-	return h.changed, h.closed, false
-}
-
-// serve sends events until there are no more for this client. After an error the stream is
-// not whole.
-func (c *hubClient) serve(ctx context.Context, greeting []byte) error {
-	x := c.stream.x
-	if x.writer == nil && c.hub.cfg.StallTimeout > 0 {
-		c.guard.fire = func() { http.NewResponseController(x.w).SetWriteDeadline(longAgo) }
-	}
-	if err := c.send(greeting); err != nil {
-		return err
-	}
-	sent := time.Now()
-	alive := time.NewTimer(c.hub.cfg.KeepAlive)
-	defer alive.Stop()
-	for {
-		changed, closed, dropped := c.next()
-		switch {
-		case dropped:
-			c.hub.dropped.Add(1)
-			return c.send(named(EventsDropped))
-		case len(c.batch) > 0:
-			if err := c.send(c.batch...); err != nil {
-				return err
-			}
-			clear(c.batch) // what has left the hub's memory need not stay in this one
-			sent = time.Now()
-			if ctx.Err() == nil {
-				continue
-			}
-		case closed:
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			if cause := context.Cause(ctx); cause != http.ErrServerClosed {
-				return cause
-			}
-			return nil
-		case <-changed:
-		case <-alive.C:
-			silent := time.Since(sent)
-			if silent >= c.hub.cfg.KeepAlive {
-				if err := c.send([]byte(": keep-alive\n\n")); err != nil {
-					return err
-				}
-				sent, silent = time.Now(), 0
-			}
-			alive.Reset(c.hub.cfg.KeepAlive - silent)
-		}
-	}
-}
-
-// named is an event of the hub itself.
-func named(name string) []byte { return []byte("event: " + name + "\ndata: \n\n") }
-
-// greeting comes before the events: how long to wait before coming back, the state of
-// things, and the place among the events, an id without an event.
-func (c *hubClient) greeting(r *http.Request) (b []byte, err error) {
-	if retry := c.hub.cfg.Retry; retry > 0 {
-		b = append(strconv.AppendInt([]byte("retry: "), max(1, retry.Milliseconds()), 10), '\n')
-	}
-	if c.missed {
-		b = append(b, named(EventsMissed)...)
-	}
-	if welcome := c.hub.cfg.Welcome; welcome != nil && !c.known && r.Method != http.MethodHead {
-		for _, v := range welcome(r) {
-			event, err := v.encode()
-			if err != nil {
-				return nil, err
-			}
-			b = append(b, event...)
-		}
-	}
-	return append(b, "id: "+c.position+"\n\n"...), nil
-}
-
-// send sends pieces at once.
-func (c *hubClient) send(pieces ...[]byte) error {
-	if c.guard.fire != nil {
-		c.guard.start(c.hub.cfg.StallTimeout)
-		defer c.guard.stop()
-	}
-	return c.stream.x.chunks(pieces)
-}
-
-// chunks is chunk for several pieces, which leave together.
-func (x *exchange) chunks(pieces [][]byte) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	switch {
-	case x.state == returned:
-		return ErrHandlerReturned
-	case x.state != chunked:
-		return ErrNotChunked
-	}
-	for _, p := range pieces {
-		if err := x.write(p); err != nil {
-			return err
-		}
-	}
-	return x.flush()
+	n, ok := h.given[id]
+	return n, ok && n >= oldest
 }

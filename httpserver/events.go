@@ -53,8 +53,13 @@ func (e *EventStream) Send(v Event) error {
 
 // encode is the event as it is sent.
 func (v *Event) encode() ([]byte, error) {
-	if strings.ContainsAny(v.ID, "\r\n\x00") || strings.ContainsAny(v.Name, "\r\n") {
-		return nil, &HeaderError{"event", "line ends in its id or name"}
+	switch {
+	case strings.Contains(v.ID, "\x00"): // clients would pass over it
+		return nil, &HeaderError{"event", "NUL in its id"}
+	case strings.ContainsAny(v.ID, "\r\n"):
+		return nil, &HeaderError{"event", "a line end in its id"}
+	case strings.ContainsAny(v.Name, "\r\n"):
+		return nil, &HeaderError{"event", "a line end in its name"}
 	}
 	b := make([]byte, 0, len(v.ID)+len(v.Name)+len(v.Data)+64)
 	if v.ID != "" {
