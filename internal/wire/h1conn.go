@@ -127,13 +127,29 @@ func (h *h1Conn) readEnded() {
 
 func (h *h1Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	e := h.newExchange(req, x)
+	returned := false
+	defer func() {
+		if !returned {
+			e.abandon()
+		}
+	}()
 	resp, err := e.roundTrip(req)
 	if err != nil {
 		err = h.fault(err, Headers, x)
 		e.finish(false)
-		return nil, err
+		resp = nil
 	}
-	return resp, nil
+	returned = true
+	return resp, err
+}
+
+// abandon ends an exchange of which a hook of httptrace has panicked or called
+// runtime.Goexit.
+func (e *h1Exchange) abandon() {
+	if e.buf != nil { // not finished
+		e.finish(false)
+	}
+	e.h.giveUp()
 }
 
 func (h *h1Conn) fault(err error, phase Phase, x *Exchange) error {

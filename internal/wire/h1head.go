@@ -29,29 +29,12 @@ func (e *h1Exchange) receive(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		if e.trace != nil && e.trace.Got1xxResponse != nil {
-			if err := e.interim(resp); err != nil {
+			if err := e.trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header)); err != nil {
 				return nil, err
 			}
 		}
 		e.buf.tap.nextHead()
 	}
-}
-
-// interim calls the hook for interim responses. If that panics or calls runtime.Goexit, the
-// exchange ends.
-//
-//go:noinline
-func (e *h1Exchange) interim(resp *http.Response) (err error) {
-	told := false
-	defer func() {
-		if !told {
-			e.finish(false)
-			e.h.giveUp()
-		}
-	}()
-	err = e.trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header))
-	told = true
-	return err
 }
 
 // readHead receives one head, as a whole, and parses it.

@@ -2,12 +2,14 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"runtime"
 	"strings"
 	"testing"
@@ -107,22 +109,46 @@ func TestInterimResponses(t *testing.T) {
 	})
 }
 
-// TestInterimHookPanics: an exchange whose hook for interim responses panics, or ends its
-// goroutine, is over, and its connection is closed.
-func TestInterimHookPanics(t *testing.T) {
+// TestHookPanics: an exchange of which a hook panics, or ends its goroutine, is over, and its
+// connection is closed.
+func TestHookPanics(t *testing.T) {
 	s := says(t, "HTTP/1.1 103 X\r\n\r\nHTTP/1.1 204 X\r\n\r\n", 0)
 	b := ownRig(t)
-	for _, hook := range []func(int) error{func(int) error { panic("a bug") }, func(int) error { runtime.Goexit(); return nil }} {
-		done := make(chan struct{})
-		body := &closing{Reader: strings.NewReader("x")}
-		go func() {
-			defer close(done)
-			defer func() { recover() }()
-			b.send(t.Context(), call{method: "POST", url: s.URL(), body: body, length: 1, interim: hook})
-		}()
-		<-done
-		require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 10*time.Second, time.Millisecond)
-		assert.EqualValues(t, 1, body.n.Load())
+	for name, hook := range map[string]func(func()) *httptrace.ClientTrace{
+		"GotConn": func(f func()) *httptrace.ClientTrace {
+			return &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { f() }}
+		},
+		"WroteHeaderField": func(f func()) *httptrace.ClientTrace {
+			return &httptrace.ClientTrace{WroteHeaderField: func(string, []string) { f() }}
+		},
+		"WroteHeaders": func(f func()) *httptrace.ClientTrace { return &httptrace.ClientTrace{WroteHeaders: f} },
+		"WroteRequest": func(f func()) *httptrace.ClientTrace {
+			return &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { f() }}
+		},
+		"GotFirstResponseByte": func(f func()) *httptrace.ClientTrace { return &httptrace.ClientTrace{GotFirstResponseByte: f} },
+		"Got1xxResponse": func(f func()) *httptrace.ClientTrace {
+			return &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error { f(); return nil }}
+		},
+		"PutIdleConn": func(f func()) *httptrace.ClientTrace { return &httptrace.ClientTrace{PutIdleConn: func(error) { f() }} },
+	} {
+		for _, fails := range []func(){func() { panic("a bug") }, runtime.Goexit} {
+			called, done := false, make(chan struct{})
+			memory := []byte("x")
+			body := &closing{Reader: bytes.NewReader(memory)}
+			go func() {
+				defer close(done)
+				defer func() { recover() }()
+				ctx := httptrace.WithClientTrace(t.Context(), hook(func() { called = true; fails() }))
+				req, err := http.NewRequestWithContext(ctx, "POST", s.URL(), body)
+				require.NoError(t, err)
+				req.ContentLength = 1
+				b.tr.RoundTrip(req, &Exchange{Observer: &recorder{}, Memory: &memory, Key: Key{Scheme: "http", Addr: s.Addr}})
+			}()
+			<-done
+			assert.True(t, called, name)
+			require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 10*time.Second, time.Millisecond, name)
+			assert.LessOrEqual(t, body.n.Load(), int64(1))
+		}
 	}
 	_, _, err := b.fetch(call{url: s.URL()})
 	require.NoError(t, err)

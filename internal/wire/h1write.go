@@ -131,8 +131,8 @@ func targetOf(req *http.Request, host string) (string, error) {
 		target = cmp.Or(req.URL.Opaque, host)
 	}
 	for i := range len(target) {
-		if target[i] < ' ' || target[i] == 0x7f {
-			return "", errors.New("control character in the URL")
+		if target[i] <= ' ' || target[i] == 0x7f {
+			return "", errors.New("space or control character in the URL")
 		}
 	}
 	return target, nil

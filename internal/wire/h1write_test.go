@@ -121,6 +121,7 @@ func TestRequestNotSent(t *testing.T) {
 		"trailer value":       func(r *http.Request) { r.Trailer = http.Header{"A": {secret + "\n"}} },
 		"trailer for framing": func(r *http.Request) { r.Trailer = http.Header{"Content-Length": {"1"}} },
 		"URL":                 func(r *http.Request) { r.URL = &url.URL{Scheme: "http", Host: "a", Opaque: "/b\r\nC: " + secret} },
+		"URL, space":          func(r *http.Request) { r.URL = &url.URL{Scheme: "http", Host: "a", Path: "/", RawQuery: "b c"} },
 		"no URL":              func(r *http.Request) { r.URL = nil },
 		"length, no body":     func(r *http.Request) { r.ContentLength, r.Body = 1, nil },
 		"no host":             func(r *http.Request) { r.Host, r.URL = "", &url.URL{Scheme: "http", Path: "/"} },
