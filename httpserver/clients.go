@@ -2,10 +2,12 @@ package httpserver
 
 import (
 	"container/list"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -39,12 +41,17 @@ type client struct {
 	limit *rate.Limiter
 }
 
+// allow counts a request. remote is http.Request.RemoteAddr, in which handlers around the
+// Server may have put an address without a port.
 func (c *rates) allow(remote string, limit int) bool {
-	addr, err := netip.ParseAddrPort(remote)
+	a, err := netip.ParseAddr(remote)
+	if addr, noPort := netip.ParseAddrPort(remote); noPort == nil {
+		a, err = addr.Addr(), nil
+	}
 	if err != nil {
 		return true // no address, as from a test or a Unix socket
 	}
-	at := clientOf(addr.Addr())
+	at := clientOf(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.each[at]
@@ -69,9 +76,9 @@ type connections struct {
 	max, perHost int // 0 for any number
 	allow, deny  []netip.Prefix
 
-	mu   sync.Mutex
-	open int
-	each map[netip.Addr]int
+	mu    sync.Mutex
+	hosts map[net.Conn]netip.Addr // of those that are open, as they were when they came
+	each  map[netip.Addr]int
 }
 
 // counted tells whether their number matters.
@@ -134,15 +141,15 @@ func (c *connections) admit(conn net.Conn) (setting string, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.max > 0 && c.open >= c.max:
+	case c.max > 0 && len(c.hosts) >= c.max:
 		return "MaxConnections", false
 	case c.perHost > 0 && host.IsValid() && c.each[host] >= c.perHost:
 		return "MaxConnectionsPerHost", false
 	}
 	if c.each == nil {
-		c.each = map[netip.Addr]int{}
+		c.hosts, c.each = map[net.Conn]netip.Addr{}, map[netip.Addr]int{}
 	}
-	c.open++
+	c.hosts[conn] = host
 	c.each[host]++
 	return "", true
 }
@@ -152,14 +159,24 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	if state != http.StateClosed && state != http.StateHijacked {
 		return
 	}
-	host := hostOf(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open--
+	host, known := c.hosts[conn]
+	if t, ok := conn.(*tls.Conn); ok && !known {
+		conn = t.NetConn()
+		host = c.hosts[conn]
+	}
+	delete(c.hosts, conn)
 	if c.each[host]--; c.each[host] <= 0 {
 		delete(c.each, host)
 	}
 }
+
+// accepted is a connection of a listener's that is known by its pointer: it may be of a type
+// that cannot be compared.
+type accepted struct{ net.Conn }
+
+func (c *accepted) NetConn() net.Conn { return c.Conn }
 
 // limitedListener closes connections that may not be as they come.
 type limitedListener struct {
@@ -173,6 +190,9 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
+		}
+		if l.conns.counted() && !reflect.TypeOf(c).Comparable() {
+			c = &accepted{c}
 		}
 		setting, ok := l.conns.admit(c)
 		if ok {

@@ -38,10 +38,13 @@ type Config struct {
 	// slog.LevelDebug.
 	MaxConnections int
 	// MaxConnectionsPerHost is the same for the connections of one client, which is known by
-	// its address, of IPv6 by its network (/64).
+	// its address, of IPv6 by its network (/64): the address that the listener gives when the
+	// connection comes.
 	MaxConnectionsPerHost int
-	// RateLimit is how many requests a second one client may send, 0 for any number. Those
-	// beyond get 429.
+	// RateLimit is how many requests a second one client may send, 0 for any number; as many
+	// may come at once after a pause. All count, those beyond other limits, too. Those beyond
+	// this one get 429 with Retry-After, and their connection of HTTP/1 is closed. A client is
+	// known by http.Request.RemoteAddr, in the same way.
 	RateLimit int
 	// KeepAliveTimeout is how long a connection may lie idle, and how long a request
 	// head may take; 15 s.

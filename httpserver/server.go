@@ -243,6 +243,9 @@ var (
 // refuse says what is beyond the limits in a request, nil for one within.
 func (s *Server) refuse(r *http.Request) *HTTPError {
 	c := &s.cfg
+	if c.RateLimit > 0 && !s.rates.allow(r.RemoteAddr, c.RateLimit) { // those that are refused below count, too
+		return &HTTPError{Status: TooManyRequests, Err: errRate}
+	}
 	if len(r.RequestURI) > c.MaxURLSize {
 		return &HTTPError{Status: UriTooLong, Err: errURLSize}
 	}
@@ -265,8 +268,6 @@ func (s *Server) refuse(r *http.Request) *HTTPError {
 		return &HTTPError{Status: RequestHeaderFieldsTooLarge, Err: errFieldsCount}
 	case c.MaxBodySize > 0 && r.ContentLength > c.MaxBodySize:
 		return &HTTPError{Status: PayloadTooLarge, Err: &http.MaxBytesError{Limit: c.MaxBodySize}}
-	case c.RateLimit > 0 && !s.rates.allow(r.RemoteAddr, c.RateLimit):
-		return &HTTPError{Status: TooManyRequests, Err: errRate}
 	}
 	return nil
 }
