@@ -9,12 +9,18 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
 // maxPartHead is how many bytes the boundary and the header of a part may have, and what
 // stands before the first.
 const maxPartHead = 64 << 10
+
+// partHead is what has at most maxPartHead.
+const partHead = "what is before the content of a part"
+
+const wantsForm = "multipart/form-data or application/x-www-form-urlencoded is wanted"
 
 // maxBoundary is the longest boundary (RFC 2046, section 5.1.1).
 const maxBoundary = 70
@@ -36,7 +42,7 @@ func ReadForm(r *http.Request, c UploadConfig, file func(*Upload) error) (url.Va
 	}
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
-		return nil, &InputError{Kind: ErrMediaType, Err: err}
+		return nil, &InputError{Kind: ErrMediaType, Err: err, detail: wantsForm}
 	}
 	body, err := newBodyReader(r, c.MaxSize)
 	if err != nil {
@@ -48,14 +54,14 @@ func ReadForm(r *http.Request, c UploadConfig, file func(*Upload) error) (url.Va
 	case "multipart/form-data":
 		boundary := params["boundary"]
 		if boundary == "" || len(boundary) > maxBoundary {
-			return nil, &InputError{Kind: ErrSyntax}
+			return nil, &InputError{Kind: ErrSyntax, detail: "the boundary is missing, or longer than 70 bytes"}
 		}
 		f.parts = multipart.NewReader(f, boundary)
 		err = f.readParts()
 	case "application/x-www-form-urlencoded":
 		err = f.readPairs()
 	default:
-		err = &InputError{Kind: ErrMediaType}
+		err = &InputError{Kind: ErrMediaType, detail: wantsForm}
 	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, body) // what follows the last boundary
@@ -92,7 +98,7 @@ var errBodyEnded = errors.New("httpserver: the form has no end")
 func (f *form) Read(p []byte) (int, error) {
 	if f.inHead {
 		if f.head == 0 {
-			return 0, &InputError{Kind: ErrTooLarge, Offset: f.body.done}
+			return 0, tooLarge(partHead, maxPartHead, f.body.done)
 		}
 		p = p[:min(len(p), f.head)]
 	}
@@ -127,7 +133,7 @@ func (f *form) advance() {
 	part, err := f.parts.NextRawPart()
 	f.inHead = false
 	if err != nil && err != io.EOF && f.head == 0 {
-		err = &InputError{Kind: ErrTooLarge, Offset: f.body.done}
+		err = tooLarge(partHead, maxPartHead, f.body.done)
 	}
 	f.next, f.err = part, f.partError(err)
 }
@@ -143,7 +149,7 @@ func (f *form) partError(err error) error {
 	case f.body.err != nil && f.body.err != io.EOF:
 		return f.body.err
 	case errors.Is(err, errBodyEnded):
-		return &InputError{Kind: ErrIncomplete, Offset: f.body.done}
+		return &InputError{Kind: ErrIncomplete, Offset: f.body.done, detail: "the last boundary is missing"}
 	}
 	return &InputError{Kind: ErrSyntax, Offset: f.body.done, Err: err}
 }
@@ -173,10 +179,17 @@ func (p *partReader) Read(b []byte) (n int, err error) {
 // add counts a field or a file.
 func (f *form) add(name string) error {
 	f.count++
-	if f.c.MaxParts >= 0 && f.count > f.c.MaxParts || f.c.MaxFieldSize >= 0 && int64(len(name)) > f.c.MaxFieldSize {
-		return &InputError{Kind: ErrTooLarge, Field: name, Offset: f.body.done}
+	var input *InputError
+	switch {
+	case f.c.MaxParts >= 0 && f.count > f.c.MaxParts:
+		input = &InputError{Kind: ErrTooLarge, Offset: f.body.done, detail: "there are more than " + strconv.Itoa(f.c.MaxParts) + " fields and files"}
+	case f.c.MaxFieldSize >= 0 && int64(len(name)) > f.c.MaxFieldSize:
+		input = tooLarge("the name", f.c.MaxFieldSize, f.body.done)
+	default:
+		return nil
 	}
-	return nil
+	input.Field = name
+	return input
 }
 
 func (f *form) readParts() error {
@@ -185,14 +198,14 @@ func (f *form) readParts() error {
 		kind, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 		name, hasName := params["name"]
 		if err != nil || kind != "form-data" || !hasName { // RFC 7578, section 4.2
-			return &InputError{Kind: ErrSyntax, Offset: f.body.done, Err: err}
+			return &InputError{Kind: ErrSyntax, Offset: f.body.done, Err: err, detail: "a part has no Content-Disposition of form-data with a name"}
 		}
 		if err = f.add(name); err != nil {
 			return err
 		}
-		u := &Upload{Field: name, ContentType: part.Header.Get("Content-Type"), src: &partReader{f: f, part: part}, max: f.c.MaxFieldSize}
+		u := &Upload{Field: name, ContentType: part.Header.Get("Content-Type"), src: &partReader{f: f, part: part}, max: f.c.MaxFieldSize, isValue: true}
 		if fileName, isFile := params["filename"]; isFile {
-			u.Name, u.max = SafeFileName(fileName), f.c.MaxFileSize
+			u.Name, u.max, u.isValue = SafeFileName(fileName), f.c.MaxFileSize, false
 			err = f.readFile(u, fileName)
 		} else {
 			err = f.readField(u)
@@ -228,7 +241,7 @@ func (f *form) readFile(u *Upload, name string) error {
 		u.first = first
 	}
 	if f.file == nil {
-		return &InputError{Kind: ErrUnknownField, Field: u.Field}
+		return &InputError{Kind: ErrUnknownField, Field: u.Field, detail: "no files are taken"}
 	}
 	if err := f.file(u); err != nil {
 		return err
@@ -249,7 +262,7 @@ func (f *form) readPairs() error {
 		more = err == nil
 		switch {
 		case err == errLongPair:
-			return &InputError{Kind: ErrTooLarge, Offset: f.body.done}
+			return tooLarge("a name or a value", f.c.MaxFieldSize, f.body.done)
 		case err != nil && err != io.EOF:
 			return err
 		case len(pair) == 0:
@@ -261,13 +274,15 @@ func (f *form) readPairs() error {
 			value, err = url.QueryUnescape(value)
 		}
 		if err != nil {
-			return &InputError{Kind: ErrSyntax, Err: err}
+			return &InputError{Kind: ErrSyntax, Err: err, detail: "an escape is not valid"}
 		}
 		if err = f.add(name); err != nil {
 			return err
 		}
 		if f.c.MaxFieldSize >= 0 && int64(len(value)) > f.c.MaxFieldSize {
-			return &InputError{Kind: ErrTooLarge, Field: name}
+			input := tooLarge("the value", f.c.MaxFieldSize, f.body.done)
+			input.Field = name
+			return input
 		}
 		f.fields.Add(name, value)
 	}

@@ -164,32 +164,33 @@ func TestReadFormRefuses(t *testing.T) {
 		want       error
 		field      string
 		status     httpserver.StatusCode
+		says       string // what a client is told
 	}{
-		"no type":               {"", "a=b", httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415},
-		"JSON":                  {"application/json", "{}", httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415},
-		"multipart of others":   {"multipart/mixed; boundary=limit", multi(), httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415},
-		"no boundary":           {"multipart/form-data", multi(), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
-		"long boundary":         {"multipart/form-data; boundary=" + strings.Repeat("x", 71), "", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
-		"empty multipart":       {kind, "", httpserver.UploadConfig{}, httpserver.ErrIncomplete, "", 400},
-		"another boundary":      {"multipart/form-data; boundary=other", multi(field("a", "b")), httpserver.UploadConfig{}, httpserver.ErrIncomplete, "", 400},
-		"no disposition":        {kind, multi(part{}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
-		"no name":               {kind, multi(part{"form-data", "", ""}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
-		"two names":             {kind, multi(part{`form-data; name=a; name=b`, "", ""}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
-		"bad header":            {kind, "--limit\r\nno colon\r\n\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
-		"bad escape":            {pairs, "a=%zz", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400},
-		"large body":            {kind, multi(file("f", "n", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxSize: 500}, httpserver.ErrTooLarge, "", 413},
-		"large file":            {kind, multi(file("f", "n", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxFileSize: 999}, httpserver.ErrTooLarge, "f", 413},
-		"large field":           {kind, multi(field("a", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "a", 413},
-		"large name":            {kind, multi(field("abc", "")), httpserver.UploadConfig{MaxFieldSize: 2}, httpserver.ErrTooLarge, "abc", 413},
-		"large header":          {kind, "--limit\r\nX-A: " + strings.Repeat("x", 70_000) + "\r\n\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413},
-		"many fields of header": {kind, "--limit\r\n" + strings.Repeat("X-A: x\r\n", 20_000) + "\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413},
-		"large preamble":        {kind, strings.Repeat("x\r\n", 30_000) + multi(), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413},
-		"large epilogue":        {kind, multi() + strings.Repeat("x", 500), httpserver.UploadConfig{MaxSize: 400}, httpserver.ErrTooLarge, "", 413},
-		"many parts":            {kind, multi(many...), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "a", 413},
-		"large body of pairs":   {pairs, "a=" + strings.Repeat("x", 1000), httpserver.UploadConfig{MaxSize: 500}, httpserver.ErrTooLarge, "", 413},
-		"large value":           {pairs, "a=" + strings.Repeat("x", 1000), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "a", 413},
-		"very large value":      {pairs, "a=" + strings.Repeat("x", 10_000), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "", 413},
-		"many pairs":            {pairs, strings.Repeat("a&", 129), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "a", 413},
+		"no type":               {"", "a=b", httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415, "multipart/form-data or application/x-www-form-urlencoded is wanted"},
+		"JSON":                  {"application/json", "{}", httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415, "multipart/form-data or application/x-www-form-urlencoded is wanted"},
+		"multipart of others":   {"multipart/mixed; boundary=limit", multi(), httpserver.UploadConfig{}, httpserver.ErrMediaType, "", 415, "is wanted"},
+		"no boundary":           {"multipart/form-data", multi(), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400, "the boundary is missing"},
+		"long boundary":         {"multipart/form-data; boundary=" + strings.Repeat("x", 71), "", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400, "longer than 70 bytes"},
+		"empty multipart":       {kind, "", httpserver.UploadConfig{}, httpserver.ErrIncomplete, "", 400, "the last boundary is missing"},
+		"another boundary":      {"multipart/form-data; boundary=other", multi(field("a", "b")), httpserver.UploadConfig{}, httpserver.ErrIncomplete, "", 400, "the last boundary is missing"},
+		"no disposition":        {kind, multi(part{}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400, "a part has no Content-Disposition"},
+		"no name":               {kind, multi(part{"form-data", "", ""}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400, "a part has no"},
+		"two names":             {kind, multi(part{`form-data; name=a; name=b`, "", ""}), httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400, "a part has no"},
+		"bad header":            {kind, "--limit\r\nno colon\r\n\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400, "syntax error"},
+		"bad escape":            {pairs, "a=%zz", httpserver.UploadConfig{}, httpserver.ErrSyntax, "", 400, "an escape is not valid"},
+		"large body":            {kind, multi(file("f", "n", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxSize: 500}, httpserver.ErrTooLarge, "", 413, "the body has more than 500 bytes"},
+		"large file":            {kind, multi(file("f", "n", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxFileSize: 999}, httpserver.ErrTooLarge, "f", 413, "the file has more than 999 bytes"},
+		"large field":           {kind, multi(field("a", strings.Repeat("x", 1000))), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "a", 413, "the value has more than 999 bytes"},
+		"large name":            {kind, multi(field("abc", "")), httpserver.UploadConfig{MaxFieldSize: 2}, httpserver.ErrTooLarge, "abc", 413, "the name has more than 2 bytes"},
+		"large header":          {kind, "--limit\r\nX-A: " + strings.Repeat("x", 70_000) + "\r\n\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413, "before the content of a part has more than 65536 bytes"},
+		"many fields of header": {kind, "--limit\r\n" + strings.Repeat("X-A: x\r\n", 20_000) + "\r\n\r\n--limit--\r\n", httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413, "has more than 65536 bytes"},
+		"large preamble":        {kind, strings.Repeat("x\r\n", 30_000) + multi(), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "", 413, "has more than 65536 bytes"},
+		"large epilogue":        {kind, multi() + strings.Repeat("x", 500), httpserver.UploadConfig{MaxSize: 400}, httpserver.ErrTooLarge, "", 413, "the body has more than 400 bytes"},
+		"many parts":            {kind, multi(many...), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "a", 413, "there are more than 128 fields and files"},
+		"large body of pairs":   {pairs, "a=" + strings.Repeat("x", 1000), httpserver.UploadConfig{MaxSize: 500}, httpserver.ErrTooLarge, "", 413, "the body has more than 500 bytes"},
+		"large value":           {pairs, "a=" + strings.Repeat("x", 1000), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "a", 413, "the value has more than 999 bytes"},
+		"very large value":      {pairs, "a=" + strings.Repeat("x", 10_000), httpserver.UploadConfig{MaxFieldSize: 999}, httpserver.ErrTooLarge, "", 413, "a name or a value has more than 999 bytes"},
+		"many pairs":            {pairs, strings.Repeat("a&", 129), httpserver.UploadConfig{}, httpserver.ErrTooLarge, "a", 413, "there are more than 128 fields and files"},
 	} {
 		got := readAllFiles(formRequest(c.mime, strings.NewReader(c.body)), c.config)
 		var input *httpserver.InputError
@@ -197,6 +198,7 @@ func TestReadFormRefuses(t *testing.T) {
 			assert.Equal(t, c.want, input.Kind, "%s: %v", name, got.err)
 			assert.Equal(t, c.field, input.Field, name)
 			assert.Equal(t, c.status, input.Status(), name)
+			assert.Contains(t, httpserver.ProblemOf(got.err).Detail, c.says, name)
 		}
 		assert.Empty(t, got.files, name)
 		if c.want == httpserver.ErrTooLarge {

@@ -190,7 +190,7 @@ func ExampleReadForm() {
 	// Output:
 	// photo: saved cat.png, 5 bytes
 	// 200 My cat
-	// 400 {"detail":"the body is incomplete, at byte 100","offset":100,"status":400,"title":"Bad Request"}
+	// 400 {"detail":"the body is incomplete: the last boundary is missing, at byte 100","offset":100,"status":400,"title":"Bad Request"}
 }
 
 func ExampleBodyUpload() {

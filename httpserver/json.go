@@ -79,7 +79,7 @@ const jsonBlanks = " \t\r\n"
 func checkCoding(r *http.Request) error {
 	for _, coding := range r.Header.Values("Content-Encoding") {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return &InputError{Kind: ErrMediaType, detail: "it must not have a Content-Encoding"}
+			return &InputError{Kind: ErrMediaType, detail: "no Content-Encoding is taken"}
 		}
 	}
 	return nil

@@ -50,6 +50,7 @@ type Upload struct {
 	src         io.Reader
 	first       []byte // was read already
 	max, done   int64  // max below 0: any
+	isValue     bool   // it is a field that is no file
 	err         error
 }
 
@@ -69,7 +70,7 @@ func BodyUpload(r *http.Request, c UploadConfig) (*Upload, error) {
 		return nil, err
 	}
 	if r.Header.Get("Content-Range") != "" { // RFC 9110, section 14.5
-		return nil, &InputError{Kind: ErrIncomplete}
+		return nil, &InputError{Kind: ErrIncomplete, detail: "a piece of a file, which Content-Range says it is, is not taken"}
 	}
 	limit := c.MaxSize
 	if c.MaxFileSize >= 0 && (limit < 0 || c.MaxFileSize < limit) {
@@ -102,7 +103,12 @@ func (u *Upload) Read(p []byte) (n int, err error) {
 		n, err = u.src.Read(p)
 	}
 	if left := u.max - u.done; u.max >= 0 && int64(n) > left {
-		n, err = int(left), &InputError{Kind: ErrTooLarge, Field: u.Field}
+		input := tooLarge("the file", u.max, 0)
+		if u.isValue {
+			input = tooLarge("the value", u.max, 0)
+		}
+		input.Field = u.Field
+		n, err = int(left), input
 	}
 	u.done += int64(n)
 	u.err = err

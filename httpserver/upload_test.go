@@ -135,14 +135,16 @@ func TestBodyUpload(t *testing.T) {
 		r      *http.Request
 		config httpserver.UploadConfig
 		want   error
+		says   string
 	}{
-		"body":  {put(), httpserver.UploadConfig{MaxSize: 9}, httpserver.ErrTooLarge},
-		"file":  {put(), httpserver.UploadConfig{MaxSize: -1, MaxFileSize: 9}, httpserver.ErrTooLarge},
-		"coded": {put("Content-Encoding", "gzip"), httpserver.UploadConfig{}, httpserver.ErrMediaType},
-		"piece": {put("Content-Range", "bytes 0-9/20"), httpserver.UploadConfig{}, httpserver.ErrIncomplete},
+		"body":  {put(), httpserver.UploadConfig{MaxSize: 9}, httpserver.ErrTooLarge, "more than 9 bytes"},
+		"file":  {put(), httpserver.UploadConfig{MaxSize: -1, MaxFileSize: 9}, httpserver.ErrTooLarge, "more than 9 bytes"},
+		"coded": {put("Content-Encoding", "gzip"), httpserver.UploadConfig{}, httpserver.ErrMediaType, "Content-Encoding"},
+		"piece": {put("Content-Range", "bytes 0-9/20"), httpserver.UploadConfig{}, httpserver.ErrIncomplete, "Content-Range"},
 	} {
 		_, err := httpserver.BodyUpload(c.r, c.config)
 		assert.ErrorIs(t, err, c.want, name)
+		assert.Contains(t, httpserver.ProblemOf(err).Detail, c.says, name)
 		c.r.ContentLength = -1
 		if c.want == httpserver.ErrTooLarge {
 			u, err := httpserver.BodyUpload(c.r, c.config)
