@@ -26,6 +26,7 @@ type chunkScanner struct {
 	state chunkState
 	left  uint64 // bytes of data left in the chunk, or the part of its size read so far
 	line  int    // bytes of the line, or of the whole trailer section
+	waste int    // bytes beside the data, above what is usual; see maxChunkWaste
 	more  bool   // a digit of the size, or a trailer line, was read
 
 	// lenient accepts blanks before chunk extensions, which some servers send (RFC 9112,
@@ -56,7 +57,15 @@ const (
 // section. net/http reads both into its buffer.
 const maxChunkLine = readBuffer - 2
 
-var errChunkLine = fmt.Errorf("chunk size line or trailers of more than %d bytes", maxChunkLine)
+var (
+	errChunkLine  = fmt.Errorf("chunk size line or trailers of more than %d bytes", maxChunkLine)
+	errChunkWaste = errors.New("chunks with too little data for their extensions")
+)
+
+// maxChunkWaste bounds the bytes of a body that are not data: above 16 for each chunk and
+// twice the bytes of its data they are added up. Otherwise tiny chunks with long extensions
+// would cost a thousand times what they bring. The limit is that of net/http.
+const maxChunkWaste = 16 << 10
 
 // scan processes the next bytes. n is how many of them belong to the body, up to its end or
 // the first invalid byte.
@@ -138,6 +147,10 @@ func (s *chunkScanner) step(c byte) error {
 		return s.text(c, chunkSizeLF, "chunk extension")
 	case chunkSizeLF:
 		last := s.left == 0
+		s.waste = max(0, s.waste+s.line-16-2*int(min(s.left, maxChunkWaste)))
+		if s.waste > maxChunkWaste {
+			return errChunkWaste
+		}
 		s.line, s.more = 0, false
 		if last {
 			return s.expect(c, '\n', trailerStart)
