@@ -35,11 +35,15 @@ func (t *headTap) parse(head string, req *http.Request) (*http.Response, error) 
 	return resp, t.announceTrailers(resp)
 }
 
+// fieldBlock is for how many fields room is made at once: lines may be no fields, and fields
+// have the same name, and a head must not cost many times its size.
+const fieldBlock = 64
+
 // parseFields parses header lines.
 func parseFields(lines string) http.Header {
-	n := strings.Count(lines, "\n") - 1
+	n := min(strings.Count(lines, "\n")-1, fieldBlock)
 	h := make(http.Header, n)
-	values := make([]string, n) // one allocation for all names with one value
+	values := make([]string, n) // one allocation for many names with one value
 	for lines != "" {
 		var f Field
 		if f, lines = cutField(lines); f.Name == "" {
@@ -49,6 +53,9 @@ func parseFields(lines string) http.Header {
 		if old := h[key]; old != nil {
 			h[key] = append(old, f.Value)
 			continue
+		}
+		if len(values) == 0 {
+			values = make([]string, fieldBlock)
 		}
 		values[0] = f.Value
 		h[key], values = values[:1:1], values[1:]
