@@ -28,6 +28,7 @@ type h1Conn struct {
 	headDone    bool  // the final head of the current exchange has arrived
 	holding     bool  // the read deadline is set; see writeFailed
 	writeErr    error // the error of a write; reading goes on
+	running     runningWrite
 	endClosed   bool
 	keep        bool          // the next exchange can begin
 	keepUntil   time.Time     // end of the server's Keep-Alive timeout; zero for none
@@ -65,7 +66,7 @@ func (h *h1Conn) interrupt() {
 func (h *h1Conn) writeFailed(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.writeErr != nil || h.interrupted {
+	if h.writeErr != nil || h.interrupted || h.running.cut && isTimeout(err) {
 		return
 	}
 	if h.writeErr = err; !h.headDone {

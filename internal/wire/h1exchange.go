@@ -204,7 +204,7 @@ func (e *h1Exchange) readStream(p []byte) (int, error) {
 	if err != nil {
 		if err == io.EOF {
 			if e.upload != nil && e.buf.tap.framing == byClose {
-				e.upload.wait() // its running write may be failing
+				e.h.endWrite() // it may be failing
 			}
 			if failed := e.h.failedWrite(); failed != nil {
 				err = failed // that has consumed the socket's error: this is no clean end

@@ -243,10 +243,7 @@ func (u *h1Upload) writeEnd(buf []byte) error {
 
 // write writes to the connection.
 func (u *h1Upload) write(p []byte) error {
-	n, err := u.e.h.stream.Write(p)
+	n, err := u.e.h.write(p)
 	u.e.sent.Add(int64(n))
-	if err != nil {
-		u.e.h.writeFailed(err)
-	}
 	return err
 }

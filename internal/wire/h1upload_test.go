@@ -31,18 +31,20 @@ func TestEarlyResponseCut(t *testing.T) {
 		c.Say("HTTP/1.1 413 Too Large\r\nConnection: close\r\n\r\n" + strings.Repeat("x", size))
 		c.Reset()
 	})
-	b := ownRig(t)
-	for range 100 {
-		resp, _, err := b.send(t.Context(), call{method: "POST", url: s.URL(), body: io.LimitReader(zeros{}, 64<<20), length: 64 << 20})
-		if err != nil {
-			continue // the reset has overtaken the head
+	eachEngine(t, func(t *testing.T, with func(Config) *rig) {
+		b := with(Config{})
+		for range 100 {
+			resp, _, err := b.send(t.Context(), call{method: "POST", url: s.URL(), body: io.LimitReader(zeros{}, 64<<20), length: 64 << 20})
+			if err != nil {
+				continue // the reset has overtaken the head
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err == nil {
+				require.Equal(t, size, len(body))
+			}
 		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err == nil {
-			require.Equal(t, size, len(body))
-		}
-	}
+	})
 }
 
 // TestTrailersBothWays: trailers of request and response arrive.

@@ -54,16 +54,17 @@ func (c *tapConn) disarm() {
 	}
 }
 
-// mayWrite reports whether a request may be written: always once it has begun, and
+// beginWrite reports whether a request may be written: always once it has begun, and
 // otherwise unless reading has ended.
-func (c *tapConn) mayWrite() bool {
+func (c *tapConn) beginWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.usage == connArmed && c.readErr != nil {
+		return false
+	}
+	c.running.begin()
 	if c.usage != connArmed {
 		return true
-	}
-	if c.readErr != nil {
-		return false
 	}
 	c.usage = connAwaiting
 	if c.requested != nil {

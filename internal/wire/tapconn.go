@@ -26,6 +26,7 @@ type tapConn struct {
 	sent     int64
 	readErr  error // error that has ended reading
 	writeErr error // delayed write error
+	running  runningWrite
 	observer Observer
 	exchanges
 
@@ -62,6 +63,9 @@ func (c *tapConn) state() (gone bool, readErr error) {
 
 // afterRead updates the state after a read.
 func (c *tapConn) afterRead(n int, err error) (int, error) {
+	if err == io.EOF {
+		c.endWrite()
+	}
 	c.mu.Lock()
 	c.received += int64(n)
 	observer := c.observer
@@ -112,7 +116,7 @@ func (c *tapConn) becomeTunnel() {
 }
 
 func (c *tapConn) Write(p []byte) (int, error) {
-	if !c.mayWrite() {
+	if !c.beginWrite() {
 		return 0, errNotSent
 	}
 	n, err := c.Conn.Write(p)
@@ -133,14 +137,15 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 128<<10); return
 func (c *tapConn) afterWrite(n int64, err error) error {
 	c.mu.Lock()
 	c.sent += n
-	if err == nil || errors.Is(err, net.ErrClosed) || isTimeout(err) || c.readErr != nil {
-		c.mu.Unlock()
-		return err
-	}
-	if c.writeErr == nil {
+	final := err == nil || errors.Is(err, net.ErrClosed) || isTimeout(err) || c.readErr != nil
+	if !final && c.writeErr == nil {
 		c.writeErr = err
 	}
+	c.running.end()
 	c.mu.Unlock()
+	if final {
+		return err
+	}
 	timer := time.NewTimer(holdLimit)
 	defer timer.Stop()
 	for {
