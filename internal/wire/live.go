@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"net"
 	"os"
 )
@@ -8,6 +9,9 @@ import (
 // errQuiet is the error of a Read that would have to wait. It is temporary, so that
 // crypto/tls does not keep it, and continues with the next Read.
 var errQuiet net.Error = quietError{}
+
+// errQuietWrite is the error of a Write that might have to wait. It is final.
+var errQuietWrite = errors.New("the connection is idle")
 
 type quietError struct{}
 
@@ -24,8 +28,8 @@ func (s *socket) idle(stream net.Conn) bool {
 	if stream == s.Conn {
 		return !s.pending()
 	}
-	s.quiet = true
-	defer func() { s.quiet = false }()
+	s.quiet.Store(true)
 	n, err := stream.Read(s.scratch[:])
-	return n == 0 && err == error(errQuiet)
+	s.quiet.Store(false)
+	return n == 0 && err == error(errQuiet) && !s.refused.Load()
 }

@@ -2,7 +2,10 @@
 
 package wire
 
-import "net"
+import (
+	"net"
+	"sync/atomic"
+)
 
 // hasSockets reports whether newSocket is supported.
 const hasSockets = false
@@ -11,7 +14,8 @@ const hasSockets = false
 // it. Here there is none, so that HTTP/1 is left to net/http, which always reads.
 type socket struct {
 	net.Conn
-	quiet   bool
+	quiet   atomic.Bool
+	refused atomic.Bool
 	scratch [1]byte
 }
 

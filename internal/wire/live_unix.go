@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -28,7 +29,8 @@ type socket struct {
 	n     int
 	err   error
 
-	quiet   bool // Read does not wait
+	quiet   atomic.Bool // Read does not wait, and Write fails
+	refused atomic.Bool // a Write has failed for that reason
 	scratch [1]byte
 }
 
@@ -83,7 +85,7 @@ func (s *socket) pending() bool {
 
 // Read reads, without waiting if quiet is set.
 func (s *socket) Read(p []byte) (int, error) {
-	if !s.quiet {
+	if !s.quiet.Load() {
 		return s.Conn.Read(p)
 	}
 	s.p, s.n, s.err = p, 0, nil
@@ -100,4 +102,14 @@ func (s *socket) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return s.n, nil
+}
+
+// Write fails if quiet is set: TLS may have to answer, when it reads, and would wait for a
+// peer that reads nothing.
+func (s *socket) Write(p []byte) (int, error) {
+	if s.quiet.Load() {
+		s.refused.Store(true)
+		return 0, errQuietWrite
+	}
+	return s.Conn.Write(p)
 }
