@@ -6,12 +6,13 @@ import (
 )
 
 // Sizes of chunks. A small body gets a chunk of exactly its length, which the reader may
-// keep.
+// keep, and so does a larger one that nobody reads before its end.
 const (
 	firstChunk = 8 << 10   // for a body of unknown length
 	midChunk   = 32 << 10  // pooled
 	largeChunk = 512 << 10 // pooled; larger ones are not faster
 	keepChunk  = 64 << 10  // bodies up to this length get an exact chunk
+	wholeChunk = 1 << 20   // likewise, for bodies that are read at their end
 )
 
 var (
@@ -54,6 +55,17 @@ func (c *chunk) free() {
 // full reports whether the producer has to wait for the reader.
 func (p *Pipe) full() bool { return p.limit > 0 && p.unread >= p.limit }
 
+// mustDrain reports whether All has to take bytes before the end of the body, to make room.
+func (p *Pipe) mustDrain() bool {
+	switch {
+	case p.limit == 0 || p.unread == 0:
+		return false
+	case p.full():
+		return !p.whole || int(p.tail.w) < len(p.tail.data) // otherwise nothing more comes
+	}
+	return p.unread >= p.limit/2 && !p.whole
+}
+
 // space returns free space for the producer's next bytes. left is the number of bytes to
 // come, -1 if unknown.
 func (p *Pipe) space(left int64) []byte {
@@ -70,11 +82,12 @@ func (p *Pipe) space(left int64) []byte {
 		if c = &p.first; c.data != nil {
 			c = new(chunk)
 		}
-		c.alloc(p.chunkSize(left))
+		c.alloc(int(p.chunkSize(left)))
 		p.add(c)
 	}
 	p.filling = true
 	space := c.data[c.w:]
+	p.whole = left >= 0 && int64(len(space)) >= left
 	if p.limit > 0 && int64(len(space)) > p.limit-p.unread {
 		space = space[:p.limit-p.unread]
 	}
@@ -92,12 +105,12 @@ func (p *Pipe) add(c *chunk) {
 
 // chunkSize returns the size of the next chunk. For a body of unknown length the sizes
 // grow.
-func (p *Pipe) chunkSize(left int64) int {
+func (p *Pipe) chunkSize(left int64) int64 {
 	switch {
-	case left > keepChunk:
+	case left > keepChunk && (left > wholeChunk || !p.readAtEnd() || p.limit > 0 && left > p.limit-p.unread):
 		return largeChunk
 	case left > 0:
-		return int(left)
+		return left
 	case p.size == 0:
 		p.size = firstChunk
 	case p.size < midChunk:
@@ -105,8 +118,11 @@ func (p *Pipe) chunkSize(left int64) int {
 	default:
 		p.size = largeChunk
 	}
-	return int(p.size)
+	return int64(p.size)
 }
+
+// readAtEnd reports whether the body seems to be read at its end only.
+func (p *Pipe) readAtEnd() bool { return p.draining > 0 || p.limit == 0 && !p.readerWaits }
 
 // putBack adds bytes to the empty queue that a WriteTo has read directly from the body.
 func (p *Pipe) putBack(b []byte) {
@@ -115,6 +131,7 @@ func (p *Pipe) putBack(b []byte) {
 	}
 	p.add(&chunk{data: bytes.Clone(b), w: int32(len(b))})
 	p.unread += int64(len(b))
+	p.whole = false
 }
 
 // next returns the unread bytes of the first chunk that has any. The reader must not be
@@ -156,7 +173,7 @@ func (p *Pipe) take() []byte {
 	}
 	p.next()
 	c := p.head
-	if c == p.tail && !c.pooled && c.r == 0 && (p.stopped || int(c.w) == len(c.data)) {
+	if c == p.tail && !c.pooled && c.r == 0 && (p.stopped && int(c.w) > len(c.data)/2 || int(c.w) == len(c.data)) {
 		all := c.data[:c.w:c.w]
 		c.data = nil
 		p.head, p.tail = nil, nil

@@ -57,6 +57,8 @@ type Pipe struct {
 	err           error     // error at the end of the body, io.EOF for a complete one; nil before the end
 	loan          *bodyLoan // nil while nothing is lent
 	size          int32     // size of the last chunk, for a body of unknown length
+	draining      int16     // number of running calls of All
+	whole         bool      // the last chunk has room for the rest of the body
 	filling       bool      // the producer uses the free space of the last chunk
 	writing       bool      // the reader uses the first chunk
 	readerWaits   bool      // a reader is waiting for bytes
@@ -100,7 +102,7 @@ func (p *Pipe) Room(left int64, clock Clock) ([]byte, error) {
 }
 
 // Fill adds the first n bytes of the space that Room has returned, and reports whether that
-// has woken a reader. Bytes after the end are dropped.
+// has woken a reader that waits for any bytes. Bytes after the end are dropped.
 func (p *Pipe) Fill(n int) (woke bool) {
 	p.mu.Lock()
 	p.filling = false
@@ -113,7 +115,8 @@ func (p *Pipe) Fill(n int) (woke bool) {
 	p.unread += int64(n)
 	p.received += int64(n)
 	received := p.received
-	if woke = p.readerWaits; woke {
+	woke = p.readerWaits
+	if woke || p.draining > 0 && p.mustDrain() {
 		p.readerWaits = false
 		p.changed.Broadcast()
 	}

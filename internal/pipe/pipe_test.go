@@ -498,7 +498,7 @@ func TestCloseWhileWriting(t *testing.T) {
 // TestMemoryInUse: a chunk that the producer or a writer still uses after Close is not
 // given to another pipe.
 func TestMemoryInUse(t *testing.T) {
-	const large = 1 << 20 // such bodies use pooled chunks
+	const large = 2 << 20 // such bodies use pooled chunks
 	room := func(t *testing.T) []byte {
 		p, _ := newPipe(0)
 		space, err := p.Room(large, new(clock))

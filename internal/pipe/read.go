@@ -62,8 +62,10 @@ func (p *Pipe) All() ([]byte, error) {
 	defer p.mu.Unlock()
 	var all []byte
 	var refused error
+	p.draining++
+	defer func() { p.draining-- }()
 	for asked := false; !p.closed && (p.err == nil || p.writing); {
-		if p.limit > 0 && p.unread > 0 && !p.writing {
+		if !p.writing && p.mustDrain() {
 			all = p.takeInto(all) // make room for the producer
 			continue
 		}
@@ -74,7 +76,6 @@ func (p *Pipe) All() ([]byte, error) {
 			}
 			continue
 		}
-		p.readerWaits = p.readerWaits || p.limit > 0
 		p.changed.Wait()
 	}
 	if p.closed {
