@@ -26,8 +26,9 @@ import (
 // The code of server.md, word for word.
 
 type teaOrder struct {
-	Item  string `json:"item"`
-	Count int    `json:"count"`
+	Item   string   `json:"item"`
+	Count  int      `json:"count"`
+	Extras []string `json:"extras,omitempty"`
 }
 
 func takeOrder(r *http.Request, w *httpserver.Responder) {
@@ -126,7 +127,7 @@ func TestServerInput(t *testing.T) {
 	assert.Contains(t, body, `"field":"/count"`)
 
 	status, body = handle(listOrders(func(yield func(teaOrder, error) bool) {
-		_ = yield(teaOrder{"tea", 1}, nil) && yield(teaOrder{"milk", 2}, nil)
+		_ = yield(teaOrder{Item: "tea", Count: 1}, nil) && yield(teaOrder{Item: "milk", Count: 2}, nil)
 	}), httptest.NewRequest("GET", "/", nil))
 	assert.Equal(t, 200, status)
 	assert.Equal(t, "{\"item\":\"tea\",\"count\":1}\n{\"item\":\"milk\",\"count\":2}\n", body)

@@ -1,6 +1,9 @@
 // Package httpserver answers HTTP requests the way QHttpServerResponder does, on
 // top of net/http: a [Responder] in any http.Handler, see [HandlerFunc], and a small
 // [Server] around http.ServeMux for those who look for QHttpServer.
+//
+// docs/server.md is a guide: the Server with its limits, TLS, middleware, hooks and shutdown;
+// JSON, forms, uploads, files and events.
 package httpserver
 
 import (
