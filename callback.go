@@ -37,10 +37,11 @@ func (r *Reply) dispatch(e journal.Entry) {
 	if !r.hasOnSignal() {
 		return
 	}
-	if r.dispatcher == nil {
-		r.dispatcher = new(dispatcher)
+	x := r.more()
+	if x.dispatcher == nil {
+		x.dispatcher = new(dispatcher)
 	}
-	d := r.dispatcher
+	d := x.dispatcher
 	if d.busy {
 		d.wake() // goroutines that wait below: the reply may have ended
 		if r.state != running || r.insideCallback() {
@@ -65,7 +66,7 @@ func (r *Reply) hasOnSignal() bool { return r.m.cfg.OnSignal != nil || r.req.OnS
 // waitDispatch waits for a change of the dispatcher. The caller holds the lock, which is released
 // during the wait.
 func (r *Reply) waitDispatch() {
-	d := r.dispatcher
+	d := r.extra.dispatcher
 	if d.changed == nil {
 		d.changed = make(chan struct{})
 	}
@@ -78,7 +79,7 @@ func (r *Reply) waitDispatch() {
 // dispatchOne calls OnSignal for one entry. The dispatcher stays usable if that panics or calls
 // runtime.Goexit. The caller holds the lock, which is released during the call.
 func (r *Reply) dispatchOne(e entry, next journal.Cursor) {
-	d := r.dispatcher
+	d := r.extra.dispatcher
 	d.busy = true
 	r.mu.Unlock()
 	defer func() {
@@ -112,7 +113,7 @@ func (r *Reply) callOnSignal(e Event) {
 func (r *Reply) callAnswer(q Question) {
 	r.calls.Add(1)
 	defer r.calls.Add(-1)
-	r.req.Answer(r.ctx, q)
+	r.req.Answer(r.ctx.Std(), q)
 }
 
 // insideCallback reports whether the calling goroutine is in an OnSignal or Answer of this

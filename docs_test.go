@@ -443,7 +443,7 @@ func TestConcurrency(t *testing.T) {
 	}
 	var there []string
 	for _, dir := range []string{".", "cookies", "hsts", "httpcache", "httpcache/rediscache", "internal/auth", "internal/certs", "internal/coding", "internal/dial", "internal/flow",
-		"internal/httpauth", "internal/httpurl", "internal/journal", "internal/pipe", "internal/wire"} {
+		"internal/httpauth", "internal/httpurl", "internal/journal", "internal/pipe", "internal/reqctx", "internal/wire"} {
 		there = append(there, locksOf(t, dir)...)
 	}
 	assert.ElementsMatch(t, there, listed)

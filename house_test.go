@@ -31,7 +31,7 @@ var house = map[string]place{
 	// Public packages.
 	".": {imports: `cookies headers hsts httpcache
 		internal/auth internal/cacherules internal/certs internal/charset internal/coding internal/dial internal/filename internal/flow internal/httpauth internal/httpurl
-		internal/journal internal/oserr internal/pipe internal/scheme internal/wire
+		internal/journal internal/oserr internal/pipe internal/reqctx internal/scheme internal/wire
 		golang.org/x/net/http/httpguts golang.org/x/net/http/httpproxy`},
 	"cookies":      {imports: "internal/atomicfile internal/indexheap internal/site golang.org/x/net/publicsuffix"},
 	"headers":      {imports: "golang.org/x/net/http/httpguts", never: "net os"},
@@ -42,7 +42,7 @@ var house = map[string]place{
 
 	// One exchange over HTTP.
 	"internal/flow": {imports: `headers hsts httpcache
-		internal/auth internal/cacheentry internal/cacherules internal/certs internal/coding internal/dial internal/httpauth internal/httpurl internal/pipe internal/wire
+		internal/auth internal/cacheentry internal/cacherules internal/certs internal/coding internal/dial internal/httpauth internal/httpurl internal/pipe internal/reqctx internal/wire
 		golang.org/x/net/http/httpguts`,
 		never: "os"},
 
@@ -59,6 +59,7 @@ var house = map[string]place{
 	// Bytes and containers, without HTTP.
 	"internal/pipe":    {never: "net net/http os"},
 	"internal/journal": {never: "net net/http os"},
+	"internal/reqctx":  {never: "net net/http os"},
 	"internal/coding": {imports: `github.com/andybalholm/brotli
 		github.com/klauspost/compress/flate github.com/klauspost/compress/gzip github.com/klauspost/compress/zlib github.com/klauspost/compress/zstd`,
 		never: "net net/http os"},
@@ -71,7 +72,7 @@ var house = map[string]place{
 	"internal/scheme": {never: "net"},
 
 	// Connections.
-	"internal/wire": {imports: `headers internal/certs internal/dial internal/oserr
+	"internal/wire": {imports: `headers internal/certs internal/dial internal/oserr internal/reqctx
 		golang.org/x/net/http/httpguts golang.org/x/net/http2/hpack`},
 	"internal/dial": {imports: "internal/httpauth internal/oserr golang.org/x/net/http/httpguts", never: "os"},
 

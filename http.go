@@ -86,7 +86,7 @@ func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 	if threshold == 0 {
 		threshold = defaultSafetyThreshold
 	}
-	t := r.m.flow.NewTransfer(r.ctx, (*watch)(r))
+	t := r.m.flow.NewTransfer(&r.ctx, (*watch)(r))
 	t.Request = flow.Request{
 		Method:            r.method,
 		URL:               q.URL,

@@ -89,7 +89,10 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if m == nil {
 		m = new(Manager) // which fails the reply
 	}
-	r := &Reply{m: m, method: canonicalMethod(verb), body: body, started: now()}
+	r := &Reply{m: m, method: canonicalMethod(verb), started: now()}
+	if body != nil {
+		r.more().body = body
+	}
 	if req != nil {
 		req.copyTo(&r.req)
 	}
@@ -111,12 +114,11 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	r.caller = ctx.Done()
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.ctx.Init(ctx)
 	if m.enter(r) {
 		r.watchContext(ctx)
 	} else {
-		r.cancel(errManagerClosed)
+		r.ctx.Cancel(errManagerClosed)
 	}
 	return r
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/httpurl"
 	"github.com/netreply/netreply/internal/pipe"
+	"github.com/netreply/netreply/internal/reqctx"
+	"github.com/netreply/netreply/internal/wire"
 )
 
 // Reply is a running request and its response. The body can be read while it arrives, every
@@ -28,14 +30,11 @@ import (
 // closed, or have a context that ends; without a limit it finishes even if its body is not
 // read.
 type Reply struct {
-	m      *Manager
-	req    Request // a copy, with the Manager's defaults
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	caller <-chan struct{} // Done of the context that the request was sent with
+	m   *Manager
+	req Request        // a copy, with the Manager's defaults
+	ctx reqctx.Context // a child of the one that the request was sent with
 
 	// Owned by the goroutine that runs the transfer.
-	body       Body
 	encryption encryption
 	transfer   *flow.Transfer // nil before it and after its end
 
@@ -47,28 +46,25 @@ type Reply struct {
 
 	pipe pipe.Pipe // the body; its lock is taken after mu
 
-	mu         sync.Mutex
-	state      state
-	complete   bool   // the whole body was received
-	hasUpload  bool   // there is an upload source
-	secure     bool   // the hop is encrypted
-	onHTTP2    bool   // the connection of the last hop is one of HTTP/2
-	open       signal // of the question that the program has not answered, 0 for none
-	hops       int16
-	err        *Error
-	method     string
-	url        *url.URL
-	upload     *uploading // of the sending that goes on; nil for none
-	head       head
-	extra      *extra // nil if the reply has nothing of it
-	tls        *tls.ConnectionState
-	local      net.Addr // ends of the connection of the last hop, nil before there is one
-	remote     net.Addr
-	decoder    *coding.Reader // nil for a body that is not encoded
-	throttle   throttle
-	done       chan struct{} // made by the first Wait
-	record     record
-	dispatcher *dispatcher // nil without OnSignal
+	mu        sync.Mutex
+	state     state
+	complete  bool   // the whole body was received
+	hasUpload bool   // there is an upload source
+	secure    bool   // the hop is encrypted
+	onHTTP2   bool   // the connection of the last hop is one of HTTP/2
+	open      signal // of the question that the program has not answered, 0 for none
+	hops      int16
+	err       *Error
+	method    string
+	url       *url.URL
+	upload    *uploading // of the sending that goes on; nil for none
+	head      head
+	extra     *extra // nil if the reply has nothing of it
+	tls       *tls.ConnectionState
+	addrs     *wire.Addrs // of the connection of the last hop, nil before there is one
+	throttle  throttle
+	done      chan struct{} // made by the first Wait
+	record    record
 
 	prev, next *Reply // in the Manager's list, guarded by its lock
 }
@@ -83,6 +79,9 @@ const (
 
 // extra is what few replies have.
 type extra struct {
+	body       Body           // of the request; nil from prepare on
+	dispatcher *dispatcher    // nil without OnSignal
+	decoder    *coding.Reader // nil for a body that is not encoded
 	trailers   *Headers
 	attributes map[any]any       // user attributes that a Backend has set
 	request    *Request          // set by a Backend; nil for that of the program
@@ -137,7 +136,7 @@ func (r *Reply) conclude(err error) {
 	r.mu.Unlock()
 	if ended {
 		// the cause of the cancellation, not an error that followed from it
-		err = endCause(r.ctx)
+		err = endCause(&r.ctx)
 	}
 	var e *Error
 	if err != nil {
@@ -147,7 +146,7 @@ func (r *Reply) conclude(err error) {
 	if r.unwatch != nil {
 		r.unwatch()
 	}
-	r.cancel(nil)
+	r.ctx.Cancel(nil)
 }
 
 // validate returns the server for the request, or an error if it cannot be sent. The
@@ -182,12 +181,8 @@ func (r *Reply) prepare() (by server, body *flow.Payload, err error) {
 	if by, err = r.validate(); err != nil {
 		return nil, nil, err
 	}
-	if r.body != nil {
-		r.mu.Lock()
-		r.hasUpload = true
-		r.mu.Unlock()
-		body, err = r.body.prepare(r.ctx, !r.req.DoNotBufferUploadData)
-		r.body = nil // the reply may be kept for longer than it needs the memory
+	if source := r.takeBody(); source != nil {
+		body, err = source.prepare(&r.ctx, !r.req.DoNotBufferUploadData)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -196,10 +191,23 @@ func (r *Reply) prepare() (by server, body *flow.Payload, err error) {
 		}
 	}
 	if r.ctx.Err() != nil {
-		return nil, nil, context.Cause(r.ctx)
+		return nil, nil, context.Cause(&r.ctx)
 	}
 	r.clock.Start()
 	return by, body, nil
+}
+
+// takeBody returns the body of the request, nil for none. The reply does not refer to it any
+// more, since it may be kept for longer than it needs the memory.
+func (r *Reply) takeBody() Body {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.extra == nil || r.extra.body == nil {
+		return nil
+	}
+	body := r.extra.body
+	r.extra.body, r.hasUpload = nil, true
+	return body
 }
 
 // received ends the transfer of the response body. It records that the response is complete,
@@ -209,7 +217,7 @@ func (r *Reply) received(err error, trailers *Headers, fields http.Header) error
 	if err == nil && r.ctx.Err() != nil {
 		// A body that ends after the cancellation may be cut short by it: a server that
 		// sees the connection close finishes its response.
-		err = context.Cause(r.ctx)
+		err = context.Cause(&r.ctx)
 	}
 	if err != nil {
 		return err
@@ -320,7 +328,7 @@ func (r *Reply) abort(cause error) {
 	if r.m == nil {
 		return
 	}
-	r.cancel(cause)
+	r.ctx.Cancel(cause)
 	r.mu.Lock()
 	switch r.state {
 	case running:
@@ -338,8 +346,8 @@ func (r *Reply) abort(cause error) {
 // transfer. It does not change the outcome of a body that has been received completely.
 // Bytes received before a time limit stay readable, as for other failures (rule S30).
 func (r *Reply) stop(cause error) {
-	r.cancel(cause)
-	e := classify(endCause(r.ctx), r.phase(), r.URL().Hostname())
+	r.ctx.Cancel(cause)
+	e := classify(endCause(&r.ctx), r.phase(), r.URL().Hostname())
 	r.mu.Lock()
 	switch {
 	case r.state == ending:
@@ -357,8 +365,7 @@ func (r *Reply) watchContext(caller context.Context) {
 		return
 	}
 	r.unwatch = context.AfterFunc(caller, func() {
-		<-r.ctx.Done() // a child of caller; it holds the cause
-		r.stop(context.Cause(r.ctx))
+		r.stop(context.Cause(&r.ctx)) // a child of caller; it holds the cause
 	})
 }
 
@@ -421,10 +428,10 @@ func (r *Reply) WireBytes() int64 {
 // wireBytes is WireBytes for callers that hold the lock.
 func (r *Reply) wireBytes() int64 {
 	n := r.pipe.Received()
-	if r.decoder != nil {
-		n = r.decoder.WireBytes()
-	}
 	if r.extra != nil {
+		if d := r.extra.decoder; d != nil {
+			n = d.WireBytes()
+		}
 		n = max(0, n-r.extra.cache.Local)
 	}
 	return n

@@ -128,7 +128,10 @@ func (r *Reply) RawHeaderPairs() [][2]string {
 func (r *Reply) LocalAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.local
+	if r.addrs == nil {
+		return nil
+	}
+	return r.addrs.Local
 }
 
 // RemoteAddr is the remote address of the connection of the last hop, which with a proxy is
@@ -136,7 +139,10 @@ func (r *Reply) LocalAddr() net.Addr {
 func (r *Reply) RemoteAddr() net.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.remote
+	if r.addrs == nil {
+		return nil
+	}
+	return r.addrs.Remote
 }
 
 // ProxyResponse is the response of a proxy to CONNECT, if the reply failed because of it;

@@ -75,7 +75,7 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 		w.foreign = !r.sameOrigin(on.url)
 	}
 	u := *w.url
-	w.request = BackendRequest{Method: w.method, URL: &u, Headers: w.headers.Clone(), Body: http.NoBody, Request: r.req.Clone(), ctx: r.ctx}
+	w.request = BackendRequest{Method: w.method, URL: &u, Headers: w.headers.Clone(), Body: http.NoBody, Request: r.req.Clone(), ctx: r.ctx.Std()}
 	if on != nil {
 		w.request.Request.Headers = w.headers.Clone()
 	}
@@ -131,7 +131,7 @@ func (w *replyWriter) serve() (next *onward, err error) {
 	defer w.leave()
 	r.prepareBackend(w)
 	if a, ok := w.b.(Aborter); ok {
-		w.unabort = context.AfterFunc(r.ctx, func() { a.Abort(&w.request) })
+		w.unabort = context.AfterFunc(&r.ctx, func() { a.Abort(&w.request) })
 	}
 	(*watch)(r).Enter(flow.Headers)
 	w.startHeadTimer()
@@ -158,7 +158,7 @@ func (r *Reply) prepareBackend(w *replyWriter) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tls, r.local, r.remote = nil, nil, nil // of an earlier hop
+	r.tls, r.addrs = nil, nil // of an earlier hop
 	if s, ok := w.b.(SSLStateProvider); ok {
 		r.more().sslState = func() SSLState { return s.SSLConfiguration(&w.request) }
 	}
@@ -218,7 +218,7 @@ func (w *replyWriter) outcome(err error) (*onward, error) {
 	case ended:
 		return nil, failure
 	case w.r.ctx.Err() != nil:
-		return nil, context.Cause(w.r.ctx)
+		return nil, context.Cause(&w.r.ctx)
 	}
 	if failure == nil && err != nil {
 		failure = &backendError{err}
@@ -296,7 +296,7 @@ func (w *replyWriter) refused(method string, last stage) error {
 
 // ended is the error of the end of the reply's context.
 func (w *replyWriter) ended() error {
-	return classify(endCause(w.r.ctx), w.r.phase(), w.url.Hostname())
+	return classify(endCause(&w.r.ctx), w.r.phase(), w.url.Hostname())
 }
 
 func (w *replyWriter) SetError(code NetworkError, text string) error {

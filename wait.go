@@ -45,7 +45,7 @@ func (r *Reply) Wait(ctx context.Context) error {
 // endsWith reports whether the end of ctx also ends the reply, so that Wait returns Err
 // instead of the cause of ctx.
 func (r *Reply) endsWith(ctx context.Context) bool {
-	return ctx.Done() == r.caller || ctx.Done() == r.ctx.Done()
+	return ctx.Done() == r.ctx.Parent().Done() || ctx.Done() == r.ctx.Done()
 }
 
 // WaitHead waits until the final response head was received: after all redirects and
@@ -108,5 +108,5 @@ func (r *Reply) Context() context.Context {
 		cancel(errNotMade())
 		return ctx
 	}
-	return r.ctx
+	return r.ctx.Std()
 }

@@ -67,7 +67,7 @@ func (w *watch) Carrier(c *wire.Conn) {
 	defer w.mu.Unlock()
 	if w.state == running {
 		// not c itself, which would keep the whole transfer in memory
-		w.tls, w.local, w.remote, w.onHTTP2 = c.TLS, c.LocalAddr, c.RemoteAddr, c.HTTP2
+		w.tls, w.addrs, w.onHTTP2 = c.TLS, c.Addrs, c.HTTP2
 	}
 }
 
@@ -325,7 +325,7 @@ func (w *watch) Decoding(d *coding.Reader) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == running {
-		w.decoder = d
+		(*Reply)(w).more().decoder = d
 	}
 }
 

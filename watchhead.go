@@ -27,7 +27,7 @@ func (r *Reply) showCache(o *flow.CacheOutcome, h *head, status string) {
 	shown := &r.more().cache
 	*shown = *o
 	if !o.Sent {
-		r.tls, r.local, r.remote = nil, nil, nil
+		r.tls, r.addrs = nil, nil
 	}
 	if !o.Made {
 		return

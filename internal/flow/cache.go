@@ -71,8 +71,8 @@ func beforeCache(h *Hop) error {
 	h.cached.untie()
 	h.cached = nil
 	err := h.lookUp()
-	if err == nil && h.resp == nil && h.e.cache != nil {
-		h.trace()
+	if err == nil && h.resp == nil {
+		h.detach()
 	}
 	return err
 }
@@ -87,16 +87,16 @@ func afterCache(h *Hop) (again bool) {
 	return h.processForCache()
 }
 
-// trace gives the request that is to be sent its context: one that others may need longer than
-// the transfer, if its response may be stored.
+// detach gives the request that is to be sent a context which may last longer than the
+// transfer: others may need its response, which may be stored.
 //
 //go:noinline
-func (h *Hop) trace() {
-	t := h.t
-	t.traceOnce()
-	if c := h.cached; c != nil && c.fill != nil {
-		c.own, t.wctx = t.wctx, c.fill.ctx
+func (h *Hop) detach() {
+	t, c := h.t, h.cached
+	if c == nil || c.fill == nil {
+		return
 	}
+	c.own, t.wctx = t.wctx, &c.fill.ctx
 	*h.req = *h.req.WithContext(t.wctx)
 }
 

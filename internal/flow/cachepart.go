@@ -52,7 +52,7 @@ func (h *Hop) processPart(times cacherules.Times) (again bool) {
 			record = merged
 			next.base, next.at, next.size = have.Start, part.Start-have.Start, part.End-have.Start
 			if next.at > 0 {
-				before = h.openStored(c.fill.ctx, c.selected.source, s, cacherules.Span{Start: have.Start, End: part.Start})
+				before = h.openStored(&c.fill.ctx, c.selected.source, s, cacherules.Span{Start: have.Start, End: part.Start})
 				if before == nil {
 					return completes && h.fetchAgain()
 				}

@@ -87,11 +87,11 @@ func (h *Hop) storeChanged(times cacherules.Times) {
 		return
 	}
 	f := &fill{c: h.e.cache, key: c.key, host: h.req.URL.Host, began: c.began}
-	f.ctx, f.cancel = context.WithCancelCause(t.ctx)
+	f.ctx.Init(t.ctx)
 	f.tie(t.ctx)
 	if c.fill = f; !h.startFill(times) {
 		f.untie()
-		f.cancel(errUnwanted)
+		f.ctx.Cancel(errUnwanted)
 		c.fill = nil
 	}
 }
@@ -184,7 +184,7 @@ func (h *Hop) takeOffered(fields headers.Headers, times cacherules.Times) bool {
 	if !s.Keep() {
 		return false
 	}
-	body := h.openStored(c.fill.ctx, e.source, s, cacherules.Span{End: s.Length})
+	body := h.openStored(&c.fill.ctx, e.source, s, cacherules.Span{End: s.Length})
 	if body == nil {
 		return false
 	}
@@ -218,7 +218,7 @@ func (h *Hop) fetchAgain() (again bool) {
 	}
 	req.Header = c.request.Header
 	h.req = req
-	h.trace()
+	h.detach()
 	c.sent = time.Now()
 	return true
 }

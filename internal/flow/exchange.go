@@ -282,9 +282,10 @@ func (x *exchange) stopHeadTimer() {
 	}
 }
 
-// interim is called for an interim response, on the goroutine that reads the connection;
+// Interim is called for an interim response, on the goroutine that reads the connection;
 // that of a failed exchange may still run when the next one has begun.
-func (t *Transfer) interim(code int, header textproto.MIMEHeader) error {
+func (x *exchange) Interim(code int, header textproto.MIMEHeader) error {
+	t := x.hop.t
 	t.Clock.Touch()
 	if t.interims.Add(1) > MaxInterim {
 		return &wire.Error{Phase: wire.Headers, Fault: wire.Malformed, Err: errors.New("too many interim responses")}

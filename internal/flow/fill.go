@@ -11,6 +11,7 @@ import (
 
 	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacherules"
+	"github.com/netreply/netreply/internal/reqctx"
 )
 
 // fill is a request whose response goes into the store, and to all requests that share it.
@@ -21,9 +22,8 @@ import (
 // The exchange has a context of its own. It ends with the request that leads until the
 // response head, and then with the last request that takes part.
 type fill struct {
-	c      *cache
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	c   *cache
+	ctx reqctx.Context // of the request on the connection
 
 	key   string
 	host  string        // see cache.begin
@@ -97,15 +97,14 @@ func (h *Hop) beginFill() {
 		c.fill = f
 	}
 	f.key, f.host, f.began = c.key, h.req.URL.Host, f.c.invalidations()
-	t.traceOnce()
-	f.ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(t.wctx)) // which has the trace of t
+	f.ctx.Init(context.WithoutCancel(t.wctx))
 	f.tie(t.ctx)
 }
 
 // tie makes the end of ctx, which is that of the transfer that leads, an end of its part.
 func (f *fill) tie(ctx context.Context) {
 	f.lead.ctx = ctx
-	f.stop = context.AfterFunc(ctx, f.leaderEnds)
+	f.stop = reqctx.AfterFunc(ctx, f.leaderEnds)
 }
 
 // leaderEnds is called at the end of the context of the transfer that leads.
@@ -118,7 +117,7 @@ func (f *fill) leaderEnds() {
 		f.lead.leave()
 		return
 	}
-	f.cancel(context.Cause(f.lead.ctx))
+	f.ctx.Cancel(context.Cause(f.lead.ctx))
 	f.land(landingOfFailure(f.lead.ctx))
 }
 

@@ -29,14 +29,14 @@ func (f *fill) end(err error) error {
 	f.arrived()
 	if left := f.left(); f.exact && (left < 0 || left > 0 && err == io.EOF) {
 		// what is stored could never be completed like this
-		f.c.removeKey(f.ctx, f.key)
+		f.c.removeKey(&f.ctx, f.key)
 		if err == io.EOF && left > 0 {
 			err = &wire.Error{Phase: wire.Body, Fault: wire.Malformed, Began: true, Err: errors.New("a part of the body is shorter than its Content-Range")}
 		}
 	} else if meta := f.meta(err); meta != nil && f.current() {
 		f.w.Commit(meta)  // what is not stored is fetched again
 		if !f.current() { // it was invalidated meanwhile, perhaps before it was there
-			f.c.removeKey(f.ctx, f.key)
+			f.c.removeKey(&f.ctx, f.key)
 		}
 	}
 	f.mu.Lock()
@@ -97,7 +97,7 @@ func (f *fill) leave() {
 		go f.finish()
 		return
 	}
-	f.cancel(errUnwanted) // which ends the Read of who has the turn
+	f.ctx.Cancel(errUnwanted) // which ends the Read of who has the turn
 	select {
 	case f.turn <- struct{}{}:
 		f.release()
@@ -146,7 +146,7 @@ func (f *fill) shut() {
 	if f.failure() == nil {
 		f.end(errUnwanted)
 	}
-	f.cancel(errUnwanted)
+	f.ctx.Cancel(errUnwanted)
 	f.body.Close()
 	f.w.Close()
 	if f.flies {
@@ -160,8 +160,8 @@ func (f *fill) shut() {
 // finish receives the rest of a body that nobody waits for.
 func (f *fill) finish() {
 	defer f.c.done(f.host)
-	defer context.AfterFunc(f.c.ctx, func() { f.cancel(errUnwanted) })()
-	timer := time.AfterFunc(finishTime, func() { f.cancel(errUnwanted) })
+	defer context.AfterFunc(f.c.ctx, func() { f.ctx.Cancel(errUnwanted) })()
+	timer := time.AfterFunc(finishTime, func() { f.ctx.Cancel(errUnwanted) })
 	defer timer.Stop()
 	f.turn <- struct{}{}
 	buf := make([]byte, 16<<10)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/netreply/netreply/httpcache"
 	"github.com/netreply/netreply/internal/cacherules"
+	"github.com/netreply/netreply/internal/reqctx"
 	"github.com/netreply/netreply/internal/wire"
 )
 
@@ -238,7 +239,7 @@ func (h *Hop) share(f *fill) bool {
 	resp := h.madeResponse(d.Answer.Status, d.Answer.Fields(s, false, now), f.stored.Length)
 	p := &part{ctx: h.t.ctx}
 	p.begin(f, h, resp, 0)
-	p.stop = context.AfterFunc(p.ctx, p.leave)
+	p.stop = reqctx.AfterFunc(p.ctx, p.leave)
 	resp.Body = p
 	if f.stored.Length == 0 || resp.StatusCode == http.StatusNoContent {
 		p.Close()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -28,8 +27,7 @@ type Transfer struct {
 	watcher Watcher
 	e       *Engine
 	ctx     context.Context
-	wctx    context.Context // of the requests, with trace once traceOnce was called
-	trace   httptrace.ClientTrace
+	wctx    context.Context // of the requests
 
 	url                 *url.URL // URL of the hop, with its user information
 	method              string
@@ -74,23 +72,13 @@ func (t *Transfer) Begin() (*http.Response, error) {
 //
 //go:noinline
 func (t *Transfer) start() error {
-	if t.wctx = t.ctx; t.e.cache == nil { // which may answer: its step does that otherwise
-		t.traceOnce()
-	}
+	t.wctx = t.ctx
 	t.watcher.Enter(Headers)
 	t.url, t.method, t.headers, t.payload = t.URL, t.Method, t.Request.Headers, t.Payload
 	t.decode = !t.NoDecoding && asksForCodings(t.headers)
 	req, err := t.newRequest(t.method, t.url)
 	t.hop = Hop{t: t, e: t.e, req: req, redirects: t.MaxRedirects}
 	return err
-}
-
-// traceOnce makes the requests report interim responses.
-func (t *Transfer) traceOnce() {
-	if t.trace.Got1xxResponse == nil {
-		t.trace.Got1xxResponse = t.interim // net/http reports them only here
-		t.wctx = httptrace.WithClientTrace(t.ctx, &t.trace)
-	}
 }
 
 // Abandon takes the place of Close where a method of the Watcher has ended in a panic, or in

@@ -46,7 +46,7 @@ func (c *conn) carry(n int) {
 
 // begin begins an exchange on c, which was reserved for it.
 func (c *conn) begin(x *Exchange) {
-	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.preopened || c.delayed, TLS: c.tls, LocalAddr: c.local, RemoteAddr: c.remote, Ended: c.ended(), nc: c.nc}
+	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.preopened || c.delayed, TLS: c.tls, Addrs: c.addrs, Ended: c.ended(), nc: c.nc}
 	x.wasIdle = c.uses > 0 || c.preopened
 	if x.gotConn != nil {
 		*x.gotConn = c.gotConnInfo()

@@ -50,8 +50,7 @@ type conn struct {
 	socket *socket  // nc, nil if it cannot be asked whether anything has arrived
 	// accepted are flaws of the server's certificate that were accepted; nil for none
 	accepted *certs.Failure
-	// local and remote are the addresses, nil if a connection of DialContext has none.
-	local, remote net.Addr
+	addrs    *Addrs
 
 	// guarded by Transport.mu
 	host       *host       // set when it is added to the pool
@@ -85,7 +84,8 @@ const (
 	OwnConn               // those of this package, where the system can tell what has arrived
 )
 
-func (k HTTP1Conn) own() bool { return k == OwnConn || k == DefaultConn && ownConns }
+// Own reports whether k selects those of this package.
+func (k HTTP1Conn) Own() bool { return k == OwnConn || k == DefaultConn && ownConns }
 
 // startHTTP starts the negotiated version of HTTP on c. HTTP/2 is always left to net/http,
 // and so is HTTP/1 on connections that nobody would read while they are idle: those of the
@@ -98,7 +98,7 @@ func (t *Transport) startHTTP(key Key, c *conn) (err error) {
 	}
 	if c.http2 {
 		c.connection, err = t.newH2Conn(key, c)
-	} else if t.cfg.HTTP1.own() && c.socket != nil {
+	} else if t.cfg.HTTP1.Own() && c.socket != nil {
 		h := newH1Conn(c, t.cfg.MaxHeaderBytes)
 		h.giveUp = func() { t.endExchange(c, false) }
 		c.connection, c.probed = h, true

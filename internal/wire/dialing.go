@@ -194,8 +194,8 @@ func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile,
 	if err != nil {
 		return nil, nil, DialError(err)
 	}
-	c := &conn{nc: raw, stream: raw, local: raw.LocalAddr(), remote: raw.RemoteAddr()}
-	if t.cfg.HTTP1.own() {
+	c := &conn{nc: raw, stream: raw, addrs: &Addrs{raw.LocalAddr(), raw.RemoteAddr()}}
+	if t.cfg.HTTP1.Own() {
 		c.socket = newSocket(raw)
 	}
 	if key.Scheme == "https" {

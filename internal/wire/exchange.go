@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http/httptrace"
+	"net/textproto"
 	"syscall"
 	"time"
 
@@ -54,7 +55,7 @@ const (
 )
 
 // Observer receives the events of one exchange. It is called on the goroutine of RoundTrip,
-// except for Activity.
+// except for Activity and Interim.
 type Observer interface {
 	// Waiting reports that no connection is available at once. queued means that all
 	// allowed connections are in use; otherwise one is being opened.
@@ -70,15 +71,20 @@ type Observer interface {
 	Sending(Conn)
 	// Activity reports that bytes of the response were received. It must not block.
 	Activity()
+	// Interim reports an interim response. An error ends the exchange. On HTTP/2 it must not
+	// block, since other exchanges wait meanwhile.
+	Interim(code int, header textproto.MIMEHeader) error
 }
+
+// Addrs are the addresses of a connection, nil if a connection of DialContext has none.
+type Addrs struct{ Local, Remote net.Addr }
 
 // Conn describes the connection of an exchange.
 type Conn struct {
-	HTTP2      bool
-	Reused     bool
-	TLS        *tls.ConnectionState
-	LocalAddr  net.Addr
-	RemoteAddr net.Addr
+	HTTP2  bool
+	Reused bool
+	TLS    *tls.ConnectionState
+	Addrs  *Addrs
 	// Ended is closed when the peer has ended the connection. A request body whose Read may
 	// block must also watch it, in addition to the context and its Close, because net/http
 	// waits for that Read before it ends an exchange.

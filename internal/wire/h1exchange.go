@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/netreply/netreply/internal/reqctx"
 )
 
 // h1Exchange is one request and its response on an h1Conn, and the body of that response.
@@ -27,7 +29,9 @@ type h1Exchange struct {
 	x     *Exchange
 	ctx   context.Context
 	trace *httptrace.ClientTrace
-	stop  func() bool // ends watching the context; nil if that cannot end
+	stop  func() bool // ends watching the context; nil if that cannot end, or for watched
+	// watched is the context if it calls ContextEnded itself, else nil
+	watched *reqctx.Context
 
 	body     io.ReadCloser // of the request; nil for none
 	bodyOnce sync.Once
@@ -61,10 +65,33 @@ func (h *h1Conn) newExchange(req *http.Request, x *Exchange) *h1Exchange {
 	return e
 }
 
-// canceled runs when the context has ended.
-func (e *h1Exchange) canceled() {
+// watch makes the end of the context call ContextEnded.
+func (e *h1Exchange) watch() {
+	if c, ok := e.ctx.(*reqctx.Context); ok && c.Watch(e) {
+		e.watched = c
+	} else if e.ctx.Done() != nil {
+		e.stop = context.AfterFunc(e.ctx, e.ContextEnded)
+	}
+}
+
+// unwatch ends watch. It returns false if the context has ended.
+func (e *h1Exchange) unwatch() bool {
+	switch {
+	case e.watched != nil:
+		return e.watched.Unwatch(e)
+	case e.stop != nil:
+		return e.stop()
+	}
+	return true
+}
+
+// ContextEnded is called when the context has ended. It does not block, as closing the request
+// body may.
+func (e *h1Exchange) ContextEnded() {
 	e.h.interrupt()
-	e.closeBody()
+	if e.body != nil {
+		go e.closeBody()
+	}
 }
 
 // closeBody closes the request body, once.
@@ -76,9 +103,7 @@ func (e *h1Exchange) closeBody() {
 
 // roundTrip sends the request and receives the head of the response.
 func (e *h1Exchange) roundTrip(req *http.Request) (*http.Response, error) {
-	if e.ctx.Done() != nil {
-		e.stop = context.AfterFunc(e.ctx, e.canceled)
-	}
+	e.watch()
 	if err := e.send(req); err != nil {
 		return nil, err
 	}
@@ -117,7 +142,7 @@ func (e *h1Exchange) setBody(resp *http.Response) error {
 // finish ends the exchange. ok means that the response was received as a whole. It is called
 // once, by the owner.
 func (e *h1Exchange) finish(ok bool) {
-	if e.stop != nil && !e.stop() {
+	if !e.unwatch() {
 		ok = false // the context has ended: the connection is being interrupted
 	}
 	tap := &e.buf.tap
@@ -166,7 +191,7 @@ func (e *h1Exchange) becomeTunnel(resp *http.Response) error {
 			return u.err
 		}
 	}
-	if e.stop != nil && !e.stop() {
+	if !e.unwatch() {
 		return context.Cause(e.ctx)
 	}
 	b := e.buf

@@ -28,13 +28,23 @@ func (e *h1Exchange) receive(req *http.Request) (*http.Response, error) {
 			e.h.finalHead()
 			return resp, nil
 		}
-		if e.trace != nil && e.trace.Got1xxResponse != nil {
-			if err := e.trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header)); err != nil {
-				return nil, err
-			}
+		if err := e.interim(resp); err != nil {
+			return nil, err
 		}
 		e.buf.tap.nextHead()
 	}
+}
+
+// interim reports an interim response.
+func (e *h1Exchange) interim(resp *http.Response) error {
+	header := textproto.MIMEHeader(resp.Header)
+	if err := e.x.Observer.Interim(resp.StatusCode, header); err != nil {
+		return err
+	}
+	if e.trace != nil && e.trace.Got1xxResponse != nil {
+		return e.trace.Got1xxResponse(resp.StatusCode, header)
+	}
+	return nil
 }
 
 // readHead receives one head, as a whole, and parses it.

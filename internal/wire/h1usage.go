@@ -3,6 +3,7 @@ package wire
 import (
 	"io"
 	"net/http"
+	"net/textproto"
 	"time"
 )
 
@@ -52,6 +53,17 @@ func (c *tapConn) disarm() {
 	if c.usage == connArmed || c.usage == connAwaiting {
 		c.usage = connIdle
 	}
+}
+
+// interim reports an interim response to the exchange.
+func (c *tapConn) interim(code int, header textproto.MIMEHeader) error {
+	c.mu.Lock()
+	observer := c.observer
+	c.mu.Unlock()
+	if observer == nil {
+		return nil
+	}
+	return observer.Interim(code, header)
 }
 
 // beginWrite reports whether a request may be written: always once it has begun, and

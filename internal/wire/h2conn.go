@@ -38,6 +38,7 @@ func (s *h2Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, erro
 		closeBody(req)
 		return nil, err
 	}
+	addTrace(req, &httptrace.ClientTrace{Got1xxResponse: x.Observer.Interim})
 	req = withoutHops(req)
 	if req.Method == http.MethodHead {
 		req = s.markHead(req)

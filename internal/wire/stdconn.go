@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"time"
 
 	"github.com/netreply/netreply/internal/oserr"
@@ -14,11 +15,14 @@ type stdConn struct {
 	cc  *http.ClientConn
 	tap *tapConn
 	raw net.Conn // the socket under the tap, and under TLS
+	// trace reports the interim responses of all exchanges: net/http tells them only there
+	trace httptrace.ClientTrace
 }
 
 func (t *Transport) newStdConn(key Key, c *conn) (*stdConn, error) {
 	s := &stdConn{tap: newTapConn(c.stream, t.cfg.MaxHeaderBytes), raw: c.nc}
 	s.tap.onEnd = func() { t.connEnded(c) }
+	s.trace.Got1xxResponse = s.tap.interim
 	var err error
 	s.cc, err = clientConn(t.std, key, s.tap)
 	return s, err
@@ -26,11 +30,24 @@ func (t *Transport) newStdConn(key Key, c *conn) (*stdConn, error) {
 
 func (s *stdConn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	s.tap.arm(req.Method, x.Observer)
+	addTrace(req, &s.trace)
 	resp, err := s.cc.RoundTrip(req)
 	if err != nil {
 		return nil, s.fault(err, Headers, x)
 	}
 	return s.checked(resp, x)
+}
+
+// addTrace gives a request a trace, in addition to that of its context. It is not inlined, to
+// keep the stack of roundTrip small.
+//
+//go:noinline
+func addTrace(req *http.Request, trace *httptrace.ClientTrace) {
+	if httptrace.ContextClientTrace(req.Context()) != nil {
+		added := *trace // which is joined with the other
+		trace = &added
+	}
+	*req = *req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
 }
 
 // checked returns an error if net/http has parsed the response head differently from the

@@ -67,6 +67,7 @@ func (w *recorder) Connecting()                                    { w.add("conn
 func (w *recorder) Encrypted(*tls.ConnectionState, *certs.Failure) { w.add("encrypted") }
 func (w *recorder) Question(*Question)                             { w.add("question") }
 func (w *recorder) Activity()                                      { w.active.Add(1) }
+func (w *recorder) Interim(int, textproto.MIMEHeader) error        { return nil }
 func (w *recorder) Sending(c Conn) {
 	w.add("sending")
 	if w.onConn != nil {

@@ -119,16 +119,15 @@ func (t *Transport) base() *http.Transport {
 type connKey struct{}
 
 // RoundTrip sends req on a connection of x.Key and returns the response head. It returns as
-// soon as the context of req ends. The body of a 101 response is an *Upgraded. Interim responses are reported to a trace in the
-// context, whose hooks are called as by net/http; hooks about opening a connection are
-// called for the exchange for which a dial was started, even if another one gets the
-// connection. A Read of the request body must return at the end of the context, of the
-// connection (Conn.Ended), and at Close.
+// soon as the context of req ends, which it may replace by one with the same end and values.
+// The body of a 101 response is an *Upgraded. Hooks of a trace in the context are called as by
+// net/http; those about opening a connection are called for the exchange for which a dial was
+// started, even if another one gets the connection. A Read of the request body must return at
+// the end of the context, of the connection (Conn.Ended), and at Close.
 //
 // The request body is closed by the end of the exchange, with one exception: if RoundTrip
 // fails before it has a connection (x.Begun is false then), it has neither read nor closed
-// the body. The caller may call it again with the same request, or must close the body. The
-// caller may call it again with the same request, or closes the body.
+// the body. The caller may call it again with the same request, or must close the body.
 func (t *Transport) RoundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	// begin and answered are not inlined, to keep this stack small
 	c, err := t.begin(req, x)
