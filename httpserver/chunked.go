@@ -37,7 +37,7 @@ func (s *Responder) beginChunked(mime string, h Headers, trailers []string, stat
 		x.body.readAhead() // for the Context
 	}
 	if err := x.open(mime, h, trailers, status); err != nil {
-		x.noteRefused(err)
+		x.refused = err
 		return err
 	}
 	x.state = chunked

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -129,7 +130,9 @@ func TestErrorHandler(t *testing.T) {
 	assert.Empty(t, asked(s, "GET", "/status", nil).Body.String())
 	assert.NoError(t, got, "what handlers answer is theirs")
 	assert.Equal(t, 404, asked(s, "GET", "/none", nil).Code)
-	assert.Equal(t, 307, asked(s, "GET", "/a/../b", nil).Code, "ServeMux's redirects stay")
+	w = asked(s, "GET", "/a/../b", nil)
+	assert.Equal(t, 307, w.Code, "ServeMux's redirects stay")
+	assert.Equal(t, "/b", w.Header().Get("Location"))
 	s.SetMissingHandler(func(r *http.Request, w *httpserver.Responder) {
 		w.WriteData([]byte(strings.Join(s.Methods(r), " ")), "text/plain", httpserver.Gone)
 	})
@@ -148,6 +151,9 @@ func TestErrorHandlerOverHTTP(t *testing.T) {
 	c.ErrorLog = quiet()
 	c.ErrorHandler = func(_ *http.Request, w *httpserver.Responder, err error) {
 		p := httpserver.ProblemOf(err)
+		if p.Status == httpserver.RequestTimeout {
+			assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		}
 		assert.NoError(t, w.WriteData([]byte("sorry: "+p.Status.String()), "text/plain", p.Status))
 	}
 	bubble(t, c, func(r *http.Request, _ *httpserver.Responder) { io.Copy(io.Discard, r.Body) }, func(t *testing.T, l *pipes) {

@@ -289,21 +289,14 @@ func (x *exchange) noAnswer() error {
 	return ErrNoAnswer
 }
 
-// refuse notes why an answer could not be sent, with nothing sent, and returns that.
+// refuse notes an error of an answer, and returns it: if there is none in the end, that is why.
 func (x *exchange) refuse(err error) error {
 	if err != nil {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		x.noteRefused(err)
-	}
-	return err
-}
-
-// noteRefused is refuse for a caller that holds mu.
-func (x *exchange) noteRefused(err error) {
-	if err != nil && x.state == fresh {
 		x.refused = err
 	}
+	return err
 }
 
 // release gives back what an exchange holds.

@@ -63,7 +63,9 @@ func (s *Responder) data(body []byte, mime string, h Headers, status StatusCode)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	err := x.data(body, mime, h, status)
-	x.noteRefused(err)
+	if err != nil {
+		x.refused = err
+	}
 	return err
 }
 

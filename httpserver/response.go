@@ -137,7 +137,7 @@ func (s *Responder) SendResponse(p *Response) error {
 	err := x.data(p.Body, "", p.Headers, p.status())
 	if err != nil {
 		x.writer.prepared = 0
-		x.noteRefused(err)
+		x.refused = err
 	}
 	return err
 }
