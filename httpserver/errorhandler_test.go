@@ -359,3 +359,14 @@ func TestNoAnswerSaysWhy(t *testing.T) {
 	assert.ErrorAs(t, sum.Err, &status)
 	assert.Contains(t, logged.String(), "status 99 cannot be sent here")
 }
+
+// TestEmptyTypes: Qt's type of an answer without a body, and the call that has none.
+func TestEmptyTypes(t *testing.T) {
+	for want, do := range map[string]func(*httpserver.Responder) error{
+		"Content-Type: application/x-empty\r\n": func(w *httpserver.Responder) error { return w.WriteStatus(httpserver.Gone) },
+		"":                                      func(w *httpserver.Responder) error { return w.WriteHeaders(httpserver.Headers{}, httpserver.Gone) },
+	} {
+		addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) { assert.NoError(t, do(w)) }))
+		assert.Equal(t, "HTTP/1.1 410 Gone\r\n"+want+"Content-Length: 0\r\nConnection: close\r\n\r\n", raw(t, addr, h1("GET")))
+	}
+}

@@ -64,7 +64,10 @@ const (
 //
 // A function that panics before it has answered has answered 500, and the panic is
 // logged as net/http does. Later the answer is cut and the panic goes on. A panic with
-// http.ErrAbortHandler always cuts.
+// http.ErrAbortHandler always cuts. What has these statuses in a Server with an ErrorHandler
+// is that one's to answer.
+//
+// HandlerFunc itself panics when the function is nil.
 func HandlerFunc(f func(*http.Request, *Responder)) http.Handler {
 	mustBeSet(f != nil, "HandlerFunc", "")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -94,6 +97,11 @@ func HandlerFunc(f func(*http.Request, *Responder)) http.Handler {
 // Without End nobody knows that the handler has returned: an answer that it leaves without
 // WriteEndChunked looks whole, and none at all is an empty 200. An answer whose source fails is
 // cut all the same, where net/http's writer can be reached.
+//
+// What the handler writes to w itself, or to a writer beneath, passes the Responder by. In a
+// Server it counts as the answer, where w leads to the Server's writer by Unwrap. Elsewhere End
+// does not know of it, and net/http logs its 500 as superfluous: ask for the writer by
+// Responder.Unwrap instead.
 //
 // The Context ends with that of r. Outside a Server nothing is read ahead for it.
 func New(w http.ResponseWriter, r *http.Request) *Responder {

@@ -69,7 +69,8 @@ func (s *Responder) data(body []byte, mime string, h Headers, status StatusCode)
 	return err
 }
 
-// WriteStatus answers with a status, Ok by default, and nothing else.
+// WriteStatus answers with a status, Ok by default, and no body. As in Qt its Content-Type
+// is application/x-empty; WriteHeaders with no fields sends none.
 func (s *Responder) WriteStatus(status ...StatusCode) error {
 	return s.data(nil, "application/x-empty", Headers{}, statusOf(status))
 }
@@ -247,9 +248,9 @@ func (s *Responder) LocalAddr() net.Addr {
 	return a
 }
 
-// Unwrap is the writer beneath, for http.NewResponseController, and to take the
-// connection over. The answer is the handler's own then, if it gives none by the
-// Responder.
+// Unwrap is the writer beneath, for http.NewResponseController, for functions of net/http
+// such as http.SetCookie, and to take the connection over. The answer is the handler's own
+// then, if it gives none by the Responder.
 func (s *Responder) Unwrap() http.ResponseWriter {
 	x := s.exchange()
 	x.mu.Lock()

@@ -25,7 +25,7 @@ type Response struct {
 	File string
 }
 
-// StatusResponse has nothing but a status.
+// StatusResponse has nothing but a status, and the Content-Type of WriteStatus.
 func StatusResponse(status StatusCode) *Response {
 	return &Response{Status: status, Headers: headers.New("Content-Type", "application/x-empty")}
 }

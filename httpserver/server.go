@@ -180,8 +180,9 @@ func (s *Server) prepare(w *serverWriter, p *Response) {
 	}
 }
 
-// SetMissingHandler answers what no route takes, instead of ServeMux's 404 and 405, which
-// nil brings back.
+// SetMissingHandler answers what no route takes, instead of the ErrorHandler or ServeMux's
+// 404 and 405, which nil brings back. Methods tells which of both a request is: for 405 it
+// gives what the field Allow has to have (RFC 9110, section 15.5.6).
 func (s *Server) SetMissingHandler(f func(*http.Request, *Responder)) {
 	s.missing = nil
 	if f != nil {

@@ -13,13 +13,15 @@ import (
 
 // Why an answer is not what it should be, as a Summary tells it.
 var (
-	// ErrNoAnswer: the handler has returned without one; its client has got 500.
+	// ErrNoAnswer: the handler has returned without one; its client has got 500. If answers of
+	// the handler were refused, the error of the last is wrapped, too.
 	ErrNoAnswer = errors.New("httpserver: the handler gave no answer")
 	// ErrUnfinished: the handler has returned before the end of an answer in chunks, which is
 	// cut.
 	ErrUnfinished = errors.New("httpserver: the handler returned before WriteEndChunked")
 	// ErrClientGone: the client did not wait for the answer, or takes it too slowly, see
-	// Config.StallTimeout.
+	// Config.StallTimeout. The errors of a Responder's calls say the same, and wrap what
+	// net/http says.
 	ErrClientGone = errors.New("httpserver: the client has gone")
 )
 
@@ -55,7 +57,7 @@ type Summary struct {
 	Duration time.Duration
 	// Err is why the answer is not what it should be: ErrNoAnswer, ErrUnfinished,
 	// ErrClientGone, a *PanicError, a *SourceError that has cut it, http.ErrServerClosed
-	// for one that Shutdown has ended, or http.ErrAbortHandler.
+	// for one that Shutdown has ended, or http.ErrAbortHandler; for errors.Is and errors.As.
 	Err error
 }
 

@@ -22,7 +22,9 @@ type UploadConfig struct {
 	// MaxParts is how many fields and files a form may have together; 128.
 	MaxParts int
 	// Progress, if it is not nil, is told how many bytes of the body have come, and of how
-	// many, -1 if that is not known: for each piece that is read, by who reads it.
+	// many, -1 if that is not known: for each piece that is read, by who reads it, which waits
+	// for it. Pieces have some KiB, up to 32 with SaveAs and SaveNew: what shows the progress
+	// need not look at every one.
 	Progress func(done, total int64)
 }
 
