@@ -70,6 +70,7 @@ type conn struct {
 	heapIndex int           // index of the entry plus 1, 0 for none
 	probes    int           // number of probes since it became idle
 	nextProbe time.Time
+	probing   bool // it counts as in use while it is being probed
 	excluded  bool // accepts no new exchanges
 	removed   bool // removed from its host
 	upgraded  bool // removed, and not closed by its user yet; see Upgraded

@@ -177,10 +177,14 @@ func (p *pool) discard(c *conn) {
 }
 
 // discardIdle discards the selected idle connections, and starts dials for waiters that
-// were blocked by them.
+// were blocked by them. One that is being probed is discarded after that.
 func (p *pool) discardIdle(which func(*conn) bool) {
 	for c := p.all.first; c != nil; c = c.allLinks.next {
-		if c.streams == 0 && !c.removed && which(c) {
+		switch {
+		case c.removed || c.streams > 0 && !c.probing || !which(c):
+		case c.probing:
+			p.exclude(c)
+		default:
 			p.discard(c)
 			c.host.startDials()
 			c.host.dropIfEmpty()

@@ -17,6 +17,7 @@ func probeInterval(probes int) time.Duration {
 func (h *host) takeForProbe(c *conn) {
 	h.parked(c).remove(c)
 	c.carry(1)
+	c.probing = true
 	h.pool.todo.probe = append(h.pool.todo.probe, c)
 }
 
@@ -25,6 +26,7 @@ func (h *host) takeForProbe(c *conn) {
 func (h *host) probed(c *conn, ok bool, now time.Time) {
 	p := h.pool
 	c.carry(-1)
+	c.probing = false
 	switch {
 	case c.removed:
 	case ok && !c.excluded && !p.closed:

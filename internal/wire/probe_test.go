@@ -135,3 +135,29 @@ func TestProbeOfUnusedConnection(t *testing.T) {
 	b.tr.pool.todo.probe = nil
 	b.tr.mu.Unlock()
 }
+
+// TestCloseIdleDuringProbe: closing the idle connections closes one that is being probed, too.
+func TestCloseIdleDuringProbe(t *testing.T) {
+	s := says(t, "HTTP/1.1 204 X\r\n\r\n", 0)
+	for _, all := range []bool{true, false} {
+		b := ownRig(t)
+		_, _, err := b.fetch(call{url: s.URL()})
+		require.NoError(t, err)
+		b.tr.mu.Lock()
+		c := b.tr.pool.all.first
+		c.host.takeForProbe(c)
+		b.tr.pool.todo.probe = nil // this test probes it
+		b.tr.mu.Unlock()
+		if all {
+			b.tr.CloseIdle()
+		} else {
+			b.tr.CloseIdleOf([]*Profile{{}}) // not those of this host
+		}
+		b.tr.probe(c)
+		if all {
+			require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 10*time.Second, time.Millisecond)
+		} else {
+			assert.Equal(t, 1, b.tr.Connections())
+		}
+	}
+}
