@@ -18,11 +18,13 @@ portable := . ./cookies ./headers ./hsts ./httpcache/... ./httpserver ./netreply
 own := -tags netreply_ownh1
 # A count: a time limit can end a run of go test in "context deadline exceeded", with nothing found.
 fuzz_runs := 8000x
+# For each kind of connection, with and without TLS.
+chaos_time := 8s
 build := .build
 axe := 4.14.1
 axe_sum := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
-.PHONY: axe help fmt lint test race nested examples bench bench-compare fuzz crash conformance api
+.PHONY: axe help fmt lint test race nested examples bench bench-compare fuzz chaos crash conformance api
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -98,6 +100,9 @@ fuzz: ## each fuzz target, for a count of runs
 	@go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r pkg; do \
 	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do echo "$$pkg $$target"; \
 	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(fuzz_runs) -fuzzminimizetime 100x $$pkg; done; done
+
+chaos: ## clients and servers that do everything wrong on connections of HTTP/1, with the race detector: make chaos chaos_time=5m for longer
+	NETREPLY_TEST_CHAOS=$(chaos_time) go test -race -count=1 -timeout 0 -run '^TestH1Chaos$$' ./internal/wire
 
 crash: ## processes that write to one httpcache.Disk are killed, 200 times
 	NETREPLY_TEST_CRASHES=200 go test -count=1 -run '^TestDiskCrash$$' ./httpcache

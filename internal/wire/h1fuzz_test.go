@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +115,7 @@ func FuzzH1Exchange(f *testing.F) {
 		"HTTP/1.1 103 X\r\nA: b\r\n\r\n\r\nHTTP/1.1 204 X\r\n\r\n", "HTTP/1.1 304 X\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nto the end",
 		"HTTP/1.0 200 OK\nConnection: keep-alive\nContent-Length: 1\n\nx\r\n", "HTTP/1.1 101 X\r\nUpgrade: y\r\nConnection: upgrade\r\n\r\nbytes",
 		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.2 200\r\nA: b\r\n\tc\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1;"+strings.Repeat("x", 3000)+"\r\na\r\n", 7) + "0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nServer : x\r\n y\r\nContent-Length: 1, 1\r\n\r\nx", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1 ;x\r\na\r\n0\r\n\r\n",
 	} {
 		f.Add([]byte(s), 3, 2, false)
