@@ -231,6 +231,7 @@ func TestNotReused(t *testing.T) {
 		{name: "304 chunked", answer: "HTTP/1.1 304 X\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{name: "both framings", answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
 		{name: "interim with length", answer: "HTTP/1.1 103 X\r\nContent-Length: 7\r\n\r\nHTTP/1.1 204 X\r\n\r\n"},
+		{name: "099", answer: "HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n"},
 		{name: "Proxy-Connection", answer: "HTTP/1.1 204 X\r\nProxy-Connection: close\r\n\r\n"},
 		{name: "Keep-Alive timeout=0", answer: "HTTP/1.1 204 X\r\nKeep-Alive: timeout=0\r\n\r\n"},
 		{name: "Keep-Alive max=0", answer: "HTTP/1.1 204 X\r\nKeep-Alive: timeout=5, max=0\r\n\r\n"},

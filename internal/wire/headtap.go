@@ -385,6 +385,9 @@ func (t *headTap) endHead() {
 	if t.length >= 0 && t.chunked || t.closes {
 		t.noReuse = true // RFC 9112, section 6.1
 	}
+	if t.status < 100 {
+		t.noReuse = true // it is no HTTP status
+	}
 	if t.status/100 == 1 && t.status != 101 {
 		if t.pauses {
 			t.stage = inInterim
