@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -68,7 +69,19 @@ func TestH1Chaos(t *testing.T) {
 						}
 					})
 				}
-				wg.Wait()
+				done := make(chan struct{})
+				go func() {
+					wg.Wait()
+					close(done)
+				}()
+				for over := false; !over; {
+					select {
+					case <-done:
+						over = true
+					case <-time.After(5 * time.Millisecond):
+						b.tr.CloseIdle()
+					}
+				}
 				assert.Zero(t, wrong.Load())
 				assert.Zero(t, mangled.Load(), "requests with a wrong body")
 				assert.Positive(t, whole.Load())
@@ -82,7 +95,7 @@ func TestH1Chaos(t *testing.T) {
 // chaosCall makes one exchange. good means that a whole response to this request has come,
 // and bad describes a wrong one.
 func chaosCall(b *rig, r *rand.Rand, url string) (good bool, bad string) {
-	what := []string{"length", "chunked", "close", "silent", "extra", "half", "early", "empty", "interim", "slow"}[r.IntN(10)]
+	what := []string{"length", "chunked", "close", "silent", "extra", "half", "early", "empty", "interim", "slow", "reset"}[r.IntN(11)]
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if r.IntN(6) == 0 {
@@ -107,18 +120,29 @@ func chaosCall(b *rig, r *rand.Rand, url string) (good bool, bad string) {
 		return false, ""
 	}
 	defer resp.Body.Close()
-	switch r.IntN(8) {
+	var body io.Reader = resp.Body
+	switch r.IntN(10) {
 	case 0:
 		return false, "" // Close without a Read
 	case 1:
 		go resp.Body.Close() // during the Reads
+	case 2:
+		io.ReadFull(resp.Body, make([]byte, 10))
+		resp.Body.Close()
+		resp.Body.Close()
+		if n, err := resp.Body.Read(make([]byte, 10)); n > 0 || err == nil {
+			return false, fmt.Sprintf("%s (%s) has %d bytes behind its Close", url, what, n)
+		}
+		return false, ""
+	case 3:
+		body = iotest.OneByteReader(body)
 	}
-	got, err := io.ReadAll(resp.Body)
+	got, err := io.ReadAll(body)
 	if err != nil {
 		return false, ""
 	}
 	path := url[strings.LastIndexByte(url, '/'):]
-	if want := path; what != "empty" && resp.StatusCode == 200 && strings.TrimSuffix(string(got), strings.Repeat("x", len(got)-min(len(got), len(want)))) != want {
+	if want := path; resp.StatusCode == 200 && string(got) != chaosBody(want) {
 		return false, fmt.Sprintf("%s (%s) has the body %.80q", url, what, got)
 	}
 	if !strings.Contains(x.Head, "X-Path: "+path+"\r\n") || resp.Header.Get("X-Path") != path {
@@ -126,6 +150,9 @@ func chaosCall(b *rig, r *rand.Rand, url string) (good bool, bad string) {
 	}
 	return true, ""
 }
+
+// chaosBody is the body of the responses to requests for a path.
+func chaosBody(path string) string { return path + strings.Repeat("x", len(path)*700) }
 
 // chaosServer answers requests on a connection as their query says. mangled counts requests
 // whose body is not what the client has sent.
@@ -141,7 +168,14 @@ func chaosServer(c *testserver.Conn, mangled *atomic.Int64) {
 			c.Say("HTTP/1.1 413 Too Large\r\n" + head + "Content-Length: 0\r\n\r\n")
 			return
 		}
-		if what == "silent" {
+		switch what {
+		case "silent":
+			return
+		case "reset": // without the rest of the request
+			all := chaosBody(req.URL.Path)
+			c.Say("HTTP/1.1 200 OK\r\n" + head + "Connection: close\r\n\r\n" + all[:len(all)/2])
+			c.Say(all[len(all)/2:])
+			c.Reset()
 			return
 		}
 		if req.Header.Get("Expect") != "" {
@@ -155,7 +189,7 @@ func chaosServer(c *testserver.Conn, mangled *atomic.Int64) {
 		if sum := req.Header.Get("X-Sum"); sum != "" && sum != fmt.Sprintf("%x", h.Sum(nil)) {
 			mangled.Add(1)
 		}
-		body := req.URL.Path + strings.Repeat("x", len(req.URL.Path)*700)
+		body := chaosBody(req.URL.Path)
 		length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
 		switch what {
 		case "chunked":
