@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -175,15 +176,20 @@ func (u *h1Upload) allowed() bool {
 // chunkRoom is the room for the size of a chunk, and for the line end behind it.
 const chunkRoom = 16 + 2
 
+// uploadBuffers are for bodies of which little comes at a time, copyBuffers for others: many
+// uploads may wait for their sources, for a long time.
+var uploadBuffers = sync.Pool{New: func() any { b := make([]byte, chunkRoom+16<<10+2); return &b }}
+
 // copyBody sends the body in the pieces that its Read returns.
 func (u *h1Upload) copyBody() error {
-	bp := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(bp)
-	buf := *bp
-	room := buf[chunkRoom : len(buf)-2]
+	pool := &uploadBuffers
+	bp := pool.Get().(*[]byte)
+	defer func() { pool.Put(bp) }()
 	left := u.f.length
 	known := !u.f.chunked && left >= 0
 	for {
+		buf := *bp
+		room := buf[chunkRoom : len(buf)-2]
 		n, err := u.source.Read(room)
 		if known && int64(n) > left {
 			err = fmt.Errorf("the request body is longer than its length of %d bytes", u.f.length)
@@ -204,6 +210,10 @@ func (u *h1Upload) copyBody() error {
 			return err
 		case err == io.EOF:
 			return u.writeEnd(buf[:0])
+		case n == len(room) && pool != &copyBuffers:
+			pool.Put(bp)
+			pool = &copyBuffers
+			bp = pool.Get().(*[]byte)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -336,4 +337,44 @@ func TestConnectMethod(t *testing.T) {
 			require.Eventually(t, func() bool { return b.tr.Connections() == 0 }, 10*time.Second, time.Millisecond, host)
 		}
 	})
+}
+
+// TestUploadBuffer: a body of which little comes at a time is read with a small buffer, and
+// one that fills it with a large one.
+func TestUploadBuffer(t *testing.T) {
+	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
+		_, body, ok := c.Request()
+		if ok {
+			c.Say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Got: %d %x\r\n\r\n", len(body), sha256.Sum256(body)))
+		}
+	})
+	b := ownRig(t)
+	content := make([]byte, 1<<20)
+	for i := range content {
+		content[i] = byte(i * i >> 3)
+	}
+	for _, length := range []int64{-1, 1 << 20} {
+		for _, piece := range []int{4 << 10, 1 << 20} {
+			var rooms []int
+			rest := content
+			resp, _, err := b.send(t.Context(), call{method: "POST", url: s.URL(), length: length, body: readerFunc(func(p []byte) (int, error) {
+				rooms = append(rooms, len(p))
+				if len(rest) == 0 {
+					return 0, io.EOF
+				}
+				n := copy(p[:min(len(p), piece)], rest)
+				rest = rest[n:]
+				return n, nil
+			})})
+			require.NoError(t, err)
+			assert.Equal(t, fmt.Sprintf("%d %x", len(content), sha256.Sum256(content)), resp.Header.Get("X-Got"))
+			assert.LessOrEqual(t, rooms[0], 16<<10)
+			if last := rooms[len(rooms)-1]; piece < 16<<10 {
+				assert.LessOrEqual(t, last, 16<<10)
+			} else {
+				assert.Greater(t, last, 64<<10)
+			}
+			b.tr.CloseIdle()
+		}
+	}
 }
