@@ -78,19 +78,29 @@ func (c *certificate) load() (*tls.Certificate, error) {
 // get is tls.Config.GetCertificate.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.looking || time.Since(c.looked) < lookAgain {
-		return c.now, nil
-	}
-	c.looking = true
+	look := !c.looking && time.Since(c.looked) >= lookAgain
+	c.looking = c.looking || look
 	c.mu.Unlock()
-	pair := c.reload()
-	c.mu.Lock()
-	c.looking, c.looked = false, time.Now()
-	if pair != nil {
-		c.now = pair
+	if look {
+		c.look()
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.now, nil
+}
+
+// look takes what is new in the files.
+func (c *certificate) look() {
+	var pair *tls.Certificate
+	defer func() { // also when a Logger panics
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.looking, c.looked = false, time.Now()
+		if pair != nil {
+			c.now = pair
+		}
+	}()
+	pair = c.reload()
 }
 
 // reload loads the files if they have changed or could not be loaded the last time; nil if

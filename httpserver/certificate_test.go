@@ -94,3 +94,33 @@ func TestCertFileReplaced(t *testing.T) {
 	require.NoError(t, os.Rename(newCert, certFile))
 	eventually(t, func() bool { return served() == "two.example" }, "it is loaded")
 }
+
+// TestCertFileLoggerPanics: a Logger that panics costs one handshake.
+func TestCertFileLoggerPanics(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certify(t, "one.example", certFile, keyFile)
+	panicked := make(chan struct{}, 1)
+	log := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("certificate not loaded")) {
+			panicked <- struct{}{}
+			panic("no space left")
+		}
+		return len(p), nil
+	}), nil))
+	addr := listen(t, newServer(t, httpserver.Config{CertFile: certFile, KeyFile: keyFile, Logger: log}))
+	serves := func(name string) bool {
+		c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].DNSNames[0] == name
+	}
+	assert.True(t, serves("one.example"))
+	require.NoError(t, os.WriteFile(keyFile, []byte("nonsense"), 0o600))
+	eventually(t, func() bool { serves("one.example"); return len(panicked) > 0 }, "it is tried")
+	assert.True(t, serves("one.example"))
+	certify(t, "two.example", certFile, keyFile)
+	eventually(t, func() bool { return serves("two.example") }, "it is loaded")
+}
