@@ -169,7 +169,7 @@ func (e *h1Exchange) trailing() bool {
 	if b.hi-b.lo > maxBlank {
 		return true
 	}
-	for _, c := range b.in[b.lo:b.hi] {
+	for _, c := range b.unread() {
 		if c != '\r' && c != '\n' {
 			return true
 		}
@@ -195,7 +195,7 @@ func (e *h1Exchange) becomeTunnel(resp *http.Response) error {
 		return context.Cause(e.ctx)
 	}
 	b := e.buf
-	resp.Body = &h1Tunnel{e.h.stream, bytes.Clone(b.in[b.lo:b.hi])}
+	resp.Body = &h1Tunnel{e.h.stream, bytes.Clone(b.unread())}
 	b.giveBack()
 	e.buf = nil
 	return nil
@@ -219,6 +219,11 @@ func (t *h1Tunnel) Read(p []byte) (int, error) {
 // readStream reads from the connection.
 func (e *h1Exchange) readStream(p []byte) (int, error) {
 	n, err := e.h.stream.Read(p)
+	return n, e.afterRead(n, err)
+}
+
+// afterRead updates the exchange after a read, and returns the error that has ended reading.
+func (e *h1Exchange) afterRead(n int, err error) error {
 	if n > 0 {
 		if e.received == 0 && e.trace != nil && e.trace.GotFirstResponseByte != nil {
 			e.trace.GotFirstResponseByte()
@@ -240,7 +245,7 @@ func (e *h1Exchange) readStream(p []byte) (int, error) {
 			e.h.readEnded()
 		}
 	}
-	return n, err
+	return err
 }
 
 // errBodyClosed is the error of a Read after Close.
@@ -313,20 +318,19 @@ func (e *h1Exchange) readChunks(p []byte) (n int, err error) {
 		var used int
 		switch {
 		case b.lo < b.hi:
-			n, used, err = s.decode(p, b.in[b.lo:b.hi])
+			n, used, err = s.decode(p, b.unread())
 			b.lo += used
 		case e.readErr != nil:
 			return 0, noEOF(e.readErr)
-		case len(p) < len(b.in):
-			b.lo = 0
-			b.hi, _ = e.readStream(b.in[:])
+		case len(p) < readBuffer:
+			b.hi, _ = e.readStream(b.space())
 			continue // an error is the result of the next round
 		default:
 			var m int
 			m, _ = e.readStream(p)
 			n, used, err = s.decode(p, p[:m])
 			if err == nil && used < m {
-				b.lo, b.hi = 0, copy(b.in[:], p[used:m]) // behind the response: its length does not matter
+				b.hi = copy(b.space(), p[used:m]) // behind the response: its length does not matter
 			}
 		}
 		if err != nil {
@@ -371,7 +375,7 @@ func noEOF(err error) error {
 func (e *h1Exchange) readBytes(p []byte) (int, error) {
 	b := e.buf
 	if b.lo < b.hi {
-		n := copy(p, b.in[b.lo:b.hi])
+		n := copy(p, b.unread())
 		b.lo += n
 		return n, nil
 	}

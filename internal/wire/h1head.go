@@ -73,16 +73,28 @@ func (e *h1Exchange) fillHead(b *h1Buffers) error {
 			if e.readErr != nil {
 				return unexpected(e.readErr, &b.tap)
 			}
-			b.lo = 0
-			b.hi, _ = e.readStream(b.in[:])
+			e.awaitHead(b)
 			continue // an error is the result of the next round
 		}
-		b.lo += b.tap.feedHead(b.in[b.lo:b.hi])
+		b.lo += b.tap.feedHead(b.unread())
 		if b.tap.fault != nil {
 			return e.malformed()
 		}
 	}
 	return nil
+}
+
+// awaitHead waits for bytes of a head, on a plain socket without a buffer.
+func (e *h1Exchange) awaitHead(b *h1Buffers) {
+	s := e.h.socket
+	if s == nil || e.h.stream != s.Conn {
+		b.hi, _ = e.readStream(b.space())
+		return
+	}
+	b.dropInput()
+	var err error
+	b.in, b.hi, err = s.readPooled()
+	e.afterRead(b.hi, err)
 }
 
 // unexpected is the error of a connection that ended within a head.

@@ -22,3 +22,9 @@ type socket struct {
 func newSocket(net.Conn) *socket { return nil }
 
 func (*socket) pending() bool { return true }
+
+func (s *socket) readPooled() (in *[readBuffer]byte, n int, err error) {
+	in = inputs.Get().(*[readBuffer]byte)
+	n, err = s.Conn.Read(in[:])
+	return in, n, err
+}

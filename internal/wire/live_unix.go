@@ -25,7 +25,9 @@ type socket struct {
 	look  func(fd uintptr)
 	found bool
 	take  func(fd uintptr) bool
+	wait  func(fd uintptr) bool
 	p     []byte
+	in    *[readBuffer]byte
 	n     int
 	err   error
 
@@ -65,7 +67,32 @@ func newSocket(nc net.Conn) *socket {
 			}
 		}
 	}
+	s.wait = func(fd uintptr) bool {
+		s.in = inputs.Get().(*[readBuffer]byte)
+		for {
+			s.n, s.err = syscall.Read(int(fd), s.in[:])
+			if s.err != syscall.EINTR {
+				break
+			}
+		}
+		if s.err == syscall.EAGAIN { // it is called again when there is something
+			inputs.Put(s.in)
+			s.in = nil
+			return false
+		}
+		return true
+	}
 	return s
+}
+
+// readPooled is Read into a buffer of inputs, which it takes when there is something to read.
+// The caller gives it back.
+func (s *socket) readPooled() (in *[readBuffer]byte, n int, err error) {
+	s.n, s.err = 0, nil
+	err = s.raw.Read(s.wait)
+	in, s.in = s.in, nil
+	n, err = s.result(err)
+	return in, n, err
 }
 
 // SyscallConn is for those who look below TLS, see tls.Conn.NetConn.
@@ -91,8 +118,16 @@ func (s *socket) Read(p []byte) (int, error) {
 	s.p, s.n, s.err = p, 0, nil
 	err := s.raw.Read(s.take)
 	s.p = nil
+	return s.result(err)
+}
+
+// result is the result of a read; err is that of RawConn.
+func (s *socket) result(err error) (int, error) {
 	switch {
 	case err != nil:
+		if op, ok := err.(*net.OpError); ok {
+			op.Op = "read" // as of Conn
+		}
 		return 0, err
 	case s.err == syscall.EAGAIN:
 		return 0, errQuiet
