@@ -79,18 +79,25 @@ type Config struct {
 	// Deny has the networks whose clients may not connect. Allow and Deny cannot both be set:
 	// Qt looks at the former only then.
 	Deny []netip.Prefix
-	// ErrorHandler, when not nil, gives the answers that no handler gives, which are a status
-	// alone or, where no route takes a request, http.ServeMux's text: 404 and 405, unless there
-	// is a SetMissingHandler; 404 where the function of Route returns nil, and for a file that
-	// WriteFile does not find (403 and 500 for one that it may not or cannot read); 413, 414,
-	// 429 and 431 for what is beyond the limits; 500 for a handler that panics or gives no
-	// answer, 408 where the body of its request came too slowly. The error is an *HTTPError, or
-	// what a handler gives to Responder.WriteError: ProblemOf knows the Status of each. The
-	// fields that go with a status are set already, Allow and Retry-After.
+	// ErrorHandler, when not nil, gives the answers that no handler gives:
 	//
-	// If it gives no answer, or panics, the answer is what it would be without it. It is called
-	// once for a request, and not for the errors that handlers answer themselves, those of
-	// net/http among them. Requests beyond the limits are not those that middleware has changed.
+	//   - 404 and 405 where no route takes a request, if there is no SetMissingHandler
+	//   - 404 where the function of Route returns nil
+	//   - 404, 403 and 500 of WriteFile, and 416 of WriteFile and WriteContent
+	//   - 413, 414, 429 and 431 for requests beyond the limits, which have not passed middleware
+	//   - 500 for a handler that panics or gives no answer, 408 where the body of its request
+	//     came too slowly
+	//
+	// Without it they are a status alone; 404 and 405 have the text of http.ServeMux, 416 that of
+	// http.ServeContent. What net/http refuses by itself, see AfterRequest, and what handlers
+	// answer, those of net/http among them, does not come here.
+	//
+	// The error is an *HTTPError, or what a handler gives to Responder.WriteError: ProblemOf
+	// knows the Status of each. Fields that go with a status are set already: Allow,
+	// Content-Range, Retry-After. The request has passed the middleware, as that of Finished.
+	//
+	// It is called once for a request, by several goroutines at a time. If it gives no answer,
+	// or panics, the client gets the status alone, and of WriteError the problem.
 	ErrorHandler func(*http.Request, *Responder, error)
 	// Logger gets a record for every answer that is lost or cut, with its reason, and every
 	// panic, at slog.LevelError; where a client has gone at slog.LevelDebug, and where the

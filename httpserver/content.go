@@ -56,6 +56,12 @@ func (s *Responder) content(r *http.Request, name string, modified time.Time, co
 	}
 	http.ServeContent(c, r, name, modified, in)
 	in.stop()
+	if c.noRange {
+		x.mu.Lock()
+		x.w.Header()["Content-Range"] = c.header["Content-Range"]
+		x.mu.Unlock()
+		return s.writeHTTPError(&HTTPError{Status: RequestRangeNotSatisfiable})
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.state == sending {
@@ -169,12 +175,19 @@ type contentWriter struct {
 	fields Headers // as the caller spells them
 	header http.Header
 	err    error
+	// noRange: ServeContent has refused the range, with a text that a Server with an
+	// ErrorHandler has no use for.
+	noRange bool
 }
 
 func (c *contentWriter) Header() http.Header { return c.header }
 
 func (c *contentWriter) WriteHeader(status int) {
 	x := c.x
+	if status == int(RequestRangeNotSatisfiable) && x.writer != nil && x.writer.server.cfg.ErrorHandler != nil {
+		c.noRange = true
+		return
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if c.err = x.taken(); c.err != nil {
@@ -202,7 +215,7 @@ func (c *contentWriter) WriteHeader(status int) {
 
 // Write takes what ServeContent itself has to say.
 func (c *contentWriter) Write(p []byte) (int, error) {
-	if c.err == nil && !c.x.isHead {
+	if c.err == nil && !c.x.isHead && !c.noRange {
 		c.err = c.x.writeMore(p)
 	}
 	if c.err != nil {

@@ -16,7 +16,8 @@ type HTTPError struct {
 	// Allow has, with MethodNotAllowed, the methods that the path can be asked with.
 	Allow []string
 	// Err is what else is known, or nil: ErrNoAnswer, a *PanicError, an *http.MaxBytesError,
-	// the error of a file. It is not for clients.
+	// the error of a file, os.ErrDeadlineExceeded of a body that came too slowly. It is not for
+	// clients.
 	Err error
 }
 

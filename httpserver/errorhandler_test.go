@@ -37,7 +37,7 @@ func asked(h http.Handler, method, target string, body io.Reader, fields ...stri
 // everyError has the routes of a Server that answer, or do not, in each way that an
 // ErrorHandler is asked for.
 func everyError(s *httpserver.Server) {
-	files := fstest.MapFS{"dir/file": {}}
+	files := fstest.MapFS{"dir/file": {Data: []byte("file")}}
 	s.Handle("GET /known/{name}", func(_ *http.Request, w *httpserver.Responder) { w.WriteStatus() })
 	s.Handle("PUT /known/{name}", func(_ *http.Request, w *httpserver.Responder) { w.WriteStatus() })
 	s.Handle("/silent", func(*http.Request, *httpserver.Responder) {})
@@ -88,6 +88,7 @@ func TestErrorHandler(t *testing.T) {
 		{target: "/file/none", status: 404, is: fs.ErrNotExist},
 		{target: "/file/dir", status: 404, is: fs.ErrNotExist},
 		{target: "/file/a\\b", status: 404, is: fs.ErrNotExist},
+		{target: "/file/dir/file", status: 416, fields: []string{"Range", "bytes=7-8"}},
 		{target: "/told", status: 409, is: fs.ErrExist},
 		{target: "/silent", status: 413, as: new(*http.MaxBytesError), body: "more than ten bytes"},
 		{target: "/" + long, status: 414},
@@ -125,6 +126,10 @@ func TestErrorHandler(t *testing.T) {
 	e := (*httpserver.HTTPError)(nil)
 	require.ErrorAs(t, got, &e)
 	assert.Equal(t, []string{"GET", "HEAD", "PUT"}, e.Allow)
+	w = asked(s, "GET", "/file/dir/file", nil, "Range", "bytes=7-8")
+	assert.Equal(t, "bytes */4", w.Header().Get("Content-Range"))
+	assert.Empty(t, w.Header().Get("ETag"))
+	assert.Equal(t, "ile", asked(s, "GET", "/file/dir/file", nil, "Range", "bytes=1-").Body.String())
 	got = nil
 	assert.Equal(t, "404 page not found\n", asked(s, "GET", "/own", nil).Body.String())
 	assert.Empty(t, asked(s, "GET", "/status", nil).Body.String())
@@ -358,6 +363,7 @@ func TestNoAnswerSaysWhy(t *testing.T) {
 	assert.ErrorIs(t, sum.Err, httpserver.ErrNoAnswer)
 	assert.ErrorAs(t, sum.Err, &status)
 	assert.Contains(t, logged.String(), "status 99 cannot be sent here")
+	assert.Contains(t, logged.String(), "pattern=/{what} ", "records can be told by route")
 }
 
 // TestEmptyTypes: Qt's type of an answer without a body, and the call that has none.

@@ -163,11 +163,11 @@ func TestLogger(t *testing.T) {
 		level slog.Level
 		want  string
 	}{
-		{"/lost", slog.LevelError, "request failed method=GET path=/lost status=500 bytes=0 error=httpserver: the handler gave no answer"},
-		{"/panic", slog.LevelError, "request failed method=GET path=/panic status=500 bytes=0 error=httpserver: panic: boom"},
-		{"/begun", slog.LevelError, "request failed method=GET path=/begun status=200 bytes=0 error=httpserver: panic: boom"},
-		{"/http/panic", slog.LevelError, "request failed method=GET path=/http/panic status=500 bytes=0 error=httpserver: panic: boom"},
-		{"/gone", slog.LevelDebug, "request failed method=GET path=/gone status=500 bytes=0 error=httpserver: the client has gone"},
+		{"/lost", slog.LevelError, "request failed method=GET path=/lost pattern=/lost status=500 bytes=0 error=httpserver: the handler gave no answer"},
+		{"/panic", slog.LevelError, "request failed method=GET path=/panic pattern=/panic status=500 bytes=0 error=httpserver: panic: boom"},
+		{"/begun", slog.LevelError, "request failed method=GET path=/begun pattern=/begun status=200 bytes=0 error=httpserver: panic: boom"},
+		{"/http/panic", slog.LevelError, "request failed method=GET path=/http/panic pattern=/http/panic status=500 bytes=0 error=httpserver: panic: boom"},
+		{"/gone", slog.LevelDebug, "request failed method=GET path=/gone pattern=/gone status=500 bytes=0 error=httpserver: the client has gone"},
 		{"/superfluous", slog.LevelWarn, "http: superfluous response.WriteHeader call"},
 		{"/data", 0, ""},
 	} {

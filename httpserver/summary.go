@@ -127,7 +127,7 @@ func (s *Server) report(r *http.Request, sum Summary) {
 	panicked := errors.As(sum.Err, &p)
 	method, path := shorten(r.Method, maxLogged), shorten(r.URL.Path, maxLogged)
 	if l := s.cfg.Logger; l != nil {
-		attrs := []slog.Attr{slog.String("method", method), slog.String("path", path), slog.String("remote", r.RemoteAddr),
+		attrs := []slog.Attr{slog.String("method", method), slog.String("path", path), slog.String("pattern", sum.Pattern), slog.String("remote", r.RemoteAddr),
 			slog.Int("status", int(sum.Status)), slog.Int64("bytes", sum.Bytes), slog.Duration("duration", sum.Duration), slog.Any("error", sum.Err)}
 		if panicked {
 			attrs = append(attrs, slog.String("stack", string(p.Stack)))
