@@ -195,7 +195,7 @@ func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile,
 		return nil, nil, DialError(err)
 	}
 	c := &conn{nc: raw, stream: raw, addrs: &Addrs{raw.LocalAddr(), raw.RemoteAddr()}}
-	if t.cfg.HTTP1.Own() {
+	if t.cfg.HTTP1.Own() || key.Scheme == "https" {
 		c.socket = newSocket(raw)
 	}
 	if key.Scheme == "https" {

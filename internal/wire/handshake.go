@@ -125,11 +125,8 @@ func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.Conne
 				return s.decide(ctx, state, chains, f)
 			})
 		}
-		under := raw
-		if s.socket != nil {
-			under = s.socket
-		}
-		c := tls.Client(under, s.cfg)
+		records := newRecordConn(raw, s.socket)
+		c := tls.Client(records, s.cfg)
 		if err := c.HandshakeContext(ctx); err != nil {
 			return nil, nil, err
 		}
@@ -137,6 +134,6 @@ func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.Conne
 		if s.chains != nil {
 			state.VerifiedChains = s.chains
 		}
-		return c, &state, nil
+		return &tlsStream{Conn: c, records: records}, &state, nil
 	})
 }

@@ -18,8 +18,9 @@ const (
 	lowatSlow  = 4 * lowatMark // a tick with fewer bytes removes the mark
 )
 
-// lowat controls the mark for one body on a TCP connection without TLS. Bytes below the
-// mark wait for at most one tick: a slow server has the mark removed.
+// lowat controls the mark for one body on a TCP connection. Bytes below the mark wait for at
+// most one tick: a slow server has the mark removed. With TLS some of what is still to come was
+// taken out of the socket already, but less than lowatUntil-lowatMark.
 type lowat struct {
 	raw   syscall.RawConn
 	timer *time.Timer

@@ -12,15 +12,16 @@ import (
 
 // stdConn is an HTTP/1 connection of net/http.
 type stdConn struct {
-	cc  *http.ClientConn
-	tap *tapConn
-	raw net.Conn // the socket under the tap, and under TLS
+	cc      *http.ClientConn
+	tap     *tapConn
+	raw     net.Conn    // the socket under the tap, and under TLS
+	records *recordConn // between these, nil for none
 	// trace reports the interim responses of all exchanges: net/http tells them only there
 	trace httptrace.ClientTrace
 }
 
 func (t *Transport) newStdConn(key Key, c *conn) (*stdConn, error) {
-	s := &stdConn{tap: newTapConn(c.stream, t.cfg.MaxHeaderBytes), raw: c.nc}
+	s := &stdConn{tap: newTapConn(c.stream, t.cfg.MaxHeaderBytes), raw: c.nc, records: c.records()}
 	s.tap.onEnd = func() { t.connEnded(c) }
 	s.trace.Got1xxResponse = s.tap.interim
 	var err error
@@ -134,7 +135,9 @@ func (s *stdConn) reusable() (ok bool, hint time.Duration) {
 
 // stillIdle checks the socket first: bytes that were read from it in between have reached
 // the tap.
-func (s *stdConn) stillIdle() bool { return !s.tap.hasPending(s.raw) && s.tap.usable() }
+func (s *stdConn) stillIdle() bool {
+	return !s.tap.hasPending(s.raw) && (s.records == nil || !s.records.ahead.pending()) && s.tap.usable()
+}
 
 func (s *stdConn) ended() <-chan struct{} { return s.tap.ended }
 

@@ -41,6 +41,9 @@ func (x *Exchange) traceGotConn(ctx context.Context) {
 // holds the lock.
 func (c *conn) gotConnInfo() httptrace.GotConnInfo {
 	i := httptrace.GotConnInfo{Conn: c.stream, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
+	if s, ok := c.stream.(*tlsStream); ok {
+		i.Conn = s.Conn // as programs know it from net/http
+	}
 	if i.WasIdle {
 		i.IdleTime = time.Since(c.idleSince)
 	}

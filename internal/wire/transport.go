@@ -209,7 +209,7 @@ func (t *Transport) answered(req *http.Request, resp *http.Response, x *Exchange
 		resp.Body.Close()
 		return nil, context.Cause(ctx)
 	}
-	if !c.http2 && c.tls == nil {
+	if !c.http2 && (c.tls == nil || c.records() != nil) {
 		b.lowat = newLowat(c.nc, resp.ContentLength)
 	}
 	return resp, nil
