@@ -165,18 +165,28 @@ func (w *headWriter) reset() {
 // field writes the values of a field.
 func (w *headWriter) field(name string, values ...string) {
 	for _, v := range values {
-		w.out = append(w.out, name...)
-		w.out = append(w.out, ": "...)
-		w.out = append(w.out, textproto.TrimString(v)...)
-		w.out = append(w.out, "\r\n"...)
+		w.line(name, textproto.TrimString(v))
 	}
-	if w.trace != nil && w.trace.WroteHeaderField != nil {
-		trimmed := make([]string, len(values))
-		for i, v := range values {
-			trimmed[i] = textproto.TrimString(v)
-		}
-		w.trace.WroteHeaderField(name, trimmed)
+	w.wrote(name, values)
+}
+
+func (w *headWriter) line(name, value string) {
+	w.out = append(w.out, name...)
+	w.out = append(w.out, ": "...)
+	w.out = append(w.out, value...)
+	w.out = append(w.out, "\r\n"...)
+}
+
+// wrote calls the hook for a field.
+func (w *headWriter) wrote(name string, values []string) {
+	if w.trace == nil || w.trace.WroteHeaderField == nil {
+		return
 	}
+	trimmed := make([]string, len(values))
+	for i, v := range values {
+		trimmed[i] = textproto.TrimString(v)
+	}
+	w.trace.WroteHeaderField(name, trimmed)
 }
 
 // write writes the head of req. order, if not nil, has fields in the order and spelling in
@@ -221,7 +231,8 @@ func (w *headWriter) write(req *http.Request, f *requestFraming, order *headers.
 		w.field("Transfer-Encoding", "chunked")
 	}
 	if len(f.trailer) > 0 {
-		w.field("Trailer", strings.Join(f.trailer, ","))
+		w.line("Trailer", strings.Join(f.trailer, ","))
+		w.wrote("Trailer", f.trailer)
 	}
 	w.rest(req.Header)
 	w.out = append(w.out, "\r\n"...)

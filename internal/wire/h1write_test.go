@@ -3,8 +3,10 @@ package wire
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply/headers"
+	"github.com/netreply/netreply/internal/dial"
 	"github.com/netreply/netreply/internal/testserver"
 )
 
@@ -167,4 +170,33 @@ func TestHostOfRequest(t *testing.T) {
 			assert.Equal(t, want, <-hosts)
 		}
 	})
+}
+
+// TestWroteHeaderField: the hook for fields gets those that net/http's connections tell, in
+// their order, and with their values.
+func TestWroteHeaderField(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	told := map[string][]string{}
+	for engine, newTransport := range engines {
+		tr := newTransport(Config{Dialer: &dial.Dialer{}})
+		defer tr.Close()
+		for _, length := range []int64{0, -1, 4} {
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteHeaderField: func(name string, values []string) {
+				told[engine] = append(told[engine], fmt.Sprintf("%s %q", name, values))
+			}})
+			req, err := http.NewRequestWithContext(ctx, "POST", s.URL, nil)
+			require.NoError(t, err)
+			req.Header = http.Header{"X-B": {" 1", "2 "}, "X-A": {"x"}, "User-Agent": {"me"}}
+			if req.ContentLength = length; length != 0 {
+				req.Body = io.NopCloser(strings.NewReader("text"))
+				req.Trailer = http.Header{"X-Z": {"z"}, "X-Y": {"y"}}
+			}
+			req.Close = length < 0
+			resp, err := tr.RoundTrip(req, &Exchange{Observer: &recorder{}, Key: Key{Scheme: "http", Addr: req.URL.Host}})
+			require.NoError(t, err)
+			resp.Body.Close()
+		}
+	}
+	assert.Equal(t, told["net/http"], told["own"])
+	assert.Contains(t, told["own"], `Trailer ["X-Y" "X-Z"]`)
 }
