@@ -39,7 +39,7 @@ lint: ## formatting, go.mod, go vet here and for other systems, staticcheck, exh
 	  (cd $$m && go mod tidy -diff && go vet ./... && $(staticcheck) ./...); done
 	$(exhaustive) -typeonly '$(closed_types)' ./...
 	$(exhaustive) -d -typeonly '$(open_types)' ./...
-	@for tags in '$(own)' '-tags netreply_portable'; do echo "go vet, staticcheck: $$tags"; go vet $$tags ./internal/wire && $(staticcheck) $$tags ./internal/wire; done
+	@for tags in '$(own)' '-tags netreply_portable'; do echo "go vet, staticcheck: $$tags"; go vet $$tags ./internal/wire; $(staticcheck) $$tags ./internal/wire; done
 	@for s in $(systems); do echo "go vet: $$s"; GOOS=$${s%/*} GOARCH=$${s#*/} go vet $(portable); \
 	  GOOS=$${s%/*} GOARCH=$${s#*/} go vet $(own) ./internal/wire; done
 
