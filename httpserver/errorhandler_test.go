@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"testing/iotest"
@@ -146,6 +147,20 @@ func TestErrorHandler(t *testing.T) {
 	assert.Empty(t, asked(s, "GET", "/none", nil).Body.String())
 	assert.NoError(t, got)
 	assert.Empty(t, s.Methods(httptest.NewRequest("GET", "/known/x", nil)))
+	assert.NotPanics(t, func() { s.Methods(httptest.NewRequest("GET", "/bare", nil)) }, "no route is called")
+}
+
+// TestErrorHandlerEndsGoroutine: as a handler that does so, it ends the connection.
+func TestErrorHandlerEndsGoroutine(t *testing.T) {
+	s := newServer(t, httpserver.Config{ErrorLog: quiet(), ErrorHandler: func(*http.Request, *httpserver.Responder, error) {
+		new(testing.T).SkipNow()
+	}})
+	everyError(s)
+	addr := listen(t, s)
+	for _, path := range []string{"/silent", "/panics", "/told", "/none"} {
+		got, _ := rawUntil(t, addr, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		assert.Empty(t, got, path)
+	}
 }
 
 // TestErrorHandlerOverHTTP: 408 and 429, which need a connection, and an answer with a body
@@ -374,5 +389,41 @@ func TestEmptyTypes(t *testing.T) {
 	} {
 		addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, w *httpserver.Responder) { assert.NoError(t, do(w)) }))
 		assert.Equal(t, "HTTP/1.1 410 Gone\r\n"+want+"Content-Length: 0\r\nConnection: close\r\n\r\n", raw(t, addr, h1("GET")))
+	}
+}
+
+// TestErrorHandlerBesideHandler: what a handler has left behind may answer at the same time;
+// one of both does, and the answer is whole.
+func TestErrorHandlerBesideHandler(t *testing.T) {
+	var left sync.WaitGroup
+	defer left.Wait()
+	s := newServer(t, httpserver.Config{ErrorLog: quiet(), ErrorHandler: func(_ *http.Request, w *httpserver.Responder, _ error) {
+		w.WriteData([]byte("one of both"), "text/plain", httpserver.InternalServerError)
+	}})
+	s.Handle("/", func(_ *http.Request, w *httpserver.Responder) {
+		left.Go(func() { w.WriteData([]byte("one of both"), "text/plain") })
+	})
+	addr := listen(t, s)
+	for range 100 {
+		assert.Regexp(t, "^HTTP/1.1 (200 OK|500 Internal Server Error)\r\n(.+\r\n)*\r\none of both$", raw(t, addr, h1("GET")))
+	}
+}
+
+// TestErrorHandlerHTTP2: the same there, and the fields of a connection stay away.
+func TestErrorHandlerHTTP2(t *testing.T) {
+	for want, c := range map[string]httpserver.Config{
+		"HEADERS :status=431 content-length=5 content-type=text/plain\nDATA sorry\nEND":               {MaxHeaderSize: 1},
+		"HEADERS :status=404 content-length=5 content-type=text/plain\nDATA sorry\nEND":               {},
+		"HEADERS :status=429 content-length=5 content-type=text/plain retry-after=1\nDATA sorry\nEND": {RateLimit: 1},
+	} {
+		c.HTTP2Cleartext = true
+		c.ErrorHandler = func(_ *http.Request, w *httpserver.Responder, err error) {
+			assert.NoError(t, w.WriteData([]byte("sorry"), "text/plain", httpserver.ProblemOf(err).Status))
+		}
+		addr := listen(t, newServer(t, c))
+		if c.RateLimit > 0 {
+			frames(t, addr, "GET")
+		}
+		assert.Equal(t, want, frames(t, addr, "GET"))
 	}
 }

@@ -183,7 +183,8 @@ func (s *Responder) WriteInformational(status StatusCode, h Headers) error {
 }
 
 // SetWriteDeadline bounds the time that writing may take from now on, see
-// http.ResponseController. A Server's StallTimeout holds besides.
+// http.ResponseController. A Server's StallTimeout holds besides. A call that has to wait
+// longer fails with an error that is ErrClientGone and os.ErrDeadlineExceeded.
 func (s *Responder) SetWriteDeadline(t time.Time) error {
 	x := s.exchange()
 	x.mu.Lock()
