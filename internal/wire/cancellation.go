@@ -3,8 +3,11 @@ package wire
 import (
 	"context"
 	"errors"
+	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"github.com/netreply/netreply/internal/reqctx"
 )
 
 // Ending exchanges and connections where net/http would wait for the peer. Its HTTP/2
@@ -20,11 +23,19 @@ const endGrace = 200 * time.Millisecond
 
 // cancellation ends an exchange on a shared connection with its context. It is nil for an
 // exchange that net/http ends by itself.
+//
+// It is also the context that net/http gets: the own one of the request would have to make
+// one of package context for it, and its trace. Both are for this exchange only.
 type cancellation struct {
+	context.Context // of the request
+	done            chan struct{}
+	trace           httptrace.ClientTrace
+
 	t     *Transport
 	c     *conn
 	began time.Time
-	stop  func() bool
+	stop  func() bool     // ends watching the context; nil if that cannot end, or for watched
+	own   *reqctx.Context // the context if it calls ContextEnded itself, else nil
 
 	mu       sync.Mutex
 	response *responseBody // nil before the response head
@@ -34,12 +45,25 @@ type cancellation struct {
 
 // watch begins to watch ctx, before the request is sent on c.
 func (t *Transport) watch(ctx context.Context, c *conn) *cancellation {
-	if !c.http2 || ctx.Done() == nil {
+	if !c.http2 {
 		return nil
 	}
-	e := &cancellation{t: t, c: c, began: time.Now()}
-	e.stop = context.AfterFunc(ctx, func() { e.giveUp(ctx) })
+	e := &cancellation{Context: ctx, done: make(chan struct{}), t: t, c: c, began: time.Now()}
+	if own, ok := ctx.(*reqctx.Context); ok && own.Watch(e) {
+		e.own = own
+	} else if ctx.Done() != nil {
+		e.stop = context.AfterFunc(ctx, e.ContextEnded)
+	}
 	return e
+}
+
+// Done is closed at the end of the context, unless the exchange has ended before.
+func (e *cancellation) Done() <-chan struct{} { return e.done }
+
+// ContextEnded is called at the end of the context. It does not block.
+func (e *cancellation) ContextEnded() {
+	close(e.done)
+	go e.giveUp()
 }
 
 // outOfTime reports whether a context has ended because of a time limit.
@@ -54,8 +78,8 @@ func outOfTime(ctx context.Context) bool {
 const silenceLimit = 250 * time.Millisecond
 
 // giveUp runs at the end of the context, on its own goroutine.
-func (e *cancellation) giveUp(ctx context.Context) {
-	if h, ok := e.c.connection.(*h2Conn); ok && outOfTime(ctx) && h.silentFor() >= min(silenceLimit, time.Since(e.began)/2) {
+func (e *cancellation) giveUp() {
+	if h, ok := e.c.connection.(*h2Conn); ok && outOfTime(e.Context) && h.silentFor() >= min(silenceLimit, time.Since(e.began)/2) {
 		e.t.retire(e.c)
 	}
 	e.mu.Lock()
@@ -89,7 +113,12 @@ func (e *cancellation) finish() {
 	if e == nil {
 		return
 	}
-	e.stop()
+	switch {
+	case e.own != nil:
+		e.own.Unwatch(e)
+	case e.stop != nil:
+		e.stop()
+	}
 	e.mu.Lock()
 	e.finished = true
 	e.mu.Unlock()

@@ -38,11 +38,8 @@ func (s *h2Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, erro
 		closeBody(req)
 		return nil, err
 	}
-	addTrace(req, &httptrace.ClientTrace{Got1xxResponse: x.Observer.Interim})
+	s.prepare(req, x)
 	req = withoutHops(req)
-	if req.Method == http.MethodHead {
-		req = s.markHead(req)
-	}
 	resp, err := s.cc.RoundTrip(req)
 	if err != nil {
 		return nil, s.fault(err, Headers, x)
@@ -76,12 +73,19 @@ func (s *h2Conn) awaitSettings(ctx context.Context) error {
 	return nil
 }
 
-// markHead tells the guard which stream is a HEAD request. net/http calls the trace under
-// the lock under which it writes the request.
-func (s *h2Conn) markHead(req *http.Request) *http.Request {
-	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		WroteHeaderField: func(string, []string) { s.guard.isHead = true },
-	}))
+// prepare gives the request the context for net/http, with a trace that reports interim
+// responses, and tells the guard which stream is a HEAD request: net/http calls it under the
+// lock under which it writes the request. It is not inlined, to keep the stack of roundTrip
+// small.
+//
+//go:noinline
+func (s *h2Conn) prepare(req *http.Request, x *Exchange) {
+	e := x.cancellation
+	e.trace.Got1xxResponse = x.Observer.Interim
+	if req.Method == http.MethodHead {
+		e.trace.WroteHeaderField = func(string, []string) { s.guard.isHead = true }
+	}
+	*req = *req.WithContext(httptrace.WithClientTrace(e, &e.trace))
 }
 
 // emptyBody is the body of a response that has none by definition. net/http would report

@@ -280,7 +280,7 @@ func FuzzH2Client(f *testing.F) {
 				}
 			}
 		}()
-		c := &conn{host: &host{}, nc: near, stream: near}
+		c := &conn{host: &host{}, nc: near, stream: near, http2: true}
 		s, err := tr.newH2Conn(Key{Scheme: "http", Addr: "h:80"}, c)
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -293,7 +293,9 @@ func FuzzH2Client(f *testing.F) {
 					body = strings.NewReader("some text")
 				}
 				req, _ := http.NewRequestWithContext(ctx, method, "http://h/", body)
-				resp, err := s.roundTrip(req, &Exchange{Observer: &recorder{}})
+				x := &Exchange{Observer: &recorder{}, cancellation: tr.watch(ctx, c)}
+				defer x.cancellation.finish()
+				resp, err := s.roundTrip(req, x)
 				if err == nil {
 					_, err = io.Copy(io.Discard, resp.Body)
 					resp.Body.Close()
