@@ -126,17 +126,20 @@ func (c *Context) Done() <-chan struct{} { return c.Std().Done() }
 
 // Err is nil before the end.
 func (c *Context) Err() error {
-	if !c.ended.Load() || c.byParent {
+	if !c.endsItself() {
 		return c.parent.Err()
 	}
 	return context.Canceled
 }
 
+// endsItself reports whether Cancel has ended the context.
+func (c *Context) endsItself() bool { return c.ended.Load() && !c.byParent }
+
 // Value returns a value of the parent. The keys of package context are pointers to int: with
 // one, context.Cause looks for the context that has the cause, and a derived context for the
-// one that it ends with.
+// one that it ends with. When the parent has ended, that of Std may not have been told yet.
 func (c *Context) Value(key any) any {
-	if _, ok := key.(*int); ok {
+	if _, ok := key.(*int); ok && (c.endsItself() || c.parent.Err() == nil) {
 		return c.Std().Value(key)
 	}
 	return c.parent.Value(key)
