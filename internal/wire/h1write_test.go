@@ -160,7 +160,8 @@ func TestHostOfRequest(t *testing.T) {
 			}
 		})
 		b := with(Config{})
-		for host, want := range map[string]string{"bücher.example:80": "xn--bcher-kva.example:80", "[fe80::1%eth0]": "[fe80::1]", "other.example": "other.example", "": s.Addr} {
+		for host, want := range map[string]string{"bücher.example:80": "xn--bcher-kva.example:80", "[fe80::1%eth0]": "[fe80::1]", "other.example": "other.example", "": s.Addr,
+			"a.example\r\nX-A: b": "", "a b": ""} {
 			req, err := http.NewRequestWithContext(t.Context(), "", s.URL(), nil)
 			require.NoError(t, err)
 			req.Host = host
