@@ -203,6 +203,9 @@ func (x *exchange) Sending(c wire.Conn) {
 	m := x.meter()
 	if m != nil {
 		x.upload.peer = c.Ended
+		if x.upload.blocking != nil && c.Detached {
+			x.upload.blocking.direct.Store(true)
+		}
 		m.onEnd = x.uploadEnded
 	}
 	if m != nil && t.Rate != nil {

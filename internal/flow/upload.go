@@ -310,22 +310,28 @@ func (u *upload) Close() error {
 	u.stopped.Store(true)
 	u.resumeClock()
 	u.stop()
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	if u.blocking == nil || !u.blocking.direct.Load() {
+		u.mu.Lock() // the end of a running Read
+		defer u.mu.Unlock()
+	}
 	u.once.Do(u.close)
 	return nil
 }
 
 // blockingSource reads a source whose Read may block regardless of the context, such as a
-// pipe. Each Read runs on its own goroutine and into its own buffer, so that the caller can
-// stop waiting: net/http waits for a Read of the request body before it ends an exchange,
-// and over HTTP/2 could not reset the stream otherwise. The goroutine ends when the
-// source's Read returns.
+// pipe. Unless direct is set, each Read runs on its own goroutine and into its own buffer,
+// so that the caller can stop waiting: net/http waits for a Read of the request body before
+// it ends an exchange, and over HTTP/2 could not reset the stream otherwise. The goroutine
+// ends when the source's Read returns.
 type blockingSource struct {
 	src     io.Reader
 	stopped chan struct{}
 	once    sync.Once
 	result  chan sourceRead // result of the running Read; capacity 1
+	// direct: a Read runs on the goroutine of the reader, for which nobody waits; see
+	// wire.Conn.Detached. It is set before the first.
+	direct atomic.Bool
+	turn   chan struct{} // held by such a Read; capacity 1
 
 	// used by the reader only
 	buf     []byte
@@ -343,11 +349,14 @@ type sourceRead struct {
 const sourceBuffer = 64 << 10
 
 func newBlockingSource(src io.Reader) *blockingSource {
-	return &blockingSource{src: src, stopped: make(chan struct{}), result: make(chan sourceRead, 1)}
+	return &blockingSource{src: src, stopped: make(chan struct{}), result: make(chan sourceRead, 1), turn: make(chan struct{}, 1)}
 }
 
 // read waits for bytes, until ctx ends, peer is closed, or stop is called.
 func (b *blockingSource) read(ctx context.Context, peer <-chan struct{}, p []byte) (int, error) {
+	if b.direct.Load() {
+		return b.readDirectly(p)
+	}
 	if len(b.unread) == 0 && b.err == nil {
 		if !b.reading {
 			if b.buf == nil {
@@ -378,12 +387,33 @@ func (b *blockingSource) read(ctx context.Context, peer <-chan struct{}, p []byt
 	return n, b.err
 }
 
+// readDirectly reads on the goroutine of the reader, for which nobody waits.
+func (b *blockingSource) readDirectly(p []byte) (int, error) {
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	select {
+	case <-b.stopped:
+		return 0, errUploadStopped
+	default:
+		return b.src.Read(p)
+	}
+}
+
 // stop ends a waiting read.
 func (b *blockingSource) stop() { b.once.Do(func() { close(b.stopped) }) }
 
 // idle waits for the end of a running Read of the source, so that it can be rewound. It
 // must not run concurrently with read.
 func (b *blockingSource) idle(ctx context.Context) error {
+	if b.direct.Load() {
+		select {
+		case b.turn <- struct{}{}:
+			<-b.turn
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	if !b.reading {
 		return nil
 	}

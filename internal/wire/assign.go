@@ -47,6 +47,7 @@ func (c *conn) carry(n int) {
 // begin begins an exchange on c, which was reserved for it.
 func (c *conn) begin(x *Exchange) {
 	x.Conn = Conn{HTTP2: c.http2, Reused: c.uses > 0 || c.preopened || c.delayed, TLS: c.tls, Addrs: c.addrs, Ended: c.ended(), nc: c.nc}
+	_, x.Conn.Detached = c.connection.(*h1Conn)
 	x.wasIdle = c.uses > 0 || c.preopened
 	if x.gotConn != nil {
 		*x.gotConn = c.gotConnInfo()

@@ -83,11 +83,13 @@ type Addrs struct{ Local, Remote net.Addr }
 type Conn struct {
 	HTTP2  bool
 	Reused bool
-	TLS    *tls.ConnectionState
-	Addrs  *Addrs
+	// Detached: the request body is read on a goroutine for which nobody waits.
+	Detached bool
+	TLS      *tls.ConnectionState
+	Addrs    *Addrs
 	// Ended is closed when the peer has ended the connection. A request body whose Read may
-	// block must also watch it, in addition to the context and its Close, because net/http
-	// waits for that Read before it ends an exchange.
+	// block must also watch it, in addition to the context and its Close, unless Detached is
+	// set, because net/http waits for that Read before it ends an exchange.
 	Ended <-chan struct{}
 
 	nc net.Conn
