@@ -110,3 +110,24 @@ func TestEndOvertakesReset(t *testing.T) {
 		})
 	}
 }
+
+// TestSentDuringWrite: the bytes of a Write that has not returned yet count as sent: a server
+// may have answered them already.
+func TestSentDuringWrite(t *testing.T) {
+	nc := newResetConn("", syscall.ECONNRESET)
+	nc.writes = 1 // the next one waits
+	c := newTapConn(nc, 4096)
+	c.arm("GET", &recorder{})
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.Write(make([]byte, 100))
+	}()
+	<-nc.writing
+	_, sent := c.counts()
+	assert.EqualValues(t, 100, sent)
+	c.Close()
+	<-written
+	_, sent = c.counts()
+	assert.Zero(t, sent)
+}

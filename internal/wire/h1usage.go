@@ -66,15 +66,16 @@ func (c *tapConn) interim(code int, header textproto.MIMEHeader) error {
 	return observer.Interim(code, header)
 }
 
-// beginWrite reports whether a request may be written: always once it has begun, and
-// otherwise unless reading has ended.
-func (c *tapConn) beginWrite() bool {
+// beginWrite begins a Write of n bytes. It reports false if that must not be made: at the
+// beginning of a request, if reading has ended.
+func (c *tapConn) beginWrite(n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.usage == connArmed && c.readErr != nil {
 		return false
 	}
 	c.running.begin()
+	c.running.bytes = n
 	if c.usage != connArmed {
 		return true
 	}

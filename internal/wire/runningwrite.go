@@ -9,6 +9,7 @@ import "time"
 // by the lock of the connection.
 type runningWrite struct {
 	running bool
+	bytes   int           // of it, for tapConn.counts
 	cut     bool          // its deadline was set
 	over    chan struct{} // for the reader that waits
 }
@@ -16,7 +17,7 @@ type runningWrite struct {
 func (w *runningWrite) begin() { w.running = true }
 
 func (w *runningWrite) end() {
-	w.running = false
+	w.running, w.bytes = false, 0
 	if w.over != nil {
 		close(w.over)
 		w.over = nil

@@ -47,10 +47,12 @@ func newTapConn(c net.Conn, headLimit int64) *tapConn {
 	return t
 }
 
+// counts returns the bytes of the exchange. Those of a running Write count as sent: the server
+// may have answered them already.
 func (c *tapConn) counts() (received, sent int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.received, c.sent
+	return c.received, c.sent + int64(c.running.bytes)
 }
 
 // state reports whether the peer has ended the stream, and the error that has ended
@@ -116,7 +118,7 @@ func (c *tapConn) becomeTunnel() {
 }
 
 func (c *tapConn) Write(p []byte) (int, error) {
-	if !c.beginWrite() {
+	if !c.beginWrite(len(p)) {
 		return 0, errNotSent
 	}
 	n, err := c.Conn.Write(p)
