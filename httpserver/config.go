@@ -69,7 +69,7 @@ type Config struct {
 	// loaded anew when they have changed; the last good pair is kept while they cannot be.
 	CertFile, KeyFile string
 	// HTTP2 has the settings of HTTP/2, which takes TLS or HTTP2Cleartext, see
-	// http.HTTP2Config; nil for those of net/http.
+	// http.HTTP2Config; nil for those of net/http. A WriteByteTimeout of 0 is StallTimeout.
 	HTTP2 *http.HTTP2Config
 	// Allow has the networks whose clients may connect, empty for all but those in Deny.
 	// Connections of others are closed as they come, by Serve, and Logger has a record of
@@ -177,4 +177,17 @@ func (c *Config) check() error {
 		c.DrainTimeout = 10 * time.Second
 	}
 	return nil
+}
+
+// http2 is HTTP2 with StallTimeout for a client that reads nothing from its connection. The
+// deadline of a stream does not reach a frame that waits there.
+func (c *Config) http2() *http.HTTP2Config {
+	var settings http.HTTP2Config
+	if c.HTTP2 != nil {
+		settings = *c.HTTP2
+	}
+	if settings.WriteByteTimeout == 0 {
+		settings.WriteByteTimeout = max(0, c.StallTimeout)
+	}
+	return &settings
 }

@@ -61,7 +61,7 @@ func NewServer(c Config) (*Server, error) {
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.all, s.endAll = context.WithCancelCause(context.Background())
 	s.http = http.Server{
-		Handler: s, IdleTimeout: c.KeepAliveTimeout, ReadHeaderTimeout: c.KeepAliveTimeout, TLSConfig: tlsConfig, ErrorLog: errorLog, HTTP2: c.HTTP2,
+		Handler: s, IdleTimeout: c.KeepAliveTimeout, ReadHeaderTimeout: c.KeepAliveTimeout, TLSConfig: tlsConfig, ErrorLog: errorLog, HTTP2: c.http2(),
 		// net/http answers 431 to what is too long for it, be it the target: ServeHTTP tells them apart.
 		// Its HTTP/2 reckons with twice that in 32 bits.
 		MaxHeaderBytes: int(min(1<<30, max(1<<20, int64(c.MaxURLSize)+int64(c.MaxHeaderSize)))),
