@@ -40,13 +40,13 @@ func NewServer(c Config) (*Server, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	tlsConfig := c.TLS
+	tlsConfig := c.TLS.Clone() // net/http puts HTTP/2 into it
 	if c.CertFile != "" {
 		certs, err := loadCertificate(c.CertFile, c.KeyFile, c.complain)
 		if err != nil {
 			return nil, err
 		}
-		if tlsConfig = c.TLS.Clone(); tlsConfig == nil {
+		if tlsConfig == nil {
 			tlsConfig = &tls.Config{}
 		}
 		tlsConfig.Certificates, tlsConfig.GetCertificate = nil, certs.get
@@ -219,7 +219,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	if sw := serverWriterOf(r); sw != nil && sw.r != r {
 		sw.routed(r, "")
 	}
-	if s.missing != nil || s.cfg.ErrorHandler != nil {
+	if (s.missing != nil || s.cfg.ErrorHandler != nil) && r.RequestURI != "*" { // which ServeMux refuses with 400
 		if h, pattern := s.mux.Handler(r); pattern == "" {
 			if s.missing != nil {
 				h = s.missing
