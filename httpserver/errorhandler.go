@@ -77,6 +77,7 @@ func (x *exchange) handleError(err error) (answered bool) {
 	}
 	x.mu.Lock()
 	lent := x.lent
+	x.lent = false
 	if e := (*HTTPError)(nil); errors.As(err, &e) && len(e.Allow) > 0 {
 		x.w.Header()["Allow"] = []string{strings.Join(e.Allow, ", ")}
 	}
@@ -93,10 +94,18 @@ func (x *exchange) handleError(err error) (answered bool) {
 		default:
 			x.writer.fail(&PanicError{v, debug.Stack()})
 		}
-		answered = x.state != fresh || x.lent && !lent
+		answered = x.state != fresh || x.lent && x.mayBeWritten()
+		x.lent = lent || x.lent && answered
 	}()
 	f(x.r, &Responder{x}, err) // x's own Responder may have been swapped
 	return false
+}
+
+// mayBeWritten tells whether a writer that was lent may have been given an answer. Only of the
+// Server's own it is known that it was not: others may hold one back.
+func (x *exchange) mayBeWritten() bool {
+	w, ok := x.w.(*serverWriter)
+	return !ok || w.status != 0 || w.taken
 }
 
 // errorHandler is that of the Server, once: what it does not answer it is not asked again.

@@ -214,8 +214,8 @@ func (h *EventHub) Serve(r *http.Request, w *Responder) {
 	}
 	greeting, err := c.greeting(r)
 	if err != nil {
-		w.WriteStatus(InternalServerError)
 		err = fmt.Errorf("httpserver: EventHubConfig.Welcome: %w", err)
+		w.writeHTTPError(&HTTPError{Status: InternalServerError, Err: err})
 		if x := w.exchange(); x.writer != nil {
 			x.fail(err)
 		} else {

@@ -298,8 +298,12 @@ func (x *exchange) noAnswer() error {
 }
 
 // refuse notes an error of an answer, and returns it: if there is none in the end, that is why.
+// That the client has gone is noted at once: what is answered after that is nobody's.
 func (x *exchange) refuse(err error) error {
 	if err != nil {
+		if x.writer != nil && errors.Is(err, ErrClientGone) && errors.Is(x.ended(), ErrClientGone) {
+			x.writer.fail(err)
+		}
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.refused = err

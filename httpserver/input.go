@@ -52,7 +52,7 @@ type InputError struct {
 func (e *InputError) Error() string {
 	text := "httpserver: input: " + e.forClient()
 	if e.Err != nil {
-		text += ": " + e.Err.Error()
+		text += ": " + shorten(e.Err.Error(), maxLogged) // encoding/json shows all of a number or name
 	}
 	return text
 }
