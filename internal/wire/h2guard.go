@@ -269,13 +269,11 @@ func (g *h2Guard) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return n, nil
 	}
+	send := g.queue.write
 	if shared && len(p) <= h2QueuedWrite {
-		if err := g.queue.add(p); err != nil {
-			return 0, err
-		}
-		return n, nil
+		send = g.queue.add
 	}
-	if err := g.queue.write(p); err != nil {
+	if err := send(p); err != nil {
 		g.awaitReason(err)
 		return 0, err
 	}

@@ -136,7 +136,7 @@ func (q *h2Queue) run() {
 		if q.writing || len(q.bytes) == 0 || q.usable() != nil {
 			continue
 		}
-		if err := q.flush(nil); err != nil {
+		if err := q.flush(nil); err != nil && !q.closed {
 			q.mu.Unlock()
 			q.failed(err)
 			q.mu.Lock()
