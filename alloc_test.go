@@ -56,7 +56,7 @@ func TestAllocations(t *testing.T) {
 	} {
 		most := map[string]float64{"Get": 43, "Fetch": 42}[name] // with net/http's connection
 		if netreply.OwnHTTP1 {
-			most = map[string]float64{"Get": 13, "Fetch": 12}[name]
+			most = map[string]float64{"Get": 12, "Fetch": 11}[name]
 		}
 		n := testing.AllocsPerRun(500, func() {
 			if body, err := get().ReadAll(); err != nil || len(body) != 1024 {

@@ -65,7 +65,7 @@ func (b *backendBody) open() (io.Reader, error) {
 	}
 	w := b.w
 	b.opened.Store(true)
-	src, err = flow.OpenBody(&w.r.ctx, w.payload, w.r.clock, (*watch)(w.r))
+	src, err = flow.OpenBody(w.r.ctx, w.payload, w.r.clock, (*watch)(w.r))
 	if err == nil {
 		w.beginRate()
 	}

@@ -1,10 +1,12 @@
 package netreply_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -368,4 +370,35 @@ func ExampleParseProxy() {
 	_, err = m.Get(context.Background(), req).ReadAll()
 	fmt.Println(proxy, errors.Is(err, netreply.ProxyConnectionRefusedError), errors.Is(err, netreply.ConnectionRefusedError))
 	// Output: socks5://127.0.0.1:1 true false
+}
+
+// One Reply and one buffer serve any number of requests.
+func ExampleManager_FetchInto() {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "this is "+r.URL.Path)
+	}))
+	defer s.Close()
+	m, err := netreply.NewManager(netreply.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+
+	var reply netreply.Reply
+	var body bytes.Buffer
+	for _, path := range []string{"/a", "/b"} {
+		req, err := netreply.NewRequest(s.URL + path)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := m.FetchInto(context.Background(), &reply, "GET", req, nil); err != nil {
+			log.Fatal(err)
+		}
+		body.Reset()
+		reply.WriteTo(&body)
+		fmt.Println(reply.StatusCode(), &body)
+	}
+	// Output:
+	// 200 this is /a
+	// 200 this is /b
 }

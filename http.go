@@ -86,7 +86,7 @@ func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 	if threshold == 0 {
 		threshold = defaultSafetyThreshold
 	}
-	t := r.m.flow.NewTransfer(&r.ctx, (*watch)(r))
+	t := r.makeTransfer()
 	t.Request = flow.Request{
 		Method:            r.method,
 		URL:               q.URL,
@@ -123,7 +123,8 @@ func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 	}
 	t.Clock = r.clock
 	if q.MinRate > 0 {
-		t.Rate = flow.NewRateGuard(q.MinRate, r.clock, r.transferred, func() { r.stop(minRate(q.MinRate)) })
+		u, n := r.use(), q.MinRate
+		t.Rate = flow.NewRateGuard(n, r.clock, r.transferred, func() { u.stop(minRate(n)) })
 	}
 	return t
 }

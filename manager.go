@@ -81,6 +81,7 @@ func (m *Manager) Fetch(ctx context.Context, verb string, req *Request, body Bod
 	r := m.newReply(ctx, verb, req, body)
 	r.pipe.SetLimit(0)
 	r.run()
+	r.settle()
 	return r
 }
 
@@ -89,7 +90,20 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	if m == nil {
 		m = new(Manager) // which fails the reply
 	}
-	r := &Reply{m: m, method: canonicalMethod(verb), started: now()}
+	r := new(Reply)
+	r.ctx = &r.own
+	r.pipe.Init((*watch)(r), 0)
+	m.begin(ctx, r, verb, req, body)
+	return r
+}
+
+// begin makes r, which has a context and a pipe and nothing else, the reply to a request, and adds
+// it to the Manager's list.
+func (m *Manager) begin(ctx context.Context, r *Reply, verb string, req *Request, body Body) {
+	if r.m == nil {
+		r.m = m
+	}
+	r.method, r.started = canonicalMethod(verb), now()
 	if body != nil {
 		r.more().body = body
 	}
@@ -99,9 +113,10 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 	q := &r.req
 	m.cfg.complete(q)
 	if q.TransferTimeout > 0 || q.MinRate > 0 {
-		r.clock = flow.NewClock(q.TransferTimeout, func() { r.stop(transferTimeout(q.TransferTimeout)) })
+		u, limit := r.use(), q.TransferTimeout
+		r.clock = flow.NewClock(limit, func() { u.stop(transferTimeout(limit)) })
 	}
-	r.pipe.Init((*watch)(r), max(0, q.ReadBufferSize))
+	r.pipe.SetLimit(max(0, q.ReadBufferSize))
 	r.head.length = -1
 	m.takeSSLConfiguration(r)
 	if q.URL != nil && m.flow != nil {
@@ -115,12 +130,12 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 		ctx = context.Background()
 	}
 	r.ctx.Init(ctx)
+	r.begun()
 	if m.enter(r) {
 		r.watchContext(ctx)
 	} else {
 		r.ctx.Cancel(errManagerClosed)
 	}
-	return r
 }
 
 // enter adds a reply to the list. After Close it does not: Close does not wait for that reply.

@@ -31,8 +31,9 @@ import (
 // read.
 type Reply struct {
 	m   *Manager
-	req Request        // a copy, with the Manager's defaults
-	ctx reqctx.Context // a child of the one that the request was sent with
+	req Request         // a copy, with the Manager's defaults
+	ctx *reqctx.Context // a child of the one that the request was sent with: own, or another one if own may still be in use
+	own reqctx.Context
 
 	// Owned by the goroutine that runs the transfer.
 	encryption encryption
@@ -57,7 +58,6 @@ type Reply struct {
 	err       *Error
 	method    string
 	url       *url.URL
-	upload    *uploading // of the sending that goes on; nil for none
 	head      head
 	extra     *extra // nil if the reply has nothing of it
 	tls       *tls.ConnectionState
@@ -79,7 +79,9 @@ const (
 
 // extra is what few replies have.
 type extra struct {
+	reuse      *reuse         // nil except for FetchInto
 	body       Body           // of the request; nil from prepare on
+	upload     *uploading     // of the sending that goes on; nil for none
 	dispatcher *dispatcher    // nil without OnSignal
 	decoder    *coding.Reader // nil for a body that is not encoded
 	trailers   *Headers
@@ -94,6 +96,14 @@ type extra struct {
 
 // fromCache reports whether the last response is from the cache.
 func (x *extra) fromCache() bool { return x != nil && x.cache.FromStore }
+
+// sent is how many bytes of the request body were handed to the connection.
+func (x *extra) sent() int64 {
+	if x == nil || x.upload == nil {
+		return 0
+	}
+	return x.upload.sent.Load()
+}
 
 // more returns r.extra, which it makes. The caller holds the lock.
 func (r *Reply) more() *extra {
@@ -136,7 +146,7 @@ func (r *Reply) conclude(err error) {
 	r.mu.Unlock()
 	if ended {
 		// the cause of the cancellation, not an error that followed from it
-		err = endCause(&r.ctx)
+		err = endCause(r.ctx)
 	}
 	var e *Error
 	if err != nil {
@@ -182,7 +192,7 @@ func (r *Reply) prepare() (by server, body *flow.Payload, err error) {
 		return nil, nil, err
 	}
 	if source := r.takeBody(); source != nil {
-		body, err = source.prepare(&r.ctx, !r.req.DoNotBufferUploadData)
+		body, err = source.prepare(r.ctx, !r.req.DoNotBufferUploadData)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -191,7 +201,7 @@ func (r *Reply) prepare() (by server, body *flow.Payload, err error) {
 		}
 	}
 	if r.ctx.Err() != nil {
-		return nil, nil, context.Cause(&r.ctx)
+		return nil, nil, context.Cause(r.ctx)
 	}
 	r.clock.Start()
 	return by, body, nil
@@ -217,7 +227,7 @@ func (r *Reply) received(err error, trailers *Headers, fields http.Header) error
 	if err == nil && r.ctx.Err() != nil {
 		// A body that ends after the cancellation may be cut short by it: a server that
 		// sees the connection close finishes its response.
-		err = context.Cause(&r.ctx)
+		err = context.Cause(r.ctx)
 	}
 	if err != nil {
 		return err
@@ -274,7 +284,7 @@ func (r *Reply) finish() {
 		return
 	}
 	r.state = finished
-	r.upload = nil // which leads to the request body
+	r.dropUpload() // which leads to the request body
 	p := finalProgress(r.pipe.Received(), r.head.length, r.head.noBody)
 	if !r.head.seen {
 		p.Total = p.Done
@@ -291,6 +301,15 @@ func (r *Reply) finish() {
 		r.pipe.End(nil)
 	}
 	r.dispatch(last)
+}
+
+// settle waits, after run, until the reply is finished: another goroutine may be ending it.
+func (r *Reply) settle() {
+	r.mu.Lock()
+	for r.state == ending && r.extra != nil && r.extra.dispatcher != nil && r.extra.dispatcher.busy {
+		r.waitDispatch()
+	}
+	r.finish()
 }
 
 // uploaded reports whether any upload progress was emitted (D3).
@@ -312,8 +331,8 @@ func (r *Reply) describe(e *Error, received int64) {
 	if owed := r.awaitedAction(); owed != "" && e.Code == TimeoutError {
 		e.Err = &waitError{e.Err, owed}
 	}
-	if r.upload != nil && e.Sent == 0 {
-		e.Sent = r.upload.sent.Load()
+	if e.Sent == 0 {
+		e.Sent = r.extra.sent()
 	}
 	e.Retryable = retryable(e, r.req.idempotent(r.method))
 }
@@ -325,9 +344,11 @@ func (r *Reply) describe(e *Error, received int64) {
 func (r *Reply) Abort() { r.abort(errAborted) }
 
 func (r *Reply) abort(cause error) {
-	if r.m == nil {
+	u, ok := r.hold()
+	if !ok {
 		return
 	}
+	defer u.leave()
 	r.ctx.Cancel(cause)
 	r.mu.Lock()
 	switch r.state {
@@ -347,7 +368,7 @@ func (r *Reply) abort(cause error) {
 // Bytes received before a time limit stay readable, as for other failures (rule S30).
 func (r *Reply) stop(cause error) {
 	r.ctx.Cancel(cause)
-	e := classify(endCause(&r.ctx), r.phase(), r.URL().Hostname())
+	e := classify(endCause(r.ctx), r.phase(), r.URL().Hostname())
 	r.mu.Lock()
 	switch {
 	case r.state == ending:
@@ -364,9 +385,8 @@ func (r *Reply) watchContext(caller context.Context) {
 	if caller.Done() == nil {
 		return
 	}
-	r.unwatch = context.AfterFunc(caller, func() {
-		r.stop(context.Cause(&r.ctx)) // a child of caller; it holds the cause
-	})
+	u := r.use()
+	r.unwatch = context.AfterFunc(caller, func() { u.stop(context.Cause(caller)) })
 }
 
 // Close stops a running transfer like Abort, and frees the memory of unread bytes. Reading

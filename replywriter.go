@@ -101,7 +101,8 @@ func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyW
 		h.Del(length)
 	}
 	if n := r.req.MinRate; n > 0 {
-		w.rate = flow.NewRateGuard(n, r.clock, r.transferred, func() { r.stop(minRate(n)) })
+		u := r.use()
+		w.rate = flow.NewRateGuard(n, r.clock, r.transferred, func() { u.stop(minRate(n)) })
 	}
 	return w
 }
@@ -131,7 +132,7 @@ func (w *replyWriter) serve() (next *onward, err error) {
 	defer w.leave()
 	r.prepareBackend(w)
 	if a, ok := w.b.(Aborter); ok {
-		w.unabort = context.AfterFunc(&r.ctx, func() { a.Abort(&w.request) })
+		w.unabort = context.AfterFunc(r.ctx, func() { a.Abort(&w.request) })
 	}
 	(*watch)(r).Enter(flow.Headers)
 	w.startHeadTimer()
@@ -218,7 +219,7 @@ func (w *replyWriter) outcome(err error) (*onward, error) {
 	case ended:
 		return nil, failure
 	case w.r.ctx.Err() != nil:
-		return nil, context.Cause(&w.r.ctx)
+		return nil, context.Cause(w.r.ctx)
 	}
 	if failure == nil && err != nil {
 		failure = &backendError{err}
@@ -296,7 +297,7 @@ func (w *replyWriter) refused(method string, last stage) error {
 
 // ended is the error of the end of the reply's context.
 func (w *replyWriter) ended() error {
-	return classify(endCause(&w.r.ctx), w.r.phase(), w.url.Hostname())
+	return classify(endCause(w.r.ctx), w.r.phase(), w.url.Hostname())
 }
 
 func (w *replyWriter) SetError(code NetworkError, text string) error {
@@ -362,6 +363,7 @@ func (w *replyWriter) startHeadTimer() {
 	if limit <= 0 {
 		return
 	}
+	u := w.r.use()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.headTimer = time.AfterFunc(limit, func() {
@@ -369,7 +371,7 @@ func (w *replyWriter) startHeadTimer() {
 		late := w.stage == beforeHead && w.waits == 0
 		w.mu.Unlock()
 		if late {
-			(*watch)(w.r).HeadLate()
+			u.stop(headTimeout(limit))
 		}
 	})
 }

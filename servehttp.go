@@ -82,7 +82,7 @@ func (r *Reply) takeConnection(resp *http.Response) error {
 	}
 	r.mu.Unlock()
 	if !taken {
-		return context.Cause(&r.ctx)
+		return context.Cause(r.ctx)
 	}
 	if t := r.takenBy(); t != nil {
 		t.take(resp, conn)

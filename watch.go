@@ -75,21 +75,28 @@ func (w *watch) Uploads(sent *atomic.Int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == running {
-		w.upload, w.hasUpload = nil, sent != nil
-		if sent != nil {
-			w.upload = &uploading{sent, throttle{-progressInterval}} // so that the first progress is emitted
+		(*Reply)(w).dropUpload()
+		if w.hasUpload = sent != nil; sent != nil {
+			(*Reply)(w).more().upload = &uploading{sent, throttle{-progressInterval}} // so that the first progress is emitted
 		}
 	}
 }
 
 func (w *watch) Sent() { (*Reply)(w).emit(sigRequestSent, 0, 0, nil) }
 
+// dropUpload forgets a sending of the body. The caller holds the lock.
+func (r *Reply) dropUpload() {
+	if r.extra != nil {
+		r.extra.upload = nil
+	}
+}
+
 // Uploaded emits UploadProgress. The first and the last of a request are not throttled
 // (rule P10).
 func (w *watch) Uploaded(sent, total int64) {
 	r := (*Reply)(w)
 	r.mu.Lock()
-	due := r.upload == nil || r.upload.throttle.due(r.started.elapsed())
+	due := r.extra == nil || r.extra.upload == nil || r.extra.upload.throttle.due(r.started.elapsed())
 	if r.state != running || !due && sent != total && !r.req.EmitAllUploadProgress {
 		r.mu.Unlock()
 		return
@@ -409,10 +416,7 @@ func (r *Reply) transferred() int64 {
 	n := r.WireBytes()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.upload != nil {
-		n += r.upload.sent.Load()
-	}
-	return n
+	return n + r.extra.sent()
 }
 
 // undoRedirect restores URL and RedirectionTarget if the reply ends while it asks about a

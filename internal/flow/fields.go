@@ -20,9 +20,11 @@ var canonicalFields = map[string]bool{
 }
 
 // toMap makes the map for net/http, without the fields that the transport sets: those for
-// framing, and Host.
-func toMap(h headers.Headers) http.Header {
-	m := make(http.Header, h.Len()+2)
+// framing, and Host. It is m, which must be empty, unless that is nil.
+func toMap(m http.Header, h headers.Headers) http.Header {
+	if m == nil {
+		m = make(http.Header, h.Len()+2)
+	}
 	for name, value := range h.All() {
 		key := textproto.CanonicalMIMEHeaderKey(name)
 		switch key {

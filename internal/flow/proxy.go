@@ -150,7 +150,7 @@ func (h *Hop) enterProxy() error {
 			return wire.DialError(err)
 		}
 	}
-	for name, values := range toMap(proxy.Headers) {
+	for name, values := range toMap(nil, proxy.Headers) {
 		if _, own := h.req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !h.t.headers.Has(name) { // fields of the request take precedence
 			h.req.Header[name] = values
 		}

@@ -88,8 +88,8 @@ func TestMergeCookies(t *testing.T) {
 func TestToMap(t *testing.T) {
 	h := headers.New("host", "a", "content-length", "1", "Transfer-Encoding", "chunked", "x-MINE", "1", "X-Mine", "2", "user-agent", "me",
 		"EXPECT", "100-continue", "x-MINE", "3", "proxy-authorization", "p")
-	assert.Equal(t, http.Header{"x-MINE": {"1", "3"}, "X-Mine": {"2"}, "User-Agent": {"me"}, "Expect": {"100-continue"}, "Proxy-Authorization": {"p"}}, toMap(h))
-	assert.Equal(t, http.Header{}, toMap(headers.Headers{}))
+	assert.Equal(t, http.Header{"x-MINE": {"1", "3"}, "X-Mine": {"2"}, "User-Agent": {"me"}, "Expect": {"100-continue"}, "Proxy-Authorization": {"p"}}, toMap(nil, h))
+	assert.Equal(t, http.Header{}, toMap(nil, headers.Headers{}))
 }
 
 // TestAsksForCodings: rule Z2.

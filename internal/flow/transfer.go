@@ -43,6 +43,8 @@ type Transfer struct {
 	fetchesAgain        bool  // in place of a request that was shared, and has failed
 	fetchesRest         bool  // the cache is not used, since it has lost what is requested
 
+	spareFields http.Header // empty, for the first request; nil for none
+
 	mu   sync.Mutex // guards the timers of response heads
 	head Head       // the last one
 
@@ -57,6 +59,45 @@ type Transfer struct {
 func (e *Engine) NewTransfer(ctx context.Context, w Watcher) *Transfer {
 	return &Transfer{watcher: w, e: e, ctx: ctx}
 }
+
+// Wipe makes a transfer that has been closed one of which nothing is set, for Engine.Renew, and
+// keeps memory for it. It returns false if anything may still refer to the transfer or its context,
+// or if t is nil. Nobody may use the response any more.
+func (t *Transfer) Wipe() bool {
+	if t == nil || !t.plain() {
+		return false
+	}
+	spare, ok := t.first.Spare()
+	if !ok {
+		return false
+	}
+	fields := t.request.Header
+	clear(fields)
+	*t = Transfer{spareFields: fields}
+	t.first.Use(spare)
+	return true
+}
+
+// Renew is NewTransfer in the memory of a transfer after Wipe.
+func (e *Engine) Renew(t *Transfer, ctx context.Context, w Watcher) {
+	t.watcher, t.e, t.ctx = w, e, ctx
+}
+
+// plain reports whether the transfer was one exchange with which only its connection had to do.
+func (t *Transfer) plain() bool {
+	h := &t.hop
+	switch {
+	case h.resp == nil, h.exchange != &t.first, len(h.resp.Header["Set-Cookie"]) > 0, t.head.Decoded, len(t.request.Header) > maxSpareFields:
+		return false
+	case t.upload != nil, h.cached != nil, h.login != nil, h.proxied != nil:
+		return false
+	}
+	return t.Clock == nil && t.Rate == nil && t.first.timer == nil
+}
+
+// maxSpareFields is how many fields a map may have whose memory is kept, since a map never gets
+// smaller.
+const maxSpareFields = 64
 
 // Begin sends the request and returns the final response, whose body is decoded. Close must
 // be called after the response body was closed. If the context has ended the transfer, the
@@ -166,7 +207,8 @@ func (t *Transfer) bareURL(u *url.URL) *url.URL {
 
 //go:noinline
 func (t *Transfer) setFields(req *http.Request) {
-	req.Header = toMap(t.headers)
+	req.Header = toMap(t.spareFields, t.headers)
+	t.spareFields = nil
 	if _, ok := req.Header["User-Agent"]; !ok {
 		req.Header["User-Agent"] = t.e.userAgent
 	}

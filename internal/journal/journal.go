@@ -148,6 +148,9 @@ func (r *Record) wake() {
 	}
 }
 
+// Clear makes r an empty Record. Cursors of before must not be used any more.
+func (r *Record) Clear() { *r = Record{} }
+
 // Close means that no more entries follow.
 func (r *Record) Close() {
 	r.closed = true

@@ -28,6 +28,11 @@ type chunk struct {
 	pooled bool
 }
 
+// spare is w of a chunk whose memory is for the next body, and not in use.
+const spare = -1
+
+func (c *chunk) isSpare() bool { return c.w == spare }
+
 func (c *chunk) alloc(size int) {
 	switch size {
 	case midChunk:
@@ -79,10 +84,16 @@ func (p *Pipe) space(left int64) []byte {
 		}
 	}
 	if c == nil {
-		if c = &p.first; c.data != nil {
+		size := int(p.chunkSize(left))
+		switch c = &p.first; {
+		case c.isSpare() && size <= cap(c.data):
+			*c = chunk{data: c.data[:size]}
+		case c.data != nil && !c.isSpare():
 			c = new(chunk)
+			fallthrough
+		default:
+			c.alloc(size)
 		}
-		c.alloc(int(p.chunkSize(left)))
 		p.add(c)
 	}
 	p.filling = true
@@ -147,7 +158,7 @@ func (p *Pipe) next() []byte {
 		if p.head = c.next; p.head == nil {
 			p.tail = nil
 		}
-		c.free()
+		p.free(c)
 	}
 	return nil
 }
@@ -205,8 +216,19 @@ func (p *Pipe) release() {
 	if !p.stopped || p.unread > 0 || p.filling || p.writing {
 		return
 	}
-	for c := p.head; c != nil; c = c.next {
-		c.free()
+	for c := p.head; c != nil; {
+		next := c.next
+		p.free(c)
+		c = next
 	}
 	p.head, p.tail = nil, nil
+}
+
+// free frees a chunk. The first one of a pipe that is renewed is kept for the next body.
+func (p *Pipe) free(c *chunk) {
+	if p.renews && c == &p.first && !c.pooled && c.data != nil && cap(c.data) <= keepChunk {
+		*c = chunk{data: c.data, w: spare}
+		return
+	}
+	c.free()
 }

@@ -66,6 +66,7 @@ type Pipe struct {
 	wantsBody     bool      // the waiting reader can borrow the body
 	stopped       bool      // no more bytes are accepted
 	closed        bool      // nothing can be read any more
+	renews        bool      // Renew was called: memory is kept
 	scratch       [1]byte
 }
 
@@ -74,6 +75,24 @@ type Pipe struct {
 func (p *Pipe) Init(owner Owner, limit int64) {
 	p.owner, p.limit = owner, limit
 	p.changed.L = &p.mu
+}
+
+// Renew makes a pipe whose body has ended, or an empty one, that of another body, and keeps
+// memory for that one. Unread bytes are dropped. It returns false and does nothing while anybody
+// uses the pipe.
+func (p *Pipe) Renew(owner Owner, limit int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.filling || p.writing || p.draining > 0 || p.loan != nil {
+		return false
+	}
+	p.renews, p.stopped, p.unread = true, true, 0
+	p.release()
+	p.received, p.err, p.size = 0, nil, 0
+	p.readerWaits, p.wantsBody, p.whole, p.stopped, p.closed = false, false, false, false, false
+	p.scratch = [1]byte{}
+	p.Init(owner, limit)
+	return true
 }
 
 // Room waits until there are fewer unread bytes than the limit, and returns space for more.

@@ -46,6 +46,9 @@ type h1Exchange struct {
 	left     int64          // bytes of a body of known length still to be read
 	resp     *http.Response // whose trailers are at the end of a chunked body
 
+	head  parsedHead
+	clean bool // nothing refers to the exchange after its end; see Exchange.Spare
+
 	mu       sync.Mutex
 	reading  bool // Read runs
 	closed   bool // Close was called
@@ -55,7 +58,11 @@ type h1Exchange struct {
 }
 
 func (h *h1Conn) newExchange(req *http.Request, x *Exchange) *h1Exchange {
-	e := &h1Exchange{h: h, x: x, ctx: req.Context(), buf: borrowBuffers(h.headLimit, req.Method, h.lenient)}
+	e := x.h1
+	if e == nil {
+		e = new(h1Exchange)
+	}
+	*e = h1Exchange{h: h, x: x, ctx: req.Context(), buf: borrowBuffers(h.headLimit, req.Method, h.lenient), head: e.head}
 	e.trace = httptrace.ContextClientTrace(e.ctx)
 	if req.Body != http.NoBody {
 		e.body = req.Body
@@ -142,9 +149,11 @@ func (e *h1Exchange) setBody(resp *http.Response) error {
 // finish ends the exchange. ok means that the response was received as a whole. It is called
 // once, by the owner.
 func (e *h1Exchange) finish(ok bool) {
-	if !e.unwatch() {
+	unwatched := e.unwatch()
+	if !unwatched {
 		ok = false // the context has ended: the connection is being interrupted
 	}
+	e.clean = unwatched && e.upload == nil
 	tap := &e.buf.tap
 	ok = ok && tap.fault == nil && tap.stage == over && !tap.noReuse && !e.closes && !e.trailing()
 	if e.upload != nil {

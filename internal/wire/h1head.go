@@ -54,7 +54,11 @@ func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	head := string(b.tap.head)
-	resp, err := b.tap.parse(head, req)
+	into := &e.head
+	if b.tap.stage == inInterim {
+		into = new(parsedHead) // its fields may be kept by a hook
+	}
+	resp, err := b.tap.parse(head, req, into)
 	if err != nil {
 		return nil, e.rejected(err)
 	}

@@ -12,14 +12,15 @@ import (
 
 // parse makes the response of a head that the tap has accepted. The result is that of
 // http.ReadResponse, without a body; the values are parts of head.
-func (t *headTap) parse(head string, req *http.Request) (*http.Response, error) {
+func (t *headTap) parse(head string, req *http.Request, into *parsedHead) (*http.Response, error) {
 	line, lines, _ := strings.Cut(head, "\n")
 	line = strings.TrimSuffix(line, "\r")
-	resp := &http.Response{
+	resp := &into.response
+	*resp = http.Response{
 		Request: req, Proto: line[:len("HTTP/1.1")], ProtoMajor: 1, ProtoMinor: t.minor,
 		Status: line[len("HTTP/1.1 "):], StatusCode: t.status,
 	}
-	h := parseFields(lines)
+	h := into.parseFields(lines)
 	resp.Header = h
 	if hp := h["Pragma"]; len(hp) > 0 && hp[0] == "no-cache" {
 		if _, ok := h["Cache-Control"]; !ok {
@@ -39,11 +40,36 @@ func (t *headTap) parse(head string, req *http.Request) (*http.Response, error) 
 // have the same name, and a head must not cost many times its size.
 const fieldBlock = 64
 
+// parsedHead is the memory of a response and its fields.
+type parsedHead struct {
+	response http.Response
+	fields   http.Header // empty, for the next response; nil for none
+	values   []string    // likewise
+}
+
+// clear makes the memory that of another response: nothing of this one stays. Nobody may use its
+// fields any more.
+func (p *parsedHead) clear() {
+	p.fields = p.response.Header
+	if len(p.fields) > fieldBlock { // a map never gets smaller
+		p.fields = nil
+	}
+	clear(p.fields)
+	clear(p.values)
+	p.response = http.Response{}
+}
+
 // parseFields parses header lines.
-func parseFields(lines string) http.Header {
+func (p *parsedHead) parseFields(lines string) http.Header {
 	n := min(strings.Count(lines, "\n")-1, fieldBlock)
-	h := make(http.Header, n)
-	values := make([]string, n) // one allocation for many names with one value
+	h := p.fields
+	if h == nil {
+		h = make(http.Header, n)
+	}
+	if n > cap(p.values) {
+		p.values = make([]string, n) // one allocation for many names with one value
+	}
+	values := p.values[:n]
 	for lines != "" {
 		var f Field
 		if f, lines = cutField(lines); f.Name == "" {
