@@ -38,7 +38,7 @@ func TestPeerMoved(t *testing.T) {
 	}()
 	<-sending
 	// the system's buffers are full from then on
-	for still, last := 0, int32(-1); still < 5; time.Sleep(20 * time.Millisecond) {
+	for still, last := 0, int32(-1); still < 20; time.Sleep(20 * time.Millisecond) {
 		if tr.PeerMoved(x); x.unacked != last {
 			still, last = 0, x.unacked
 		} else {
