@@ -200,7 +200,7 @@ func (b *requestBody) commit() (last bool) {
 	switch {
 	case b.err == io.EOF:
 		return false
-	case b.err != nil || b.ahead:
+	case b.err != nil || b.ahead || b.expect && b.begun: // the last net/http closes while the client sends
 		return true
 	}
 	b.bound()
