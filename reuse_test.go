@@ -88,7 +88,7 @@ func reuseHandler(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "with a trailer")
 		w.Header().Set("X-Sum", "1")
 	case "/redirect":
-		http.Redirect(w, r, "/small", 302)
+		http.Redirect(w, r, "/small", http.StatusFound)
 	case "/cookie":
 		w.Header().Set("Set-Cookie", "a=b; Path=/never")
 	case "/early":
