@@ -35,7 +35,8 @@ type Config struct {
 	MaxHeaderFields int
 	// MaxConnections is how many connections may be open at one time, 0 for any number.
 	// Those beyond are closed as they come, and Logger has a record of each, at
-	// slog.LevelDebug.
+	// slog.LevelDebug. One that a handler has taken over, such as a WebSocket, is no longer
+	// counted.
 	MaxConnections int
 	// MaxConnectionsPerHost is the same for the connections of one client, which is known by
 	// its address, of IPv6 by its network (/64): the address that the listener gives when the

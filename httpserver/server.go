@@ -191,7 +191,8 @@ func (s *Server) SetMissingHandler(f func(*http.Request, *Responder)) {
 }
 
 // ServeHTTP holds the limits and finds the route. Limits of connections and of the request
-// head's time are Serve's.
+// head's time are Serve's, and so is that a client of HTTP/2 which reads nothing from its
+// connection is cut: another server has to set http.HTTP2Config.WriteByteTimeout for that.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refused := s.refuse(r)
 	if refused != nil && r.ContentLength != 0 {
