@@ -391,11 +391,6 @@ func localError(code NetworkError, text string, err error) *Error {
 	return &Error{Code: code, Phase: PhaseLocal, Text: text, Err: err}
 }
 
-// errInUse is the error of FetchInto for a Reply that it cannot use.
-func errInUse(reason string) error {
-	return localError(ProtocolInvalidOperationError, "Invalid reply", fmt.Errorf("%w: %s", ErrReplyInUse, reason))
-}
-
 // bodyFailure is the error of the source of a request body.
 func bodyFailure(doing string, err error) *Error {
 	err = fmt.Errorf("%s: %w", doing, err)

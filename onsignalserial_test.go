@@ -185,14 +185,17 @@ func TestInterimBlocksOnlyItsReply(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 	}, netreply.Config{}, func(t *testing.T, s *fixture) {
 		require.NoError(t, s.m.Get(t.Context(), s.request("/first")).Wait(deadline(t)))
-		inside, leave := make(chan struct{}), make(chan struct{})
+		inside, leave, finished := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		var seen []string
 		req := s.request("/hints")
 		req.OnSignal = func(_ *netreply.Reply, e netreply.Event) {
 			seen = append(seen, signalName(e))
-			if _, ok := e.(netreply.InformationalReceived); ok {
+			switch e.(type) {
+			case netreply.InformationalReceived:
 				close(inside)
 				<-leave
+			case netreply.Finished:
+				close(finished)
 			}
 		}
 		r := s.m.Get(t.Context(), req)
@@ -200,8 +203,26 @@ func TestInterimBlocksOnlyItsReply(t *testing.T) {
 		assert.NoError(t, s.m.Get(t.Context(), s.request("/other")).Wait(deadline(t)))
 		close(leave)
 		require.NoError(t, r.Wait(deadline(t)))
+		<-finished // OnSignal has been called for all: Wait may show the end before
 		assert.Equal(t, []string{"sent", "informational", "head"}, seen[:3])
 	})
+}
+
+// TestPanicInEverySignal: a reply ends whose OnSignal panics at every signal, that of the error
+// among them.
+func TestPanicInEverySignal(t *testing.T) {
+	s, _ := testserver.NewOrigin(t, testserver.Plain, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1<<20)) }))
+	m := newManager(t, netreply.Config{})
+	req := newRequest(t, s.URL)
+	var r *netreply.Reply
+	req.OnSignal = func(called *netreply.Reply, e netreply.Event) {
+		r = called
+		panic(signalName(e))
+	}
+	assert.Panics(t, func() { m.Fetch(t.Context(), "GET", req, nil) })
+	require.NotNil(t, r)
+	assert.True(t, r.IsFinished())
+	assert.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError)
 }
 
 // TestGoexitInOnSignal: a reply ends whose OnSignal calls runtime.Goexit, as a failed

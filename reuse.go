@@ -3,6 +3,7 @@ package netreply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/netreply/netreply/internal/flow"
@@ -41,6 +42,11 @@ func (m *Manager) FetchInto(ctx context.Context, r *Reply, verb string, req *Req
 
 // ErrReplyInUse is the error of Manager.FetchInto for a Reply that it cannot use.
 var ErrReplyInUse = errors.New("FetchInto needs a zero Reply, or one that FetchInto of the same Manager has returned from")
+
+// errInUse is the error of FetchInto for a Reply that it cannot use.
+func errInUse(reason string) error {
+	return localError(ProtocolInvalidOperationError, "Invalid reply", fmt.Errorf("%w: %s", ErrReplyInUse, reason))
+}
 
 // reuse is what a Reply of FetchInto keeps.
 type reuse struct {
