@@ -86,8 +86,8 @@ type Config struct {
 	//   - 404 where the function of Route returns nil
 	//   - 404, 403 and 500 of WriteFile, and 416 of WriteFile and WriteContent
 	//   - 413, 414, 429 and 431 for requests beyond the limits, which have not passed middleware
-	//   - 500 for a handler that panics or gives no answer, 408 where the body of its request
-	//     came too slowly
+	//   - 500 for a handler that panics or gives no answer, and for a Welcome of an EventHub that
+	//     cannot be sent; 408 where the body of a handler's request came too slowly
 	//
 	// Without it they are a status alone; 404 and 405 have the text of http.ServeMux, 416 that of
 	// http.ServeContent. What net/http refuses by itself, see AfterRequest, and what handlers

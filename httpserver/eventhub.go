@@ -41,7 +41,9 @@ type EventHubConfig struct {
 	// what is between from closing connections, and finds clients that have gone.
 	KeepAlive time.Duration
 	// StallTimeout is how long a client may take for what it is sent before its stream is
-	// cut; 15 s, below 0 any time. Below a Server that of its Config holds instead.
+	// cut; 15 s, below 0 any time. In a Server, Config.StallTimeout is used instead. In an
+	// http.Server, a client of HTTP/2 that reads nothing from its connection is cut by
+	// http.HTTP2Config.WriteByteTimeout only.
 	StallTimeout time.Duration
 	// Retry is how long clients should wait before they come back; 0 leaves it to them.
 	Retry time.Duration

@@ -60,8 +60,8 @@ const (
 //
 // A function that panics before it has answered has answered 500, and the panic is
 // logged as net/http does. Later the answer is cut and the panic goes on. A panic with
-// http.ErrAbortHandler always cuts. What has these statuses in a Server with an ErrorHandler
-// is that one's to answer.
+// http.ErrAbortHandler always cuts. In a Server with an ErrorHandler, that one gives these
+// answers of 500 and 408.
 //
 // HandlerFunc itself panics when the function is nil.
 func HandlerFunc(f func(*http.Request, *Responder)) http.Handler {

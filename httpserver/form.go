@@ -29,7 +29,8 @@ const maxBoundary = 70
 // application/x-www-form-urlencoded) as it comes, and returns its fields. Each file is given
 // to file, in the order in which they come, and what that leaves unread is passed over; an
 // error of it ends ReadForm, which returns it. If file is nil, a form with a file is
-// ErrUnknownField. That no file was chosen, as browsers say it, is no file.
+// ErrUnknownField. A field for a file in which none was chosen, as browsers send it, is
+// passed over.
 //
 // A body that cannot be used is an *InputError; a file that has broken off is one for who
 // reads it, too. Files that file has taken before are its own to remove.

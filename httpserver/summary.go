@@ -63,9 +63,9 @@ type Summary struct {
 
 // Finished lets f know of every request whose handler has returned, those refused for a
 // limit among them, in the order of the calls. What is lost, cut and panicked stands in the
-// Summary's Err. f runs on the request's goroutine, before its end has left. A panic of f is
-// logged, and disturbs neither the others nor the answer; but for http.ErrAbortHandler, which
-// cuts that.
+// Summary's Err. f runs on the request's goroutine, before the end of its answer is sent. A
+// panic of f is logged, and disturbs neither the others nor the answer; but for
+// http.ErrAbortHandler, which cuts that.
 //
 // The request is what has come out of the middleware: with the values in its Context, its
 // Pattern and path values, and a URL that middleware may have changed (RequestURI is the
