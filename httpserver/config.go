@@ -15,22 +15,22 @@ import (
 // Config configures a Server. The zero value has Qt's limits. A limit below 0 is none,
 // where that is said. Settings that have no effect beside others are an error of NewServer.
 type Config struct {
-	// MaxBodySize is the largest request body in bytes; 32 MiB, below 0 any. A request whose
+	// MaxBodySize is the largest request body in bytes: 0 means 32 MiB, below 0 no limit. A request whose
 	// Content-Length says that it is larger gets 413 without reaching middleware or a handler;
 	// otherwise reading the body fails with an *http.MaxBytesError, of which the handler makes
 	// the answer (ProblemOf makes 413).
 	MaxBodySize int64
-	// MaxURLSize is the longest request target in bytes; 64 KiB, below 0 any. Longer ones
+	// MaxURLSize is the longest request target in bytes: 0 means 64 KiB, below 0 no limit. Longer ones
 	// get 414. As every answer that the Server gives by itself, this one has no body if there
 	// is no ErrorHandler.
 	MaxURLSize int
-	// MaxHeaderSize is the largest sum of the header fields in bytes; 64 KiB, below 0 any.
+	// MaxHeaderSize is the largest sum of the header fields in bytes: 0 means 64 KiB, below 0 no limit.
 	// Larger ones get 431.
 	MaxHeaderSize int
-	// MaxHeaderFieldSize is the largest header field in bytes; 48 KiB, below 0 any. Larger
+	// MaxHeaderFieldSize is the largest header field in bytes: 0 means 48 KiB, below 0 no limit. Larger
 	// ones get 431.
 	MaxHeaderFieldSize int
-	// MaxHeaderFields is the largest number of header fields; 128, below 0 any. More get
+	// MaxHeaderFields is the largest number of header fields: 0 means 128, below 0 no limit. More get
 	// 431.
 	MaxHeaderFields int
 	// MaxConnections is how many connections may be open at one time, 0 for any number.
@@ -75,7 +75,8 @@ type Config struct {
 	// Allow has the networks whose clients may connect, empty for all but those in Deny.
 	// Connections of others are closed as they come, by Serve, and Logger has a record of
 	// each, at slog.LevelDebug. What has no IP address, as the peer on a Unix socket, may
-	// connect.
+	// connect. An IPv4 client is in no IPv6 prefix, such as ::/0, also when it connects to an
+	// IPv6 socket: 0.0.0.0/0 is a prefix of its own, for Deny, too.
 	Allow []netip.Prefix
 	// Deny has the networks whose clients may not connect. Allow and Deny cannot both be set:
 	// Qt looks at the former only then.

@@ -161,7 +161,7 @@ func (s *Server) Use(middleware ...func(http.Handler) http.Handler) {
 //
 // Status and Headers are those of the answer. A change of Content-Length, Transfer-Encoding
 // and Trailer does not count. Body is nil and stays so, as does whether the Status has a body
-// (204, 205 and 304 have none): a change of that does not count. Only in answers of
+// (204, 205 and 304 have none): such a change is ignored. Only in answers of
 // SendResponse and Route f can change all that, before middleware sees them.
 //
 // f runs within the call that sends the head: it must not call that request's Responder,
@@ -181,7 +181,7 @@ func (s *Server) prepare(w *serverWriter, p *Response) {
 }
 
 // SetMissingHandler answers what no route takes, instead of the ErrorHandler or ServeMux's
-// 404 and 405, which nil brings back. Methods tells which of both a request is: for 405 it
+// 404 and 405, which nil restores. Methods tells which of both a request is: for 405 it
 // gives what the field Allow has to have (RFC 9110, section 15.5.6).
 func (s *Server) SetMissingHandler(f func(*http.Request, *Responder)) {
 	s.missing = nil
