@@ -292,6 +292,10 @@ func (u *upload) readSource(p []byte) (int, error) {
 		return 0, errUploadStopped
 	}
 	defer u.resumeClock()
+	if u.blocking != nil && u.blocking.direct.Load() {
+		u.mu.Unlock()
+		defer u.mu.Lock()
+	}
 	return u.reading.Read(p)
 }
 
@@ -303,17 +307,15 @@ func (u *upload) resumeClock() {
 	}
 }
 
-// Close ends the reading. If the source does not block, Close waits for a running Read; one
-// that blocks is closed if it is owned, and not waited for. net/http calls Close too, from
-// any goroutine.
+// Close ends the reading, of which nothing is told any more when it returns. If the source does
+// not block, Close waits for a running Read; one that blocks is closed if it is owned, and not
+// waited for. net/http calls Close too, from any goroutine.
 func (u *upload) Close() error {
 	u.stopped.Store(true)
 	u.resumeClock()
 	u.stop()
-	if u.blocking == nil || !u.blocking.direct.Load() {
-		u.mu.Lock() // the end of a running Read
-		defer u.mu.Unlock()
-	}
+	u.mu.Lock() // the end of a running Read
+	defer u.mu.Unlock()
 	u.once.Do(u.close)
 	return nil
 }
