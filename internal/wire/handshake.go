@@ -134,6 +134,7 @@ func (s *handshake) run(ctx context.Context, raw net.Conn) (net.Conn, *tls.Conne
 		if s.chains != nil {
 			state.VerifiedChains = s.chains
 		}
-		return &tlsStream{Conn: c, records: records}, &state, nil
+		renegotiates := state.Version < tls.VersionTLS13 && s.cfg.Renegotiation != tls.RenegotiateNever
+		return &tlsStream{Conn: c, records: records, single: renegotiates}, &state, nil
 	})
 }

@@ -16,6 +16,7 @@ import (
 type tlsStream struct {
 	*tls.Conn
 	records *recordConn
+	single  bool         // Read reads one record: behind it there may be a handshake, which waits
 	writing atomic.Int32 // large Writes that are running
 }
 
@@ -27,7 +28,7 @@ const (
 // Read reads one record, or several into a large p. Like crypto/tls it waits only for the
 // first. It is used by one goroutine at a time.
 func (s *tlsStream) Read(p []byte) (int, error) {
-	if len(p) < largeRead || s.records.ahead.socket == nil {
+	if len(p) < largeRead || s.single || s.records.ahead.socket == nil {
 		return s.Conn.Read(p)
 	}
 	return s.records.ahead.readRecords(s.Conn, p)
