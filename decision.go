@@ -5,18 +5,16 @@ import (
 	"sync"
 )
 
-// asker is what of a Reply its questions depend on.
-type asker interface{ Context() context.Context }
-
 // decision is the common part of all questions: it accepts the first answer while the reply
 // is running.
 type decision struct {
 	mu      sync.Mutex
 	decided bool
 	answer  chan struct{}
-	// asker is nil before the question is asked. After the end of its context no answer is
-	// accepted.
-	asker asker
+	// asker is nil before the question is asked. After the end of ctx, which is that of the
+	// request for which it asks, no answer is accepted.
+	asker *Reply
+	ctx   context.Context
 }
 
 func (d *decision) decisionOf() *decision { return d }
@@ -26,7 +24,7 @@ func (d *decision) decisionOf() *decision { return d }
 func (d *decision) settle(set func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.decided || d.asker != nil && d.asker.Context().Err() != nil {
+	if d.decided || d.ctx != nil && d.ctx.Err() != nil {
 		return false
 	}
 	d.decided = true
@@ -65,10 +63,17 @@ func (d *decision) wait() {
 	d.mu.Unlock()
 	select {
 	case <-d.answer:
-	case <-d.asker.Context().Done():
+	case <-d.ctx.Done():
 	}
 }
 
 // setAsker sets the reply that asks. It must be called before other goroutines see the
 // question.
-func (d *decision) setAsker(r asker) { d.asker = r }
+func (d *decision) setAsker(r *Reply) {
+	d.asker, d.ctx = r, r.ctx
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.extra != nil && r.extra.reuse != nil {
+		r.extra.reuse.asked = true
+	}
+}

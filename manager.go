@@ -100,9 +100,11 @@ func (m *Manager) newReply(ctx context.Context, verb string, req *Request, body 
 // begin makes r, which has a context and a pipe and nothing else, the reply to a request, and adds
 // it to the Manager's list.
 func (m *Manager) begin(ctx context.Context, r *Reply, verb string, req *Request, body Body) {
-	if r.m == nil {
-		r.m = m
+	if ctx == nil {
+		ctx = context.Background()
 	}
+	r.mu.Lock() // others may have r, if it is used again
+	r.m = m
 	r.method, r.started = canonicalMethod(verb), now()
 	if body != nil {
 		r.more().body = body
@@ -112,25 +114,20 @@ func (m *Manager) begin(ctx context.Context, r *Reply, verb string, req *Request
 	}
 	q := &r.req
 	m.cfg.complete(q)
-	if q.TransferTimeout > 0 || q.MinRate > 0 {
-		u, limit := r.use(), q.TransferTimeout
-		r.clock = flow.NewClock(limit, func() { u.stop(transferTimeout(limit)) })
-	}
 	r.pipe.SetLimit(max(0, q.ReadBufferSize))
 	r.head.length = -1
-	m.takeSSLConfiguration(r)
-	if q.URL != nil && m.flow != nil {
-		q.URL = m.flow.Upgrade(q.URL)
-	}
-	if q.URL != nil {
-		r.url = q.URL
-		r.secure = q.URL.Scheme == "https"
-	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	r.ctx.Init(ctx)
-	r.begun()
+	u := r.useLocked()
+	r.mu.Unlock()
+	if limit := q.TransferTimeout; limit > 0 || q.MinRate > 0 {
+		r.clock = flow.NewClock(limit, func() { u.stop(transferTimeout(limit)) })
+	}
+	m.takeSSLConfiguration(r)
+	to := q.URL
+	if to != nil && m.flow != nil {
+		to = m.flow.Upgrade(to)
+	}
+	r.begun(to)
 	if m.enter(r) {
 		r.watchContext(ctx)
 	} else {
@@ -295,9 +292,13 @@ func waitClosed(c <-chan struct{}, limit time.Duration) {
 // reports the error.
 func (m *Manager) takeSSLConfiguration(r *Reply) {
 	c := r.req.SSLConfiguration
+	var made *profiles
 	if m.profiles != nil {
-		r.encryption.profiles, _ = m.profiles.of(c, "")
+		made, _ = m.profiles.of(c, "")
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.encryption.profiles = made
 	switch {
 	case c == nil:
 	case r.encryption.profiles == nil:

@@ -41,7 +41,7 @@ func (q Request) LogValue() slog.Value { return q.printout().logValue() }
 
 func (r *Reply) printout() printout {
 	p := r.facts()
-	if err := r.Err(); r.m != nil && err != nil { // whose text may be the program's
+	if err := r.Err(); r.Manager() != nil && err != nil { // whose text may be the program's
 		p.addString("Err", err.Error())
 	}
 	return p

@@ -111,7 +111,4 @@ func (d *Redirect) Reply() *Reply {
 func (a *ProxyAuthenticator) Reply() *Reply { return a.question().Reply() }
 
 // reply is the reply that asks, nil before that.
-func (d *decision) reply() *Reply {
-	r, _ := d.asker.(*Reply)
-	return r
-}
+func (d *decision) reply() *Reply { return d.asker }

@@ -127,6 +127,9 @@ func (r *Reply) run() {
 // callback of the program has ended the goroutine, by runtime.Goexit or a panic.
 func (r *Reply) leaveManager() {
 	defer r.m.remove(r)
+	if r.unwatch != nil { // conclude may not have been called
+		r.unwatch()
+	}
 	if r.transfer != nil {
 		r.transfer.Abandon()
 	}

@@ -185,6 +185,11 @@ func (r *Reply) watchContext(caller context.Context) {
 // fails afterwards with Err or, where that is nil, with fs.ErrClosed (D7). Close returns
 // nil.
 func (r *Reply) Close() error {
+	u, ok := r.hold()
+	if !ok && u.n > 0 { // between two requests
+		return nil
+	}
+	defer u.leave()
 	r.Abort()
 	r.pipe.Close(fs.ErrClosed)
 	return nil

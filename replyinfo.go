@@ -35,16 +35,20 @@ func (r *Reply) IsRunning() bool { return !r.IsFinished() }
 // Request is a copy of the request as it was sent, with the Manager's defaults filled in.
 func (r *Reply) Request() *Request {
 	r.mu.Lock()
-	q := &r.req
+	q := r.req // a copy, since another request may take its place
 	if r.extra != nil && r.extra.request != nil {
-		q = r.extra.request
+		q = *r.extra.request
 	}
 	r.mu.Unlock()
-	return q.Clone() // neither is changed
+	return q.Clone() // what it refers to is not changed
 }
 
 // Manager is the Manager that sent the request.
-func (r *Reply) Manager() *Manager { return r.m }
+func (r *Reply) Manager() *Manager {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.m
+}
 
 // Operation is the kind of the last hop's request; a redirect may change it.
 func (r *Reply) Operation() Operation { return operationOf(r.Method()) }
@@ -161,17 +165,18 @@ func (r *Reply) SSLConfiguration() SSLState {
 	if of := r.backendSSLState(); of != nil {
 		return of()
 	}
-	if r.encryption.profiles == nil { // not made by NewManager, or an invalid configuration
-		return SSLState{Configuration: r.req.SSLConfiguration}
-	}
-	s := SSLState{Configuration: r.encryption.profiles.from.Clone()}
 	r.mu.Lock()
-	state, u := r.tls, r.url
+	of, origin, given := encryption{profiles: r.encryption.profiles}, r.req.URL, r.req.SSLConfiguration
+	state, u, m := r.tls, r.url, r.m
 	r.mu.Unlock()
+	if of.profiles == nil { // not made by NewManager, or an invalid configuration
+		return SSLState{Configuration: given}
+	}
+	s := SSLState{Configuration: of.profiles.from.Clone()}
 	if state != nil {
 		s.ConnectionState = *state
 		s.addr, _ = httpurl.Address(u)
-		s.profiles = r.encryption.forHop(r.sameOrigin(u))
+		s.profiles = of.forHop(m.flow.SameOrigin(origin, u))
 	}
 	return s
 }

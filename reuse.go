@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/netreply/netreply/internal/flow"
 	"github.com/netreply/netreply/internal/reqctx"
@@ -57,6 +58,7 @@ type reuse struct {
 	// guarded by Reply.mu
 	busy    bool          // FetchInto runs
 	begun   bool          // and what only it may set has been set
+	asked   bool          // a question has the context
 	use     uint32        // number of the request
 	entered int           // how many calls from other goroutines run for it
 	left    chan struct{} // closed when none does any more; nil if nobody waits
@@ -114,9 +116,10 @@ func (r *Reply) clear() {
 	switch {
 	case r.ctx == nil:
 		r.ctx = &r.own
-	case r.transfer != nil || !u.transfer.Wipe(): // somebody may still look at the last context
+	case r.transfer != nil || u.asked || !u.transfer.Wipe(): // somebody may still look at the last context
 		r.ctx, u.transfer, u.watch = new(reqctx.Context), nil, nil
 	}
+	u.asked = false
 	*r.extra = extra{reuse: u}
 	r.req, r.encryption, r.transfer = Request{}, encryption{}, nil
 	r.clock, r.started, r.unwatch = nil, 0, nil
@@ -207,10 +210,14 @@ func (r *Reply) hold() (u use, ok bool) {
 	return u, r.m != nil
 }
 
-// begun makes hold possible.
-func (r *Reply) begun() {
+// begun sets the URL and makes hold possible.
+func (r *Reply) begun(to *url.URL) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if to != nil {
+		r.req.URL, r.url = to, to
+		r.secure = to.Scheme == "https"
+	}
 	if r.extra != nil && r.extra.reuse != nil {
 		r.extra.reuse.begun = true
 	}

@@ -45,6 +45,11 @@ func (r *Reply) Wait(ctx context.Context) error {
 // endsWith reports whether the end of ctx also ends the reply, so that Wait returns Err
 // instead of the cause of ctx.
 func (r *Reply) endsWith(ctx context.Context) bool {
+	u, ok := r.hold()
+	if !ok {
+		return false
+	}
+	defer u.leave()
 	return ctx.Done() == r.ctx.Parent().Done() || ctx.Done() == r.ctx.Done()
 }
 
@@ -103,10 +108,16 @@ func (r *Reply) headOutcome() (over bool, err error) {
 // of the context that the request was sent with. It ends with that context, at Abort or
 // Close, and otherwise when the reply has finished and OnSignal has returned.
 func (r *Reply) Context() context.Context {
-	if r.m == nil {
+	u, ok := r.hold()
+	if !ok { // not made, or between two requests
 		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(errNotMade())
+		if u.n == 0 {
+			cancel(errNotMade())
+		} else {
+			cancel(nil)
+		}
 		return ctx
 	}
+	defer u.leave()
 	return r.ctx.Std()
 }

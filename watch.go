@@ -118,10 +118,14 @@ func (w *watch) Interim(code int, h http.Header) {
 		r.dispatch(e)
 		return
 	}
+	u := r.useLocked()
 	r.mu.Unlock()
 	go func() { // ends with OnSignal, or at once if another goroutine is dispatching
-		r.mu.Lock()
-		r.dispatch(e)
+		if u.enter() {
+			defer u.leave()
+			r.mu.Lock()
+			r.dispatch(e)
+		}
 	}()
 }
 

@@ -177,14 +177,14 @@ func (p *Pipe) consume(n int) {
 }
 
 // take returns all unread bytes, nil if there are none. It does not copy them if they are
-// in one chunk that can be given away.
+// in one chunk that can be given away and would not waste most of its memory.
 func (p *Pipe) take() []byte {
 	if p.unread == 0 || p.writing {
 		return nil
 	}
 	p.next()
 	c := p.head
-	if c == p.tail && !c.pooled && c.r == 0 && (p.stopped && int(c.w) > len(c.data)/2 || int(c.w) == len(c.data)) {
+	if c == p.tail && !c.pooled && c.r == 0 && int(c.w) > cap(c.data)/2 && (p.stopped || int(c.w) == len(c.data)) {
 		all := c.data[:c.w:c.w]
 		c.data = nil
 		p.head, p.tail = nil, nil

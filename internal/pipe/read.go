@@ -153,7 +153,7 @@ func (p *Pipe) writeHead(w io.Writer, data []byte) (n int, err error) {
 		p.mu.Lock()
 		p.writing = false
 		p.consume(n)
-		if p.readerWaits || p.err != nil { // another reader may be waiting
+		if p.readerWaits || p.draining > 0 || p.err != nil { // another reader may be waiting
 			p.changed.Broadcast()
 		}
 	}()

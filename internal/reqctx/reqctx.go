@@ -52,13 +52,12 @@ func (c *Context) Cancel(cause error) {
 	}
 	c.cause, c.byParent = cause, c.parent.Err() != nil
 	c.ended.Store(true)
-	w, cancel := c.watcher, c.cancel
+	w := c.watcher
 	c.watcher = nil
-	byParent := c.byParent
-	c.mu.Unlock()
-	if cancel != nil && !byParent { // which ends it with its own cause
-		cancel(cause)
+	if c.cancel != nil && !c.byParent { // the parent ends it with its own cause
+		c.cancel(cause) // under the lock, for which Std waits: context.Cause knows the cause when Err tells of the end
 	}
+	c.mu.Unlock()
 	if w != nil {
 		w.ContextEnded()
 	}
