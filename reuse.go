@@ -103,8 +103,8 @@ func (r *Reply) renew(m *Manager) error {
 		r.waitDispatch()
 	}
 	if !r.pipe.Renew((*watch)(r), 0) {
-		u.busy = false
-		return errInUse("it is being read")
+		u.busy, u.begun = false, r.m != nil
+		return errInUse("it is being read or written")
 	}
 	r.clear()
 	return nil
