@@ -24,7 +24,7 @@ func TestFetchIntoIsSeen(t *testing.T) {
 			wg.Go(func() {
 				for !over.Load() {
 					r.Err()
-					r.Wait(nil)
+					r.Wait(noContext)
 					_ = r.Context().Err()
 					assert.Contains(t, "/small /404", r.URL().Path)
 					assert.Contains(t, "/small /404", r.Headers().Get("X-Path"))
