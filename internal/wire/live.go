@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"net"
 	"os"
 )
@@ -9,9 +8,6 @@ import (
 // errQuiet is the error of a Read that would have to wait. It is temporary, so that
 // crypto/tls does not keep it, and continues with the next Read.
 var errQuiet net.Error = quietError{}
-
-// errQuietWrite is the error of a Write that might have to wait. It is final.
-var errQuietWrite = errors.New("the connection is idle")
 
 type quietError struct{}
 

@@ -3,12 +3,16 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
 	"sync/atomic"
 	"syscall"
 )
+
+// errQuietWrite is the error of a Write that might have to wait. It is final.
+var errQuietWrite = errors.New("the connection is idle")
 
 // hasSockets reports whether newSocket is supported.
 const hasSockets = true
