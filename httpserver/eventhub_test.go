@@ -139,14 +139,19 @@ func TestEventHub(t *testing.T) {
 type gate struct {
 	header http.Header
 	pieces chan string
+	begun  chan struct{} // a piece has come to the gate
 }
 
-func newGate() *gate { return &gate{http.Header{}, make(chan string)} }
+func newGate() *gate { return &gate{http.Header{}, make(chan string), make(chan struct{}, 1000)} }
 
-func (g *gate) Header() http.Header         { return g.header }
-func (g *gate) WriteHeader(int)             {}
-func (g *gate) Flush()                      {}
-func (g *gate) Write(p []byte) (int, error) { g.pieces <- string(p); return len(p), nil }
+func (g *gate) Header() http.Header { return g.header }
+func (g *gate) WriteHeader(int)     {}
+func (g *gate) Flush()              {}
+func (g *gate) Write(p []byte) (int, error) {
+	g.begun <- struct{}{}
+	g.pieces <- string(p)
+	return len(p), nil
+}
 
 // serveGate serves a hub's client behind a gate, which is closed when that has ended.
 func serveGate(hub *httpserver.EventHub, ctx context.Context) *gate {
@@ -165,10 +170,14 @@ func TestEventHubSlow(t *testing.T) {
 	hub := newHub(t, httpserver.EventHubConfig{Queue: 3, StallTimeout: -1})
 	slow, quick := serveGate(hub, t.Context()), serveGate(hub, t.Context())
 	<-slow.pieces
+	<-slow.begun
 	<-quick.pieces
 	for i := range 5 { // does not wait for the slow one
 		publish(t, hub, fmt.Sprint(i))
 		assert.Contains(t, <-quick.pieces, fmt.Sprintf("data: %d\n\n", i))
+		if i == 0 {
+			<-slow.begun // is on its way, and not in the queue
+		}
 	}
 	var got []string
 	for p := range slow.pieces {
