@@ -240,18 +240,7 @@ func (t *headTap) field(line []byte) {
 		t.detachedField(blank, value)
 		return
 	}
-	for _, c := range name {
-		if !tokenByte[c] {
-			t.fault = fmt.Errorf("%q in the name of a header field", c)
-			return
-		}
-	}
-	if len(name) == 0 {
-		t.fault = errors.New("header field without a name")
-		return
-	}
-	t.hasField, t.framingField = true, false
-	if !t.checkValue(value, name) {
+	if !t.beginField(name, value) {
 		return
 	}
 	switch len(name) {
@@ -282,18 +271,23 @@ func (t *headTap) detachedField(name, value []byte) {
 		t.fault = fmt.Errorf("blank after the name of %s", name)
 		return
 	}
+	t.beginField(name, value)
+}
+
+// beginField checks the name and the value of a field, which following lines may continue.
+func (t *headTap) beginField(name, value []byte) (ok bool) {
 	for _, c := range name {
 		if !tokenByte[c] {
 			t.fault = fmt.Errorf("%q in the name of a header field", c)
-			return
+			return false
 		}
 	}
 	if len(name) == 0 {
 		t.fault = errors.New("header field without a name")
-		return
+		return false
 	}
 	t.hasField, t.framingField = true, false
-	t.checkValue(value, name)
+	return t.checkValue(value, name)
 }
 
 func is(b []byte, s string) bool { return len(b) == len(s) && strings.EqualFold(string(b), s) }

@@ -40,45 +40,21 @@ type socket struct {
 	scratch [1]byte
 }
 
-// newSocket returns nil for anything other than a plain socket: another type may change
-// the bytes or the deadlines.
+// newSocket returns nil for anything other than a plain socket.
 func newSocket(nc net.Conn) *socket {
-	var raw syscall.RawConn
-	var err error
-	switch nc := nc.(type) {
-	case *net.TCPConn:
-		raw, err = nc.SyscallConn()
-	case *net.UnixConn:
-		raw, err = nc.SyscallConn()
-	default:
-		return nil
-	}
-	if err != nil {
+	raw := plainSocket(nc)
+	if raw == nil {
 		return nil
 	}
 	s := &socket{Conn: nc, raw: raw}
-	var b [1]byte
-	s.look = func(fd uintptr) {
-		// the socket is non-blocking: EAGAIN means that nothing has arrived
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-		s.found = err != syscall.EAGAIN && err != syscall.EINTR
-	}
+	s.look = lookInto(&s.found)
 	s.take = func(fd uintptr) bool {
-		for {
-			s.n, s.err = syscall.Read(int(fd), s.p)
-			if s.err != syscall.EINTR {
-				return true
-			}
-		}
+		s.n, s.err = readNow(fd, s.p)
+		return true
 	}
 	s.wait = func(fd uintptr) bool {
 		s.in = inputs.Get().(*[readBuffer]byte)
-		for {
-			s.n, s.err = syscall.Read(int(fd), s.in[:])
-			if s.err != syscall.EINTR {
-				break
-			}
-		}
+		s.n, s.err = readNow(fd, s.in[:])
 		if s.err == syscall.EAGAIN { // it is called again when there is something
 			inputs.Put(s.in)
 			s.in = nil
@@ -136,7 +112,7 @@ func (s *socket) result(err error) (int, error) {
 	case s.err == syscall.EAGAIN:
 		return 0, errQuiet
 	case s.err != nil:
-		return 0, &net.OpError{Op: "read", Net: s.LocalAddr().Network(), Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError("read", s.err)}
+		return 0, readError(s, os.NewSyscallError("read", s.err))
 	case s.n == 0:
 		return 0, io.EOF
 	}

@@ -38,13 +38,15 @@ func TestPeerMoved(t *testing.T) {
 	}()
 	<-sending
 	// the system's buffers are full from then on
-	for still, last := 0, int32(-1); still < 20; time.Sleep(20 * time.Millisecond) {
+	still, last := 0, int32(-1)
+	require.Eventually(t, func() bool {
 		if tr.PeerMoved(x); x.unacked != last {
 			still, last = 0, x.unacked
 		} else {
 			still++
 		}
-	}
+		return still == 20
+	}, time.Minute, 20*time.Millisecond)
 	require.NotZero(t, x.unacked)
 	require.Zero(t, tr.PeerMoved(x))
 	take <- 16 << 20

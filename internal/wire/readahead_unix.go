@@ -73,7 +73,7 @@ func (a *readAhead) fill() error {
 		if e, ok := err.(*net.OpError); ok {
 			err = e.Err
 		}
-		return a.socket.readError(err)
+		return readError(a.socket, err)
 	}
 	return a.err
 }
@@ -85,10 +85,7 @@ func (a *readAhead) takeMore(fd uintptr) bool {
 		a.pooled = aheadPool.Get().(*[aheadBytes]byte)
 		space = a.pooled[:]
 	}
-	n, err := syscall.Read(int(fd), space)
-	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), space)
-	}
+	n, err := readNow(fd, space)
 	if err == nil && n > 0 {
 		a.unread, a.busy = space[:n], n >= aheadFrom
 		a.buffered.Store(true)
@@ -99,7 +96,7 @@ func (a *readAhead) takeMore(fd uintptr) bool {
 	case err == nil:
 		a.err = io.EOF
 	case err != syscall.EAGAIN:
-		a.err = a.socket.readError(os.NewSyscallError("read", err))
+		a.err = readError(a.socket, os.NewSyscallError("read", err))
 	case a.socket.quiet.Load():
 		a.err = errQuiet
 	default:
@@ -147,9 +144,4 @@ func (a *readAhead) takeBack() {
 	default:
 		a.unread = bytes.Clone(a.unread)
 	}
-}
-
-// readError is an error of reading from the socket.
-func (s *socket) readError(err error) error {
-	return &net.OpError{Op: "read", Net: s.LocalAddr().Network(), Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: err}
 }

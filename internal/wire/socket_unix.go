@@ -42,14 +42,51 @@ func newPendingCheck(nc net.Conn) *pendingCheck {
 	if err != nil {
 		return p
 	}
-	var b [1]byte
 	p.raw = raw
-	p.look = func(fd uintptr) {
+	p.look = lookInto(&p.found)
+	return p
+}
+
+// lookInto makes a function that sets found to whether bytes, or the end of the stream, are
+// unread in a socket.
+func lookInto(found *bool) func(fd uintptr) {
+	var b [1]byte
+	return func(fd uintptr) {
 		// the socket is non-blocking: EAGAIN means that nothing is available
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-		p.found = err != syscall.EAGAIN && err != syscall.EINTR
+		*found = err != syscall.EAGAIN && err != syscall.EINTR
 	}
-	return p
+}
+
+// plainSocket returns nil for anything other than a plain socket: another type may change the
+// bytes or the deadlines.
+func plainSocket(nc net.Conn) syscall.RawConn {
+	var raw syscall.RawConn
+	var err error
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		raw, err = nc.SyscallConn()
+	case *net.UnixConn:
+		raw, err = nc.SyscallConn()
+	}
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// readNow reads what has arrived; EAGAIN means nothing.
+func readNow(fd uintptr, p []byte) (n int, err error) {
+	for {
+		if n, err = syscall.Read(int(fd), p); err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// readError is an error of reading from a socket.
+func readError(nc net.Conn, err error) error {
+	return &net.OpError{Op: "read", Net: nc.LocalAddr().Network(), Source: nc.LocalAddr(), Addr: nc.RemoteAddr(), Err: err}
 }
 
 // idleRead reads from a socket on which nothing is expected. Under the lock of the tapConn
@@ -68,29 +105,15 @@ type idleRead struct {
 
 // newIdleRead returns nil for connections other than plain sockets.
 func newIdleRead(c *tapConn) *idleRead {
-	var raw syscall.RawConn
-	var err error
-	switch nc := c.Conn.(type) {
-	case *net.TCPConn:
-		raw, err = nc.SyscallConn()
-	case *net.UnixConn:
-		raw, err = nc.SyscallConn()
-	default:
-		return nil
-	}
-	if err != nil {
+	raw := plainSocket(c.Conn)
+	if raw == nil {
 		return nil
 	}
 	r := &idleRead{raw: raw}
 	r.take = func(fd uintptr) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		for {
-			r.n, r.err = syscall.Read(int(fd), r.p)
-			if r.err != syscall.EINTR {
-				break
-			}
-		}
+		r.n, r.err = readNow(fd, r.p)
 		if r.n > 0 && !c.early() {
 			r.kept = c.acceptBytes(r.p[:r.n])
 		}
@@ -109,7 +132,7 @@ func (r *idleRead) read(c *tapConn, p []byte) (n, kept int, err error) {
 	r.p = nil
 	switch {
 	case r.err != nil:
-		return 0, 0, &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", r.err)}
+		return 0, 0, readError(c, os.NewSyscallError("read", r.err))
 	case r.n == 0:
 		return 0, 0, io.EOF
 	}
