@@ -17,14 +17,16 @@ import (
 // status, headers, error, attributes and TLS state, and the bytes of its body that were not
 // read. FetchInto returns r.Err().
 //
-// A GET on a kept HTTP/1 connection costs a few allocations, if the body is read by Read or
-// WriteTo, not by ReadAll or ReadAvailable, which give its memory away. After other requests
-// (redirects, logins, uploads, HTTP/2, a cache, time limits) new memory is allocated.
+// In a program that is built with the tag netreply_ownh1, a GET on a kept HTTP/1 connection
+// costs a few allocations, if the body is read by Read or WriteTo, not by ReadAll or
+// ReadAvailable, which give its memory away. Without the tag, and after other requests
+// (redirects, logins, uploads, HTTP/2, a cache, time limits), new memory is allocated.
 //
 // What was taken from r before stays what it is: bodies, Headers, errors, URLs, channels,
-// contexts. Abort ends the request that runs, and has no effect between two. Who still uses r itself sees the new request: Manager.Events and Manager.Finished
-// yield r for every request, and no other goroutine should wait for r, read it or range over its
-// Events when FetchInto is called. A connection that Upgraded has returned stays open.
+// contexts. Abort ends the request that runs, and has no effect between two. Who still uses r
+// itself sees the new request: Manager.Events and Manager.Finished yield r for every request,
+// and no other goroutine should wait for r, read it or range over its Events when FetchInto is
+// called. A connection that Upgraded has returned stays open.
 //
 // FetchInto sends nothing and leaves r as it is, with an error that wraps ErrReplyInUse, if r is
 // running, in OnSignal and Answer of r too, or was made by another function or by another
