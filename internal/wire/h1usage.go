@@ -2,6 +2,7 @@ package wire
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/textproto"
 	"time"
@@ -45,11 +46,16 @@ func (c *tapConn) arm(method string, observer Observer) {
 	c.received, c.sent = 0, 0
 }
 
-// disarm ends the assignment to an exchange.
+// disarm ends the assignment to an exchange. If its response was not read to the end, then a
+// Read that still runs fails: io.EOF, which unexpected bytes cause, would be the regular end
+// of a body that ends with the connection.
 func (c *tapConn) disarm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.observer = nil
+	if c.usage == connAwaiting && c.tap.stage != over {
+		c.endReading(net.ErrClosed)
+	}
 	if c.usage == connArmed || c.usage == connAwaiting {
 		c.usage = connIdle
 	}
@@ -187,9 +193,11 @@ func (c *tapConn) acceptBytes(p []byte) (kept int) {
 	return kept
 }
 
-// endReading makes the next Read fail. The caller holds the lock.
+// endReading makes Reads fail, with the first error that is given. The caller holds the lock.
 func (c *tapConn) endReading(err error) {
-	c.endErr = err
+	if c.endErr == nil {
+		c.endErr = err
+	}
 	if c.readErr == nil {
 		c.readErr = err
 	}
