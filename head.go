@@ -19,8 +19,8 @@ type head struct {
 	mapped  http.Header
 	fields  *Headers
 	length  int64 // of the body, -1 if unknown
-	decoded bool  // the body is delivered decoded
 	encoded int64 // length before decoding, -1 if unknown
+	decoded bool  // the body is delivered decoded
 	noBody  bool  // the response has no body
 	final   bool  // no other head follows
 	http2   bool

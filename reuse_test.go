@@ -352,7 +352,7 @@ func TestFetchIntoAllocations(t *testing.T) {
 		}
 	})
 	t.Logf("%.0f allocations", n)
-	most := 42.0 // with net/http's connection
+	most := 45.0 // with net/http's connection: 42, and what the collector empties of its pools
 	if netreply.OwnHTTP1 {
 		most = 3
 	}

@@ -170,7 +170,7 @@ func (p *Pipe) consume(n int) {
 		p.head.r += int32(n)
 		p.unread -= int64(n)
 		if full && !p.full() {
-			p.changed.Broadcast()
+			p.wake()
 		}
 	}
 	p.release()
@@ -191,7 +191,7 @@ func (p *Pipe) take() []byte {
 		full := p.full()
 		p.unread = 0
 		if full {
-			p.changed.Broadcast()
+			p.wake()
 		}
 		return all
 	}

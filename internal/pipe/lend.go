@@ -29,10 +29,10 @@ func (p *Pipe) Lend(body io.Reader, clock Clock) (over bool, err error) {
 	}
 	l := &bodyLoan{body: body, clock: clock}
 	p.loan = l
-	p.changed.Broadcast()
+	p.wake()
 	p.producerWaits = true
 	for !l.returned && !p.stopped {
-		p.changed.Wait()
+		p.wait()
 	}
 	p.producerWaits = false
 	p.loan = nil
@@ -52,7 +52,7 @@ func (p *Pipe) copyDirect(w io.Writer) (total int64, err error) {
 	defer func() {
 		c.free()
 		l.returned = true
-		p.changed.Broadcast()
+		p.wake()
 	}()
 	for !p.stopped && !l.ended && err == nil {
 		var n int

@@ -46,8 +46,8 @@ type Pipe struct {
 
 	mu sync.Mutex
 	// The reader waits for bytes or the end; the producer for room or for the return of the
-	// lent body.
-	changed sync.Cond
+	// lent body. nil until something waits.
+	changed *sync.Cond
 
 	first         chunk // enough for most bodies
 	head, tail    *chunk
@@ -74,7 +74,21 @@ type Pipe struct {
 // no limit.
 func (p *Pipe) Init(owner Owner, limit int64) {
 	p.owner, p.limit = owner, limit
-	p.changed.L = &p.mu
+}
+
+// wait waits for the next wake. The caller holds the lock, which is released meanwhile.
+func (p *Pipe) wait() {
+	if p.changed == nil {
+		p.changed = sync.NewCond(&p.mu)
+	}
+	p.changed.Wait()
+}
+
+// wake ends all waits. The caller holds the lock.
+func (p *Pipe) wake() {
+	if p.changed != nil {
+		p.changed.Broadcast()
+	}
 }
 
 // Renew makes a pipe whose body has ended, or an empty one, that of another body, and keeps
@@ -106,7 +120,7 @@ func (p *Pipe) Room(left int64, clock Clock) ([]byte, error) {
 		p.mu.Lock()
 		p.producerWaits = true
 		for p.full() && !p.stopped {
-			p.changed.Wait()
+			p.wait()
 		}
 		p.producerWaits = false
 		p.mu.Unlock()
@@ -137,7 +151,7 @@ func (p *Pipe) Fill(n int) (woke bool) {
 	woke = p.readerWaits
 	if woke || p.draining > 0 && p.mustDrain() {
 		p.readerWaits = false
-		p.changed.Broadcast()
+		p.wake()
 	}
 	p.mu.Unlock()
 	p.owner.Arrived(received)
@@ -153,7 +167,7 @@ func (p *Pipe) Stop() int64 {
 	defer p.mu.Unlock()
 	p.stopped = true
 	if p.producerWaits {
-		p.changed.Broadcast()
+		p.wake()
 	}
 	return p.received
 }
@@ -171,7 +185,7 @@ func (p *Pipe) End(err error) {
 	}
 	p.stopped = true
 	p.release()
-	p.changed.Broadcast()
+	p.wake()
 }
 
 // Close ends the body and drops the unread bytes. Reading then fails with the error of End
@@ -185,7 +199,7 @@ func (p *Pipe) Close(err error) {
 	p.stopped, p.closed = true, true
 	p.unread = 0
 	p.release()
-	p.changed.Broadcast()
+	p.wake()
 }
 
 // Received is the number of bytes received.
@@ -214,7 +228,7 @@ func (p *Pipe) SetLimit(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.limit = n
-	p.changed.Broadcast()
+	p.wake()
 }
 
 // Peek copies unread bytes to b without consuming them.

@@ -76,7 +76,7 @@ func (p *Pipe) All() ([]byte, error) {
 			}
 			continue
 		}
-		p.changed.Wait()
+		p.wait()
 	}
 	if p.closed {
 		return nil, p.err
@@ -134,7 +134,7 @@ func (p *Pipe) await(takesBody bool) ([]byte, error) {
 		}
 		p.readerWaits = true
 		p.wantsBody = takesBody
-		p.changed.Wait()
+		p.wait()
 		p.wantsBody = false
 	}
 }
@@ -154,7 +154,7 @@ func (p *Pipe) writeHead(w io.Writer, data []byte) (n int, err error) {
 		p.writing = false
 		p.consume(n)
 		if p.readerWaits || p.draining > 0 || p.err != nil { // another reader may be waiting
-			p.changed.Broadcast()
+			p.wake()
 		}
 	}()
 	return write(w, data)
