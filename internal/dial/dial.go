@@ -9,9 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
-	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -36,60 +33,7 @@ type Dialer struct {
 	KeepAlive net.KeepAliveConfig
 }
 
-// TCP opens a TCP connection to addr. connecting, if not nil, is called once, after name
-// resolution and before the first packet is sent, on another goroutine than the caller's.
-func (d *Dialer) TCP(ctx context.Context, addr string, connecting func()) (net.Conn, error) {
-	ctx, cancel := d.limited(ctx)
-	defer cancel()
-	var started atomic.Bool
-	start := func() {
-		if started.CompareAndSwap(false, true) && connecting != nil {
-			connecting()
-		}
-	}
-	if d.DialContext != nil {
-		c, err := d.custom(ctx, addr, start)
-		return c, fail(ctx, Connect, addr, err)
-	}
-	list, looked, err := d.addresses(ctx, addr)
-	if err != nil {
-		err = explain(runtime.GOOS, err)
-		phase := Connect // an invalid port, for instance, is not a failed lookup
-		if looked {
-			phase = Resolve
-		}
-		return nil, fail(ctx, phase, addr, err)
-	}
-	nd := net.Dialer{
-		LocalAddr:       d.LocalAddr,
-		KeepAliveConfig: d.KeepAlive,
-		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-			if err := d.refused(address); err != nil {
-				return err
-			}
-			start()
-			return nil
-		},
-	}
-	c, err := race(ctx, list, func(ctx context.Context, addr string) (net.Conn, error) {
-		if !hasControl {
-			if err := nd.ControlContext(ctx, "tcp", addr, nil); err != nil {
-				return nil, err
-			}
-		}
-		return nd.DialContext(tracedConnect(ctx), "tcp", addr)
-	})
-	if err != nil {
-		err = explain(runtime.GOOS, err)
-		if ctx.Err() != nil {
-			return nil, &Error{Phase: Connect, Addr: addr, Err: &timeoutError{cause(ctx, Connect, addr), err}}
-		}
-		return nil, fail(ctx, Connect, addr, err)
-	}
-	return c, nil
-}
-
-// custom is TCP with DialContext. An address that needs no lookup is checked before the
+// custom opens a connection with DialContext. An address that needs no lookup is checked before the
 // call, and the remote address of the connection afterwards.
 func (d *Dialer) custom(ctx context.Context, addr string, start func()) (net.Conn, error) {
 	if err := d.refusedLiterally(addr); err != nil {

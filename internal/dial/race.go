@@ -43,7 +43,7 @@ func (a Attempts) Unwrap() error {
 // race tries the addresses in turn, each when the previous one has failed or after
 // headStart. It returns the first connection; later ones are closed.
 func race(ctx context.Context, list []netip.AddrPort, dial func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
-	if len(list) == 1 { // the usual case
+	if len(list) == 1 {
 		c, err := dial(ctx, list[0].String())
 		if err != nil {
 			return nil, Attempts{{list[0], err}}

@@ -163,10 +163,28 @@ func (h *host) failUndialled(err error) {
 	}
 }
 
-// dial opens one connection and assigns it to the first waiter.
+// dial opens one connection on a goroutine of its own, and assigns it to the first waiter.
 func (t *Transport) dial(d *dialing) {
+	if key := d.host.key; key.Scheme != Local && key.Route == nil {
+		t.cfg.Dialer.GoTCP(d.ctx, key.Addr, t.connecting(d), func(raw net.Conn, err error) { t.finishDial(d, raw, err) })
+		return
+	}
+	go func() {
+		raw, err := t.dialRaw(d)
+		t.finishDial(d, raw, err)
+	}()
+}
+
+// finishDial continues with a connection below TLS, or the error of dialRaw.
+func (t *Transport) finishDial(d *dialing, raw net.Conn, err error) {
 	defer d.cancel()
-	c, accepted, err := t.connect(d, false)
+	var c *conn
+	var accepted *Profile
+	if err == nil {
+		c, accepted, err = t.connect(d, raw, false)
+	} else {
+		err = DialError(err)
+	}
 	now := time.Now()
 	t.mu.Lock()
 	if err != nil {
@@ -187,13 +205,9 @@ func (t *Transport) report(d *dialing, f func(*news)) {
 	t.mu.Unlock()
 }
 
-// connect opens the connection. With again it does not resume a TLS session.
-func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile, err error) {
+// connect makes the connection over raw. With again it does not resume a TLS session.
+func (t *Transport) connect(d *dialing, raw net.Conn, again bool) (_ *conn, accepted *Profile, err error) {
 	key := d.host.key
-	raw, err := t.dialRaw(d)
-	if err != nil {
-		return nil, nil, DialError(err)
-	}
 	c := &conn{nc: raw, stream: raw, addrs: &Addrs{raw.LocalAddr(), raw.RemoteAddr()}}
 	if t.cfg.HTTP1.Own() || key.Scheme == "https" {
 		c.socket = newSocket(raw)
@@ -204,7 +218,10 @@ func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile,
 		if c.stream, c.tls, err = s.run(d.ctx, raw); err != nil {
 			dial.GiveUp(raw)
 			if errors.Is(err, errStale) && !again {
-				return t.connect(d, true)
+				if raw, err = t.dialRaw(d); err != nil {
+					return nil, nil, DialError(err)
+				}
+				return t.connect(d, raw, true)
 			}
 			return nil, nil, DialError(err)
 		}
@@ -223,10 +240,15 @@ func (t *Transport) connect(d *dialing, again bool) (_ *conn, accepted *Profile,
 	return c, accepted, nil
 }
 
+// connecting is called when a dial begins to connect.
+func (t *Transport) connecting(d *dialing) func() {
+	return func() { t.report(d, func(n *news) { n.connecting = true }) }
+}
+
 // dialRaw opens the connection below TLS: to the target, through a proxy, or to a local
 // socket.
 func (t *Transport) dialRaw(d *dialing) (net.Conn, error) {
-	begun := func() { t.report(d, func(n *news) { n.connecting = true }) }
+	begun := t.connecting(d)
 	dialer, key := t.cfg.Dialer, d.host.key
 	switch {
 	case key.Scheme == Local:

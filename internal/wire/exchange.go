@@ -135,6 +135,7 @@ type Exchange struct {
 	// Repeated reports that the exchange was tried before: Observer.Connecting is not
 	// called then (rule N22).
 	Repeated bool
+	waited   bool  // there was a waiter
 	wasIdle  bool  // the connection was idle before the exchange
 	unacked  int32 // state of PeerMoved, as is moved
 
@@ -142,8 +143,10 @@ type Exchange struct {
 	body         body        // response body
 	h1           *h1Exchange // on an h1Conn
 
-	waiter  *waiter // the last one; guarded by Transport.mu
-	carrier *conn   // set before Sending
+	waiter     *waiter   // while it waits; guarded by Transport.mu
+	lastQueued time.Time // of the last waiter; likewise
+
+	carrier *conn // set before Sending
 	moved   int64
 	gotConn *httptrace.GotConnInfo // set by begin; nil without a trace hook for it
 
@@ -160,7 +163,7 @@ type Spare struct{ h1 *h1Exchange }
 // Nobody may use the response any more.
 func (x *Exchange) Spare() (Spare, bool) {
 	e := x.h1
-	if e == nil || !e.clean || x.waiter != nil {
+	if e == nil || !e.clean || x.waited {
 		return Spare{}, false
 	}
 	x.h1 = nil

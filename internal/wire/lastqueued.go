@@ -10,9 +10,15 @@ import "time"
 func (t *Transport) LastQueued(x *Exchange) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch w := x.waiter; {
-	case w == nil:
-		return time.Time{}
+	if x.waiter != nil {
+		return x.waiter.lastQueued()
+	}
+	return x.lastQueued
+}
+
+// lastQueued is LastQueued of an exchange that waits. The caller holds the lock.
+func (w *waiter) lastQueued() time.Time {
+	switch {
 	case w.queued():
 		return time.Now()
 	case w.dial == nil && w.host.emptied.After(w.unqueued):
@@ -20,6 +26,14 @@ func (t *Transport) LastQueued(x *Exchange) time.Time {
 	default:
 		return w.unqueued
 	}
+}
+
+// waited ends the wait of an exchange, which does not keep its waiter in memory, nor what that
+// refers to.
+func (t *Transport) waited(x *Exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x.lastQueued, x.waiter = x.waiter.lastQueued(), nil
 }
 
 // queued reports whether w waits because all connections are in use.

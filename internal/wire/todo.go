@@ -33,7 +33,7 @@ func (t *Transport) unlock() {
 		d.cancel()
 	}
 	for _, d := range do.dial {
-		go t.dial(d)
+		t.dial(d)
 	}
 	for _, c := range do.close {
 		go t.closeConn(c)

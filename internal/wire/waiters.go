@@ -147,7 +147,7 @@ func (t *Transport) acquire(ctx context.Context, x *Exchange) (*conn, error) {
 // of acquire to keep that stack small.
 func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (c *conn, err error) {
 	w := h.enqueue(&waiter{x: x, trace: httptrace.ContextClientTrace(ctx)})
-	x.waiter = w
+	x.waiter, x.waited = w, true
 	h.startDials()
 	queued := w.queued()
 	t.unlock()
@@ -158,6 +158,7 @@ func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (c *conn, er
 			t.drop(n)
 			t.leave(ctx, w)
 		}
+		t.waited(x)
 	}()
 	x.Observer.Waiting(queued)
 	c, err = t.awaitConn(ctx, w, &n)
