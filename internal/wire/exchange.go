@@ -143,8 +143,8 @@ type Exchange struct {
 	body         body        // response body
 	h1           *h1Exchange // on an h1Conn
 
-	waiter     *waiter   // while it waits; guarded by Transport.mu
-	lastQueued time.Time // of the last waiter; likewise
+	waiter     *waiter    // while it waits; guarded by Transport.mu
+	lastQueued *time.Time // of the last waiter, nil for none; likewise
 
 	carrier *conn // set before Sending
 	moved   int64

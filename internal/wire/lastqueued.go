@@ -10,10 +10,13 @@ import "time"
 func (t *Transport) LastQueued(x *Exchange) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if x.waiter != nil {
+	switch {
+	case x.waiter != nil:
 		return x.waiter.lastQueued()
+	case x.lastQueued != nil:
+		return *x.lastQueued
 	}
-	return x.lastQueued
+	return time.Time{}
 }
 
 // lastQueued is LastQueued of an exchange that waits. The caller holds the lock.
@@ -33,7 +36,8 @@ func (w *waiter) lastQueued() time.Time {
 func (t *Transport) waited(x *Exchange) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	x.lastQueued, x.waiter = x.waiter.lastQueued(), nil
+	last := x.waiter.lastQueued()
+	x.lastQueued, x.waiter = &last, nil
 }
 
 // queued reports whether w waits because all connections are in use.
