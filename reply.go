@@ -123,6 +123,22 @@ func (r *Reply) run() {
 	r.conclude(err)
 }
 
+// runGrown is run on a new goroutine. That may have only 2 KiB of stack, which is too small for a
+// transfer: it grows here, where hardly anything is on it that has to be moved.
+func (r *Reply) runGrown() {
+	growStack(0)
+	r.run()
+}
+
+// growStack makes the goroutine's stack larger than 2 KiB, of which Go's runtime leaves about
+// 1.1 KiB to functions.
+//
+//go:noinline
+func growStack(i byte) byte {
+	var frame [1200]byte
+	return frame[i]
+}
+
 // leaveManager removes the reply from the Manager's list. If its context has not ended, a
 // callback of the program has ended the goroutine, by runtime.Goexit or a panic.
 func (r *Reply) leaveManager() {
