@@ -42,8 +42,23 @@ func (*httpServer) serve(r *Reply, body *flow.Payload, on *onward) error {
 		err = r.receive(resp)
 	}
 	r.transfer.Close()
+	if err == nil {
+		r.recycle()
+	}
 	r.transfer = nil
 	return err
+}
+
+// recycle makes the memory of the transfer, whose response was received as a whole, that of another
+// one, unless somebody else has it or its response.
+func (r *Reply) recycle() {
+	r.mu.Lock()
+	x := r.extra
+	kept := x != nil && (x.reuse != nil || x.taker != nil)
+	r.mu.Unlock()
+	if !kept {
+		r.m.flow.Recycle(r.transfer)
+	}
 }
 
 // receive copies the body to the pipe, and returns the error of the status, if it is one.

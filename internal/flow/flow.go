@@ -8,6 +8,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/netreply/netreply/hsts"
@@ -79,6 +80,7 @@ type Engine struct {
 	spaces    auth.Spaces
 	routes    routes
 	http11    http11Origins
+	spares    sync.Pool // *Transfer, of Recycle
 }
 
 // NewEngine makes an Engine.

@@ -57,7 +57,20 @@ type Transfer struct {
 // NewTransfer makes a transfer that ends with ctx. Its Request must be filled in before
 // Begin.
 func (e *Engine) NewTransfer(ctx context.Context, w Watcher) *Transfer {
-	return &Transfer{watcher: w, e: e, ctx: ctx}
+	t, _ := e.spares.Get().(*Transfer)
+	if t == nil {
+		t = new(Transfer)
+	}
+	e.Renew(t, ctx, w)
+	return t
+}
+
+// Recycle keeps the memory of a transfer that has been closed for NewTransfer, if nothing refers
+// to it any more. Nobody may use the transfer and its response any more.
+func (e *Engine) Recycle(t *Transfer) {
+	if t.Wipe() {
+		e.spares.Put(t)
+	}
 }
 
 // Wipe makes a transfer that has been closed one of which nothing is set, for Engine.Renew, and
