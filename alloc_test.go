@@ -56,7 +56,7 @@ func TestAllocations(t *testing.T) {
 	} {
 		most := map[string]float64{"Get": 45, "Fetch": 44}[name] // with net/http's connection
 		if netreply.OwnHTTP1 {
-			most = map[string]float64{"Get": 14, "Fetch": 13}[name]
+			most = map[string]float64{"Get": 8, "Fetch": 6}[name]
 		}
 		n := testing.AllocsPerRun(500, func() {
 			if body, err := get().ReadAll(); err != nil || len(body) != 1024 {

@@ -8,7 +8,8 @@ import (
 
 // TestCacheAllocations: what a cache adds to the allocations of a small Get, for one that it
 // answers beside one from a Backend, and for one that it does not answer beside one without a
-// cache. BenchmarkCacheHit and BenchmarkCacheMiss have the times.
+// cache, whose transfer uses the memory of the last one. BenchmarkCacheHit and BenchmarkCacheMiss
+// have the times.
 func TestCacheAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -26,6 +27,6 @@ func TestCacheAllocations(t *testing.T) {
 	}
 	t.Log(n)
 	assert.LessOrEqual(t, n["hit"], n["bare"]+6)
-	assert.LessOrEqual(t, n["no-store/memory"], n["no-store/none"]+14)
-	assert.LessOrEqual(t, n["storable/memory"], n["storable/none"]+30)
+	assert.LessOrEqual(t, n["no-store/memory"], n["no-store/none"]+18)
+	assert.LessOrEqual(t, n["storable/memory"], n["storable/none"]+34)
 }
