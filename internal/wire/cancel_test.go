@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/netreply/netreply/internal/dial"
+	"github.com/netreply/netreply/internal/reqctx"
 	"github.com/netreply/netreply/internal/testserver"
 )
 
@@ -61,17 +62,24 @@ func TestCancelInEveryPhase(t *testing.T) {
 				if r.tls {
 					c.url = "https://" + s.Addr
 				}
-				ctx, cancel := context.WithCancelCause(t.Context())
-				if r.source {
-					c.body = readerFunc(func([]byte) (int, error) { <-ctx.Done(); return 0, context.Cause(ctx) })
+				for _, own := range []bool{false, true} {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					if own {
+						o := new(reqctx.Context)
+						o.Init(t.Context())
+						ctx, cancel = o, o.Cancel
+					}
+					if r.source {
+						c.body = readerFunc(func([]byte) (int, error) { <-ctx.Done(); return 0, context.Cause(ctx) })
+					}
+					time.AfterFunc(30*time.Millisecond, func() { cancel(reason) })
+					resp, _, err := b.send(ctx, c)
+					if err == nil {
+						_, err = io.ReadAll(resp.Body)
+						resp.Body.Close()
+					}
+					assert.ErrorIs(t, err, reason)
 				}
-				time.AfterFunc(30*time.Millisecond, func() { cancel(reason) })
-				resp, _, err := b.send(ctx, c)
-				if err == nil {
-					_, err = io.ReadAll(resp.Body)
-					resp.Body.Close()
-				}
-				assert.ErrorIs(t, err, reason)
 			})
 		})
 	}

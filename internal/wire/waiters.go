@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/netreply/netreply/internal/certs"
+	"github.com/netreply/netreply/internal/reqctx"
 )
 
 // waiter is an exchange that waits for a connection. It gets the first one that becomes
@@ -81,6 +82,9 @@ func (w *waiter) notify() {
 	default:
 	}
 }
+
+// ContextEnded is called at the end of the context of the exchange.
+func (w *waiter) ContextEnded() { w.notify() }
 
 // takeNews returns and clears the news.
 func (w *waiter) takeNews() news {
@@ -171,10 +175,16 @@ func (t *Transport) wait(ctx context.Context, h *host, x *Exchange) (c *conn, er
 func (t *Transport) awaitConn(ctx context.Context, w *waiter, n *news) (*conn, error) {
 	x := w.x
 	connecting, encrypted := false, false // already reported
+	var done <-chan struct{}
+	if own, ok := ctx.(*reqctx.Context); ok && own.Watch(w) {
+		defer own.Unwatch(w)
+	} else {
+		done = ctx.Done()
+	}
 	for ctx.Err() == nil {
 		select {
 		case <-w.wake:
-		case <-ctx.Done():
+		case <-done:
 			continue
 		}
 		t.mu.Lock()
