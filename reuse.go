@@ -19,8 +19,9 @@ import (
 //
 // In a program that is built with the tag netreply_ownh1, a GET on a kept HTTP/1 connection
 // costs a few allocations, if the body is read by Read or WriteTo, not by ReadAll or
-// ReadAvailable, which give its memory away. Without the tag, and after other requests
-// (redirects, logins, uploads, HTTP/2, a cache, time limits), new memory is allocated.
+// ReadAvailable, which give its memory away. On HTTP/2 there are those of net/http in addition.
+// Without the tag on HTTP/1, and after other requests (redirects, logins, uploads, a cache, time
+// limits), new memory is allocated.
 //
 // What was taken from r before stays what it is: bodies, Headers, errors, URLs, channels,
 // contexts. Abort ends the request that runs, and has no effect between two. Who still uses r

@@ -35,6 +35,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	}
 	if err == io.EOF {
 		b.release(true)
+		b.cancellation.bodyOver()
 		return n, err
 	}
 	if ctx := b.body.req.Context(); ctx.Err() != nil {

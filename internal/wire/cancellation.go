@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/netreply/netreply/internal/reqctx"
@@ -24,41 +26,98 @@ const endGrace = 200 * time.Millisecond
 // cancellation ends an exchange on a shared connection with its context. It is nil for an
 // exchange that net/http ends by itself.
 //
-// It is also the context that net/http gets: the own one of the request would have to make
-// one of package context for it, and its trace. Both are for this exchange only.
+// It is also the context that net/http gets, with a trace: the own one of the request would
+// have to make one of package context for it. When the exchange is over, a goroutine of net/http
+// may still ask for Done and Err.
 type cancellation struct {
-	context.Context // of the request
+	context.Context // of the request; set under mu
 	done            chan struct{}
 	trace           httptrace.ClientTrace
 
 	t     *Transport
 	c     *conn
+	x     *Exchange
 	began time.Time
-	stop  func() bool     // ends watching the context; nil if that cannot end, or for watched
-	own   *reqctx.Context // the context if it calls ContextEnded itself, else nil
+	stop  func() bool // ends watching the context; nil if that cannot end, or calls ContextEnded itself
+	own   bool        // it calls ContextEnded itself: it is a *reqctx.Context
+	// joined: the trace was changed for this exchange, with another one or for HEAD
+	joined  bool
+	written atomic.Bool // net/http has written the request, which it does not look at any more
 
 	mu       sync.Mutex
-	response *responseBody // nil before the response head
-	canceled bool          // the context has ended
+	answered bool // there is a response body
+	canceled bool // the context has ended
 	finished bool
+	clean    bool // the context had not ended, and is not watched any more
+	over     bool // nobody uses the response body
 }
 
-// watch begins to watch ctx, before the request is sent on c.
-func (t *Transport) watch(ctx context.Context, c *conn) *cancellation {
+// watch begins to watch ctx, before the request is sent on c, in the memory of an earlier exchange
+// if there is any.
+func (t *Transport) watch(ctx context.Context, c *conn, x *Exchange) {
+	e := x.cancellation
 	if !c.http2 {
-		return nil
+		x.cancellation = nil
+		return
 	}
-	e := &cancellation{Context: ctx, done: make(chan struct{}), t: t, c: c, began: time.Now()}
+	if e == nil {
+		e = &cancellation{done: make(chan struct{})}
+		e.trace.Got1xxResponse, e.trace.WroteRequest = e.interim, e.wroteRequest
+		x.cancellation = e
+	}
+	e.mu.Lock()
+	e.Context = ctx
+	e.mu.Unlock()
+	e.t, e.c, e.x, e.began = t, c, x, time.Now()
 	if own, ok := ctx.(*reqctx.Context); ok && own.Watch(e) {
-		e.own = own
+		e.own = true
 	} else if ctx.Done() != nil {
 		e.stop = context.AfterFunc(ctx, e.ContextEnded)
 	}
-	return e
 }
+
+func (e *cancellation) interim(code int, header textproto.MIMEHeader) error {
+	return e.x.Observer.Interim(code, header)
+}
+
+func (e *cancellation) wroteRequest(httptrace.WroteRequestInfo) { e.written.Store(true) }
 
 // Done is closed at the end of the context, unless the exchange has ended before.
 func (e *cancellation) Done() <-chan struct{} { return e.done }
+
+// Err is that of the context.
+func (e *cancellation) Err() error {
+	e.mu.Lock()
+	ctx := e.Context
+	e.mu.Unlock()
+	return ctx.Err()
+}
+
+// Value has the trace in addition to the values of the context.
+func (e *cancellation) Value(key any) any {
+	if key == traceKey && !e.joined {
+		return &e.trace
+	}
+	return e.Context.Value(key)
+}
+
+// traceKey is the key of the trace in a context. Package httptrace tells it to contexts only.
+var traceKey = func() any {
+	var k keyFinder
+	httptrace.ContextClientTrace(&k)
+	return k.key
+}()
+
+// keyFinder is a context that remembers which key it was asked for.
+type keyFinder struct {
+	context.Context
+	key any
+}
+
+func (k *keyFinder) Value(key any) any {
+	k.key = key
+	return nil
+}
 
 // ContextEnded is called at the end of the context. It does not block.
 func (e *cancellation) ContextEnded() {
@@ -84,10 +143,10 @@ func (e *cancellation) giveUp() {
 	}
 	e.mu.Lock()
 	e.canceled = true
-	b := e.response
+	answered := e.answered
 	e.mu.Unlock()
-	if b != nil {
-		b.abandon()
+	if answered {
+		(*responseBody)(e.x).abandon()
 		return
 	}
 	time.AfterFunc(endGrace, func() { // RoundTrip ends by itself, or when the connection is closed
@@ -97,14 +156,15 @@ func (e *cancellation) giveUp() {
 	})
 }
 
-// answered sets the response body to close; false means that the context has already ended.
-func (e *cancellation) answered(b *responseBody) bool {
+// answer is called when there is a response body, which is closed at the end of the context;
+// false means that it has already ended.
+func (e *cancellation) answer() bool {
 	if e == nil {
 		return true
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.response = b
+	e.answered = true
 	return !e.canceled
 }
 
@@ -113,15 +173,42 @@ func (e *cancellation) finish() {
 	if e == nil {
 		return
 	}
+	clean := true
 	switch {
-	case e.own != nil:
-		e.own.Unwatch(e)
+	case e.own:
+		clean = e.Context.(*reqctx.Context).Unwatch(e)
 	case e.stop != nil:
-		e.stop()
+		clean = e.stop()
 	}
 	e.mu.Lock()
-	e.finished = true
+	e.finished, e.clean = true, clean
 	e.mu.Unlock()
+}
+
+// bodyOver is called, as the last thing that is done with a response body, when its end was
+// read, or when there is none.
+func (e *cancellation) bodyOver() {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	e.over = true
+	e.mu.Unlock()
+}
+
+// renew prepares it for another exchange. It returns false if anything may still refer to
+// this one.
+func (e *cancellation) renew() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.clean || !e.over || e.joined || !e.written.Load() {
+		return false
+	}
+	e.Context = context.Background()
+	e.t, e.c, e.x, e.began, e.stop, e.own = nil, nil, nil, time.Time{}, nil, false
+	e.answered, e.finished, e.clean, e.over = false, false, false, false
+	e.written.Store(false)
+	return true
 }
 
 func (e *cancellation) isFinished() bool {

@@ -155,25 +155,39 @@ type Exchange struct {
 	Head string // the bytes of an HTTP/1 response head, for ParseHead; "" on HTTP/2
 }
 
-// Spare is memory for an exchange on an HTTP/1 connection of this package and for its response.
-type Spare struct{ h1 *h1Exchange }
+// Spare is memory for an exchange on an HTTP/1 connection of this package or on HTTP/2, and for
+// its response.
+type Spare struct {
+	h1 *h1Exchange
+	h2 *cancellation
+}
 
 // Spare takes the memory out of an exchange that has ended. It returns false if anything may
-// still refer to the exchange, which is seldom so after one on a kept connection of this package.
-// Nobody may use the response any more.
+// still refer to the exchange or its request, which is seldom so after one on such a connection
+// that was kept. Nobody may use the response any more.
 func (x *Exchange) Spare() (Spare, bool) {
+	if x.waited {
+		return Spare{}, false
+	}
+	if e := x.cancellation; e != nil {
+		if x.body.closed.Load() || !e.renew() {
+			return Spare{}, false
+		}
+		x.cancellation = nil
+		return Spare{h2: e}, true
+	}
 	e := x.h1
-	if e == nil || !e.clean || x.waited {
+	if e == nil || !e.clean {
 		return Spare{}, false
 	}
 	x.h1 = nil
 	e.head.clear()
 	*e = h1Exchange{head: e.head}
-	return Spare{e}, true
+	return Spare{h1: e}, true
 }
 
 // Use makes the exchange use s, before RoundTrip.
-func (x *Exchange) Use(s Spare) { x.h1 = s.h1 }
+func (x *Exchange) Use(s Spare) { x.h1, x.cancellation = s.h1, s.h2 }
 
 // Begun reports, after RoundTrip, whether the exchange had a connection.
 func (x *Exchange) Begun() bool { return x.carrier != nil }

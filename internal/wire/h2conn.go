@@ -8,7 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
-	"net/textproto"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -81,10 +81,13 @@ func (s *h2Conn) awaitSettings(ctx context.Context) error {
 //go:noinline
 func (s *h2Conn) prepare(req *http.Request, x *Exchange) {
 	e := x.cancellation
-	e.trace.Got1xxResponse = x.Observer.Interim
 	if req.Method == http.MethodHead {
 		e.trace.WroteHeaderField = func(string, []string) { s.guard.isHead = true }
+	} else if httptrace.ContextClientTrace(e.Context) == nil {
+		*req = *req.WithContext(e)
+		return
 	}
+	e.joined = true
 	*req = *req.WithContext(httptrace.WithClientTrace(e, &e.trace))
 }
 
@@ -110,8 +113,7 @@ func withoutHops(req *http.Request) *http.Request {
 		req.Close = false
 	}
 	for name := range req.Header {
-		switch textproto.CanonicalMIMEHeaderKey(name) {
-		case "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade":
+		if isHopName(name) {
 			if !copied {
 				req, copied = withOwnHeader(req), true
 			}
@@ -119,6 +121,24 @@ func withoutHops(req *http.Request) *http.Request {
 		}
 	}
 	return req
+}
+
+// isHopName reports whether a field is a connection-specific one, in any spelling.
+func isHopName(name string) bool {
+	hop := ""
+	switch len(name) {
+	case len("Upgrade"):
+		hop = "Upgrade"
+	case len("Connection"): // and of Keep-Alive
+		if hop = "Connection"; name[0]|0x20 == 'k' {
+			hop = "Keep-Alive"
+		}
+	case len("Proxy-Connection"):
+		hop = "Proxy-Connection"
+	default:
+		return false
+	}
+	return strings.EqualFold(name, hop)
 }
 
 // withOwnHeader returns a copy of a request whose header can be changed. It shares Trailer,

@@ -293,7 +293,8 @@ func FuzzH2Client(f *testing.F) {
 					body = strings.NewReader("some text")
 				}
 				req, _ := http.NewRequestWithContext(ctx, method, "http://h/", body)
-				x := &Exchange{Observer: &recorder{}, cancellation: tr.watch(ctx, c)}
+				x := &Exchange{Observer: &recorder{}}
+				tr.watch(ctx, c, x)
 				defer x.cancellation.finish()
 				resp, err := s.roundTrip(req, x)
 				if err == nil {

@@ -168,7 +168,7 @@ func (t *Transport) begin(req *http.Request, x *Exchange) (*conn, error) {
 		closeBody(req)
 		return nil, context.Cause(ctx)
 	}
-	x.cancellation = t.watch(ctx, c)
+	t.watch(ctx, c, x)
 	return c, nil
 }
 
@@ -200,12 +200,13 @@ func (t *Transport) answered(req *http.Request, resp *http.Response, x *Exchange
 	if resp.Body == http.NoBody || !c.http2 && resp.ContentLength == 0 {
 		// there is no body to read
 		t.done(c, x, true)
+		x.cancellation.bodyOver()
 		return resp, nil
 	}
 	b := &x.body
 	b.ReadCloser, b.t, b.req, b.left = resp.Body, t, req, resp.ContentLength
 	resp.Body = (*responseBody)(x)
-	if !x.cancellation.answered((*responseBody)(x)) {
+	if !x.cancellation.answer() {
 		resp.Body.Close()
 		return nil, context.Cause(ctx)
 	}
