@@ -41,7 +41,7 @@ func (a Attribute[T]) setIn(all *attributeValues, value any) (reason string) {
 var (
 	// HTTPStatusCode is the status of the last response head, including redirects.
 	HTTPStatusCode = Attribute[int]{"HttpStatusCode", func(r *Reply) (int, bool) {
-		return r.head.status, r.head.status != 0
+		return int(r.head.status), r.head.status != 0
 	}, (*attributeValues).setStatus}
 	// HTTPReasonPhrase is the reason phrase of that head; always empty for HTTP/2.
 	HTTPReasonPhrase = Attribute[string]{"HttpReasonPhrase", func(r *Reply) (string, bool) {
@@ -51,10 +51,11 @@ var (
 	// wrote it under ManualRedirectPolicy (rule R2), and absolute when the redirect was
 	// refused (D10).
 	RedirectionTarget = Attribute[*url.URL]{"RedirectionTarget", func(r *Reply) (*url.URL, bool) {
-		if r.head.target == nil {
+		to := r.head.target()
+		if to == nil {
 			return nil, false
 		}
-		target := *r.head.target // a copy: the program may change it
+		target := *to // a copy: the program may change it
 		return &target, true
 	}, (*attributeValues).setTarget}
 	// ConnectionEncrypted reports whether the scheme of the hop's URL is https.
@@ -65,7 +66,11 @@ var (
 	// Reply.Headers does not contain that field then, since it is not the length of what is
 	// read (rules A21 and Z4).
 	OriginalContentLength = Attribute[int64]{"OriginalContentLength", func(r *Reply) (int64, bool) {
-		return r.head.encoded, r.head.decoded && r.head.encoded >= 0
+		if !r.head.decoded {
+			return 0, false
+		}
+		n := r.head.rare.encoded
+		return n, n >= 0
 	}, func(v *attributeValues, n int64) string { v.originalLength = &n; return "" }}
 	// HTTP2WasUsed is set with each response head of HTTP.
 	HTTP2WasUsed = Attribute[bool]{"Http2WasUsed", func(r *Reply) (bool, bool) {

@@ -11,7 +11,6 @@ import (
 // transfer; profiles does not change.
 type encryption struct {
 	profiles *profiles // of the request's configuration; nil if that is invalid
-	lenient  *leniency // the certificate flaws that the program has accepted; nil for none
 }
 
 // ignored are the certificate flaws that a request ignores.
@@ -27,16 +26,16 @@ type hopSecurity struct {
 	ignored     ignored
 }
 
-// profile is the TLS profile of the next exchange.
-func (e *encryption) profile(h hopSecurity) *wire.Profile {
+// profile is the TLS profile of the next exchange. accepted may be nil.
+func (e *encryption) profile(h hopSecurity, accepted *leniency) *wire.Profile {
 	p := e.forHop(h.sameOrigin)
 	switch {
 	case h.requiresTLS:
 		return p.hstsProfile()
 	case p.from.reportOnly():
 		return p.strict
-	case e.lenient != nil:
-		return e.lenient.profileFor(p, h.ignored)
+	case accepted != nil:
+		return accepted.profileFor(p, h.ignored)
 	case len(h.ignored.list) > 0:
 		return p.ignoring(h.ignored.list)
 	case h.ignored.all:
@@ -67,14 +66,32 @@ func (l *leniency) allAccepted(f *certs.Failure) bool {
 	return l != nil && covers(l.accepted, f.Problems)
 }
 
-// acceptFlaws adds flaws that the program has accepted, and returns the profile that
-// accepts all of these and those that the request ignores.
-func (e *encryption) acceptFlaws(h hopSecurity, flaws []SSLError) *wire.Profile {
-	if e.lenient == nil {
-		e.lenient = &leniency{}
+// leniency is that of the program, nil if it has accepted nothing. It is used by the goroutine of
+// the transfer.
+func (r *Reply) leniency() *leniency {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.extra == nil {
+		return nil
 	}
-	e.lenient.accepted, e.lenient.of = append(e.lenient.accepted, flaws...), nil
-	return e.lenient.profileFor(e.forHop(h.sameOrigin), h.ignored)
+	return r.extra.lenient
+}
+
+// makeLeniency is leniency, which it makes.
+func (r *Reply) makeLeniency() *leniency {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.more().lenient == nil {
+		r.extra.lenient = new(leniency)
+	}
+	return r.extra.lenient
+}
+
+// acceptFlaws adds flaws that the program has accepted to l, and returns the profile that
+// accepts all of these and those that the request ignores.
+func (e *encryption) acceptFlaws(h hopSecurity, flaws []SSLError, l *leniency) *wire.Profile {
+	l.accepted, l.of = append(l.accepted, flaws...), nil
+	return l.profileFor(e.forHop(h.sameOrigin), h.ignored)
 }
 
 // profileFor returns the profile, made from p, that accepts the flaws of l and those that the

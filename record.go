@@ -10,10 +10,11 @@ import (
 // record is the ordered list of the signals of a reply. Channels and iterators are views of
 // it, so that a late subscriber misses nothing. Consecutive progress signals are merged, so
 // it grows only with the discrete signals. The reply's lock guards it.
-type record struct {
-	journal.Record
-	channels *[signals + 1]channel // nil until the program asks for one
-}
+type record struct{ journal.Record }
+
+// channelSet has the channels of a reply, by their signals; nil for those that the program has
+// not asked for. The reply's lock guards it. A nil set has no channels.
+type channelSet [signals + 1]channel
 
 // entry is one recorded signal, from which events and channel elements are made.
 type entry struct {
@@ -26,25 +27,16 @@ type entry struct {
 // event converts the entry for iterators and OnSignal.
 func (e entry) event() Event { return signalTable[e.kind].event(e) }
 
-// note appends an entry, and sends it to its channel if that exists.
+// note appends an entry.
 func (c *record) note(e entry) journal.Entry {
-	var noted journal.Entry
 	switch k := journal.Kind(e.kind); {
 	case signalTable[e.kind].nature == conflating:
-		noted = c.Conflate(k, e.at, e.a, e.b)
+		return c.Conflate(k, e.at, e.a, e.b)
 	case e.value != nil:
-		noted = c.AppendValue(k, e.at, e.value, e.b)
+		return c.AppendValue(k, e.at, e.value, e.b)
 	default:
-		noted = c.Append(k, e.at, e.a, e.b)
+		return c.Append(k, e.at, e.a, e.b)
 	}
-	c.deliver(e, e.kind)
-	if e.awaited() {
-		c.deliver(e, sigQuestions)
-	}
-	if e.kind == sigFinished {
-		c.close()
-	}
-	return noted
 }
 
 // next returns the first entry after a cursor, and advances the cursor.
@@ -62,34 +54,50 @@ func (c *record) latest(k signal) (entry, bool) {
 	return entry{k, e.At, e.A, e.B, c.Value(e)}, ok
 }
 
+// note sends an entry to its channels, if they exist.
+func (s *channelSet) note(e entry) {
+	if s == nil {
+		return
+	}
+	s.deliver(e, e.kind)
+	if e.awaited() {
+		s.deliver(e, sigQuestions)
+	}
+	if e.kind == sigFinished {
+		s.close()
+	}
+}
+
 // deliver sends an entry to the channel of k, if that exists.
-func (c *record) deliver(e entry, k signal) {
-	if c.channels != nil && c.channels[k] != nil {
-		c.channels[k].deliver(e)
+func (s *channelSet) deliver(e entry, k signal) {
+	if s[k] != nil {
+		s[k].deliver(e)
 	}
 }
 
 // closeQuestions closes the channels of questions.
-func (c *record) closeQuestions() {
+func (s *channelSet) closeQuestions() {
+	if s == nil {
+		return
+	}
 	for k := range signals + 1 {
 		if k.isQuestion() {
-			c.closeChannel(k)
+			s.closeChannel(k)
 		}
 	}
 }
 
 // close closes every channel, that of Finished last.
-func (c *record) close() {
-	c.Close()
-	c.closeChannel(sigQuestions)
+func (s *channelSet) close() {
+	s.closeChannel(sigQuestions)
 	for k := range signals { // sigFinished is the last
-		c.closeChannel(k)
+		s.closeChannel(k)
 	}
 }
 
-func (c *record) closeChannel(k signal) {
-	if c.channels != nil && c.channels[k] != nil {
-		c.channels[k].close()
+func (s *channelSet) closeChannel(k signal) {
+	if s[k] != nil {
+		s[k].close()
 	}
 }
 
@@ -149,23 +157,23 @@ func channelOf[T any](r *Reply, k signal) <-chan T {
 func findChannel[T any](r *Reply, k signal) (ch <-chan T, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := &r.record
-	if c.channels == nil {
-		c.channels = new([signals + 1]channel)
+	x := r.more()
+	if x.channels == nil {
+		x.channels = new(channelSet)
 	}
-	if c.channels[k] == nil {
+	if x.channels[k] == nil {
 		ch := signalTable[k].channel(r)
-		c.channels[k] = ch
+		x.channels[k] = ch
 		var at journal.Cursor
-		for e, ok := c.next(&at); ok; e, ok = c.next(&at) {
+		for e, ok := r.record.next(&at); ok; e, ok = r.record.next(&at) {
 			if e.isFor(k) {
 				ch.deliver(e)
 			}
 		}
-		if c.Closed() || r.m == nil || r.head.final && k.isQuestion() {
+		if r.record.Closed() || r.m == nil || r.head.final && k.isQuestion() {
 			ch.close()
 		}
 	}
-	typed := c.channels[k].(*typedChannel[T])
+	typed := x.channels[k].(*typedChannel[T])
 	return typed.ch, typed.closed
 }

@@ -89,6 +89,16 @@ type extra struct {
 	upgraded   net.Conn          // the connection after a 101 response
 	cache      flow.CacheOutcome // of the last head; zero without a cache
 	headDone   chan struct{}     // made by the first WaitHead
+	channels   *channelSet       // nil until the program asks for one
+	lenient    *leniency         // the certificate flaws that the program has accepted; nil for none
+}
+
+// channelSet is x.channels.
+func (x *extra) channelSet() *channelSet {
+	if x == nil {
+		return nil
+	}
+	return x.channels
 }
 
 // fromCache reports whether the last response is from the cache.

@@ -25,7 +25,7 @@ func (r *Reply) received(err error, trailers *Headers, fields http.Header) error
 	if trailers != nil && r.state == running {
 		r.more().trailers = trailers
 	}
-	status, reason, u := r.head.status, r.head.reason(), r.url
+	status, reason, u := int(r.head.status), r.head.reason(), r.url
 	r.mu.Unlock()
 	if statusError(status) != NoError {
 		return statusFailure(status, reason, httpurl.Redacted(u), fields)
@@ -114,7 +114,7 @@ func (r *Reply) uploaded() bool {
 func (r *Reply) describe(e *Error, received int64) {
 	e.Method, e.URL, e.Hop = r.method, httpurl.Redacted(r.url), int(r.hops)
 	if e.StatusCode == 0 {
-		e.StatusCode = r.head.status
+		e.StatusCode = int(r.head.status)
 	}
 	e.Received = received
 	if r.extra != nil && r.extra.cache.Local != 0 {

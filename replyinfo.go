@@ -64,7 +64,7 @@ func (r *Reply) Method() string {
 func (r *Reply) StatusCode() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.head.status
+	return int(r.head.status)
 }
 
 // ContentLength is the length of the body according to the head, -1 if unknown.
@@ -82,11 +82,7 @@ func (r *Reply) ContentLength() int64 {
 func (r *Reply) Headers() Headers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &r.head
-	if h.fields == nil {
-		h.fields = h.list()
-	}
-	return *h.fields // a shallow copy: changing a Headers copies its fields
+	return r.head.list()
 }
 
 // Trailers are the trailer fields (RFC 9110, section 6.5); they are available once the

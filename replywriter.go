@@ -68,7 +68,7 @@ const (
 )
 
 func newReplyWriter(r *Reply, b Backend, body *flow.Payload, on *onward) *replyWriter {
-	w := &replyWriter{r: r, b: b, payload: body, head: head{length: -1, encoded: -1, final: true}}
+	w := &replyWriter{r: r, b: b, payload: body, head: head{length: -1, final: true}}
 	w.url, w.method, w.headers = r.req.URL, r.Method(), r.req.Headers
 	if on != nil {
 		w.url, w.method, w.headers, w.told = on.url, on.method, on.headers, on.told

@@ -132,7 +132,6 @@ func (r *Reply) clear() {
 	r.head = head{length: -1}
 	r.tls, r.addrs = nil, nil
 	r.throttle, r.done = throttle{}, nil
-	r.record.channels = nil
 	r.record.Clear()
 }
 

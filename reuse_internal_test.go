@@ -49,7 +49,6 @@ func TestClear(t *testing.T) {
 	}
 	r.stage = atomic.Int32{}
 	r.stage.Store(1)
-	r.record.channels = new([signals + 1]channel)
 	r.record.note(entry{kind: sigRequestSent})
 	setAll(reflect.ValueOf(r.extra).Elem())
 	u := r.extra.reuse

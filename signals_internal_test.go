@@ -42,7 +42,7 @@ func TestSignalTable(t *testing.T) {
 
 		require.Contains(t, channels, k)
 		ch := reflect.ValueOf(channels[k]).Call([]reflect.Value{reflect.ValueOf(r)})[0]
-		r.record.note(e)
+		r.keep(e)
 		got, open := ch.Recv()
 		require.True(t, open, "%v", k)
 		if e.value != nil && got.Kind() == reflect.Pointer {

@@ -44,7 +44,7 @@ func (w *watch) Encrypted(state *tls.ConnectionState) {
 func (w *watch) FlawsAccepted(host string, f *certs.Failure) {
 	r := (*Reply)(w)
 	r.showTLS(&tls.ConnectionState{PeerCertificates: f.Chain}) // not verified
-	if r.encryption.lenient.allAccepted(f) || r.encryption.profiles.from.PeerVerifyMode == VerifyNone {
+	if r.leniency().allAccepted(f) || r.encryption.profiles.from.PeerVerifyMode == VerifyNone {
 		return
 	}
 	q := &SSLErrors{Host: host, Errors: sslErrors(f.Problems), Chain: slices.Clone(f.Chain), Ignored: true}
@@ -133,7 +133,7 @@ func (w *watch) Refused(target *url.URL) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == running {
-		w.head.target = target
+		w.head.setTarget(target)
 	}
 }
 
@@ -180,10 +180,9 @@ func (r *Reply) redirectTo(u *url.URL, method string) {
 	r.hops++
 	r.url, r.method = u, method
 	r.secure = u.Scheme == "https"
-	r.head.target, r.head.length, r.head.noBody = nil, -1, false
-	r.head.decoded, r.head.encoded = false, -1
+	r.head.rare, r.head.mapped = nil, nil
+	r.head.length, r.head.noBody, r.head.decoded = -1, false, false
 	r.head.raw, _, _ = strings.Cut(r.head.raw, "\n") // keeps the status line
-	r.head.mapped, r.head.fields = nil, nil
 	if r.extra != nil {
 		r.extra.sslState, r.extra.cache = nil, flow.CacheOutcome{}
 	}
@@ -191,8 +190,9 @@ func (r *Reply) redirectTo(u *url.URL, method string) {
 }
 
 func (w *watch) Profile(u *url.URL) (p *wire.Profile, once bool) {
-	p = w.encryption.profile((*Reply)(w).hopSecurity(u))
-	return p, w.encryption.lenient != nil && p == w.encryption.lenient.profile
+	accepted := (*Reply)(w).leniency()
+	p = w.encryption.profile((*Reply)(w).hopSecurity(u), accepted)
+	return p, accepted != nil && p == accepted.profile
 }
 
 func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool) *wire.Profile {
@@ -210,7 +210,7 @@ func (w *watch) Certificate(u *url.URL, host string, f *certs.Failure, ask bool)
 	if r.ctx.Err() != nil || !covers(accepted, f.Problems) {
 		return nil
 	}
-	return r.encryption.acceptFlaws(r.hopSecurity(u), sslErrors(f.Problems))
+	return r.encryption.acceptFlaws(r.hopSecurity(u), sslErrors(f.Problems), r.makeLeniency())
 }
 
 func (w *watch) Key(about any) {
@@ -412,7 +412,17 @@ func (r *Reply) emitLocked(k signal, a, b int64, value any) {
 func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
 	e := entry{k, r.started.elapsed(), a, b, value}
 	r.m.hub.publish(r, e)
-	return r.record.note(e)
+	return r.keep(e)
+}
+
+// keep adds a signal to the record and the channels. The caller holds the lock.
+func (r *Reply) keep(e entry) journal.Entry {
+	noted := r.record.note(e)
+	r.extra.channelSet().note(e)
+	if e.kind == sigFinished {
+		r.record.Close()
+	}
+	return noted
 }
 
 // transferred is the number of bytes received and sent, for RateGuard.
@@ -431,7 +441,8 @@ func (r *Reply) undoRedirect() {
 	}
 	if e, told := r.record.latest(sigRedirected); told {
 		if d := value[*Redirect](e); !d.isAllowed() {
-			r.url, r.head.target = d.redirection.From, d.redirection.To
+			r.url = d.redirection.From
+			r.head.setTarget(d.redirection.To)
 		}
 	}
 }

@@ -3,9 +3,10 @@ package netreply
 import "github.com/netreply/netreply/internal/flow"
 
 func (w *watch) Head(resp *flow.Head) {
-	h := head{status: resp.StatusCode, length: resp.ContentLength, http: true, http2: resp.ProtoMajor == 2, noBody: resp.NoBody, final: resp.Final, target: resp.Target}
+	h := head{status: uint16(resp.StatusCode), length: resp.ContentLength, http: true, http2: resp.ProtoMajor == 2, noBody: resp.NoBody, final: resp.Final}
+	h.setTarget(resp.Target)
 	if resp.Decoded {
-		h.decoded, h.encoded, h.length = true, h.length, -1
+		h.decode(h.length)
 	}
 	if h.raw = resp.Raw; h.raw == "" {
 		h.mapped = resp.Header
@@ -35,7 +36,8 @@ func (r *Reply) showCache(o *flow.CacheOutcome, h *head, status string) {
 	if h.decoded { // rule Z4
 		shown.Fields.Del("Content-Length")
 	}
-	h.http, h.raw, h.fields = o.Sent, "HTTP/1.1 200 OK", &shown.Fields
+	h.http, h.raw = o.Sent, "HTTP/1.1 200 OK"
+	h.setFields(shown.Fields)
 	if status != "200 OK" {
 		h.raw = "HTTP/1.1 " + status
 	}
@@ -52,7 +54,7 @@ func (r *Reply) showHead(h head) {
 	r.head = h
 	e := r.note(sigMetaData, int64(h.status), 0, nil)
 	if h.final {
-		r.record.closeQuestions()
+		r.extra.channelSet().closeQuestions()
 		r.closeHeadDone()
 	}
 	r.dispatch(e)

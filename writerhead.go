@@ -243,12 +243,15 @@ func (w *replyWriter) showHead() {
 // finalHead completes the head. The caller holds the lock.
 func (w *replyWriter) finalHead() head {
 	h, set := &w.head, &w.attributes
-	h.status, h.target = set.status, set.target
+	h.status = uint16(set.status)
+	h.setTarget(set.target)
 	if h.status != 0 {
-		h.raw = "HTTP/1.1 " + strconv.Itoa(h.status) + " " + set.reason
+		h.raw = "HTTP/1.1 " + strconv.Itoa(set.status) + " " + set.reason
 	}
 	if set.originalLength != nil {
-		h.decoded, h.encoded = *set.originalLength >= 0, *set.originalLength
+		if h.decoded = *set.originalLength >= 0; h.decoded {
+			h.more().encoded = *set.originalLength
+		}
 	}
 	if set.http2 != nil {
 		h.http, h.http2 = true, *set.http2
@@ -263,7 +266,7 @@ func (w *replyWriter) finalHead() head {
 		fields.Del("Content-Length")
 		h.length = -1
 	}
-	h.fields = &fields
+	h.setFields(fields)
 	return *h
 }
 

@@ -7,6 +7,7 @@ package journal
 
 import (
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -17,8 +18,8 @@ type Kind uint8
 type Entry struct {
 	At   time.Duration // by the owner's clock
 	A, B int64         // data of the event
-	// id is the entry's number in the upper 48 bits, from 1 on, then 8 bits each of kind
-	// and flags.
+	// id is the entry's number in the upper 48 bits, from 1 on, then 8 bits of kind and 4 of
+	// flags.
 	id uint64
 }
 
@@ -26,12 +27,15 @@ const (
 	conflates = 1 << iota
 	hasValue  // A is an index of extra.values
 
+	slotShift   = 4 // for short records, see pair
 	kindShift   = 8
 	numberShift = 16
 )
 
 // Kind is the kind of the entry.
-func (e Entry) Kind() Kind { return Kind(e.id >> kindShift) }
+func (e Entry) Kind() Kind { return kindOf(e.id) }
+
+func kindOf(id uint64) Kind { return Kind(id >> kindShift) }
 
 // number is the sequence number in the record.
 func (e Entry) number() uint64 { return e.id >> numberShift }
@@ -45,15 +49,30 @@ func (c Cursor) Passed(e Entry) bool { return c.number >= e.number() }
 // Record is an ordered list of entries. Its zero value is empty. It must not be copied, and
 // is not safe for concurrent use: a lock of the owner guards it.
 type Record struct {
-	inline  [5]Entry // a short record allocates nothing
-	entries []Entry
-	extra   *extra // nil without any of it
-	last    uint64 // sequence number of the last entry
-	closed  bool
+	// A short record is here and allocates nothing; a longer one is in extra.entries.
+	stamps [5]stamp
+	pairs  [2]pair
+	extra  *extra // nil without any of it
+	length uint8  // number of stamps in use
+	closed bool
 }
+
+// stamp is an entry of a short record. Few entries have data: the pair of those has the index
+// of bits 4 to 7 of id, minus 1.
+type stamp struct {
+	at time.Duration
+	id uint64 // as in Entry
+}
+
+// pair is the data of an entry.
+type pair struct{ a, b int64 }
+
+// slot is the index of the pair, -1 without one.
+func (s stamp) slot() int { return int(s.id>>slotShift&0xf) - 1 }
 
 // extra is the part that most records do not need.
 type extra struct {
+	entries []Entry       // all; nil for a short record
 	values  []any         // values of entries
 	changed chan struct{} // nil if no reader waits
 }
@@ -67,40 +86,126 @@ func (r *Record) ensureExtra() *extra {
 
 // Append adds an entry that is never replaced.
 func (r *Record) Append(k Kind, at time.Duration, a, b int64) Entry {
-	return r.add(Entry{At: at, A: a, B: b}, k, 0)
+	return r.add(Entry{at, a, b, entryID(r.nextNumber(), k, 0)})
 }
 
 // AppendValue adds an entry with a value of any type instead of A.
 func (r *Record) AppendValue(k Kind, at time.Duration, value any, b int64) Entry {
 	x := r.ensureExtra()
 	x.values = append(x.values, value)
-	return r.add(Entry{At: at, A: int64(len(x.values) - 1), B: b}, k, hasValue)
+	return r.add(Entry{at, int64(len(x.values) - 1), b, entryID(r.nextNumber(), k, hasValue)})
 }
 
 // Conflate adds an entry and removes the previous one of its kind, if only entries that
 // conflate lie between the two.
 func (r *Record) Conflate(k Kind, at time.Duration, a, b int64) Entry {
-	for i, e := range slices.Backward(r.entries) {
-		if e.id&conflates == 0 {
+	number := r.nextNumber()
+	for i := r.len() - 1; i >= 0; i-- {
+		id := r.id(i)
+		if id&conflates == 0 {
 			break
 		}
-		if e.Kind() == k {
-			r.entries = slices.Delete(r.entries, i, i+1)
+		if kindOf(id) == k {
+			r.remove(i)
 			break
 		}
 	}
-	return r.add(Entry{At: at, A: a, B: b}, k, conflates)
+	return r.add(Entry{at, a, b, entryID(number, k, conflates)})
 }
 
-func (r *Record) add(e Entry, k Kind, flags uint64) Entry {
-	if r.entries == nil {
-		r.entries = r.inline[:0]
+func entryID(number uint64, k Kind, flags uint64) uint64 {
+	return number<<numberShift | uint64(k)<<kindShift | flags
+}
+
+// nextNumber is the sequence number of the next entry.
+func (r *Record) nextNumber() uint64 {
+	if n := r.len(); n > 0 {
+		return r.id(n-1)>>numberShift + 1
 	}
-	r.last++
-	e.id = r.last<<numberShift | uint64(k)<<kindShift | flags
-	r.entries = append(r.entries, e)
+	return 1
+}
+
+func (r *Record) isLong() bool { return r.extra != nil && r.extra.entries != nil }
+
+func (r *Record) len() int {
+	if r.isLong() {
+		return len(r.extra.entries)
+	}
+	return int(r.length)
+}
+
+// id is that of the entry with an index, but for the slot.
+func (r *Record) id(i int) uint64 {
+	if r.isLong() {
+		return r.extra.entries[i].id
+	}
+	return r.stamps[i].id
+}
+
+func (r *Record) entry(i int) Entry {
+	if r.isLong() {
+		return r.extra.entries[i]
+	}
+	s := r.stamps[i]
+	e := Entry{At: s.at, id: s.id &^ (0xf << slotShift)}
+	if slot := s.slot(); slot >= 0 {
+		e.A, e.B = r.pairs[slot].a, r.pairs[slot].b
+	}
+	return e
+}
+
+func (r *Record) remove(i int) {
+	if r.isLong() {
+		r.extra.entries = slices.Delete(r.extra.entries, i, i+1)
+		return
+	}
+	copy(r.stamps[i:], r.stamps[i+1:r.length])
+	r.length--
+}
+
+func (r *Record) add(e Entry) Entry {
+	if !r.addShort(e) {
+		x := r.ensureExtra()
+		if x.entries == nil {
+			all := make([]Entry, r.length, 2*len(r.stamps))
+			for i := range all {
+				all[i] = r.entry(i)
+			}
+			x.entries = all
+		}
+		x.entries = append(x.entries, e)
+	}
 	r.wake()
 	return e
+}
+
+// addShort adds an entry to a short record. It returns false if there is no room.
+func (r *Record) addShort(e Entry) bool {
+	if r.isLong() || int(r.length) == len(r.stamps) {
+		return false
+	}
+	s := stamp{e.At, e.id}
+	if e.A != 0 || e.B != 0 {
+		slot := r.freeSlot()
+		if slot == len(r.pairs) {
+			return false
+		}
+		r.pairs[slot] = pair{e.A, e.B}
+		s.id |= uint64(slot+1) << slotShift
+	}
+	r.stamps[r.length] = s
+	r.length++
+	return true
+}
+
+// freeSlot is the index of a pair that no entry has, or the number of pairs.
+func (r *Record) freeSlot() int {
+	for slot := range r.pairs {
+		if !slices.ContainsFunc(r.stamps[:r.length], func(s stamp) bool { return s.slot() == slot }) {
+			return slot
+		}
+	}
+	return len(r.pairs)
 }
 
 // Value returns the value of an entry, nil if it has none.
@@ -114,19 +219,20 @@ func (r *Record) Value(e Entry) any {
 // Next returns the first entry after a cursor, and advances the cursor. It returns false if
 // there is none.
 func (r *Record) Next(c *Cursor) (Entry, bool) {
-	i, _ := slices.BinarySearchFunc(r.entries, c.number+1, func(e Entry, n uint64) int { return int(int64(e.number()) - int64(n)) })
-	if i == len(r.entries) {
+	i := sort.Search(r.len(), func(i int) bool { return r.id(i)>>numberShift > c.number })
+	if i == r.len() {
 		return Entry{}, false
 	}
-	c.number = r.entries[i].number()
-	return r.entries[i], true
+	e := r.entry(i)
+	c.number = e.number()
+	return e, true
 }
 
 // Last returns the newest entry of a kind.
 func (r *Record) Last(k Kind) (Entry, bool) {
-	for _, e := range slices.Backward(r.entries) {
-		if e.Kind() == k {
-			return e, true
+	for i := r.len() - 1; i >= 0; i-- {
+		if kindOf(r.id(i)) == k {
+			return r.entry(i), true
 		}
 	}
 	return Entry{}, false

@@ -1,9 +1,6 @@
 package pipe
 
-import (
-	"bytes"
-	"sync"
-)
+import "sync"
 
 // Sizes of chunks. A small body gets a chunk of exactly its length, which the reader may
 // keep, and so does a larger one that nobody reads before its end.
@@ -22,11 +19,13 @@ var (
 
 // chunk is a piece of the body: data[r:w] is unread, and data[w:] is free.
 type chunk struct {
-	data   []byte // nil if the chunk is not in use
-	next   *chunk
-	r, w   int32
-	pooled bool
+	data []byte // nil if the chunk is not in use
+	next *chunk
+	r, w int32
 }
+
+// isPooled reports whether memory of a size is from a pool.
+func isPooled(size int) bool { return size == midChunk || size == largeChunk }
 
 // spare is w of a chunk whose memory is for the next body, and not in use.
 const spare = -1
@@ -36,23 +35,22 @@ func (c *chunk) isSpare() bool { return c.w == spare }
 func (c *chunk) alloc(size int) {
 	switch size {
 	case midChunk:
-		*c = chunk{data: midChunks.Get().(*[midChunk]byte)[:], pooled: true}
+		*c = chunk{data: midChunks.Get().(*[midChunk]byte)[:]}
 	case largeChunk:
-		*c = chunk{data: largeChunks.Get().(*[largeChunk]byte)[:], pooled: true}
+		*c = chunk{data: largeChunks.Get().(*[largeChunk]byte)[:]}
 	default:
 		*c = chunk{data: make([]byte, size)}
 	}
 }
 
 func (c *chunk) free() {
-	if c.pooled {
-		if len(c.data) == midChunk {
-			midChunks.Put((*[midChunk]byte)(c.data))
-		} else {
-			largeChunks.Put((*[largeChunk]byte)(c.data))
-		}
+	switch len(c.data) {
+	case midChunk:
+		midChunks.Put((*[midChunk]byte)(c.data))
+	case largeChunk:
+		largeChunks.Put((*[largeChunk]byte)(c.data))
 	}
-	c.data, c.pooled = nil, false
+	c.data = nil
 }
 
 // The caller of the following functions holds the lock.
@@ -86,7 +84,7 @@ func (p *Pipe) space(left int64) []byte {
 	if c == nil {
 		size := int(p.chunkSize(left))
 		switch c = &p.first; {
-		case c.isSpare() && size <= cap(c.data):
+		case c.isSpare() && size <= cap(c.data) && !isPooled(size):
 			*c = chunk{data: c.data[:size]}
 		case c.data != nil && !c.isSpare():
 			c = new(chunk)
@@ -140,7 +138,10 @@ func (p *Pipe) putBack(b []byte) {
 	if p.closed || len(b) == 0 {
 		return
 	}
-	p.add(&chunk{data: bytes.Clone(b), w: int32(len(b))})
+	c := new(chunk)
+	c.alloc(len(b))
+	c.w = int32(copy(c.data, b))
+	p.add(c)
 	p.unread += int64(len(b))
 	p.whole = false
 }
@@ -184,7 +185,7 @@ func (p *Pipe) take() []byte {
 	}
 	p.next()
 	c := p.head
-	if c == p.tail && !c.pooled && c.r == 0 && int(c.w) > cap(c.data)/2 && (p.stopped || int(c.w) == len(c.data)) {
+	if c == p.tail && !isPooled(len(c.data)) && c.r == 0 && int(c.w) > cap(c.data)/2 && (p.stopped || int(c.w) == len(c.data)) {
 		all := c.data[:c.w:c.w]
 		c.data = nil
 		p.head, p.tail = nil, nil
@@ -226,7 +227,7 @@ func (p *Pipe) release() {
 
 // free frees a chunk. The first one of a pipe that is renewed is kept for the next body.
 func (p *Pipe) free(c *chunk) {
-	if p.renews && c == &p.first && !c.pooled && c.data != nil && cap(c.data) <= keepChunk {
+	if p.renews && c == &p.first && !isPooled(len(c.data)) && c.data != nil && cap(c.data) <= keepChunk {
 		*c = chunk{data: c.data, w: spare}
 		return
 	}

@@ -15,15 +15,29 @@ import (
 // It must not be copied. Its methods but Init are safe for concurrent use.
 type Context struct {
 	parent context.Context
-
-	ended    atomic.Bool // Cancel was called; set after cause and byParent
-	byParent bool        // the parent had ended before
+	end    atomic.Pointer[end] // nil before Cancel
 
 	mu      sync.Mutex
 	watcher Watcher // nil for none
-	cause   error   // of Cancel
-	std     context.Context
-	cancel  context.CancelCauseFunc
+	std     *std    // nil until somebody asks for it
+}
+
+// end is the end of a Context. It does not change.
+type end struct {
+	cause    error
+	byParent bool // the parent had ended before
+}
+
+// The ends without a cause.
+var (
+	canceled         = &end{context.Canceled, false}
+	canceledByParent = &end{context.Canceled, true}
+)
+
+// std is what a Context becomes for others.
+type std struct {
+	context.Context
+	cancel context.CancelCauseFunc
 }
 
 var _ context.Context = (*Context)(nil)
@@ -43,24 +57,31 @@ func (c *Context) Parent() context.Context { return c.parent }
 // is context.Canceled.
 func (c *Context) Cancel(cause error) {
 	c.mu.Lock()
-	if c.ended.Load() {
+	if c.end.Load() != nil {
 		c.mu.Unlock()
 		return
 	}
-	if cause == nil {
-		cause = context.Canceled
-	}
-	c.cause, c.byParent = cause, c.parent.Err() != nil
-	c.ended.Store(true)
+	e := newEnd(cause, c.parent.Err() != nil)
+	c.end.Store(e)
 	w := c.watcher
 	c.watcher = nil
-	if c.cancel != nil && !c.byParent { // the parent ends it with its own cause
-		c.cancel(cause) // under the lock, for which Std waits: context.Cause knows the cause when Err tells of the end
+	if c.std != nil && !e.byParent { // the parent ends it with its own cause
+		c.std.cancel(e.cause) // under the lock, for which Std waits: context.Cause knows the cause when Err tells of the end
 	}
 	c.mu.Unlock()
 	if w != nil {
 		w.ContextEnded()
 	}
+}
+
+func newEnd(cause error, byParent bool) *end {
+	switch {
+	case byParent: // whose cause it is
+		return canceledByParent
+	case cause == nil || cause == context.Canceled:
+		return canceled
+	}
+	return &end{cause, false}
 }
 
 // Watch makes the end of the context call w, at once if it has ended. It returns false if
@@ -71,7 +92,7 @@ func (c *Context) Watch(w Watcher) bool {
 		c.mu.Unlock()
 		return false
 	}
-	ended := c.ended.Load()
+	ended := c.end.Load() != nil
 	if !ended {
 		c.watcher = w
 	}
@@ -98,17 +119,19 @@ func (c *Context) Std() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.std != nil {
-		return c.std
+		return c.std.Context
 	}
-	parent := c.parent
-	if c.ended.Load() && !c.byParent { // a parent that has ended since does not count
+	parent, e := c.parent, c.end.Load()
+	itself := e != nil && !e.byParent
+	if itself { // a parent that has ended since does not count
 		parent = unended{parent}
 	}
-	c.std, c.cancel = context.WithCancelCause(parent)
-	if c.ended.Load() && !c.byParent {
-		c.cancel(c.cause)
+	c.std = new(std)
+	c.std.Context, c.std.cancel = context.WithCancelCause(parent)
+	if itself {
+		c.std.cancel(e.cause)
 	}
-	return c.std
+	return c.std.Context
 }
 
 // unended is a context that does not end, with the deadline of another one.
@@ -132,7 +155,10 @@ func (c *Context) Err() error {
 }
 
 // endsItself reports whether Cancel has ended the context.
-func (c *Context) endsItself() bool { return c.ended.Load() && !c.byParent }
+func (c *Context) endsItself() bool {
+	e := c.end.Load()
+	return e != nil && !e.byParent
+}
 
 // Value returns a value of the parent. The keys of package context are pointers to int: with
 // one, context.Cause looks for the context that has the cause, and a derived context for the
