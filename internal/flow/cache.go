@@ -115,7 +115,7 @@ func (h *Hop) lookUp() error {
 		h.bypassCaches()
 	}
 	key, trust := "", ""
-	if h.e.cache != nil && !httpurl.IsLocal(h.req.URL.Scheme) && (!reads || h.owner == nil && t.payload == nil && !asksForUpgrade(h.req.Header)) {
+	if h.e.cache != nil && !httpurl.IsLocal(h.req.URL.Scheme) && (!reads || h.owner == nil && t.Payload == nil && !asksForUpgrade(h.req.Header)) {
 		var ok bool
 		if trust, ok = h.trust(); ok || !reads {
 			key = cacherules.Key(h.req.URL, h.req.Host, t.Partition)

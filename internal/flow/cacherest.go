@@ -213,7 +213,7 @@ func (h *Hop) repetition(ctx context.Context) (*Transfer, error) {
 	}
 	n := h.e.NewTransfer(ctx, w)
 	n.Request = t.Request
-	n.Method, n.URL, n.Headers = http.MethodGet, t.url, t.headers.Clone()
+	n.Method, n.URL, n.Headers = http.MethodGet, t.url, t.Headers.Clone()
 	n.Redirects, n.AsksPassword, n.AsksProxyPassword = httpurl.Manual, false, false
 	n.Bearer = n.Bearer && t.sameOrigin(t.url)
 	n.NoDecoding = true // nobody reads it decoded here, but Accept-Encoding is the same

@@ -109,8 +109,8 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	}
 	x.Priority = t.Priority
 	x.Fresh, x.Repeated = h.fresh, h.repeated || h.authRetry
-	if x.Order = &t.headers; t.memorySent > 0 {
-		x.Memory = &t.payload.Memory
+	if x.Order = &t.Headers; t.memorySent > 0 {
+		x.Memory = &t.Payload.Memory
 	}
 	x.Observer = x
 	if h.cached != nil && h.cached.fill != nil {
@@ -196,7 +196,7 @@ func (x *exchange) Sending(c wire.Conn) {
 	t.watcher.Carrier(&x.Conn)
 	t.watcher.Enter(Headers)
 	t.Clock.Touch()
-	if t.Clock != nil && (t.payload != nil || c.HTTP2) {
+	if t.Clock != nil && (t.Payload != nil || c.HTTP2) {
 		pool := t.e.cfg.Wire
 		t.Clock.Consult(func() time.Time { return pool.PeerMoved(&x.Exchange) }, true)
 	}

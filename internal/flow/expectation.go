@@ -10,10 +10,10 @@ import (
 // 100-continue" (RFC 9110, sections 10.1.1 and 15.5.18), without that field. It returns nil
 // for other responses, and if the body cannot be sent again.
 func (t *Transfer) withoutExpectation(req *http.Request, resp *http.Response) *http.Request {
-	if resp.StatusCode != http.StatusExpectationFailed || t.Verbatim || !expectsContinue(req.Header) || t.payload != nil && !t.payload.Rewindable {
+	if resp.StatusCode != http.StatusExpectationFailed || t.Verbatim || !expectsContinue(req.Header) || t.Payload != nil && !t.Payload.Rewindable {
 		return nil
 	}
-	t.headers.Del("Expect") // for the following hops, too
+	t.Headers.Del("Expect") // for the following hops, too
 	again, err := t.newRequest(req.Method, req.URL)
 	if err != nil {
 		return nil

@@ -143,27 +143,27 @@ type Hop struct {
 	err  error
 
 	exchange  *exchange // the last exchange
-	redirects int       // redirects that may still be followed
+	redirects int16     // redirects that may still be followed
+
+	// Of retry.
+	repeats  int8
+	fresh    bool // the next exchange needs a new connection
+	repeated bool // the next exchange is a repetition
 
 	// Of login.
-	login          *login // nil without a challenge and known credentials
 	ownCredentials bool   // the request has its own Authorization field (rule U4)
 	authRetry      bool   // the request answers a 401 or 407
+	login          *login // nil without a challenge and known credentials
 	session        *wire.Session
 	owner          any // identity for which the connection is authenticated
+
+	refusal error // of retry: error code with which the server refused a request that may be repeated
 
 	cached *cached // of cache; nil without one
 
 	// Of proxy.
-	proxies     []*Proxy    // proxies that may still be tried; the first is in use
-	savedHeader http.Header // of the request before the proxy step changed it
-	proxied     *proxied    // the proxy in use, nil for none
-
-	// Of retry.
-	repeats  int
-	fresh    bool  // the next exchange needs a new connection
-	repeated bool  // the next exchange is a repetition
-	refusal  error // error code with which the server refused a request that may be repeated
+	choice  *proxyChoice // nil if the request has no proxies
+	proxied *proxied     // the proxy in use, nil for none
 }
 
 // run runs a Hop through the steps until none of them has another request.

@@ -72,23 +72,29 @@ func (p *proxied) failure(err error) error {
 	return f
 }
 
+// proxyChoice are the proxies for a request.
+type proxyChoice struct {
+	proxies []*Proxy    // those that may still be tried; the first is in use
+	header  http.Header // of the request before the proxy step changed it
+}
+
 // The proxy step chooses the proxies of every hop, tries them in turn (rule X3), and
 // answers their challenges.
-func beforeProxy(h *Hop) (err error) {
-	h.proxies, h.proxied = nil, nil
+func beforeProxy(h *Hop) error {
+	h.choice, h.proxied = nil, nil
 	if !h.t.Proxied || httpurl.IsLocal(h.req.URL.Scheme) {
 		return nil
 	}
 	h.t.Clock.Pause() // the program may choose
-	h.proxies, err = h.t.watcher.Proxies(h.req.URL)
+	proxies, err := h.t.watcher.Proxies(h.req.URL)
 	h.t.Clock.Resume()
 	if err != nil {
 		return err
 	}
-	if len(h.proxies) == 0 {
-		h.proxies = directly
+	if len(proxies) == 0 {
+		proxies = directly
 	}
-	h.savedHeader = h.req.Header
+	h.choice = &proxyChoice{proxies, h.req.Header}
 	return h.enterProxy()
 }
 
@@ -96,7 +102,8 @@ func beforeProxy(h *Hop) (err error) {
 var directly = []*Proxy{nil}
 
 func afterProxy(h *Hop) (again bool) {
-	if len(h.proxies) == 0 {
+	c := h.choice
+	if c == nil {
 		return false
 	}
 	for {
@@ -106,15 +113,15 @@ func afterProxy(h *Hop) (again bool) {
 			}
 			h.err = p.failure(h.err)
 		}
-		if h.err == nil || len(h.proxies) == 1 || h.t.ctx.Err() != nil || !h.e.cfg.NextProxy(h.err) {
+		if h.err == nil || len(c.proxies) == 1 || h.t.ctx.Err() != nil || !h.e.cfg.NextProxy(h.err) {
 			return false
 		}
 		req, err := h.t.newRequest(h.req.Method, h.req.URL)
 		if err != nil {
 			return false
 		}
-		req.Header, h.req = h.savedHeader, req
-		h.proxies = h.proxies[1:]
+		req.Header, h.req = c.header, req
+		c.proxies = c.proxies[1:]
 		if h.err = h.enterProxy(); h.err == nil {
 			return true
 		}
@@ -127,10 +134,11 @@ const proxyAuthorization = "Proxy-Authorization"
 // connection.
 func (h *Hop) enterProxy() error {
 	h.proxied = nil
-	if len(h.proxies) > 1 {
-		h.req.Header = maps.Clone(h.savedHeader)
+	c := h.choice
+	if len(c.proxies) > 1 {
+		h.req.Header = maps.Clone(c.header)
 	}
-	proxy := h.proxies[0]
+	proxy := c.proxies[0]
 	if proxy == nil {
 		delete(h.req.Header, proxyAuthorization) // no proxy may see it
 		return nil
@@ -151,7 +159,7 @@ func (h *Hop) enterProxy() error {
 		}
 	}
 	for name, values := range toMap(nil, proxy.Headers) {
-		if _, own := h.req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !h.t.headers.Has(name) { // fields of the request take precedence
+		if _, own := h.req.Header[textproto.CanonicalMIMEHeaderKey(name)]; !own && !h.t.Headers.Has(name) { // fields of the request take precedence
 			h.req.Header[name] = values
 		}
 	}

@@ -31,7 +31,7 @@ func (t *Transfer) processHead(h *Hop) (*http.Request, error) {
 	resp := h.resp
 	from := t.url // with the user information, which a relative target keeps (rule R18)
 	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
-		httpurl.Rules{Policy: t.Redirects, Left: h.redirects, Upgrade: t.e.Upgrade})
+		httpurl.Rules{Policy: t.Redirects, Left: int(h.redirects), Upgrade: t.e.Upgrade})
 	head := &t.head
 	*head = Head{Response: resp, Target: plan.Target, Final: !plan.Redirect, Cache: h.outcome()}
 	if !h.answered() {
@@ -51,7 +51,7 @@ func (t *Transfer) processHead(h *Hop) (*http.Request, error) {
 		drain(resp)
 		return nil, plan.Refusal
 	}
-	if plan.SendBody && t.upload != nil && !t.payload.Rewindable {
+	if plan.SendBody && t.upload != nil && !t.Payload.Rewindable {
 		t.watcher.Refused(plan.Target)
 		drain(resp)
 		return nil, &Error{Kind: NotResent, Err: ErrNotRewindable}
@@ -72,9 +72,9 @@ func (t *Transfer) follow(resp *http.Response, plan httpurl.Plan) (*http.Request
 	if !follow {
 		return nil, &Error{Kind: RedirectDenied, Err: errors.New("redirect denied")}
 	}
-	t.url, t.method = plan.Target, plan.Method
+	t.url = plan.Target
 	t.Clock.Touch()
-	t.headers = NextHeaders(t.headers, t.SecretHeaders, plan)
+	t.Headers = NextHeaders(t.Headers, t.SecretHeaders, plan)
 	if !plan.SendBody {
 		t.dropBody()
 	}

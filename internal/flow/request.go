@@ -10,7 +10,8 @@ import (
 	"github.com/netreply/netreply/internal/wire"
 )
 
-// Request describes a transfer. It does not change while the transfer is running.
+// Request describes a transfer. It does not change while the transfer is running, but for
+// Headers and Payload, which are those of the next request.
 type Request struct {
 	Method  string
 	URL     *url.URL // with its user information
@@ -18,15 +19,15 @@ type Request struct {
 	Payload *Payload // nil for none
 
 	HTTP            wire.Protocol
-	Redirects       httpurl.Policy
 	MaxRedirects    int
-	Priority        wire.Priority
 	IdleTimeout     time.Duration // of the connection; see wire.Exchange
 	LocalServerName string        // for the schemes of local sockets
 	SecretHeaders   []string      // fields that are not sent to other origins
 	DecodeThreshold int64         // see coding.Limits
 	Partition       string        // whose responses of the cache may be used
 
+	Redirects httpurl.Policy
+	Priority  wire.Priority
 	// Idempotent: the request may be processed twice without harm, whatever its method.
 	Idempotent bool
 	// Proxied: Watcher.Proxies may return proxies.

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/netreply/netreply/headers"
 )
 
 // Transfer is the execution of one request. It is used by the goroutine that runs it,
@@ -30,9 +29,6 @@ type Transfer struct {
 	wctx    context.Context // of the requests
 
 	url                 *url.URL // URL of the hop, with its user information
-	method              string
-	headers             headers.Headers
-	payload             *Payload
 	upload              *upload
 	memorySent          int64 // length of a body that is sent in one piece from memory; else 0
 	interims            atomic.Int32
@@ -128,10 +124,10 @@ func (t *Transfer) Begin() (*http.Response, error) {
 func (t *Transfer) start() error {
 	t.wctx = t.ctx
 	t.watcher.Enter(Headers)
-	t.url, t.method, t.headers, t.payload = t.URL, t.Method, t.Request.Headers, t.Payload
-	t.decode = !t.NoDecoding && asksForCodings(t.headers)
-	req, err := t.newRequest(t.method, t.url)
-	t.hop = Hop{t: t, e: t.e, req: req, redirects: t.MaxRedirects}
+	t.url = t.URL
+	t.decode = !t.NoDecoding && asksForCodings(t.Headers)
+	req, err := t.newRequest(t.Method, t.url)
+	t.hop = Hop{t: t, e: t.e, req: req, redirects: int16(t.MaxRedirects)}
 	return err
 }
 
@@ -200,7 +196,7 @@ func (t *Transfer) bareRequest(method string, u *url.URL) *http.Request {
 		req = new(http.Request)
 	}
 	*req = *(&http.Request{
-		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: t.headers.Get("Host"), Close: t.Request.Close,
+		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: t.Headers.Get("Host"), Close: t.Request.Close,
 	}).WithContext(t.wctx)
 	if u.Fragment != "" || u.User != nil || !t.Verbatim && strings.Contains(u.Path, "/.") {
 		req.URL = t.bareURL(u)
@@ -220,7 +216,7 @@ func (t *Transfer) bareURL(u *url.URL) *url.URL {
 
 //go:noinline
 func (t *Transfer) setFields(req *http.Request) {
-	req.Header = toMap(t.spareFields, t.headers)
+	req.Header = toMap(t.spareFields, t.Headers)
 	t.spareFields = nil
 	if _, ok := req.Header["User-Agent"]; !ok {
 		req.Header["User-Agent"] = t.e.userAgent
@@ -236,7 +232,7 @@ func (t *Transfer) attachBody(req *http.Request) (err error) {
 		t.upload.Close()
 		t.upload = nil
 	}
-	p := t.payload
+	p := t.Payload
 	t.memorySent = 0
 	if p == nil {
 		return nil
@@ -266,7 +262,7 @@ func (t *Transfer) attachBody(req *http.Request) (err error) {
 
 // describeBody sets the fields that describe the payload.
 func (t *Transfer) describeBody(fields http.Header) {
-	for _, f := range t.payload.Fields(t.headers) {
+	for _, f := range t.Payload.Fields(t.Headers) {
 		for key := range fields {
 			if strings.EqualFold(key, f.Name) {
 				delete(fields, key)
@@ -278,7 +274,7 @@ func (t *Transfer) describeBody(fields http.Header) {
 
 // hashBody writes the request body to w, for Digest authentication with auth-int.
 func (t *Transfer) hashBody(w io.Writer) error {
-	p := t.payload
+	p := t.Payload
 	if p == nil {
 		return nil
 	}
@@ -308,6 +304,6 @@ func (t *Transfer) dropBody() {
 		t.upload.Close()
 		t.upload = nil
 	}
-	t.payload = nil
+	t.Payload = nil
 	t.watcher.Uploads(nil)
 }

@@ -17,6 +17,9 @@ var (
 	largeChunks = sync.Pool{New: func() any { return new([largeChunk]byte) }}
 )
 
+// growing are the sizes of the chunks of a body of unknown length; the last one is that of all others.
+var growing = [...]int64{firstChunk, midChunk, largeChunk}
+
 // chunk is a piece of the body: data[r:w] is unread, and data[w:] is free.
 type chunk struct {
 	data []byte // nil if the chunk is not in use
@@ -120,14 +123,10 @@ func (p *Pipe) chunkSize(left int64) int64 {
 		return largeChunk
 	case left > 0:
 		return left
-	case p.size == 0:
-		p.size = firstChunk
-	case p.size < midChunk:
-		p.size = midChunk
-	default:
-		p.size = largeChunk
 	}
-	return int64(p.size)
+	size := growing[p.grown]
+	p.grown = min(p.grown+1, uint8(len(growing)-1))
+	return size
 }
 
 // readAtEnd reports whether the body seems to be read at its end only.

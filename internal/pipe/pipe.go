@@ -46,7 +46,7 @@ type Pipe struct {
 
 	mu sync.Mutex
 	// The reader waits for bytes or the end; the producer for room or for the return of the
-	// lent body. nil until something waits.
+	// lent body. nil while nobody waits.
 	changed *sync.Cond
 
 	first         chunk // enough for most bodies
@@ -56,8 +56,9 @@ type Pipe struct {
 	received      int64
 	err           error     // error at the end of the body, io.EOF for a complete one; nil before the end
 	loan          *bodyLoan // nil while nothing is lent
-	size          int32     // size of the last chunk, for a body of unknown length
+	waiting       int16     // number of goroutines that wait
 	draining      int16     // number of running calls of All
+	grown         uint8     // for a body of unknown length: index in growing of its next chunk
 	whole         bool      // the last chunk has room for the rest of the body
 	filling       bool      // the producer uses the free space of the last chunk
 	writing       bool      // the reader uses the first chunk
@@ -76,12 +77,22 @@ func (p *Pipe) Init(owner Owner, limit int64) {
 	p.owner, p.limit = owner, limit
 }
 
+// conds are conditions that nobody waits for.
+var conds = sync.Pool{New: func() any { return new(sync.Cond) }}
+
 // wait waits for the next wake. The caller holds the lock, which is released meanwhile.
 func (p *Pipe) wait() {
 	if p.changed == nil {
-		p.changed = sync.NewCond(&p.mu)
+		p.changed = conds.Get().(*sync.Cond)
+		p.changed.L = &p.mu
 	}
+	p.waiting++
 	p.changed.Wait()
+	if p.waiting--; p.waiting == 0 {
+		c := p.changed
+		p.changed, c.L = nil, nil
+		conds.Put(c)
+	}
 }
 
 // wake ends all waits. The caller holds the lock.
@@ -102,7 +113,7 @@ func (p *Pipe) Renew(owner Owner, limit int64) bool {
 	}
 	p.renews, p.stopped, p.unread = true, true, 0
 	p.release()
-	p.received, p.err, p.size = 0, nil, 0
+	p.received, p.err, p.grown = 0, nil, 0
 	p.readerWaits, p.wantsBody, p.whole, p.stopped, p.closed = false, false, false, false, false
 	p.scratch = [1]byte{}
 	p.Init(owner, limit)
