@@ -32,7 +32,7 @@ func (d *dispatcher) wake() {
 // goroutine is calling it, that goroutine makes the remaining calls: Abort returns at once,
 // while the transfer, which OnSignal may stop at any signal, waits until the call for e has
 // returned. The caller holds the lock; dispatch releases it.
-func (r *Reply) dispatch(e journal.Entry) {
+func (r *Reply) dispatch(e journal.Cursor) {
 	defer r.mu.Unlock()
 	if !r.hasOnSignal() {
 		return

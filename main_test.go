@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(stackChild); spec != "" {
 		os.Exit(stackClient(spec))
 	}
+	if spec := os.Getenv(waitingChild); spec != "" {
+		os.Exit(waitingClient(spec))
+	}
 	goleak.VerifyTestMain(testserver.Lingering{M: m})
 }
 

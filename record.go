@@ -28,14 +28,14 @@ type entry struct {
 func (e entry) event() Event { return signalTable[e.kind].event(e) }
 
 // note appends an entry.
-func (c *record) note(e entry) journal.Entry {
-	switch k := journal.Kind(e.kind); {
-	case signalTable[e.kind].nature == conflating:
-		return c.Conflate(k, e.at, e.a, e.b)
-	case e.value != nil:
-		return c.AppendValue(k, e.at, e.value, e.b)
+func (c *record) note(k signal, at time.Duration, a, b int64, value any) journal.Cursor {
+	switch {
+	case signalTable[k].nature == conflating:
+		return c.Conflate(journal.Kind(k), at, a, b)
+	case value != nil:
+		return c.AppendValue(journal.Kind(k), at, value, b)
 	default:
-		return c.Append(k, e.at, e.a, e.b)
+		return c.Append(journal.Kind(k), at, a, b)
 	}
 }
 
@@ -56,9 +56,6 @@ func (c *record) latest(k signal) (entry, bool) {
 
 // note sends an entry to its channels, if they exist.
 func (s *channelSet) note(e entry) {
-	if s == nil {
-		return
-	}
 	s.deliver(e, e.kind)
 	if e.awaited() {
 		s.deliver(e, sigQuestions)

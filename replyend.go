@@ -81,14 +81,15 @@ func (r *Reply) finish() {
 	if !r.head.seen {
 		p.Total = p.Done
 	}
-	r.note(sigDownloadProgress, p.Done, p.Total, nil)
+	now := r.elapsed()
+	r.note(sigDownloadProgress, now, p.Done, p.Total, nil)
 	if r.hasUpload && !r.uploaded() {
-		r.note(sigUploadProgress, 0, 0, nil)
+		r.note(sigUploadProgress, now, 0, 0, nil)
 	}
 	if r.done != nil {
 		close(r.done)
 	}
-	last := r.note(sigFinished, 0, 0, nil)
+	last := r.note(sigFinished, now, 0, 0, nil)
 	if r.err == nil { // the end of reading implies IsFinished
 		r.pipe.End(nil)
 	}

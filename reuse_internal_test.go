@@ -49,7 +49,7 @@ func TestClear(t *testing.T) {
 	}
 	r.stage = atomic.Int32{}
 	r.stage.Store(1)
-	r.record.note(entry{kind: sigRequestSent})
+	r.record.note(sigRequestSent, 0, 0, 0, nil)
 	setAll(reflect.ValueOf(r.extra).Elem())
 	u := r.extra.reuse
 	r.clear()

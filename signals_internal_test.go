@@ -42,7 +42,7 @@ func TestSignalTable(t *testing.T) {
 
 		require.Contains(t, channels, k)
 		ch := reflect.ValueOf(channels[k]).Call([]reflect.Value{reflect.ValueOf(r)})[0]
-		r.keep(e)
+		r.note(e.kind, e.at, e.a, e.b, e.value)
 		got, open := ch.Recv()
 		require.True(t, open, "%v", k)
 		if e.value != nil && got.Kind() == reflect.Pointer {

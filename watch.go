@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/netreply/netreply/internal/auth"
 	"github.com/netreply/netreply/internal/cacherules"
@@ -96,7 +97,7 @@ func (r *Reply) dropUpload() {
 func (w *watch) Uploaded(sent, total int64) {
 	r := (*Reply)(w)
 	r.mu.Lock()
-	due := r.extra == nil || r.extra.upload == nil || r.extra.upload.throttle.due(r.started.elapsed())
+	due := r.extra == nil || r.extra.upload == nil || r.extra.upload.throttle.due(r.elapsed())
 	if r.state != running || !due && sent != total && !r.req.EmitAllUploadProgress {
 		r.mu.Unlock()
 		return
@@ -113,7 +114,7 @@ func (w *watch) Interim(code int, h http.Header) {
 		r.mu.Unlock()
 		return
 	}
-	e := r.note(sigInformational, 0, 0, &Informational{code, headersFrom(h, false)})
+	e := r.note(sigInformational, r.elapsed(), 0, 0, &Informational{code, headersFrom(h, false)})
 	if !r.hasOnSignal() || !r.onHTTP2 {
 		r.dispatch(e)
 		return
@@ -186,7 +187,7 @@ func (r *Reply) redirectTo(u *url.URL, method string) {
 	if r.extra != nil {
 		r.extra.sslState, r.extra.cache = nil, flow.CacheOutcome{}
 	}
-	r.throttle.start(r.started.elapsed())
+	r.throttle.start(r.elapsed())
 }
 
 func (w *watch) Profile(u *url.URL) (p *wire.Profile, once bool) {
@@ -253,13 +254,17 @@ func (w *watch) Arrived(received int64) {
 		r.mu.Unlock()
 		return
 	}
-	r.emitLocked(sigReadyRead, 0, 0, nil)
-	r.mu.Lock()
-	if r.state != running || !r.throttle.due(r.started.elapsed()) {
-		r.mu.Unlock()
+	at := r.elapsed()
+	noted := r.note(sigReadyRead, at, 0, 0, nil)
+	if r.hasOnSignal() { // which takes time, and may end the reply
+		r.dispatch(noted)
+		r.downloaded(received, total)
 		return
 	}
-	r.emitLocked(sigDownloadProgress, received, total, nil)
+	if r.throttle.due(at) {
+		r.note(sigDownloadProgress, at, received, total, nil)
+	}
+	r.mu.Unlock()
 }
 
 // quiet reports whether no ReadyRead is emitted for what arrives (rule S38b): the response is
@@ -273,10 +278,10 @@ func (r *Reply) quiet() bool {
 	return limit == 0 || r.pipe.Available() < limit
 }
 
-// downloaded emits DownloadProgress for a Backend, if it is due.
+// downloaded emits DownloadProgress, if it is due.
 func (r *Reply) downloaded(received, total int64) {
 	r.mu.Lock()
-	if r.state != running || !r.throttle.due(r.started.elapsed()) {
+	if r.state != running || !r.throttle.due(r.elapsed()) {
 		r.mu.Unlock()
 		return
 	}
@@ -399,30 +404,40 @@ func (r *Reply) emit(k signal, a, b int64, value any) {
 		r.mu.Unlock()
 		return
 	}
-	r.emitLocked(k, a, b, value)
+	r.dispatch(r.note(k, r.elapsed(), a, b, value))
 }
+
+// elapsed is the time since the start of the reply.
+func (r *Reply) elapsed() time.Duration { return r.started.elapsed() }
 
 // emitLocked is emit for callers that hold the lock; it releases the lock.
 func (r *Reply) emitLocked(k signal, a, b int64, value any) {
-	r.dispatch(r.note(k, a, b, value))
+	r.dispatch(r.note(k, r.elapsed(), a, b, value))
 }
 
 // note records a signal, for the Manager's listeners before the reply's own (rule S6). The
 // caller holds the lock, and calls dispatch afterwards.
-func (r *Reply) note(k signal, a, b int64, value any) journal.Entry {
-	e := entry{k, r.started.elapsed(), a, b, value}
-	r.m.hub.publish(r, e)
-	return r.keep(e)
-}
-
-// keep adds a signal to the record and the channels. The caller holds the lock.
-func (r *Reply) keep(e entry) journal.Entry {
-	noted := r.record.note(e)
-	r.extra.channelSet().note(e)
-	if e.kind == sigFinished {
+func (r *Reply) note(k signal, at time.Duration, a, b int64, value any) journal.Cursor {
+	if channels := r.extra.channelSet(); channels != nil || r.m.hub.watched.Load() > 0 {
+		r.publish(channels, k, at, a, b, value)
+	}
+	noted := r.record.note(k, at, a, b, value)
+	if k == sigFinished {
 		r.record.Close()
 	}
 	return noted
+}
+
+// publish sends a signal to the Manager's listeners and to channels, nil for none. It is not
+// inlined, to keep the stack of note small.
+//
+//go:noinline
+func (r *Reply) publish(channels *channelSet, k signal, at time.Duration, a, b int64, value any) {
+	e := entry{k, at, a, b, value}
+	r.m.hub.publish(r, e)
+	if channels != nil {
+		channels.note(e)
+	}
 }
 
 // transferred is the number of bytes received and sent, for RateGuard.

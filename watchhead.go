@@ -52,7 +52,7 @@ func (r *Reply) showHead(h head) {
 		return
 	}
 	r.head = h
-	e := r.note(sigMetaData, int64(h.status), 0, nil)
+	e := r.note(sigMetaData, r.elapsed(), int64(h.status), 0, nil)
 	if h.final {
 		r.extra.channelSet().closeQuestions()
 		r.closeHeadDone()

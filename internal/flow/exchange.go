@@ -77,16 +77,14 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 	}
 	x.hop, x.upload = h, t.upload
 	x.IdleTimeout = t.IdleTimeout
-	x.Key = wire.Key{Scheme: req.URL.Scheme, Addr: addr, Protocol: t.e.protocol(t.HTTP, req.URL.Scheme, addr)}
+	x.Key.Scheme, x.Key.Addr, x.Key.Protocol = req.URL.Scheme, addr, t.e.protocol(t.HTTP, req.URL.Scheme, addr)
 	if x.Key.Protocol == wire.Negotiate && asksForUpgrade(req.Header) {
 		x.Key.Protocol = wire.HTTP1
 	}
 	switch {
 	case httpurl.IsLocal(x.Key.Scheme):
 		x.Key.Scheme, x.Key.Addr = wire.Local, t.LocalServerName
-		plain, u := *req, *req.URL
-		u.Scheme, plain.URL = "http", &u
-		req = &plain
+		req = plainRequest(req)
 	case h.proxied != nil:
 		x.Key.Route = h.proxied.route
 		if x.Key.Route.Kind == dial.Forward {
@@ -118,6 +116,15 @@ func (h *Hop) newExchange() (*exchange, *http.Request, error) {
 		h.cached.fill.exchange.Store(x)
 	}
 	return x, req, nil
+}
+
+// plainRequest is a request for a local socket, with the scheme that wire knows.
+//
+//go:noinline
+func plainRequest(req *http.Request) *http.Request {
+	plain, u := *req, *req.URL
+	u.Scheme, plain.URL = "http", &u
+	return &plain
 }
 
 // exchange is one request and response on a connection. It implements wire.Observer.
@@ -191,7 +198,7 @@ func (x *exchange) Question(q *wire.Question) {
 
 // Sending reports Sent at once, except for an upload over HTTP/1, where the first bytes do
 // (rules S36 and S42).
-func (x *exchange) Sending(c wire.Conn) {
+func (x *exchange) Sending(c *wire.Conn) {
 	t := x.hop.t
 	t.watcher.Carrier(&x.Conn)
 	t.watcher.Enter(Headers)
@@ -300,7 +307,12 @@ func (x *exchange) Interim(code int, header textproto.MIMEHeader) error {
 // unresolvable returns an error for a name that has no address by definition (RFC 6761).
 func unresolvable(host string) error {
 	if reason := httpurl.Unresolvable(host); reason != "" {
-		return &Error{Kind: Unresolvable, Host: host, Err: errors.New(strconv.Quote(host) + ": " + reason)}
+		return unresolvableError(host, reason)
 	}
 	return nil
+}
+
+//go:noinline
+func unresolvableError(host, reason string) error {
+	return &Error{Kind: Unresolvable, Host: host, Err: errors.New(strconv.Quote(host) + ": " + reason)}
 }

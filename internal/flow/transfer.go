@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
 )
 
 // Transfer is the execution of one request. It is used by the goroutine that runs it,
@@ -195,14 +194,19 @@ func (t *Transfer) bareRequest(method string, u *url.URL) *http.Request {
 	if req.Method != "" {
 		req = new(http.Request)
 	}
-	*req = *(&http.Request{
-		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: t.Headers.Get("Host"), Close: t.Request.Close,
-	}).WithContext(t.wctx)
+	req.Method, req.URL, req.Host, req.Close = method, u, t.Headers.Get("Host"), t.Request.Close
+	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
+	setContext(req, t.wctx)
 	if u.Fragment != "" || u.User != nil || !t.Verbatim && strings.Contains(u.Path, "/.") {
 		req.URL = t.bareURL(u)
 	}
 	return req
 }
+
+// setContext is not inlined, since the copy takes stack.
+//
+//go:noinline
+func setContext(req *http.Request, ctx context.Context) { *req = *req.WithContext(ctx) }
 
 // bareURL is the part of a URL that is sent, without dot segments (rule H38).
 func (t *Transfer) bareURL(u *url.URL) *url.URL {

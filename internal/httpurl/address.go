@@ -1,7 +1,6 @@
 package httpurl
 
 import (
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -91,10 +90,30 @@ func Unresolvable(host string) (reason string) {
 	if strings.Contains(host, ":") || !isNumber(last) {
 		return ""
 	}
-	if _, err := netip.ParseAddr(host); err == nil {
+	if isIPv4(host) {
 		return ""
 	}
 	return "a host name cannot end in a number, and it is not an IPv4 address, which is four numbers from 0 to 255"
+}
+
+// isIPv4 reports whether host is an IPv4 address: four numbers from 0 to 255 without leading
+// zeros. It takes little stack, unlike netip.ParseAddr.
+func isIPv4(host string) bool {
+	numbers, digits, n := 1, 0, 0
+	for i := range len(host) {
+		switch c := host[i]; {
+		case c == '.' && digits > 0:
+			numbers, digits, n = numbers+1, 0, 0
+		case '0' <= c && c <= '9' && (digits == 0 || n > 0):
+			digits, n = digits+1, 10*n+int(c-'0')
+		default:
+			return false
+		}
+		if n > 255 {
+			return false
+		}
+	}
+	return numbers == 4 && digits > 0
 }
 
 // isNumber reports whether C libraries parse a label as a number.

@@ -6,6 +6,7 @@
 package journal
 
 import (
+	"math/bits"
 	"slices"
 	"sort"
 	"time"
@@ -43,8 +44,8 @@ func (e Entry) number() uint64 { return e.id >> numberShift }
 // Cursor is the position of a reader. The zero value is before the first entry.
 type Cursor struct{ number uint64 }
 
-// Passed reports whether the cursor is past an entry, or past the one that replaced it.
-func (c Cursor) Passed(e Entry) bool { return c.number >= e.number() }
+// Passed reports whether c is at or behind the entry of e, or of the one that replaced it.
+func (c Cursor) Passed(e Cursor) bool { return c.number >= e.number }
 
 // Record is an ordered list of entries. Its zero value is empty. It must not be copied, and
 // is not safe for concurrent use: a lock of the owner guards it.
@@ -84,13 +85,14 @@ func (r *Record) ensureExtra() *extra {
 	return r.extra
 }
 
-// Append adds an entry that is never replaced.
-func (r *Record) Append(k Kind, at time.Duration, a, b int64) Entry {
+// Append adds an entry that is never replaced, and returns its position, as the other methods
+// that add one do.
+func (r *Record) Append(k Kind, at time.Duration, a, b int64) Cursor {
 	return r.add(Entry{at, a, b, entryID(r.nextNumber(), k, 0)})
 }
 
 // AppendValue adds an entry with a value of any type instead of A.
-func (r *Record) AppendValue(k Kind, at time.Duration, value any, b int64) Entry {
+func (r *Record) AppendValue(k Kind, at time.Duration, value any, b int64) Cursor {
 	x := r.ensureExtra()
 	x.values = append(x.values, value)
 	return r.add(Entry{at, int64(len(x.values) - 1), b, entryID(r.nextNumber(), k, hasValue)})
@@ -98,7 +100,7 @@ func (r *Record) AppendValue(k Kind, at time.Duration, value any, b int64) Entry
 
 // Conflate adds an entry and removes the previous one of its kind, if only entries that
 // conflate lie between the two.
-func (r *Record) Conflate(k Kind, at time.Duration, a, b int64) Entry {
+func (r *Record) Conflate(k Kind, at time.Duration, a, b int64) Cursor {
 	number := r.nextNumber()
 	for i := r.len() - 1; i >= 0; i-- {
 		id := r.id(i)
@@ -163,24 +165,29 @@ func (r *Record) remove(i int) {
 	r.length--
 }
 
-func (r *Record) add(e Entry) Entry {
-	if !r.addShort(e) {
-		x := r.ensureExtra()
-		if x.entries == nil {
-			all := make([]Entry, r.length, 2*len(r.stamps))
-			for i := range all {
-				all[i] = r.entry(i)
-			}
-			x.entries = all
-		}
-		x.entries = append(x.entries, e)
+func (r *Record) add(e Entry) Cursor {
+	if !r.addShort(&e) {
+		r.addLong(&e)
 	}
 	r.wake()
-	return e
+	return Cursor{e.number()}
+}
+
+// addLong adds an entry to a long record, as which a short one continues.
+func (r *Record) addLong(e *Entry) {
+	x := r.ensureExtra()
+	if x.entries == nil {
+		all := make([]Entry, r.length, 2*len(r.stamps))
+		for i := range all {
+			all[i] = r.entry(i)
+		}
+		x.entries = all
+	}
+	x.entries = append(x.entries, *e)
 }
 
 // addShort adds an entry to a short record. It returns false if there is no room.
-func (r *Record) addShort(e Entry) bool {
+func (r *Record) addShort(e *Entry) bool {
 	if r.isLong() || int(r.length) == len(r.stamps) {
 		return false
 	}
@@ -200,12 +207,11 @@ func (r *Record) addShort(e Entry) bool {
 
 // freeSlot is the index of a pair that no entry has, or the number of pairs.
 func (r *Record) freeSlot() int {
-	for slot := range r.pairs {
-		if !slices.ContainsFunc(r.stamps[:r.length], func(s stamp) bool { return s.slot() == slot }) {
-			return slot
-		}
+	used := 0
+	for i := range r.stamps[:r.length] {
+		used |= 1 << (r.stamps[i].slot() + 1) // the lowest bit is of no pair
 	}
-	return len(r.pairs)
+	return bits.TrailingZeros(^uint(used >> 1))
 }
 
 // Value returns the value of an entry, nil if it has none.

@@ -34,18 +34,21 @@ func read(r *journal.Record, c *journal.Cursor) (list [][2]int64) {
 func TestOrder(t *testing.T) {
 	var r journal.Record
 	var early, late journal.Cursor
-	first := r.Append(head, time.Second, 301, 7)
+	r.Append(head, time.Second, 301, 7)
 	assert.Equal(t, [][2]int64{{int64(head), 301}}, read(&r, &early))
-	second := r.AppendValue(question, 2*time.Second, "may I?", 1)
+	r.AppendValue(question, 2*time.Second, "may I?", 1)
 	r.Append(head, 3*time.Second, 200, 0)
 
 	assert.Equal(t, [][2]int64{{int64(question), 0}, {int64(head), 200}}, read(&r, &early))
 	assert.Empty(t, read(&r, &early))
 	assert.Len(t, read(&r, &late), 3)
 
+	var again journal.Cursor
+	first, _ := r.Next(&again)
 	assert.Equal(t, time.Second, first.At)
 	assert.Equal(t, int64(7), first.B)
 	assert.Nil(t, r.Value(first))
+	second, _ := r.Next(&again)
 	assert.Equal(t, "may I?", r.Value(second))
 	assert.Equal(t, int64(1), second.B)
 }

@@ -68,7 +68,7 @@ type Observer interface {
 	// Question asks a question of the handshake, which continues when it returns.
 	Question(*Question)
 	// Sending reports that the request is about to be sent on this connection.
-	Sending(Conn)
+	Sending(*Conn)
 	// Activity reports that bytes of the response were received. It must not block.
 	Activity()
 	// Interim reports an interim response. An error ends the exchange. On HTTP/2 it must not

@@ -128,25 +128,30 @@ func (h *h1Conn) readEnded() {
 
 func (h *h1Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	e := h.newExchange(req, x)
-	returned := false
-	defer func() {
-		if !returned {
-			e.abandon()
-		}
-	}()
+	defer e.abandon()
 	resp, err := e.roundTrip(req)
 	if err != nil {
-		err = h.fault(err, Headers, x)
-		e.finish(false)
-		resp = nil
+		resp, err = nil, e.failed(err)
 	}
-	returned = true
+	e.returned = true
 	return resp, err
 }
 
+// failed ends an exchange without a response, and classifies its error.
+//
+//go:noinline
+func (e *h1Exchange) failed(err error) error {
+	err = e.fault(err, Headers)
+	e.finish(false)
+	return err
+}
+
 // abandon ends an exchange of which a hook of httptrace has panicked or called
-// runtime.Goexit.
+// runtime.Goexit: roundTrip has not returned.
 func (e *h1Exchange) abandon() {
+	if e.returned {
+		return
+	}
 	if e.buf != nil { // not finished
 		e.finish(false)
 	}

@@ -43,6 +43,7 @@ type h1Exchange struct {
 	received int64
 	readErr  error          // the error that has ended reading from the connection
 	closes   bool           // the client or the server closes the connection
+	returned bool           // roundTrip has returned
 	left     int64          // bytes of a body of known length still to be read
 	resp     *http.Response // whose trailers are at the end of a chunked body
 
@@ -58,11 +59,12 @@ type h1Exchange struct {
 }
 
 func (h *h1Conn) newExchange(req *http.Request, x *Exchange) *h1Exchange {
-	e := x.h1
+	e := x.h1 // of Spare: only its head is set
 	if e == nil {
 		e = new(h1Exchange)
 	}
-	*e = h1Exchange{h: h, x: x, ctx: req.Context(), buf: borrowBuffers(h.headLimit, req.Method, h.lenient), head: e.head}
+	e.h, e.x, e.ctx = h, x, req.Context()
+	e.buf = borrowBuffers(h.headLimit, req.Method, h.lenient)
 	e.trace = httptrace.ContextClientTrace(e.ctx)
 	if req.Body != http.NoBody {
 		e.body = req.Body
@@ -108,13 +110,24 @@ func (e *h1Exchange) closeBody() {
 	}
 }
 
-// roundTrip sends the request and receives the head of the response.
-func (e *h1Exchange) roundTrip(req *http.Request) (*http.Response, error) {
+// roundTrip sends the request and receives the head of the response. A request without a body
+// does not go through send, and the first head does not come through receive: a small stack is
+// enough for them.
+func (e *h1Exchange) roundTrip(req *http.Request) (resp *http.Response, err error) {
 	e.watch()
-	if err := e.send(req); err != nil {
+	if e.body != nil {
+		err = e.send(req)
+	} else if err = e.makeHead(req, &noFraming); err == nil {
+		e.wrote(e.writeOut())
+	}
+	if err != nil {
 		return nil, err
 	}
-	resp, err := e.receive(req)
+	e.awaitHead() // an error is the result of fillHead
+	if err := e.fillHead(); err != nil {
+		return nil, err
+	}
+	resp, err = e.receive(req)
 	if err != nil {
 		return nil, err
 	}

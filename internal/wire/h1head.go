@@ -50,7 +50,7 @@ func (e *h1Exchange) interim(resp *http.Response) error {
 // readHead receives one head, as a whole, and parses it.
 func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
 	b := e.buf
-	if err := e.fillHead(b); err != nil {
+	if err := e.fillHead(); err != nil {
 		return nil, err
 	}
 	head := string(b.tap.head)
@@ -68,16 +68,17 @@ func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// fillHead reads until a head is whole.
+// fillHead reads until a head is whole. If one is already, it does nothing.
 //
 //go:noinline
-func (e *h1Exchange) fillHead(b *h1Buffers) error {
+func (e *h1Exchange) fillHead() error {
+	b := e.buf
 	for b.tap.stage == inHead {
 		if b.lo == b.hi {
 			if e.readErr != nil {
 				return unexpected(e.readErr, &b.tap)
 			}
-			e.awaitHead(b)
+			e.awaitHead()
 			continue // an error is the result of the next round
 		}
 		b.lo += b.tap.feedHead(b.unread())
@@ -89,8 +90,8 @@ func (e *h1Exchange) fillHead(b *h1Buffers) error {
 }
 
 // awaitHead waits for bytes of a head, on a plain socket without a buffer.
-func (e *h1Exchange) awaitHead(b *h1Buffers) {
-	s := e.h.socket
+func (e *h1Exchange) awaitHead() {
+	b, s := e.buf, e.h.socket
 	if s == nil || e.h.stream != s.Conn {
 		b.hi, _ = e.readStream(b.space())
 		return

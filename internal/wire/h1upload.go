@@ -31,22 +31,49 @@ type h1Upload struct {
 // (RFC 9110, section 10.1.1).
 const continueTimeout = time.Second
 
-// send writes the head, together with a body in memory, and starts the upload of others.
+// makeHead writes the head of the request to e.buf.out.
+func (e *h1Exchange) makeHead(req *http.Request, f *requestFraming) error {
+	err := e.buf.out.write(req, f, e.x.Order, e.trace)
+	if err != nil {
+		return e.unsendable(err)
+	}
+	return nil
+}
+
+// unsendable is the error of a request of which nothing was sent.
+//
+//go:noinline
+func (e *h1Exchange) unsendable(err error) error {
+	return &Error{Phase: Send, Fault: Malformed, Reused: e.x.Conn.Reused, Err: err}
+}
+
+// writeOut sends e.buf.out.
+func (e *h1Exchange) writeOut() error {
+	n, err := e.h.stream.Write(e.buf.out.out)
+	e.sent.Add(int64(n))
+	if err != nil {
+		e.h.writeFailed(err)
+	}
+	return err
+}
+
+// send writes the head, together with a body in memory, and starts the upload of others. There is a
+// body.
 func (e *h1Exchange) send(req *http.Request) error {
 	f, err := framingOf(req)
 	var source io.Reader = e.body
-	inline := e.body == nil
+	inline := false
 	if err == nil && f.chunked && usuallyLacksBody(req.Method) {
 		p := e.peekBody()
 		if source = p; p.empty() {
 			f, inline = requestFraming{}, true
 		}
 	}
-	if err == nil {
-		err = e.buf.out.write(req, &f, e.x.Order, e.trace)
-	}
 	if err != nil {
-		return &Error{Phase: Send, Fault: Malformed, Reused: e.x.Conn.Reused, Err: err}
+		return e.unsendable(err)
+	}
+	if err := e.makeHead(req, &f); err != nil {
+		return err
 	}
 	wait := !inline && httpguts.HeaderValuesContainsToken(req.Header["Expect"], "100-continue")
 	out := &e.buf.out
@@ -54,19 +81,14 @@ func (e *h1Exchange) send(req *http.Request) error {
 		inline = true
 		out.out = append(out.out, (*memory)[:f.length]...)
 	}
-	n, err := e.h.stream.Write(out.out)
-	e.sent.Add(int64(n))
+	err = e.writeOut()
 	if inline {
-		if err != nil {
-			e.h.writeFailed(err)
-		}
 		e.wrote(err)
 		e.closeBody()
 		return nil
 	}
 	u := &h1Upload{e: e, source: source, f: f, trailer: req.Trailer, done: make(chan struct{})}
 	if e.upload = u; err != nil {
-		e.h.writeFailed(err)
 		u.end(err)
 		return nil
 	}

@@ -59,9 +59,12 @@ func (f *requestFraming) sendsLength(method string) bool {
 	return f.length > 0 || !f.chunked && (method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch)
 }
 
-// checkRequest returns an error for a request that cannot be sent: a name, value or method
-// that would change the meaning of the bytes around it.
-func checkRequest(req *http.Request) error {
+// noFraming is that of a request without a body.
+var noFraming requestFraming
+
+// check returns an error for a request that cannot be sent: a name, value or method
+// that would change the meaning of the bytes around it. It notes the names of the fields.
+func (w *headWriter) check(req *http.Request) error {
 	switch {
 	case req.URL == nil:
 		return errors.New("request without a URL")
@@ -72,27 +75,53 @@ func checkRequest(req *http.Request) error {
 	case req.ContentLength != 0 && req.Body == nil:
 		return errors.New("request with a length and without a body")
 	}
-	if err := checkFields("header field", req.Header); err != nil {
-		return err
+	for name, values := range req.Header {
+		if err := checkField("header field", name, values); err != nil {
+			return err
+		}
+		w.names = append(w.names, name)
 	}
-	return checkFields("trailer", req.Trailer)
+	if len(req.Trailer) > 0 {
+		return checkTrailer(req.Trailer)
+	}
+	return nil
 }
 
-func checkFields(what string, fields http.Header) error {
+func checkTrailer(fields http.Header) error {
 	for name, values := range fields {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return fmt.Errorf("invalid name of a %s: %.40q", what, name)
-		}
-		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return fmt.Errorf("invalid value of the %s %.40q", what, name) // without the value, which may be a secret
-			}
+		if err := checkField("trailer", name, values); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// hostOf returns the value of the Host field.
+// checkField and badValue are not inlined, to keep the stack small.
+//
+//go:noinline
+func checkField(what, name string, values []string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("invalid name of a %s: %.40q", what, name)
+	}
+	for _, v := range values {
+		if !httpguts.ValidHeaderFieldValue(v) {
+			return badValue(what, name)
+		}
+	}
+	return nil
+}
+
+// badValue is an error without the value, which may be a secret.
+//
+//go:noinline
+func badValue(what, name string) error {
+	return fmt.Errorf("invalid value of the %s %.40q", what, name)
+}
+
+// hostOf returns the value of the Host field. It is not inlined, to keep the stack below start
+// small.
+//
+//go:noinline
 func hostOf(req *http.Request) (string, error) {
 	host := req.Host
 	if host == "" {
@@ -144,7 +173,7 @@ const defaultUserAgent = "Go-http-client/1.1"
 // headWriter writes request heads.
 type headWriter struct {
 	out   []byte
-	names []string       // to be sorted
+	names []string       // of the fields
 	next  map[string]int // how many values of a name were written, for names in the order of the caller
 	trace *httptrace.ClientTrace
 }
@@ -162,12 +191,22 @@ func (w *headWriter) reset() {
 	w.out = w.out[:0]
 }
 
-// field writes the values of a field.
-func (w *headWriter) field(name string, values ...string) {
+// fields writes the values of a field.
+func (w *headWriter) fields(name string, values []string) {
 	for _, v := range values {
 		w.line(name, textproto.TrimString(v))
 	}
-	w.wrote(name, values)
+	if w.trace != nil {
+		w.wrote(name, values)
+	}
+}
+
+// field writes a field with one value.
+func (w *headWriter) field(name, value string) {
+	w.line(name, textproto.TrimString(value))
+	if w.trace != nil {
+		w.wrote(name, []string{value})
+	}
 }
 
 func (w *headWriter) line(name, value string) {
@@ -177,9 +216,11 @@ func (w *headWriter) line(name, value string) {
 	w.out = append(w.out, "\r\n"...)
 }
 
-// wrote calls the hook for a field.
+// wrote calls the hook for a field, with a trace.
+//
+//go:noinline
 func (w *headWriter) wrote(name string, values []string) {
-	if w.trace == nil || w.trace.WroteHeaderField == nil {
+	if w.trace.WroteHeaderField == nil {
 		return
 	}
 	trimmed := make([]string, len(values))
@@ -193,27 +234,13 @@ func (w *headWriter) wrote(name string, values []string) {
 // which they are sent; of their values those in req count. The other fields follow in the
 // order of net/http.
 func (w *headWriter) write(req *http.Request, f *requestFraming, order *headers.Headers, trace *httptrace.ClientTrace) error {
-	if err := checkRequest(req); err != nil {
-		return err
-	}
-	host, err := hostOf(req)
-	if err != nil {
-		return err
-	}
-	target, err := targetOf(req, host)
-	if err != nil {
+	if err := w.check(req); err != nil {
 		return err
 	}
 	w.trace = trace
-	method := req.Method
-	if method == "" {
-		method = http.MethodGet
+	if err := w.start(req); err != nil {
+		return err
 	}
-	w.out = append(w.out, method...)
-	w.out = append(w.out, ' ')
-	w.out = append(w.out, target...)
-	w.out = append(w.out, " HTTP/1.1\r\n"...)
-	w.field("Host", host)
 	if order != nil && order.Len() > 0 {
 		w.ordered(req.Header, order)
 	}
@@ -225,6 +252,37 @@ func (w *headWriter) write(req *http.Request, f *requestFraming, order *headers.
 	if req.Close && !httpguts.HeaderValuesContainsToken(req.Header["Connection"], "close") {
 		w.field("Connection", "close")
 	}
+	w.framing(req.Method, f)
+	w.rest(req.Header)
+	w.out = append(w.out, "\r\n"...)
+	if trace != nil && trace.WroteHeaders != nil {
+		trace.WroteHeaders()
+	}
+	return nil
+}
+
+// start writes the request line and the Host field.
+//
+//go:noinline
+func (w *headWriter) start(req *http.Request) error {
+	host, err := hostOf(req)
+	if err != nil {
+		return err
+	}
+	target, err := targetOf(req, host)
+	if err != nil {
+		return err
+	}
+	w.out = append(w.out, cmp.Or(req.Method, http.MethodGet)...)
+	w.out = append(w.out, ' ')
+	w.out = append(w.out, target...)
+	w.out = append(w.out, " HTTP/1.1\r\n"...)
+	w.field("Host", host)
+	return nil
+}
+
+// framing writes the fields about the body.
+func (w *headWriter) framing(method string, f *requestFraming) {
 	if f.sendsLength(method) {
 		w.field("Content-Length", strconv.FormatInt(f.length, 10))
 	} else if f.chunked {
@@ -232,14 +290,10 @@ func (w *headWriter) write(req *http.Request, f *requestFraming, order *headers.
 	}
 	if len(f.trailer) > 0 {
 		w.line("Trailer", strings.Join(f.trailer, ","))
-		w.wrote("Trailer", f.trailer)
+		if w.trace != nil {
+			w.wrote("Trailer", f.trailer)
+		}
 	}
-	w.rest(req.Header)
-	w.out = append(w.out, "\r\n"...)
-	if trace != nil && trace.WroteHeaders != nil {
-		trace.WroteHeaders()
-	}
-	return nil
 }
 
 // owned reports whether a field is written by write itself. Those that delimit the request
@@ -262,14 +316,24 @@ func owned(name string) bool {
 
 // rest writes the fields that were not written yet, sorted by name.
 func (w *headWriter) rest(fields http.Header) {
-	for name := range fields {
+	w.sort()
+	for _, name := range w.names {
 		if !owned(name) && w.next[name] == 0 {
-			w.names = append(w.names, name)
+			w.fields(name, fields[name])
 		}
 	}
-	slices.Sort(w.names)
-	for _, name := range w.names {
-		w.field(name, fields[name]...)
+}
+
+// sort sorts the names of the fields. Few names are sorted by insertion, which takes little stack.
+func (w *headWriter) sort() {
+	if len(w.names) > 8 {
+		slices.Sort(w.names)
+		return
+	}
+	for i := range w.names {
+		for ; i > 0 && w.names[i] < w.names[i-1]; i-- {
+			w.names[i], w.names[i-1] = w.names[i-1], w.names[i]
+		}
 	}
 }
 
@@ -302,7 +366,7 @@ func (w *headWriter) ordered(fields http.Header, order *headers.Headers) {
 			w.field(name, values[0])
 			w.next[key] = 2
 		default:
-			w.field(name, values...)
+			w.fields(name, values)
 			w.next[key] = len(values) + 1
 		}
 	}

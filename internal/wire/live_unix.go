@@ -47,7 +47,10 @@ func newSocket(nc net.Conn) *socket {
 		return nil
 	}
 	s := &socket{Conn: nc, raw: raw}
-	s.look = lookInto(&s.found)
+	s.look = func(fd uintptr) { // a connection on which something has come is given up: the byte is not missed
+		_, err := readNow(fd, s.scratch[:])
+		s.found = err != syscall.EAGAIN
+	}
 	s.take = func(fd uintptr) bool {
 		s.n, s.err = readNow(fd, s.p)
 		return true

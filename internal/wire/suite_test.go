@@ -68,10 +68,10 @@ func (w *recorder) Encrypted(*tls.ConnectionState, *certs.Failure) { w.add("encr
 func (w *recorder) Question(*Question)                             { w.add("question") }
 func (w *recorder) Activity()                                      { w.active.Add(1) }
 func (w *recorder) Interim(int, textproto.MIMEHeader) error        { return nil }
-func (w *recorder) Sending(c Conn) {
+func (w *recorder) Sending(c *Conn) {
 	w.add("sending")
 	if w.onConn != nil {
-		w.onConn(c)
+		w.onConn(*c)
 	}
 	if w.onSend != nil {
 		w.onSend()

@@ -182,7 +182,7 @@ func (t *Transport) reportSending(ctx context.Context, x *Exchange) {
 		}
 	}()
 	x.traceGotConn(ctx)
-	x.Observer.Sending(x.Conn)
+	x.Observer.Sending(&x.Conn)
 	told = true
 }
 
