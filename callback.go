@@ -33,10 +33,19 @@ func (d *dispatcher) wake() {
 // while the transfer, which OnSignal may stop at any signal, waits until the call for e has
 // returned. The caller holds the lock; dispatch releases it.
 func (r *Reply) dispatch(e journal.Cursor) {
-	defer r.mu.Unlock()
-	if !r.hasOnSignal() {
-		return
+	if r.hasOnSignal() {
+		r.dispatchAll(e)
+	} else {
+		r.mu.Unlock()
 	}
+}
+
+// dispatchAll is dispatch for a reply with an OnSignal. It is not inlined, to keep the stack of
+// others small.
+//
+//go:noinline
+func (r *Reply) dispatchAll(e journal.Cursor) {
+	defer r.mu.Unlock()
 	x := r.more()
 	if x.dispatcher == nil {
 		x.dispatcher = new(dispatcher)

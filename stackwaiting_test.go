@@ -83,7 +83,11 @@ func waitingClient(spec string) int {
 	r, run := netreply.PrepareReply(m, "GET", request("/wait"))
 	dump := make([]byte, 64<<10)
 	debug.SetMaxStack(2 << 10)
-	go takeStack(taken, run)
+	if taken > 0 {
+		go takeStack(taken, run)
+	} else {
+		go run()
+	}
 	for !bytes.Contains(dump, []byte("IO wait")) || !bytes.Contains(dump, []byte("awaitHead")) {
 		if r.IsFinished() {
 			return 3

@@ -209,6 +209,9 @@ func (w *headWriter) field(name, value string) {
 	}
 }
 
+// line writes a field. It is not inlined, to keep the stack of its callers small.
+//
+//go:noinline
 func (w *headWriter) line(name, value string) {
 	w.out = append(w.out, name...)
 	w.out = append(w.out, ": "...)
@@ -273,12 +276,19 @@ func (w *headWriter) start(req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.out = append(w.out, cmp.Or(req.Method, http.MethodGet)...)
+	w.requestLine(cmp.Or(req.Method, http.MethodGet), target)
+	w.field("Host", host)
+	return nil
+}
+
+// requestLine writes the request line. It is not inlined, either.
+//
+//go:noinline
+func (w *headWriter) requestLine(method, target string) {
+	w.out = append(w.out, method...)
 	w.out = append(w.out, ' ')
 	w.out = append(w.out, target...)
 	w.out = append(w.out, " HTTP/1.1\r\n"...)
-	w.field("Host", host)
-	return nil
 }
 
 // framing writes the fields about the body.
