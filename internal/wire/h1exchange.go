@@ -127,7 +127,9 @@ func (e *h1Exchange) roundTrip(req *http.Request) (resp *http.Response, err erro
 	if err := e.fillHead(); err != nil {
 		return nil, err
 	}
-	resp, err = e.receive(req)
+	if resp, err = e.readHead(req); err == nil {
+		resp, err = e.receive(req, resp)
+	}
 	if err != nil {
 		return nil, err
 	}

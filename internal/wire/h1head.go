@@ -6,14 +6,11 @@ import (
 	"net/textproto"
 )
 
-// receive receives the head of the final response, and reports interim ones.
-func (e *h1Exchange) receive(req *http.Request) (*http.Response, error) {
+// receive returns the final response, whose head it receives unless resp is that. It reports
+// interim ones.
+func (e *h1Exchange) receive(req *http.Request, resp *http.Response) (_ *http.Response, err error) {
 	awaited := e.upload.awaits100()
 	for {
-		resp, err := e.readHead(req)
-		if err != nil {
-			return nil, err
-		}
 		if code := resp.StatusCode; code == http.StatusContinue && awaited {
 			awaited = false
 			if e.trace != nil && e.trace.Got100Continue != nil {
@@ -32,6 +29,9 @@ func (e *h1Exchange) receive(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		e.buf.tap.nextHead()
+		if resp, err = e.readHead(req); err != nil {
+			return nil, err
+		}
 	}
 }
 
@@ -58,6 +58,7 @@ func (e *h1Exchange) readHead(req *http.Request) (*http.Response, error) {
 	if b.tap.stage == inInterim {
 		into = new(parsedHead) // its fields may be kept by a hook
 	}
+	into.parseFields(head)
 	resp, err := b.tap.parse(head, req, into)
 	if err != nil {
 		return nil, e.rejected(err)

@@ -10,18 +10,15 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// parse makes the response of a head that the tap has accepted. The result is that of
-// http.ReadResponse, without a body; the values are parts of head.
+// parse makes the response of a head that the tap has accepted, after parseFields. The result is
+// that of http.ReadResponse, without a body; the values are parts of head.
 func (t *headTap) parse(head string, req *http.Request, into *parsedHead) (*http.Response, error) {
-	line, lines, _ := strings.Cut(head, "\n")
+	line, _, _ := strings.Cut(head, "\n")
 	line = strings.TrimSuffix(line, "\r")
 	resp := &into.response
-	*resp = http.Response{
-		Request: req, Proto: line[:len("HTTP/1.1")], ProtoMajor: 1, ProtoMinor: t.minor,
-		Status: line[len("HTTP/1.1 "):], StatusCode: t.status,
-	}
-	h := into.parseFields(lines)
-	resp.Header = h
+	resp.Request, resp.Proto, resp.ProtoMajor, resp.ProtoMinor = req, line[:len("HTTP/1.1")], 1, t.minor
+	resp.Status, resp.StatusCode = line[len("HTTP/1.1 "):], t.status
+	h := resp.Header
 	if hp := h["Pragma"]; len(hp) > 0 && hp[0] == "no-cache" {
 		if _, ok := h["Cache-Control"]; !ok {
 			h["Cache-Control"] = []string{"no-cache"}
@@ -40,7 +37,7 @@ func (t *headTap) parse(head string, req *http.Request, into *parsedHead) (*http
 // have the same name, and a head must not cost many times its size.
 const fieldBlock = 64
 
-// parsedHead is the memory of a response and its fields.
+// parsedHead is the memory of a response and its fields. Before use nothing of the response is set.
 type parsedHead struct {
 	response http.Response
 	fields   http.Header // empty, for the next response; nil for none
@@ -59,17 +56,11 @@ func (p *parsedHead) clear() {
 	p.response = http.Response{}
 }
 
-// parseFields parses header lines.
-func (p *parsedHead) parseFields(lines string) http.Header {
-	n := min(strings.Count(lines, "\n")-1, fieldBlock)
-	h := p.fields
-	if h == nil {
-		h = make(http.Header, n)
-	}
-	if n > cap(p.values) {
-		p.values = make([]string, n) // one allocation for many names with one value
-	}
-	values := p.values[:n]
+// parseFields sets the fields of the response to those of a head.
+func (p *parsedHead) parseFields(head string) {
+	_, lines, _ := strings.Cut(head, "\n")
+	h, values := p.room(min(strings.Count(lines, "\n")-1, fieldBlock))
+	p.response.Header = h
 	for lines != "" {
 		var f Field
 		if f, lines = cutField(lines); f.Name == "" {
@@ -86,7 +77,20 @@ func (p *parsedHead) parseFields(lines string) http.Header {
 		values[0] = f.Value
 		h[key], values = values[:1:1], values[1:]
 	}
-	return h
+}
+
+// room returns memory for n fields. It is not inlined, to keep the stack of parseFields small.
+//
+//go:noinline
+func (p *parsedHead) room(n int) (http.Header, []string) {
+	h := p.fields
+	if h == nil {
+		h = make(http.Header, n)
+	}
+	if n > cap(p.values) {
+		p.values = make([]string, n) // one allocation for many names with one value
+	}
+	return h, p.values[:n]
 }
 
 // closing reports whether the server closes the connection after the response. The

@@ -134,7 +134,7 @@ func (t *headTap) take(p []byte) (n int) {
 			n = i + 1
 		}
 		if t.size += n; t.size > t.limit {
-			t.fault = fmt.Errorf("response head of more than %d bytes", t.limit)
+			t.fault = errTooLarge(t.limit)
 			return 0
 		}
 		t.head = append(t.head, p[:n]...)
@@ -162,6 +162,32 @@ func (t *headTap) take(p []byte) (n int) {
 	return n
 }
 
+// The functions that make errors are not inlined, to keep the stack of their callers small.
+
+//go:noinline
+func errTooLarge(limit int) error { return fmt.Errorf("response head of more than %d bytes", limit) }
+
+//go:noinline
+func errNameByte(c byte) error { return fmt.Errorf("%q in the name of a header field", c) }
+
+//go:noinline
+func errValueByte(c byte, name []byte) error {
+	if name == nil {
+		name = []byte("a folded header field")
+	}
+	return fmt.Errorf("control character %#02x in the value of %.40s", c, name)
+}
+
+//go:noinline
+func errReasonByte(c byte) error {
+	return fmt.Errorf("control character %#02x in the reason phrase", c)
+}
+
+//go:noinline
+func errStatusLine(line []byte) error {
+	return fmt.Errorf("malformed status line: %q", line[:min(len(line), 40)])
+}
+
 // cutEOL removes the end of a line: CR LF, or LF alone (RFC 9112, section 2.2).
 func cutEOL(line []byte) []byte {
 	line = line[:len(line)-1]
@@ -180,7 +206,7 @@ func (t *headTap) checkStart() {
 	for i := range min(len(t.head), len(startForm)) {
 		if want, c := startForm[i], t.head[i]; want == '0' && !digit(c) || want != '0' && c != want {
 			t.stray = i < len("HTTP/")
-			t.fault = fmt.Errorf("malformed status line: %q", t.head[:min(len(t.head), 40)])
+			t.fault = errStatusLine(t.head)
 			return
 		}
 	}
@@ -209,12 +235,12 @@ func (t *headTap) endLine(line []byte) {
 
 func (t *headTap) statusLine(line []byte) {
 	if len(line) < len(startForm) || len(line) > len(startForm) && line[len(startForm)] != ' ' {
-		t.fault = fmt.Errorf("malformed status line: %q", line[:min(len(line), 40)])
+		t.fault = errStatusLine(line)
 		return
 	}
 	for _, c := range line[len(startForm):] {
 		if !textByte(c) {
-			t.fault = fmt.Errorf("control character %#02x in the reason phrase", c)
+			t.fault = errReasonByte(c)
 			return
 		}
 	}
@@ -231,11 +257,12 @@ func (t *headTap) statusLine(line []byte) {
 
 // field processes a header line.
 func (t *headTap) field(line []byte) {
-	name, value, ok := bytes.Cut(line, []byte(":"))
-	if !ok {
+	colon := bytes.IndexByte(line, ':')
+	if colon < 0 {
 		t.fault = errors.New("header line without a colon")
 		return
 	}
+	name, value := line[:colon], line[colon+1:]
 	if blank := bytes.TrimRight(name, " \t"); t.lenient && len(blank) < len(name) {
 		t.detachedField(blank, value)
 		return
@@ -274,11 +301,14 @@ func (t *headTap) detachedField(name, value []byte) {
 	t.beginField(name, value)
 }
 
-// beginField checks the name and the value of a field, which following lines may continue.
+// beginField checks the name and the value of a field, which following lines may continue. It
+// is not inlined, to keep the stack of field small.
+//
+//go:noinline
 func (t *headTap) beginField(name, value []byte) (ok bool) {
 	for _, c := range name {
 		if !tokenByte[c] {
-			t.fault = fmt.Errorf("%q in the name of a header field", c)
+			t.fault = errNameByte(c)
 			return false
 		}
 	}
@@ -290,16 +320,24 @@ func (t *headTap) beginField(name, value []byte) (ok bool) {
 	return t.checkValue(value, name)
 }
 
-func is(b []byte, s string) bool { return len(b) == len(s) && strings.EqualFold(string(b), s) }
+// is reports whether b is s, which is ASCII, in any case.
+func is(b []byte, s string) bool {
+	if len(b) != len(s) {
+		return false
+	}
+	for i, c := range b {
+		if d := s[i]; c != d && (c^d != 'a'-'A' || d|0x20 < 'a' || d|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
 
 // checkValue checks a value. For the continuation of a folded one name is nil.
 func (t *headTap) checkValue(value, name []byte) bool {
 	for _, c := range value {
 		if !textByte(c) {
-			if name == nil {
-				name = []byte("a folded header field")
-			}
-			t.fault = fmt.Errorf("control character %#02x in the value of %.40s", c, name)
+			t.fault = errValueByte(c, name)
 			return false
 		}
 	}
