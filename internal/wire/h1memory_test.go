@@ -55,16 +55,16 @@ func TestHeadMemory(t *testing.T) {
 					if n == 0 || tap.stage == over || tap.stage == inBody {
 						break
 					}
-					into := new(parsedHead)
-					into.parseFields(string(tap.head))
-					_, err := tap.parse(string(tap.head), req, into)
+					head, into := string(tap.head), new(parsedHead)
+					into.parseFields(head)
+					_, err := tap.parse(head, req, into)
 					require.NoError(t, err)
 					tap.nextHead()
 				}
 				if tap.stage != inHead {
-					into := new(parsedHead)
-					into.parseFields(string(tap.head))
-					_, err := tap.parse(string(tap.head), req, into)
+					head, into := string(tap.head), new(parsedHead)
+					into.parseFields(head)
+					_, err := tap.parse(head, req, into)
 					require.NoError(t, err)
 				}
 			})

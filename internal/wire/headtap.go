@@ -128,24 +128,7 @@ func (t *headTap) skipBlank(p []byte) (n int) {
 func (t *headTap) take(p []byte) (n int) {
 	switch {
 	case t.stage == inHead:
-		n = len(p)
-		i := bytes.IndexByte(p, '\n')
-		if i >= 0 {
-			n = i + 1
-		}
-		if t.size += n; t.size > t.limit {
-			t.fault = errTooLarge(t.limit)
-			return 0
-		}
-		t.head = append(t.head, p[:n]...)
-		if t.status == 0 {
-			t.checkStart()
-		}
-		if i >= 0 && t.fault == nil {
-			line := cutEOL(t.head[t.line:])
-			t.line = len(t.head)
-			t.endLine(line)
-		}
+		return t.takeLine(p)
 	case t.framing == byLength:
 		n = int(min(int64(len(p)), t.left))
 		if t.left -= int64(n); t.left == 0 {
@@ -158,6 +141,29 @@ func (t *headTap) take(p []byte) (n int) {
 		}
 	default:
 		n = len(p)
+	}
+	return n
+}
+
+// takeLine processes bytes up to the end of a line of the head.
+func (t *headTap) takeLine(p []byte) int {
+	n := bytes.IndexByte(p, '\n') + 1
+	whole := n > 0
+	if !whole {
+		n = len(p)
+	}
+	if t.size += n; t.size > t.limit {
+		t.fault = errTooLarge(t.limit)
+		return 0
+	}
+	t.head = append(t.head, p[:n]...)
+	if t.status == 0 {
+		t.checkStart()
+	}
+	if whole && t.fault == nil {
+		line := cutEOL(t.head[t.line:])
+		t.line = len(t.head)
+		t.endLine(line)
 	}
 	return n
 }
@@ -460,7 +466,7 @@ func (t *headTap) feedHead(p []byte) (used int) {
 				continue
 			}
 		}
-		used += t.take(rest)
+		used += t.takeLine(rest)
 	}
 	return used
 }
