@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(stackChild); spec != "" {
 		os.Exit(stackClient(spec))
 	}
-	if spec := os.Getenv(waitingChild); spec != "" {
-		os.Exit(waitingClient(spec))
+	if spec := os.Getenv(smallStackChild); spec != "" {
+		os.Exit(smallStackClient(spec))
 	}
 	goleak.VerifyTestMain(testserver.Lingering{M: m})
 }

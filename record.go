@@ -27,18 +27,6 @@ type entry struct {
 // event converts the entry for iterators and OnSignal.
 func (e entry) event() Event { return signalTable[e.kind].event(e) }
 
-// note appends an entry.
-func (c *record) note(k signal, at time.Duration, a, b int64, value any) journal.Cursor {
-	switch {
-	case signalTable[k].nature == conflating:
-		return c.Conflate(journal.Kind(k), at, a, b)
-	case value != nil:
-		return c.AppendValue(journal.Kind(k), at, value, b)
-	default:
-		return c.Append(journal.Kind(k), at, a, b)
-	}
-}
-
 // next returns the first entry after a cursor, and advances the cursor.
 func (c *record) next(at *journal.Cursor) (entry, bool) {
 	e, ok := c.Next(at)

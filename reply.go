@@ -133,10 +133,13 @@ func (r *Reply) run() {
 	r.conclude(err)
 }
 
-// runGrown is run on a new goroutine. That may have only 2 KiB of stack, which is too small for a
-// transfer: it grows here, where hardly anything is on it that has to be moved.
-func (r *Reply) runGrown() {
-	growStack(0)
+// start is run on a new goroutine. That may have only 2 KiB of stack. It is enough for a request
+// on a kept connection of our own without TLS; any other transfer needs more, and the stack grows
+// here, where hardly anything is on it that has to be moved.
+func (r *Reply) start() {
+	if u := r.req.URL; !wire.DefaultConn.Own() || u == nil || u.Scheme != "http" {
+		growStack(0)
+	}
 	r.run()
 }
 

@@ -90,6 +90,7 @@ func (r *Reply) finish() {
 		close(r.done)
 	}
 	last := r.note(sigFinished, now, 0, 0, nil)
+	r.record.Close()
 	if r.err == nil { // the end of reading implies IsFinished
 		r.pipe.End(nil)
 	}

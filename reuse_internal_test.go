@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/netreply/netreply/internal/journal"
 )
 
 // setAll sets all of a value, as deep as it is stored in place.
@@ -49,7 +51,7 @@ func TestClear(t *testing.T) {
 	}
 	r.stage = atomic.Int32{}
 	r.stage.Store(1)
-	r.record.note(sigRequestSent, 0, 0, 0, nil)
+	r.record.Append(journal.Kind(sigRequestSent), 0, 0, 0)
 	setAll(reflect.ValueOf(r.extra).Elem())
 	u := r.extra.reuse
 	r.clear()

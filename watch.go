@@ -421,11 +421,14 @@ func (r *Reply) note(k signal, at time.Duration, a, b int64, value any) journal.
 	if channels := r.extra.channelSet(); channels != nil || r.m.hub.watched.Load() > 0 {
 		r.publish(channels, k, at, a, b, value)
 	}
-	noted := r.record.note(k, at, a, b, value)
-	if k == sigFinished {
-		r.record.Close()
+	switch kind := journal.Kind(k); {
+	case signalTable[k].nature == conflating:
+		return r.record.Conflate(kind, at, a, b)
+	case value != nil:
+		return r.record.AppendValue(kind, at, value, b)
+	default:
+		return r.record.Append(kind, at, a, b)
 	}
-	return noted
 }
 
 // publish sends a signal to the Manager's listeners and to channels, nil for none. It is not

@@ -14,7 +14,7 @@ func (w *watch) Head(resp *flow.Head) {
 	if o := resp.Cache; o != nil {
 		(*Reply)(w).showCache(o, &h, resp.Status)
 	}
-	(*Reply)(w).showHead(h)
+	(*Reply)(w).showHead(&h)
 }
 
 // showCache sets what CacheStatus and SourceIsFromCache tell, and fills in a head from the
@@ -44,14 +44,14 @@ func (r *Reply) showCache(o *flow.CacheOutcome, h *head, status string) {
 }
 
 // showHead replaces the response head and emits MetaDataChanged.
-func (r *Reply) showHead(h head) {
+func (r *Reply) showHead(h *head) {
 	h.seen = true
 	r.mu.Lock()
 	if r.state != running {
 		r.mu.Unlock()
 		return
 	}
-	r.head = h
+	r.head = *h
 	e := r.note(sigMetaData, r.elapsed(), int64(h.status), 0, nil)
 	if h.final {
 		r.extra.channelSet().closeQuestions()

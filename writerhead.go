@@ -237,7 +237,7 @@ func (w *replyWriter) showHead() {
 		}
 		r.mu.Unlock()
 	}
-	r.showHead(h)
+	r.showHead(&h)
 }
 
 // finalHead completes the head. The caller holds the lock.

@@ -26,24 +26,41 @@ func afterRedirect(h *Hop) (again bool) {
 }
 
 // processHead reports a response head and makes the next request if it is a redirect to be
-// followed. It is a function of its own to keep the stack below afterRedirect small.
+// followed. What only redirects need has functions of its own, to keep the stack of others small.
 func (t *Transfer) processHead(h *Hop) (*http.Request, error) {
-	resp := h.resp
-	from := t.url // with the user information, which a relative target keeps (rule R18)
-	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
-		httpurl.Rules{Policy: t.Redirects, Left: int(h.redirects), Upgrade: t.e.Upgrade})
-	head := &t.head
-	*head = Head{Response: resp, Target: plan.Target, Final: !plan.Redirect, Cache: h.outcome()}
+	if httpurl.IsRedirect(h.resp.StatusCode) {
+		return t.processRedirect(h)
+	}
+	t.reportHead(h, nil)
+	return nil, nil
+}
+
+// reportHead reports a response head. plan is nil for one that is no redirect.
+func (t *Transfer) reportHead(h *Hop, plan *httpurl.Plan) {
+	resp, head := h.resp, &t.head
+	head.Response, head.Cache, head.Final = resp, h.outcome(), plan == nil || !plan.Redirect
+	head.Raw, head.Target = "", nil
 	if !h.answered() {
 		head.Raw = h.exchange.Head
 	}
-	if plan.Redirect && plan.Refusal == nil {
-		head.Target = nil
+	if plan != nil && (!plan.Redirect || plan.Refusal != nil) {
+		head.Target = plan.Target
 	}
 	head.NoBody = resp.Request.Method == http.MethodHead || resp.StatusCode == 101 || resp.StatusCode == 204 || resp.StatusCode == 304
 	codings, _ := t.codings(resp)
 	head.Decoded = len(codings) > 0
 	t.watcher.Head(head)
+}
+
+// processRedirect is processHead for a redirect.
+//
+//go:noinline
+func (t *Transfer) processRedirect(h *Hop) (*http.Request, error) {
+	resp := h.resp
+	from := t.url // with the user information, which a relative target keeps (rule R18)
+	plan := httpurl.PlanRedirect(resp.StatusCode, resp.Header["Location"], from, h.req.Method,
+		httpurl.Rules{Policy: t.Redirects, Left: int(h.redirects), Upgrade: t.e.Upgrade})
+	t.reportHead(h, &plan)
 	if !plan.Redirect {
 		return nil, nil
 	}

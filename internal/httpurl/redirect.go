@@ -66,8 +66,8 @@ func (p *Plan) refuse(kind RefusalKind, field, value, reason string) {
 	p.Refusal = &Refusal{kind, Problem{field, value, reason}}
 }
 
-// isRedirect reports whether a status is one of those that are followed (rule R10).
-func isRedirect(status int) bool {
+// IsRedirect reports whether a status is one of those that are followed (rule R10).
+func IsRedirect(status int) bool {
 	switch status {
 	case 301, 302, 303, 307, 308:
 		return true
@@ -78,7 +78,7 @@ func isRedirect(status int) bool {
 // PlanRedirect decides about a response to a request for the URL from, in the order of rule
 // R12. locations are the values of its Location fields.
 func PlanRedirect(status int, locations []string, from *url.URL, method string, rules Rules) (p Plan) {
-	if !isRedirect(status) {
+	if !IsRedirect(status) {
 		return p
 	}
 	several := slices.ContainsFunc(locations, func(l string) bool { return l != locations[0] })

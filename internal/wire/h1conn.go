@@ -129,7 +129,15 @@ func (h *h1Conn) readEnded() {
 func (h *h1Conn) roundTrip(req *http.Request, x *Exchange) (*http.Response, error) {
 	e := h.newExchange(req, x)
 	defer e.abandon()
-	resp, err := e.roundTrip(req)
+	// one after the other, and not each in the one before: a small stack is enough
+	err := e.request(req)
+	if err == nil {
+		err = e.fillHead()
+	}
+	var resp *http.Response
+	if err == nil {
+		resp, err = e.response(req)
+	}
 	if err != nil {
 		resp, err = nil, e.failed(err)
 	}

@@ -110,24 +110,25 @@ func (e *h1Exchange) closeBody() {
 	}
 }
 
-// roundTrip sends the request and receives the head of the response. A request without a body
-// does not go through send, and the first head does not come through receive: a small stack is
-// enough for them.
-func (e *h1Exchange) roundTrip(req *http.Request) (resp *http.Response, err error) {
+// request sends the request, and waits for the first bytes of the response. A request without a
+// body does not go through send: a small stack is enough for it.
+func (e *h1Exchange) request(req *http.Request) (err error) {
 	e.watch()
 	if e.body != nil {
 		err = e.send(req)
 	} else if err = e.makeHead(req, &noFraming); err == nil {
 		e.wrote(e.writeOut())
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		e.awaitHead() // its error is the result of fillHead
 	}
-	e.awaitHead() // an error is the result of fillHead
-	if err := e.fillHead(); err != nil {
-		return nil, err
-	}
-	if resp, err = e.readHead(req); err == nil {
+	return err
+}
+
+// response returns the response, of which a first head has come.
+func (e *h1Exchange) response(req *http.Request) (*http.Response, error) {
+	resp, err := e.readHead(req)
+	if err == nil {
 		resp, err = e.receive(req, resp)
 	}
 	if err != nil {

@@ -307,10 +307,7 @@ func (t *headTap) detachedField(name, value []byte) {
 	t.beginField(name, value)
 }
 
-// beginField checks the name and the value of a field, which following lines may continue. It
-// is not inlined, to keep the stack of field small.
-//
-//go:noinline
+// beginField checks the name and the value of a field, which following lines may continue.
 func (t *headTap) beginField(name, value []byte) (ok bool) {
 	for _, c := range name {
 		if !tokenByte[c] {
