@@ -1,7 +1,6 @@
 package netreply
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"math"
@@ -133,10 +132,8 @@ func (r *Reply) newTransfer(body *flow.Payload, on *onward) *flow.Transfer {
 var phases = [...]Phase{flow.Local: PhaseLocal, flow.Queue: PhaseQueue, flow.Connect: PhaseConnect, flow.TLS: PhaseTLS,
 	flow.Headers: PhaseHeaders, flow.Body: PhaseBody}
 
-// Token returns a bearer token; see flow.Watcher.
-func (w *watch) Token(ctx context.Context, refused string) (string, error) {
-	return w.req.Bearer.Token(ctx, refused)
-}
+// Tokens returns the source of bearer tokens; see flow.Watcher.
+func (w *watch) Tokens() flow.TokenSource { return w.req.Bearer }
 
 // Proxies lists the proxies for a URL; see flow.Watcher.
 func (w *watch) Proxies(u *url.URL) ([]*flow.Proxy, error) {

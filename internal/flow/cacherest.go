@@ -204,7 +204,10 @@ func (h *Hop) repetition(ctx context.Context) (*Transfer, error) {
 	if once {
 		return nil, errOnlyOnce
 	}
-	w := &background{profile: profile, of: t.watcher}
+	w := &background{profile: profile, via: t.watcher.Via()}
+	if t.Bearer {
+		w.tokens = t.watcher.Tokens()
+	}
 	if t.Proxied {
 		var err error
 		if w.proxies, err = t.watcher.Proxies(h.req.URL); err != nil {

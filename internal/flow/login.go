@@ -202,7 +202,7 @@ func (l *login) execute(s auth.Step, resp *http.Response) (auth.Step, error) {
 			case <-t.ctx.Done():
 			}
 		case auth.FetchToken:
-			token, err := t.watcher.Token(t.ctx, s.Refused)
+			token, err := t.watcher.Tokens().Token(t.ctx, s.Refused)
 			if err != nil && t.ctx.Err() == nil {
 				return s, &auth.Error{Role: l.Role, Err: fmt.Errorf("getting a token for Request.Bearer: %w", err)}
 			}

@@ -77,11 +77,13 @@ func (c *cache) endRefresh(key, host string) {
 }
 
 // background is the Watcher of a repetition, of which the program sees nothing: nothing is asked, and
-// what was chosen for the request counts.
+// what was chosen for the request counts. It has no reference to the Watcher of the request, which
+// may be that of another request meanwhile.
 type background struct {
 	profile *wire.Profile
 	proxies []*Proxy
-	of      Watcher // for Token, which does not depend on the transfer
+	via     string
+	tokens  TokenSource // nil for none
 }
 
 var _ Watcher = (*background)(nil)
@@ -106,12 +108,9 @@ func (*background) Decoding(*coding.Reader)                     {}
 
 func (b *background) Profile(*url.URL) (*wire.Profile, bool) { return b.profile, false }
 func (b *background) Proxies(*url.URL) ([]*Proxy, error)     { return b.proxies, nil }
-func (b *background) Via() string                            { return b.of.Via() }
+func (b *background) Via() string                            { return b.via }
+func (b *background) Tokens() TokenSource                    { return b.tokens }
 
 func (*background) Certificate(*url.URL, string, *certs.Failure, bool) *wire.Profile { return nil }
 
 func (*background) Password(*PasswordQuestion) (*auth.Credentials, bool) { return nil, false }
-
-func (b *background) Token(ctx context.Context, refused string) (string, error) {
-	return b.of.Token(ctx, refused)
-}

@@ -32,7 +32,7 @@ type Request struct {
 	Idempotent bool
 	// Proxied: Watcher.Proxies may return proxies.
 	Proxied bool
-	// Bearer: the request carries a bearer token; see Watcher.Token.
+	// Bearer: the request carries a bearer token; see Watcher.Tokens.
 	Bearer bool
 	// NoLogin: challenges are reported and not answered.
 	NoLogin bool

@@ -64,8 +64,9 @@ type Watcher interface {
 	// Password reports a question for a password, and waits for the answer if the program
 	// is to answer it. answered is false if it did not wait, or got no answer.
 	Password(q *PasswordQuestion) (answer *auth.Credentials, answered bool)
-	// Token returns a bearer token other than refused, which is "" if none was refused.
-	Token(ctx context.Context, refused string) (string, error)
+	// Tokens returns the source of bearer tokens. It is called only if Request.Bearer is set.
+	// What it returns may be used after the transfer.
+	Tokens() TokenSource
 	// Proxies lists the proxies to try for a URL; nil in the list, and an empty list, mean
 	// a direct connection. It is called only if Request.Proxied is set.
 	Proxies(u *url.URL) ([]*Proxy, error)
@@ -83,6 +84,12 @@ type Watcher interface {
 	Uncached(detail string)
 	// Decoding provides the decoder of the body, which counts the encoded bytes.
 	Decoding(*coding.Reader)
+}
+
+// TokenSource returns bearer tokens.
+type TokenSource interface {
+	// Token returns a token other than refused, which is "" if none was refused.
+	Token(ctx context.Context, refused string) (string, error)
 }
 
 // Head is a response head.

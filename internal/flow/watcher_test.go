@@ -157,6 +157,8 @@ func (w *watcher) Password(q *flow.PasswordQuestion) (*auth.Credentials, bool) {
 	return answer, answer != nil
 }
 
+func (w *watcher) Tokens() flow.TokenSource { return w }
+
 func (w *watcher) Token(_ context.Context, refused string) (string, error) {
 	w.tell("token not %q", refused)
 	return w.token(refused)
