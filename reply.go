@@ -137,7 +137,7 @@ func (r *Reply) run() {
 // on a kept connection of our own without TLS; any other transfer needs more, and the stack grows
 // here, where hardly anything is on it that has to be moved.
 func (r *Reply) start() {
-	if u := r.req.URL; !wire.DefaultConn.Own() || u == nil || u.Scheme != "http" {
+	if u := r.req.URL; !wire.DefaultConn.Own() || u == nil || u.Scheme != "http" || r.req.HTTP == HTTP2Direct {
 		growStack(0)
 	}
 	r.run()
