@@ -117,7 +117,7 @@ func (e *h1Exchange) request(req *http.Request) (err error) {
 	if e.body != nil {
 		err = e.send(req)
 	} else if err = e.makeHead(req, &noFraming); err == nil {
-		e.wrote(e.writeOut())
+		e.wrote(e.written(e.h.stream.Write(e.buf.out.out)))
 	}
 	if err == nil {
 		e.awaitHead() // its error is the result of fillHead

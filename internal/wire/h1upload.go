@@ -47,9 +47,8 @@ func (e *h1Exchange) unsendable(err error) error {
 	return &Error{Phase: Send, Fault: Malformed, Reused: e.x.Conn.Reused, Err: err}
 }
 
-// writeOut sends e.buf.out.
-func (e *h1Exchange) writeOut() error {
-	n, err := e.h.stream.Write(e.buf.out.out)
+// written takes note of the result of writing e.buf.out, and returns its error.
+func (e *h1Exchange) written(n int, err error) error {
 	e.sent.Add(int64(n))
 	if err != nil {
 		e.h.writeFailed(err)
@@ -81,7 +80,7 @@ func (e *h1Exchange) send(req *http.Request) error {
 		inline = true
 		out.out = append(out.out, (*memory)[:f.length]...)
 	}
-	err = e.writeOut()
+	err = e.written(e.h.stream.Write(out.out))
 	if inline {
 		e.wrote(err)
 		e.closeBody()
