@@ -200,7 +200,7 @@ func (x *exchange) Question(q *wire.Question) {
 // (rules S36 and S42).
 func (x *exchange) Sending(c *wire.Conn) {
 	t := x.hop.t
-	t.watcher.Carrier(&x.Conn)
+	t.watcher.Carrier(c)
 	t.watcher.Enter(Headers)
 	t.Clock.Touch()
 	if t.Clock != nil && (t.Payload != nil || c.HTTP2) {
