@@ -28,8 +28,8 @@ const endGrace = 200 * time.Millisecond
 //
 // It is also the context that net/http gets, with a trace: the own one of the request would
 // have to make one of package context for it. When the exchange is over, a goroutine of net/http
-// may still ask for Done and Err, even when the memory is that of the next exchange: the end of
-// that one has no effect on a stream that has ended.
+// may still ask for Done and Err, even when the memory is that of the next exchange, whose end
+// does not matter to a stream whose response was received.
 type cancellation struct {
 	context.Context // of the request; set under mu
 	done            chan struct{}
