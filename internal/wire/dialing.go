@@ -18,7 +18,7 @@ type dialing struct {
 
 	// guarded by Transport.mu
 	orphanLinks links[dialing] // in host.orphans
-	owner       *waiter        // the waiter that it reports to
+	owner       *waiter        // the waiter that it reports to; nil after its end
 	audience    audience
 }
 
@@ -97,7 +97,7 @@ func (w *waiter) dialled(d *dialing) {
 // has accepted the certificate.
 func (d *dialing) opened(c *conn, accepted *Profile, now time.Time) {
 	h, p, audience := d.host, d.host.pool, d.audience
-	d.end()
+	owner := d.end()
 	c.host, c.delayed = h, audience == ownerOnly
 	if accepted != nil {
 		key := h.key
@@ -110,9 +110,9 @@ func (d *dialing) opened(c *conn, accepted *Profile, now time.Time) {
 		p.discard(c)
 		c.host.dropIfEmpty()
 	case c.host != h:
-		h.deliverToAsker(d.owner, c)
+		h.deliverToAsker(owner, c)
 	default:
-		h.undial(d.owner)
+		h.undial(owner)
 		h.placeNew(c, now)
 	}
 	h.startDials()
@@ -124,9 +124,9 @@ func (d *dialing) opened(c *conn, accepted *Profile, now time.Time) {
 // own. A failure after a question concerns only the owner.
 func (d *dialing) failed(err error) {
 	h, audience := d.host, d.audience
-	d.end()
+	owner := d.end()
 	if audience != discarded && !h.pool.closed { // otherwise the failure does not concern the waiters
-		if w := d.owner; !w.done {
+		if w := owner; !w.done {
 			w.dial = nil
 			w.finish(news{err: err})
 		}
@@ -138,10 +138,14 @@ func (d *dialing) failed(err error) {
 	h.dropIfEmpty()
 }
 
-func (d *dialing) end() {
+// end ends a dial, and returns its owner. The connection may keep the dialing in memory, in
+// functions of its tls.Config, but not the exchange of the owner.
+func (d *dialing) end() (owner *waiter) {
 	d.restrict(discarded)
 	d.host.dials--
 	d.host.pool.dials--
+	owner, d.owner = d.owner, nil
+	return owner
 }
 
 // undial puts the owner of a finished dial back into the queue for dials, if it is still
@@ -198,7 +202,7 @@ func (t *Transport) finishDial(d *dialing, raw net.Conn, err error) {
 // report changes the news of a dial's owner, if that is still waiting.
 func (t *Transport) report(d *dialing, f func(*news)) {
 	t.mu.Lock()
-	if w := d.owner; !w.done {
+	if w := d.owner; w != nil && !w.done {
 		f(&w.news)
 		w.notify()
 	}

@@ -47,7 +47,7 @@ func (t *Transport) ask(ctx context.Context, s *handshake, q *Question) error {
 // False means that the owner does not wait any more, or that there were too many questions.
 func (d *dialing) passQuestion(q *Question, n int) bool {
 	w := d.owner
-	if w.done || n >= maxQuestions {
+	if w == nil || w.done || n >= maxQuestions {
 		return false
 	}
 	d.restrict(ownerOnly)
