@@ -108,12 +108,19 @@ func (r *Reply) callOnSignal(e Event) {
 	defer r.calls.Add(-1)
 	r.clock.Pause() // the time of the program is not the peer's silence
 	defer r.clock.Resume()
+	returned := false
+	defer func() {
+		if !returned { // it may have ended net/http's goroutine that sends the request body
+			r.ctx.Cancel(errAborted)
+		}
+	}()
 	if f := r.m.cfg.OnSignal; f != nil {
 		f(r, e)
 	}
 	if f := r.req.OnSignal; f != nil {
 		f(r, e)
 	}
+	returned = true
 }
 
 // callAnswer calls Answer. insideCallback looks for it on the stack.

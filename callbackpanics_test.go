@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -64,6 +65,30 @@ func TestCallbackDoesNotReturn(t *testing.T) {
 				assert.ErrorIs(t, m.Fetch(deadline(t), http.MethodGet, s.request("/there"), nil).Err(), netreply.AuthenticationRequiredError,
 					"%s at %s", name, at)
 				m.Close()
+			}
+		}
+	})
+}
+
+// TestUploadCallbackDoesNotReturn: a reply ends whose OnSignal calls runtime.Goexit where the
+// request body is read, on whichever goroutine that is.
+func TestUploadCallbackDoesNotReturn(t *testing.T) {
+	large := strings.Repeat("0123456789", 30_000)
+	bodies := map[string]func() netreply.Body{
+		"memory": func() netreply.Body { return netreply.StringBody(large) },
+		"reader": func() netreply.Body { return netreply.ReaderBody(strings.NewReader(large)) },
+	}
+	eachProtocol(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, netreply.Config{}, func(t *testing.T, s *fixture) {
+		for name, body := range bodies {
+			for _, at := range []string{"up", "sent"} {
+				req := s.request("/")
+				req.OnSignal = func(_ *netreply.Reply, e netreply.Event) {
+					if signalName(e) == at {
+						runtime.Goexit()
+					}
+				}
+				r := s.m.Post(t.Context(), req, body())
+				assert.ErrorIs(t, r.Wait(deadline(t)), netreply.OperationCanceledError, "%s at %s", name, at)
 			}
 		}
 	})

@@ -152,8 +152,8 @@ func growStack(i byte) byte {
 	return frame[i]
 }
 
-// leaveManager removes the reply from the Manager's list. If its context has not ended, a
-// callback of the program has ended the goroutine, by runtime.Goexit or a panic.
+// leaveManager removes the reply from the Manager's list, and finishes it if a callback of the
+// program has ended the goroutine, by runtime.Goexit or a panic.
 func (r *Reply) leaveManager() {
 	defer r.m.remove(r)
 	if r.unwatch != nil { // conclude may not have been called
@@ -162,7 +162,10 @@ func (r *Reply) leaveManager() {
 	if r.transfer != nil {
 		r.transfer.Abandon()
 	}
-	if r.ctx.Err() == nil {
+	r.mu.Lock()
+	over := r.state == finished
+	r.mu.Unlock()
+	if !over && (r.ctx.Err() == nil || endCause(r.ctx) == errAborted) { // otherwise conclude was called
 		r.Abort()
 	}
 }
