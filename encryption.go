@@ -7,8 +7,7 @@ import (
 
 // The choice of the TLS profile for each hop of a reply.
 
-// encryption chooses the TLS profiles of one reply. It is used by the goroutine of the
-// transfer; profiles does not change.
+// encryption chooses the TLS profiles of one reply. It does not change while that runs.
 type encryption struct {
 	profiles *profiles // of the request's configuration; nil if that is invalid
 }

@@ -68,7 +68,7 @@ func (m *Manager) Delete(ctx context.Context, req *Request) *Reply {
 // as they are spelled.
 func (m *Manager) Send(ctx context.Context, verb string, req *Request, body Body) *Reply {
 	r := m.newReply(ctx, verb, req, body)
-	go r.start()
+	go r.run()
 	return r
 }
 

@@ -133,25 +133,6 @@ func (r *Reply) run() {
 	r.conclude(err)
 }
 
-// start is run on a new goroutine. That may have only 2 KiB of stack. It is enough for a request
-// on a kept connection of our own without TLS; any other transfer needs more, and the stack grows
-// here, where hardly anything is on it that has to be moved.
-func (r *Reply) start() {
-	if u := r.req.URL; !wire.DefaultConn.Own() || u == nil || u.Scheme != "http" || r.req.HTTP == HTTP2Direct {
-		growStack(0)
-	}
-	r.run()
-}
-
-// growStack makes the goroutine's stack larger than 2 KiB, of which Go's runtime leaves about
-// 1.1 KiB to functions.
-//
-//go:noinline
-func growStack(i byte) byte {
-	var frame [1200]byte
-	return frame[i]
-}
-
 // leaveManager removes the reply from the Manager's list, and finishes it if a callback of the
 // program has ended the goroutine, by runtime.Goexit or a panic.
 func (r *Reply) leaveManager() {

@@ -264,7 +264,8 @@ func (w *headWriter) write(req *http.Request, f *requestFraming, order *headers.
 	return nil
 }
 
-// start writes the request line and the Host field.
+// start writes the request line and the Host field. It and requestLine are not inlined, to keep the
+// stack of write small.
 //
 //go:noinline
 func (w *headWriter) start(req *http.Request) error {
@@ -281,7 +282,7 @@ func (w *headWriter) start(req *http.Request) error {
 	return nil
 }
 
-// requestLine writes the request line. It is not inlined, either.
+// requestLine writes the request line.
 //
 //go:noinline
 func (w *headWriter) requestLine(method, target string) {
