@@ -25,8 +25,8 @@ const smallStackChild = "NETREPLY_TEST_SMALL_STACK"
 // response, with the stack that every goroutine begins with, 2 KiB, so that no stack has to grow and
 // waiting requests take no more. They run in a child process that ends when a stack grows.
 func TestSmallStack(t *testing.T) {
-	if raceEnabled || !netreply.OwnHTTP1 || runtime.GOOS+"/"+runtime.GOARCH != "linux/amd64" {
-		t.Skip("the race detector and other systems take more stack; net/http waits on other goroutines")
+	if raceEnabled || testing.CoverMode() != "" || !netreply.OwnHTTP1 || runtime.GOOS+"/"+runtime.GOARCH != "linux/amd64" {
+		t.Skip("the race detector, counting coverage and other systems take more stack; net/http waits on other goroutines")
 	}
 	s := testserver.NewRaw(t, nil, func(c *testserver.Conn) {
 		for {
