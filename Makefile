@@ -45,7 +45,7 @@ lint: ## formatting, go.mod, go vet here and for other systems, staticcheck, exh
 
 test: ## the tests, HTTP/1 over net/http's connections; what a request costs over our own ones, and internal/wire without sockets that can be asked
 	go test ./...
-	go test $(own) -run '^(TestStack|TestAllocations|TestSizes)$$' .
+	go test $(own) -run '^(TestStack|TestSmallStack|TestSizes|Test.*Allocations)$$' .
 	go test -tags netreply_portable ./internal/wire
 
 race: ## the tests with the race detector, shuffled, HTTP/1 over our own connections
