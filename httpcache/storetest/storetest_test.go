@@ -641,6 +641,12 @@ func TestRequirementsFail(t *testing.T) {
 				s.New = func(testing.TB) httpcache.Store { return flaw() }
 			}
 			j := ask(t, r, s)
+			for range 20 { // a flaw of concurrent calls is not seen each time
+				if len(j.said) > 0 {
+					break
+				}
+				j = ask(t, r, s)
+			}
 			assert.False(t, j.skipped)
 			assert.NotEmpty(t, j.said)
 		})
