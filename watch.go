@@ -2,7 +2,6 @@ package netreply
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,7 +20,7 @@ import (
 )
 
 // watch implements flow.Watcher and pipe.Owner for a Reply: all signals but the last three
-// are emitted here, and all questions are asked here. State is set before the signal is
+// are emitted here, and questions lead to Reply.ask. State is set before the signal is
 // emitted (rule S6). The transfer may continue for a short time after the end of the reply,
 // which does not change any more then.
 type watch Reply
@@ -288,28 +287,6 @@ func (r *Reply) downloaded(received, total int64) {
 	r.emitLocked(sigDownloadProgress, received, total, nil)
 }
 
-// askSSLErrors reports the certificate flaws that a Backend has found, asks about them if the
-// program is to answer, and reports whether they are ignored.
-func (r *Reply) askSSLErrors(q *SSLErrors) bool {
-	q.Final = q.Final || r.m.requiresTLS(q.Host)
-	list := r.req.IgnoreSSLErrors
-	q.Ignored = !q.Final && (len(list) == 0 && r.req.IgnoreAllSSLErrors ||
-		len(list) > 0 && !slices.ContainsFunc(q.Errors, func(e SSLError) bool { return !slices.ContainsFunc(list, e.Equal) }))
-	switch {
-	case q.Ignored:
-		q.Ignore()
-	case q.Final:
-		q.Reject()
-	}
-	(*watch)(r).Enter(flow.TLS)
-	r.ask(sigSSLErrors, q, r.req.waitsFor(AskSSLErrors), nil)
-	(*watch)(r).Enter(flow.Headers)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return r.ctx.Err() == nil && len(q.accepted) > 0 &&
-		!slices.ContainsFunc(q.Errors, func(e SSLError) bool { return !slices.ContainsFunc(q.accepted, e.Equal) })
-}
-
 // MayWait returns an error inside OnSignal, where a wait for bytes would not end.
 func (w *watch) MayWait() error {
 	if (*Reply)(w).insideCallback() {
@@ -343,57 +320,6 @@ func (w *watch) Decoding(d *coding.Reader) {
 	if w.state == running {
 		(*Reply)(w).more().decoder = d
 	}
-}
-
-// ask emits a question, calls meanwhile, and then, if the program is to answer it, calls
-// Answer or waits. A question that is still open gets the safe answer. A question that is
-// decided already is only emitted. ask reports whether the program has answered.
-func (r *Reply) ask(k signal, q Question, waits bool, meanwhile func()) (answered bool) {
-	d := q.decisionOf()
-	d.setAsker(r)
-	waits = waits && !d.isDecided()
-	var b int64
-	if waits {
-		b = awaited
-	}
-	r.emit(k, 0, b, q)
-	if meanwhile != nil {
-		meanwhile()
-	}
-	if waits && !d.isDecided() && r.ctx.Err() == nil {
-		r.clock.Pause() // the time of the program is not the peer's silence
-		defer r.clock.Resume()
-		r.setOpen(k)
-		if r.req.Answer != nil {
-			r.callAnswer(q)
-		} else {
-			d.wait()
-		}
-		if d.isDecided() || r.ctx.Err() == nil {
-			r.setOpen(0)
-		}
-	}
-	answered = waits && d.isDecided()
-	d.decline()
-	return answered
-}
-
-func (r *Reply) setOpen(k signal) {
-	r.mu.Lock()
-	r.open = k
-	r.mu.Unlock()
-}
-
-// awaitedAction describes the action of the program for which the transfer waits, "" for none. The
-// caller holds the lock.
-func (r *Reply) awaitedAction() string {
-	if r.open != 0 {
-		return "answer " + r.open.String()
-	}
-	if limit := r.pipe.Limit(); limit > 0 && r.pipe.Available() >= limit {
-		return fmt.Sprintf("read: its ReadBufferSize of %d was full", limit)
-	}
-	return ""
 }
 
 // emit records a signal of a running reply and calls OnSignal. The caller does not hold the

@@ -42,20 +42,14 @@ func newPendingCheck(nc net.Conn) *pendingCheck {
 	if err != nil {
 		return p
 	}
-	p.raw = raw
-	p.look = lookInto(&p.found)
-	return p
-}
-
-// lookInto makes a function that sets found to whether bytes, or the end of the stream, are
-// unread in a socket.
-func lookInto(found *bool) func(fd uintptr) {
 	var b [1]byte
-	return func(fd uintptr) {
+	p.raw = raw
+	p.look = func(fd uintptr) {
 		// the socket is non-blocking: EAGAIN means that nothing is available
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-		*found = err != syscall.EAGAIN && err != syscall.EINTR
+		p.found = err != syscall.EAGAIN && err != syscall.EINTR
 	}
+	return p
 }
 
 // plainSocket returns nil for anything other than a plain socket: another type may change the
