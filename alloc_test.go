@@ -42,6 +42,16 @@ func fixed(t testing.TB, answer string) *testserver.Raw {
 
 var small = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1024\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\n\r\n" + string(make([]byte, 1024))
 
+// leastAllocs is how many allocations f makes: the least of several measurements, since a busy
+// machine can add some, by a garbage collection for instance.
+func leastAllocs(f func()) float64 {
+	least := testing.AllocsPerRun(200, f)
+	for range 4 {
+		least = min(least, testing.AllocsPerRun(200, f))
+	}
+	return least
+}
+
 // TestAllocations: allocations of a small GET on a kept connection, by Get and by Fetch.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
@@ -54,11 +64,11 @@ func TestAllocations(t *testing.T) {
 		"Get":   func() *netreply.Reply { return m.Get(context.Background(), req) },
 		"Fetch": func() *netreply.Reply { return m.Fetch(context.Background(), "GET", req, nil) },
 	} {
-		most := map[string]float64{"Get": 45, "Fetch": 44}[name] // with net/http's connection
+		most := map[string]float64{"Get": 44, "Fetch": 43}[name] // with net/http's connection
 		if netreply.OwnHTTP1 {
-			most = map[string]float64{"Get": 8, "Fetch": 6}[name]
+			most = map[string]float64{"Get": 5, "Fetch": 4}[name]
 		}
-		n := testing.AllocsPerRun(500, func() {
+		n := leastAllocs(func() {
 			if body, err := get().ReadAll(); err != nil || len(body) != 1024 {
 				t.Error(len(body), err)
 			}

@@ -342,7 +342,7 @@ func TestFetchIntoAllocations(t *testing.T) {
 	req := newRequest(t, s.URL())
 	var r netreply.Reply
 	var body bytes.Buffer
-	n := testing.AllocsPerRun(500, func() {
+	n := leastAllocs(func() {
 		body.Reset()
 		if err := m.FetchInto(context.Background(), &r, "GET", req, nil); err != nil {
 			t.Error(err)
@@ -352,9 +352,9 @@ func TestFetchIntoAllocations(t *testing.T) {
 		}
 	})
 	t.Logf("%.0f allocations", n)
-	most := 45.0 // with net/http's connection: 42, and what the collector empties of its pools
+	most := 43.0 // with net/http's connection
 	if netreply.OwnHTTP1 {
-		most = 3
+		most = 2
 	}
 	assert.LessOrEqual(t, n, most)
 }
