@@ -259,14 +259,16 @@ func TestClientGoes(t *testing.T) {
 		},
 		"sequential": func(s *httpserver.Responder, f *os.File) error { return s.WriteReader(sequential{f}, "a/b") },
 	} {
-		over := make(chan error, 1)
+		begun, over := make(chan struct{}, 1), make(chan error, 1)
 		addr := serve(t, httpserver.HandlerFunc(func(_ *http.Request, s *httpserver.Responder) {
+			begun <- struct{}{}
 			f, err := os.Open(name)
 			require.NoError(t, err)
 			defer f.Close()
 			over <- do(s, f)
 		}))
 		for _, c := range []net.Conn{send(t, addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), sendH2(t, addr, "GET")} {
+			within(t, begun, "the handler begins") // on HTTP/2 the server's SETTINGS come before
 			_, err := c.Read(make([]byte, 1))
 			require.NoError(t, err)
 			c.Close()
